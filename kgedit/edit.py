@@ -1,0 +1,79 @@
+"""What is asked for (`Edit`) and what happened (`EditResult`)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Edit(BaseModel):
+    """One fact change: the subject's relation shall have the object `target_new`.
+
+    Attributes:
+        subject: Wikidata item id or exact label or alias; free text when `prompt` is given.
+        relation: Property id or label; may be left out when `prompt` is given.
+        target_new: The new object: item id, label or alias; free text when `prompt` is given.
+        target_true: The object that holds so far, when the caller knows it.
+        prompt: Cloze with one "{}" for the subject, e.g. "{} plays for"; replaces the relation's own wordings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    subject: str = Field(min_length=1, max_length=400)
+    relation: str | None = Field(default=None, min_length=1, max_length=200)
+    target_new: str = Field(min_length=1, max_length=400)
+    target_true: str | None = Field(default=None, min_length=1, max_length=400)
+    prompt: str | None = Field(default=None, min_length=1, max_length=4000)
+
+    @field_validator("subject", "target_new", "target_true", "prompt")
+    @classmethod
+    def _no_control_characters(cls, value: str | None) -> str | None:
+        if value is not None and any(ord(ch) < 32 and ch not in "\n\t" for ch in value):
+            raise ValueError(f"{value!r} contains control characters; remove them")
+        return value
+
+    @model_validator(mode="after")
+    def _some_wording(self) -> Edit:
+        if self.relation is None and self.prompt is None:
+            raise ValueError("an edit needs a relation (property id or label) or a prompt with one {} for the subject")
+        return self
+
+
+class EditResult(BaseModel):
+    """What one applied edit did.
+
+    Attributes:
+        id: Content hash of the delta; the handle for `Editor.revert`.
+        edit: The request as given.
+        subject: Subject label as written into prompts.
+        target_new: Object label as written after prompts.
+        method: Name of the editing method.
+        before: Greedy completion of the edit prompt before the edit.
+        after: The same after the edit.
+        probability_before: Probability of the whole new object before the edit.
+        probability_after: The same after the edit.
+        weights: Edited parameter name -> relative Frobenius norm of its change.
+        edges: Number of triples in the subgraph that the edit used.
+        notes: Things worth knowing, e.g. why the graph was not used.
+        seconds: Wall-clock time of the computation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    edit: Edit
+    subject: str
+    target_new: str
+    method: str
+    before: str
+    after: str
+    probability_before: float
+    probability_after: float
+    weights: dict[str, float]
+    edges: int
+    notes: tuple[str, ...] = ()
+    seconds: float
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the greedy completion after the edit begins with the new object."""
+        return self.after.startswith(self.target_new)

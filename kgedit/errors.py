@@ -1,0 +1,87 @@
+"""The exception tree: every error says what was wrong with which value, the likely cause, and the remedy."""
+
+from __future__ import annotations
+
+
+class KgeditError(Exception):
+    """Base of everything that kgedit raises on purpose; the command line shows it as one line, exit code 2."""
+
+
+class EditError(KgeditError):
+    """The requested edit cannot be carried out as asked; correct the request."""
+
+
+class SubjectNotFound(EditError):
+    """The prompt does not contain the subject; use the subject's wording in the prompt, or "{}" in its place."""
+
+
+class SubjectAmbiguous(EditError):
+    """The prompt contains the subject more than once; mark the one that is meant with "{}"."""
+
+
+class PromptError(EditError):
+    """The prompt has no slot, several slots, or is longer than the model's context."""
+
+
+class TargetError(EditError):
+    """The target is empty, turns into no token, or is already the current object."""
+
+
+class UnknownRelationText(EditError):
+    """The relation has no wordings in relations.toml; pass a prompt, or add the relation there."""
+
+
+class EditDiverged(EditError):
+    """The optimisation reached NaN or infinity; lower the learning rate or the clamp, or compute in float32."""
+
+
+class UnknownEdit(KgeditError):
+    """No applied edit has this id; `Editor.history` lists those that have."""
+
+
+class ModelError(KgeditError):
+    """The model cannot be loaded or edited."""
+
+
+class UnknownModel(ModelError):
+    """No bundled model, folder or hub id of this name can be loaded; check the spelling and the network."""
+
+
+class UnsupportedModel(ModelError):
+    """The model's family has no row in lm/anatomy.py, or a layer is of a kind that cannot be edited."""
+
+
+class SlowTokenizer(ModelError):
+    """The tokenizer gives no character offsets; load the model's fast tokenizer."""
+
+
+class UnknownMethod(KgeditError):
+    """No editing method of this name is registered; `kgedit models` lists the methods."""
+
+
+class MomentError(KgeditError):
+    """Second-moment statistics are missing or unusable."""
+
+
+class MomentMismatch(MomentError):
+    """The statistics belong to other weights, another corpus or another length; collect them anew."""
+
+
+class IllConditioned(MomentError):
+    """The second moment is singular even with a ridge; collect it from more text."""
+
+
+class FileCorrupt(KgeditError):
+    """A delta, moments or model file is damaged; restore it from a copy or make it anew."""
+
+
+class SaveFailed(KgeditError):
+    """A file could not be written (disk full, read-only folder); nothing was left half-written."""
+
+
+class WrongBase(KgeditError):
+    """The delta was computed on other weights than those it is applied to; load the model that it names."""
+
+
+class UnsupportedExport(KgeditError):
+    """The delta cannot be written in the asked format."""
