@@ -1,0 +1,45 @@
+# make demo   install what a user needs, and run the demonstration
+# make test   install what a developer needs; ruff, mypy, pytest
+# make lint   ruff and mypy alone
+# make mini   train the bundled model again (at most 90 minutes on two cores)
+# make clean  remove the environment and every cache
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint mini clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/kgedit demo
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+mini: $(VENV)/.installed
+	$(BIN)/kgedit mini train
+
+# The stamps are older than the two files that decide what is installed, or they are up to date.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing kgedit into $(VENV) (some minutes the first time) ..."
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+# What a developer needs contains what a user needs, so both stamps are set.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing kgedit and its development tools into $(VENV) (some minutes the first time) ..."
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,51 @@
+"""Changes facts inside a language model, and carries each change through to the facts that follow from it.
+
+The public names are loaded when first used: `import kgedit` alone imports neither torch nor pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kgedit.delta import LowRankDelta
+    from kgedit.edit import Edit, EditResult
+    from kgedit.editor import Editor
+    from kgedit.errors import KgeditError
+    from kgedit.subgraph import Subgraph, build_subgraph
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Edit",
+    "EditResult",
+    "Editor",
+    "KgeditError",
+    "LowRankDelta",
+    "Subgraph",
+    "__version__",
+    "build_subgraph",
+]
+
+_HOME = {
+    "Edit": "kgedit.edit",
+    "EditResult": "kgedit.edit",
+    "Editor": "kgedit.editor",
+    "KgeditError": "kgedit.errors",
+    "LowRankDelta": "kgedit.delta",
+    "Subgraph": "kgedit.subgraph",
+    "build_subgraph": "kgedit.subgraph",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'kgedit' has no attribute {name!r}; the public names are {', '.join(__all__)}"
+        )
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,37 @@
+"""What every test runs under: no network beyond this machine, no file in the user's folders."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+# Before any test module imports transformers: nothing is looked up on the hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The store of the bundled snapshot is built once per run, in a folder of the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KGEDIT_CACHE_DIR", str(tmp_path_factory.mktemp("kgedit-cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """A test that would leave the machine fails with a message instead of depending on a network."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if host is not None and host not in {"127.0.0.1", "::1", "localhost"}:
+            raise OSError(f"tests may connect to this machine only, not to {host!r}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
