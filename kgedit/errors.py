@@ -51,6 +51,10 @@ class UnsupportedModel(ModelError):
     """The model's family has no row in lm/anatomy.py, or a layer is of a kind that cannot be edited."""
 
 
+class NoSuchLayer(ModelError):
+    """The layer index is outside the model; layers are counted from 0."""
+
+
 class SlowTokenizer(ModelError):
     """The tokenizer gives no character offsets; load the model's fast tokenizer."""
 
@@ -85,3 +89,11 @@ class WrongBase(KgeditError):
 
 class UnsupportedExport(KgeditError):
     """The delta cannot be written in the asked format."""
+
+
+class AlreadyApplied(KgeditError):
+    """The same delta is in force already; applying it again would double it. Take it back first."""
+
+
+class WeightsChanged(KgeditError):
+    """Something else wrote to an edited weight meanwhile; take that back first, or reload the model."""

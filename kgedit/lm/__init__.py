@@ -1,0 +1,1 @@
+"""The inside of a transformer: anatomy, tokens, hooks, statistics, representations, scores."""

@@ -1,0 +1,252 @@
+"""Where each model family keeps what an edit touches: one table, read by everything else.
+
+Notation: the MLP of a block computes m = W k + b, with key k (d_ff), value m (d) and W of shape (d, d_ff).
+`mlp_out` is the module that holds W: its input is k, its output is m, bias included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from kgedit.errors import NoSuchLayer, UnsupportedModel
+from kgedit.weights import editable_weight
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """One row of the table: where a family keeps its parts, and the shape of its blocks.
+
+    Attributes:
+        family: Hugging Face `config.model_type`.
+        blocks_path: The list of blocks, from the model.
+        mlp_out_path: The second MLP matrix, from the block.
+        attention_path: The attention module, from the block.
+        final_norm_path: The norm before the head, from the model.
+        embedding_path: The token embedding, from the model.
+        head_path: The language-model head, from the model.
+        conv1d: W is stored transposed, (d_ff, d), in a `Conv1D`.
+        parallel: Attention and MLP both read the block's input: the key does not see that attention.
+        gated: k = act(gate x) * (up x).
+        post_mlp_path: A norm between m and the residual stream, from the block, if the family has one.
+        block_tuple: The block returns a tuple whose first item is the hidden state, instead of a tensor.
+    """
+
+    family: str
+    blocks_path: str
+    mlp_out_path: str
+    attention_path: str
+    final_norm_path: str
+    embedding_path: str
+    head_path: str
+    conv1d: bool = False
+    parallel: bool = False
+    gated: bool = False
+    post_mlp_path: str | None = None
+    block_tuple: bool = False
+
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        """All blocks in order."""
+        return list(model.get_submodule(self.blocks_path).children())
+
+    def n_layers(self, model: nn.Module) -> int:
+        """Number of blocks."""
+        return len(self.blocks(model))
+
+    def block(self, model: nn.Module, layer: int) -> nn.Module:
+        """Block number `layer`, counted from 0.
+
+        Raises:
+            NoSuchLayer: `layer` is negative, or not below the number of blocks.
+        """
+        blocks = self.blocks(model)
+        if not 0 <= layer < len(blocks):
+            raise NoSuchLayer(
+                f"layer {layer} does not exist: this {self.family} model has layers 0 to {len(blocks) - 1}. "
+                "Choose one of them."
+            )
+        return blocks[layer]
+
+    def attention(self, model: nn.Module, layer: int) -> nn.Module:
+        """Attention module of a block."""
+        return self.block(model, layer).get_submodule(self.attention_path)
+
+    def mlp_out(self, model: nn.Module, layer: int) -> nn.Module:
+        """The module that holds W: input k (..., d_ff), output m (..., d) including the bias."""
+        return self.block(model, layer).get_submodule(self.mlp_out_path)
+
+    def weight_name(self, layer: int) -> str:
+        """Full parameter name of W, as in `model.named_parameters()`."""
+        return f"{self.blocks_path}.{layer}.{self.mlp_out_path}.weight"
+
+    def weight(self, model: nn.Module, layer: int) -> nn.Parameter:
+        """W as stored: (d_ff, d) in a `Conv1D`, else (d, d_ff); see `to_math`."""
+        self.block(model, layer)
+        return editable_weight(model, self.weight_name(layer))
+
+    def shifted(self, model: nn.Module, layer: int, state: Tensor, mlp: Tensor, offset: Tensor) -> Tensor:
+        """Output of a block whose MLP output is moved by an offset; differentiable in the offset.
+
+        Args:
+            model: The model.
+            layer: The block.
+            state: Output of the unmodified block, (..., d).
+            mlp: Output m of the unmodified MLP at the same positions, (..., d).
+            offset: What is added to m, broadcast to (..., d).
+
+        Returns:
+            (..., d): `state + offset`, or, where the family has a norm behind m, the same through that norm.
+        """
+        if self.post_mlp_path is None:
+            return state + offset
+        post = self.block(model, layer).get_submodule(self.post_mlp_path)
+        moved: Tensor = post(mlp + offset) - post(mlp)  # (..., d)
+        return state + moved
+
+
+def _decoder(family: str, *, post_mlp_path: str | None = None) -> Anatomy:
+    """A family built like Llama."""
+    return Anatomy(
+        family=family,
+        blocks_path="model.layers",
+        mlp_out_path="mlp.down_proj",
+        attention_path="self_attn",
+        final_norm_path="model.norm",
+        embedding_path="model.embed_tokens",
+        head_path="lm_head",
+        gated=True,
+        post_mlp_path=post_mlp_path,
+    )
+
+
+_ROWS = (
+    Anatomy(
+        "gpt2",
+        blocks_path="transformer.h",
+        mlp_out_path="mlp.c_proj",
+        attention_path="attn",
+        final_norm_path="transformer.ln_f",
+        embedding_path="transformer.wte",
+        head_path="lm_head",
+        conv1d=True,
+    ),
+    Anatomy(
+        "gptj",
+        blocks_path="transformer.h",
+        mlp_out_path="mlp.fc_out",
+        attention_path="attn",
+        final_norm_path="transformer.ln_f",
+        embedding_path="transformer.wte",
+        head_path="lm_head",
+        parallel=True,
+        block_tuple=True,
+    ),
+    Anatomy(
+        "gpt_neox",
+        blocks_path="gpt_neox.layers",
+        mlp_out_path="mlp.dense_4h_to_h",
+        attention_path="attention",
+        final_norm_path="gpt_neox.final_layer_norm",
+        embedding_path="gpt_neox.embed_in",
+        head_path="lm_head",
+        parallel=True,
+    ),
+    Anatomy(
+        "opt",
+        blocks_path="model.decoder.layers",
+        mlp_out_path="fc2",
+        attention_path="self_attn",
+        final_norm_path="model.decoder.final_layer_norm",
+        embedding_path="model.decoder.embed_tokens",
+        head_path="lm_head",
+    ),
+    _decoder("llama"),
+    _decoder("mistral"),
+    _decoder("qwen2"),
+    _decoder("qwen3"),
+    _decoder("gemma"),
+    _decoder("gemma2", post_mlp_path="post_feedforward_layernorm"),
+    _decoder("phi3"),
+)
+
+FAMILIES: dict[str, Anatomy] = {row.family: row for row in _ROWS}
+
+
+def anatomy_of(model: nn.Module) -> Anatomy:
+    """The row of the table for this model, checked against the modules that the model really has.
+
+    Raises:
+        UnsupportedModel: Wrapped model, unknown family, or a block whose MLP output matrix is missing
+            (mixture of experts), quantised, not loaded, or of another kind than the row says.
+    """
+    _refuse_wrapped(model)
+    config = getattr(model, "config", None)
+    family = str(getattr(config, "model_type", type(model).__name__))
+    if family not in FAMILIES:
+        raise UnsupportedModel(
+            f"the model family {family!r} is unknown; known are {', '.join(FAMILIES)}. To add it, write a "
+            "row in kgedit/lm/anatomy.py: the paths of blocks, second MLP matrix, attention, final norm, "
+            "embedding and head; whether that matrix is a Conv1D, the block parallel, the MLP gated, a norm behind it; "
+            "and a tiny config in tests/families.py."
+        )
+    row = FAMILIES[family]
+    if family == "gpt_neox":
+        row = replace(row, parallel=bool(getattr(config, "use_parallel_residual", True)))
+    if family == "opt" and not getattr(config, "do_layer_norm_before", True):
+        raise UnsupportedModel(
+            "this OPT model has its norms behind the residual sums (do_layer_norm_before=False: opt-350m), "
+            "which the edits here do not account for; choose another OPT size"
+        )
+    try:
+        blocks = row.blocks(model)
+    except AttributeError as error:
+        raise UnsupportedModel(
+            f"{type(model).__name__} has no {row.blocks_path!r}: pass the causal language model itself"
+        ) from error
+    for layer, block in enumerate(blocks):
+        _check_matrix(row, layer, block)
+        editable_weight(model, row.weight_name(layer))
+    return row
+
+
+def to_math(weight: Tensor, conv1d: bool) -> Tensor:
+    """A stored weight as a view in math orientation, (d, d_ff) with m = W k; the same call turns it back."""
+    return weight.T if conv1d else weight
+
+
+def context_length(model: nn.Module) -> int:
+    """How many tokens the model can read, from its config; a large number when the config does not say."""
+    config = getattr(model, "config", None)
+    return int(getattr(config, "max_position_embeddings", None) or 1 << 20)
+
+
+def _refuse_wrapped(model: nn.Module) -> None:
+    if hasattr(model, "_orig_mod"):
+        raise UnsupportedModel("the model is compiled (torch.compile): pass the model from before compiling")
+    if hasattr(model, "peft_config"):
+        raise UnsupportedModel(
+            "the model carries PEFT adapters: merge them (merge_and_unload) and pass the result"
+        )
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        raise UnsupportedModel(f"the model is wrapped in {type(model).__name__}: pass its .module")
+
+
+def _check_matrix(row: Anatomy, layer: int, block: nn.Module) -> None:
+    """Refuse a block whose W cannot be edited, naming the layer and what it is instead."""
+    where = f"layer {layer} of this {row.family} model"
+    try:
+        module = block.get_submodule(row.mlp_out_path)
+    except AttributeError as error:
+        raise UnsupportedModel(
+            f"{where} has no {row.mlp_out_path!r} (a mixture of experts, or another variant of the family); "
+            "only models with one MLP per block can be edited"
+        ) from error
+    expected = Conv1D if row.conv1d else nn.Linear
+    # Quantised and adapter layers subclass nn.Linear, so the class must be exactly this one.
+    if type(module) is not expected:
+        raise UnsupportedModel(
+            f"{where}: {row.mlp_out_path} is a {type(module).__module__}.{type(module).__name__}, not a "
+            f"plain {expected.__name__} (quantised, or with an adapter); load the model without either"
+        )
