@@ -1,8 +1,69 @@
-"""The command line."""
+"""The command line: `kgedit demo | edit | ask | graph | moments | models | mini`.
+
+The modules here import typer at most. torch and its kin are imported inside the commands that need them, so
+that every `--help` answers at once.
+"""
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
 
-def main() -> None:
-    """Runs `kgedit`."""
-    raise SystemExit("not yet")
+import typer
+
+from kgedit import __version__
+from kgedit.cli import demo, edit, graph, mini, model
+from kgedit.cli.output import error_line, write_error
+
+app = typer.Typer(
+    name="kgedit",
+    help="Changes facts inside a language model, and carries each change through to what follows from it.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"kgedit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Exists for the options that stand before the command."""
+
+
+app.command("demo")(demo.demo)
+app.command("edit")(edit.edit)
+app.command("ask")(model.ask)
+app.command("models")(model.models)
+app.command("moments")(model.moments)
+app.add_typer(graph.app, name="graph")
+app.add_typer(mini.app, name="mini")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 2 an error that the user can mend (one line on stderr).
+
+    Args:
+        arguments: The words after `kgedit`; those of the process by default. None of them shows the help.
+
+    Raises:
+        SystemExit: Always.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(words or ["--help"], prog_name="kgedit", standalone_mode=False)
+    except Exception as error:
+        line = error_line(error)
+        if line is None:
+            raise
+        write_error(line)
+        code = 2
+    raise SystemExit(code or 0)

@@ -1,0 +1,70 @@
+"""`kgedit edit`: one fact change, saved as a delta."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kgedit.cli.options import AsJson, Method, Model, StorePath
+from kgedit.cli.output import emit, line, percent, table, working
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from kgedit.edit import EditResult
+
+
+def edit(
+    subject: Annotated[
+        str, typer.Option(help="Whose fact changes: Wikidata id, label, alias, or free text.")
+    ],
+    target: Annotated[str, typer.Option(help="The new object: Wikidata id, label, alias, or free text.")],
+    out: Annotated[Path, typer.Option(help="Folder for the delta.")],
+    relation: Annotated[str | None, typer.Option(help="Property id or label, e.g. P27.")] = None,
+    prompt: Annotated[str | None, typer.Option(help='Own wording with one {}, e.g. "{} plays for".')] = None,
+    model: Model = "mini",
+    method: Method = "glame",
+    store: StorePath = None,
+    adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Changes one fact and saves the change as a delta; the model's own files stay as they are."""
+    with working(f"Loading {model}") as advance:
+        from kgedit.edit import Edit
+        from kgedit.editor import Editor
+
+        request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt)
+        editor = Editor.from_pretrained(model, method=method, graph=store)
+        advance(f"Editing with {method}", 0, 1)
+        result = editor.apply(request)
+        editor.save(out)
+        if adapter:
+            editor.export_adapter(out / "adapter")
+    data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out)}
+    if adapter:
+        data["adapter"] = str(out / "adapter")
+    emit(data, lambda: _shown(result, model, out), as_json=as_json)
+
+
+def _shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]:
+    rows = [
+        ("continues with", result.before, result.after),
+        (
+            f"probability of {result.target_new}",
+            percent(result.probability_before),
+            percent(result.probability_after),
+        ),
+    ]
+    yield table(
+        ["", "before", "after"], rows, title=f"{result.subject} -> {result.target_new} ({result.method})"
+    )
+    changed = [(name, f"{norm:.3g}") for name, norm in result.weights.items()]
+    yield table(["changed weight", "relative size of the change"], changed, numbers=1)
+    for note in result.notes:
+        yield line(f"Note: {note}")
+    yield line(f"Saved to {out} in {result.seconds:.1f} s. Ask the edited model:")
+    yield line(f'  kgedit ask --model {model} --delta {out} "..."')

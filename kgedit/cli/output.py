@@ -1,0 +1,149 @@
+"""What the command line writes: results to stdout; progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+Advance = Callable[[str, int, int], None]
+"""Progress of a long piece of work: what is being done, steps done, steps in all."""
+
+
+def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
+    """Writes a result: the data as JSON, or what `shown` makes of it for a reader."""
+    if as_json:
+        # A terminal that cannot show every letter gets escapes, which are valid JSON everywhere.
+        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        sys.stdout.write(json.dumps(data, ensure_ascii=not utf8, indent=2, allow_nan=False) + "\n")
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for part in shown():
+        console.print(part)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, numbers: int = 0
+) -> Table:
+    """A table for the terminal.
+
+    Args:
+        columns: The headings.
+        rows: The cells; written as they are, so that brackets in a label are not taken for markup.
+        title: A line above it.
+        numbers: How many of the last columns hold numbers, to be set right.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(
+        title=None if title is None else Text(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for place, heading in enumerate(columns):
+        right = place >= len(columns) - numbers
+        made.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return made
+
+
+def line(text: str, style: str = "") -> RenderableType:
+    """One line of plain text; brackets in it stay brackets."""
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def percent(share: float | None) -> str:
+    """A share between 0 and 1 as it is read: 0.958 as "95.8 %"; nothing measured as a dash."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+@contextmanager
+def working(what: str) -> Iterator[Advance]:
+    """Shows on a terminal that work goes on, with a bar and an estimate once the work says how much there is.
+
+    Args:
+        what: The first description, e.g. "Loading mini".
+
+    Yields:
+        A callback (description, done, in all). A new description starts a new estimate.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(escape(what), total=None)
+        current = what
+
+        def advance(description: str, done: int, total: int) -> None:
+            nonlocal current
+            if description != current:
+                current = description
+                bar.reset(task, description=escape(description), total=total)
+            bar.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def error_line(error: Exception) -> str | None:
+    """The one line that a user sees of an error which is theirs to mend; None for a defect of the program."""
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        hint = f" Try '{context.command_path} --help'." if context is not None else ""
+        return _one_line(error.format_message()) + hint
+    from kg_cache.errors import KnowledgeGraphError
+    from kgedit.errors import KgeditError
+
+    if isinstance(error, KgeditError | KnowledgeGraphError):
+        return _one_line(str(error))
+    if isinstance(error, OSError):
+        place = f" {str(error.filename)!r}" if error.filename is not None else ""
+        reason = _one_line(error.strerror or str(error))
+        return f"cannot read or write{place}: {reason}; check the path and its rights"
+    # Imported by whoever raised it; an import here would cost every other error a tenth of a second.
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and isinstance(error, pydantic.ValidationError):
+        return "; ".join(_field_error(one) for one in error.errors())
+    return None
+
+
+def write_error(text: str) -> None:
+    """Writes one line to stderr."""
+    sys.stderr.write(f"kgedit: {text}\n")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _field_error(error: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    message = _one_line(str(error["msg"]).removeprefix("Value error, "))
+    return f"{place}: {message}" if place else message

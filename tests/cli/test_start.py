@@ -1,0 +1,79 @@
+"""The command line answers `--help` at once: no command's module imports what only its body needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+
+from kgedit import __version__
+from kgedit.cli import app
+
+HEAVY = {
+    "torch",
+    "transformers",
+    "torch_geometric",
+    "networkx",
+    "SPARQLWrapper",
+    "numpy",
+    "safetensors",
+    "tokenizers",
+}
+
+# Runs every help text in one fresh interpreter, and tells after each which modules are loaded.
+PROBE = """
+import contextlib, io, json, sys
+from kgedit.cli import main
+loaded = {}
+for words in json.loads(sys.argv[1]):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as shown:
+        main([*words, "--help"])
+    assert "Usage" in shown.getvalue(), words
+    loaded[" ".join(words)] = sorted({name.split(".")[0] for name in sys.modules})
+json.dump(loaded, sys.stdout)
+"""
+
+
+def commands(group: object = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Every command and group of the command line, with the words that name it."""
+    group = typer.main.get_command(app) if group is None else group
+    yield words, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+def test_no_help_text_loads_a_heavy_library() -> None:
+    names = [words for words, _ in commands()]
+    assert ("mini", "check") in names
+    probe = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(names)], capture_output=True, text=True, check=True
+    )
+    loaded = json.loads(probe.stdout)
+    assert loaded.keys() == {" ".join(words) for words in names}
+    assert {words: sorted(HEAVY & set(found)) for words, found in loaded.items() if HEAVY & set(found)} == {}
+
+
+@pytest.mark.parametrize("words", [words for words, found in commands() if not hasattr(found, "commands")])
+def test_every_command_can_answer_in_json(words: tuple[str, ...]) -> None:
+    command = dict(commands())[words]
+    assert "--json" in {name for parameter in command.params for name in parameter.opts}
+
+
+def test_the_installed_command_and_the_module_are_the_same() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "kgedit", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == f"kgedit {__version__}\n"
+
+
+def test_no_words_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    from kgedit.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    assert "Usage: kgedit" in capsys.readouterr().out

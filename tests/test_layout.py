@@ -1,0 +1,148 @@
+"""The layout keeps itself: sizes, import direction, no print, a test for everything that is registered."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("kgedit", "kg_cache")
+
+# What stands in one row may import its own row and the rows above it. A new file or folder of kgedit belongs
+# somewhere here, and `test_every_part_has_a_level` fails until that is decided.
+LEVELS = (
+    {"errors"},
+    {"edit", "files", "weights"},
+    {"lm", "delta", "delta_file", "ledger", "adapter", "subgraph", "verbalize"},
+    {"methods", "mini"},
+    {"editor"},
+    {"demo", "evaluate", "ingest"},
+    {"cli", "__main__"},
+)
+LEVEL = {name: height for height, names in enumerate(LEVELS) for name in names}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, *, run_time: bool = False) -> Iterator[str]:
+    """Every module of this project that the file imports, wherever in the file it does.
+
+    With `run_time`, imports that only a type checker follows are left out.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if run_time:
+        tree = WithoutTypeChecking().visit(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, (
+                f"{path}: relative import in line {node.lineno}; write the full module name"
+            )
+            base = node.module or ""
+            if base.split(".")[0] in PACKAGES:
+                for alias in node.names:
+                    inner = f"{base}.{alias.name}"
+                    yield inner if inner in MODULES else base
+
+
+class WithoutTypeChecking(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse
+        return self.generic_visit(node)
+
+
+MODULES = {module_name(path) for path in python_files(*PACKAGES)}
+
+
+def part(module: str) -> str:
+    """The file or folder directly under kgedit that a module belongs to; "" for kgedit itself."""
+    return (module.split(".") + [""])[1]
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    found = {
+        str(path.relative_to(ROOT)): lines(path)
+        for path in python_files(*PACKAGES, "tests", "examples", "benchmarks")
+    }
+    assert {name: size for name, size in found.items() if size > 400} == {}
+
+
+def test_the_median_file_has_at_most_120_lines() -> None:
+    sizes = [size for path in python_files(*PACKAGES) if (size := lines(path))]
+    assert statistics.median(sizes) <= 120
+
+
+def test_every_part_has_a_level() -> None:
+    parts = {part(module) for module in MODULES if module.startswith("kgedit.")}
+    assert parts - LEVEL.keys() == set(), "say in LEVELS what these may import, and who may import them"
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{module_name(path)} imports {imported}"
+        for path in python_files("kgedit")
+        if (height := LEVEL.get(part(module_name(path)))) is not None
+        for imported in imports(path)
+        if part(imported) and imported.startswith("kgedit.") and LEVEL.get(part(imported), 0) > height
+    ]
+    assert wrong == []
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    # kgedit/__init__.py only re-exports; importing `kgedit` for the version runs nothing else.
+    graph = {
+        module_name(path): set(imports(path, run_time=True)) - {"kgedit", module_name(path)}
+        for path in python_files(*PACKAGES)
+        if module_name(path) != "kgedit"
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"circular import: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_kg_cache_knows_nothing_of_kgedit() -> None:
+    wrong = [
+        str(path) for path in python_files("kg_cache") for name in imports(path) if name.startswith("kgedit")
+    ]
+    assert wrong == []
+
+
+def test_a_method_is_handed_its_subgraph_and_knows_no_store() -> None:
+    stores = {"kg_cache", "kg_cache.store", "kg_cache.sparql", "kg_cache.wikidata"}
+    wrong = [str(path) for path in python_files("kgedit/methods", "kgedit/lm") if stores & set(imports(path))]
+    assert wrong == []
+
+
+def test_the_packages_print_nothing() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in python_files(*PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert wrong == []
+
+
+def test_every_file_of_a_method_has_its_tests() -> None:
+    files = {path.stem for path in python_files("kgedit/methods") if path.stem != "__init__"}
+    tested = {path.stem.removeprefix("test_") for path in python_files("tests/methods")}
+    assert files - tested == set()
