@@ -1,0 +1,154 @@
+"""What a knowledge graph is here: validated ids, triples of ids, labels, and the questions one may ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from kg_cache.errors import InvalidId
+
+_ENTITY = re.compile(r"Q[1-9][0-9]{0,11}")
+_RELATION = re.compile(r"P[1-9][0-9]{0,11}")
+
+
+def check_entity_id(text: str) -> str:
+    """Return `text` if it is an item id such as Q42 (ASCII digits only).
+
+    Raises:
+        InvalidId: It is anything else.
+    """
+    if not _ENTITY.fullmatch(text):
+        raise InvalidId(f"{show(text)} is no item id; an item id is Q and up to 12 ASCII digits, e.g. Q42")
+    return text
+
+
+def check_relation_id(text: str) -> str:
+    """Return `text` if it is a property id such as P31 (ASCII digits only).
+
+    Raises:
+        InvalidId: It is anything else.
+    """
+    if not _RELATION.fullmatch(text):
+        raise InvalidId(
+            f"{show(text)} is no property id; a property id is P and up to 12 ASCII digits, e.g. P31"
+        )
+    return text
+
+
+def show(text: str, limit: int = 120) -> str:
+    """Foreign text made safe for a message: quoted, control and direction characters escaped, shortened."""
+    return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def id_order(identifier: str) -> tuple[str, int]:
+    """Sort key of ids: items and properties apart, each by number."""
+    return identifier[0], int(identifier[1:])
+
+
+EntityId = Annotated[str, AfterValidator(check_entity_id)]
+RelationId = Annotated[str, AfterValidator(check_relation_id)]
+
+
+class Entity(BaseModel):
+    """An item: its id, its label in the store's language (the id when it has none), its other names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: EntityId
+    label: str
+    aliases: tuple[str, ...] = ()
+
+
+class Relation(BaseModel):
+    """A property: its id and its label."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: RelationId
+    label: str
+
+
+class Triple(NamedTuple):
+    """One fact, as ids."""
+
+    subject: str
+    relation: str
+    object: str
+
+
+class Candidate(BaseModel):
+    """An item that a text may mean.
+
+    Attributes:
+        id: The item.
+        label: Its label.
+        matched: The name that matched the text.
+        kind: Whether that name is the item's id, its label, or one of its aliases.
+        links: Number of stored triples that the item is part of.
+        also: Ids of lower-ranked items that the same text could mean.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: EntityId
+    label: str
+    matched: str
+    kind: Literal["id", "label", "alias"]
+    links: int
+    also: tuple[str, ...] = ()
+
+
+class Neighbourhood(NamedTuple):
+    """Triples around some items, and what is known to be missing from them.
+
+    Attributes:
+        triples: In the order of the items asked for, then by property number, then by item number.
+        partial: Items of which triples were cut, here or when they were fetched.
+        missing: Items that the graph does not know at all.
+        source: The graph that answered.
+    """
+
+    triples: tuple[Triple, ...]
+    partial: frozenset[str]
+    source: str
+    missing: frozenset[str] = frozenset()
+
+
+class KnowledgeGraph(Protocol):
+    """The questions that the rest of the program asks of a graph of facts."""
+
+    @property
+    def name(self) -> str:
+        """Short name of the graph, for provenance."""
+        ...
+
+    def neighbours(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
+        """Outgoing item-valued triples of each item, at most `limit` per item."""
+        ...
+
+    def incoming(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
+        """Triples whose object is the item, at most `limit` per item; only what is stored locally."""
+        ...
+
+    def labels(self, ids: Sequence[str]) -> dict[str, str]:
+        """Label of each item or property; the id itself where there is none."""
+        ...
+
+    def aliases(self, id: str) -> tuple[str, ...]:
+        """Other names of an item."""
+        ...
+
+    def resolve(self, text: str) -> Candidate:
+        """The item that an id, exact label or exact alias means."""
+        ...
+
+    def resolve_relation(self, text: str) -> Relation:
+        """The property that an id or exact label means."""
+        ...
+
+    def provenance(self) -> dict[str, object]:
+        """Where the facts come from: name, file, snapshot hash or endpoint, counts."""
+        ...

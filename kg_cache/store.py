@@ -1,0 +1,350 @@
+"""Facts on disk: triples, names, and what was fetched when and from where, in one SQLite file."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+from kg_cache.database import Database
+from kg_cache.graph import (
+    Candidate,
+    Entity,
+    Neighbourhood,
+    Relation,
+    Triple,
+    check_entity_id,
+    check_relation_id,
+)
+from kg_cache.resolve import Name, resolve_entity, resolve_relation
+
+
+class Fetched(NamedTuple):
+    """What an endpoint said of one item.
+
+    Attributes:
+        entity: The item.
+        state: All its item-valued claims are stored, only some, it is unknown there, or merged into `target`.
+        cut: Number of claims left out because of a limit.
+        dropped: Number of claims left out because their value is no item.
+        target: The item that this one was merged into.
+    """
+
+    entity: str
+    state: Literal["complete", "partial", "missing", "redirect"]
+    cut: int = 0
+    dropped: int = 0
+    target: str | None = None
+
+
+class Store:
+    """A knowledge graph in one file; also the memory of a `Wikidata` graph.
+
+    Many processes may read while one writes. Every write is a transaction: after a crash or an error the file
+    holds either all of it or nothing.
+
+    Args:
+        path: The SQLite file; made when absent, unless `read_only`.
+        read_only: Refuse every write.
+        name: Name of the graph in its provenance; the file's stem if not given.
+        wal: See `Database`.
+        wait: Seconds to wait for another writer.
+
+    Raises:
+        StoreError: Or one of its subclasses, see `Database`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        read_only: bool = False,
+        name: str | None = None,
+        wal: bool = True,
+        wait: float = 5.0,
+    ) -> None:
+        self.path = Path(path)
+        self._name = name or self.path.stem
+        self._db = Database(self.path, read_only=read_only, wal=wal, wait=wait)
+
+    @classmethod
+    def open(cls, path: str | Path, read_only: bool = False) -> Store:
+        """Open the store at `path`; see the class."""
+        return cls(path, read_only=read_only)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @property
+    def name(self) -> str:
+        """Name of the graph."""
+        return self._name
+
+    # Writing
+
+    def add(
+        self,
+        triples: Iterable[Triple] = (),
+        entities: Iterable[Entity] = (),
+        source: str = "unknown",
+        *,
+        relations: Iterable[Relation] = (),
+        fetched: Iterable[Fetched] = (),
+    ) -> None:
+        """Store facts and names in one transaction.
+
+        Names of an item replace those it had. An item in `fetched` first loses the outgoing triples it had,
+        so that a claim which no longer holds does not stay.
+
+        Args:
+            triples: Facts; ids are checked.
+            entities: Items with their names.
+            source: Where all of this comes from: an endpoint, a file, a snapshot.
+            relations: Properties with their labels.
+            fetched: What is now known about whole items.
+
+        Raises:
+            InvalidId: An id is malformed; nothing is stored.
+            StoreLocked: Another process is writing.
+            StoreFull: The disk is full; nothing is stored.
+        """
+        facts = [(_item(s), _property(p), _item(o)) for s, p, o in triples]
+        items = list(entities)
+        properties = [(_property(r.id), _clean(r.label)) for r in relations]
+        records = [
+            (_item(f.entity), f.state, f.cut, f.dropped, _item(f.target) if f.target else None)
+            for f in fetched
+        ]
+        names = [
+            (number, rank, text, fold(text))
+            for number, entity in ((_item(e.id), e) for e in items)
+            for rank, text in enumerate(map(_clean, (entity.label, *entity.aliases)))
+        ]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._db.writing():
+            self._db.execute("INSERT OR IGNORE INTO source (name, time) VALUES (?, ?)", [(source, now)])
+            ((origin,),) = self._db.rows("SELECT id FROM source WHERE name = ?", (source,))
+            self._db.execute("DELETE FROM triple WHERE subject = ?", [(row[0],) for row in records])
+            self._db.execute(
+                "INSERT OR REPLACE INTO triple VALUES (?, ?, ?, ?)", [(*row, origin) for row in facts]
+            )
+            self._db.execute("DELETE FROM name WHERE entity = ?", [(_item(e.id),) for e in items])
+            self._db.execute("INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?)", names)
+            self._db.execute("INSERT OR REPLACE INTO relation VALUES (?, ?)", properties)
+            self._db.execute(
+                "INSERT OR REPLACE INTO fetched VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(e, state, origin, now, cut, dropped, target) for e, state, cut, dropped, target in records],
+            )
+
+    # Reading
+
+    def neighbours(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
+        """Outgoing triples of each item, by property number then item number, at most `limit` per item.
+
+        A merged item answers with the claims of the item it was merged into, under the id that was asked for.
+
+        Raises:
+            InvalidId: An id is malformed.
+        """
+        query = "SELECT relation, object FROM triple WHERE subject = ? ORDER BY relation, object LIMIT ?"
+        triples: list[Triple] = []
+        partial, missing = set(), set()
+        for asked in dict.fromkeys(ids):
+            number = self._canonical(asked)
+            rows = self._db.rows(query, (number, limit + 1))
+            state = self._db.rows("SELECT state FROM fetched WHERE entity = ?", (number,))
+            if len(rows) > limit or state == [("partial",)]:
+                partial.add(asked)
+            if not rows and (state == [("missing",)] or not self._knows(number)):
+                missing.add(asked)
+            triples += [Triple(asked, f"P{p}", f"Q{o}") for p, o in rows[:limit]]
+        return Neighbourhood(tuple(triples), frozenset(partial), self.name, frozenset(missing))
+
+    def incoming(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
+        """Stored triples whose object is the item, by property then item number, at most `limit` per item.
+
+        Raises:
+            InvalidId: An id is malformed.
+        """
+        query = "SELECT subject, relation FROM triple WHERE object = ? ORDER BY relation, subject LIMIT ?"
+        triples: list[Triple] = []
+        partial, missing = set(), set()
+        for asked in dict.fromkeys(ids):
+            number = self._canonical(asked)
+            rows = self._db.rows(query, (number, limit + 1))
+            if len(rows) > limit:
+                partial.add(asked)
+            if not rows and not self._knows(number):
+                missing.add(asked)
+            triples += [Triple(f"Q{s}", f"P{p}", asked) for s, p in rows[:limit]]
+        return Neighbourhood(tuple(triples), frozenset(partial), self.name, frozenset(missing))
+
+    def labels(self, ids: Sequence[str]) -> dict[str, str]:
+        """Label of each item or property; the id itself where the store has none.
+
+        Raises:
+            InvalidId: An id is malformed.
+        """
+        found = {}
+        for asked in dict.fromkeys(ids):
+            if asked.startswith("P"):
+                rows = self._db.rows("SELECT label FROM relation WHERE id = ?", (_property(asked),))
+            else:
+                number = self._canonical(asked)
+                rows = self._db.rows("SELECT text FROM name WHERE entity = ? AND rank = 0", (number,))
+            found[asked] = rows[0][0] if rows else asked
+        return found
+
+    def aliases(self, id: str) -> tuple[str, ...]:
+        """Other names of an item, in the order they were stored.
+
+        Raises:
+            InvalidId: The id is malformed.
+        """
+        number = self._canonical(id)
+        rows = self._db.rows("SELECT text FROM name WHERE entity = ? AND rank > 0 ORDER BY rank", (number,))
+        return tuple(text for (text,) in rows)
+
+    def resolve(self, text: str) -> Candidate:
+        """The item that an id, exact label or exact alias means.
+
+        Raises:
+            UnknownEntity: Nothing has this name; similar names are listed.
+            AmbiguousLabel: Several items have it; they are listed with their number of links.
+        """
+        return resolve_entity(self, text)
+
+    def resolve_relation(self, text: str) -> Relation:
+        """The property that an id or exact label means.
+
+        Raises:
+            UnknownRelation: Nothing has this name; similar names are listed.
+            AmbiguousLabel: Several properties have it.
+        """
+        return resolve_relation(self, text)
+
+    def provenance(self) -> dict[str, object]:
+        """Name, file, sources with the time of their first use, and counts."""
+        count = {
+            table: self._db.rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
+            for table in ("triple", "relation", "fetched")
+        }
+        entities = self._db.rows("SELECT count(*) FROM name WHERE rank = 0")[0][0]
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "sources": dict(self._db.rows("SELECT name, time FROM source ORDER BY id")),
+            "triples": count["triple"],
+            "entities": entities,
+            "relations": count["relation"],
+            "fetched": count["fetched"],
+        }
+
+    def triples(self) -> Iterator[Triple]:
+        """Every stored fact, by subject, property and object number."""
+        for s, p, o in self._db.rows("SELECT subject, relation, object FROM triple ORDER BY 1, 2, 3"):
+            yield Triple(f"Q{s}", f"P{p}", f"Q{o}")
+
+    def relations(self) -> list[Relation]:
+        """Every property with a stored label, by number."""
+        return [
+            Relation(id=f"P{p}", label=t)
+            for p, t in self._db.rows("SELECT id, label FROM relation ORDER BY id")
+        ]
+
+    def links(self, id: str) -> int:
+        """Number of stored triples that the item is part of."""
+        query = (
+            "SELECT (SELECT count(*) FROM triple WHERE subject = ?1)"
+            " + (SELECT count(*) FROM triple WHERE object = ?1)"
+        )
+        ((count,),) = self._db.rows(query, (self._canonical(id),))
+        return int(count)
+
+    def names(self, text: str) -> list[Name]:
+        """Items one of whose names equals `text` when case is ignored."""
+        rows = self._db.rows("SELECT entity, rank, text FROM name WHERE folded = ?", (fold(text),))
+        return [Name(f"Q{entity}", rank, text) for entity, rank, text in rows]
+
+    def names_near(self, text: str, limit: int = 5000) -> list[str]:
+        """Names with the same first letter and about the same length."""
+        start = fold(text)[:1]
+        query = "SELECT text FROM name WHERE folded BETWEEN ? AND ? AND abs(length(text) - ?) < 4 LIMIT ?"
+        return list(
+            dict.fromkeys(
+                name for (name,) in self._db.rows(query, (start, start + "\U0010ffff", len(text), limit))
+            )
+        )
+
+    def knows(self, id: str) -> bool:
+        """Whether anything at all is stored about the item."""
+        return self._knows(self._canonical(id))
+
+    def canonical(self, id: str) -> str:
+        """The item that this one was merged into, or the id itself."""
+        return f"Q{self._canonical(id)}"
+
+    def unfetched(self, ids: Iterable[str]) -> list[str]:
+        """Those of the items whose outgoing triples were never asked of an endpoint, in order."""
+        query = "SELECT 1 FROM fetched WHERE entity = ?"
+        return [asked for asked in dict.fromkeys(ids) if not self._db.rows(query, (self._canonical(asked),))]
+
+    def unnamed(self, ids: Iterable[str]) -> list[str]:
+        """Those of the items and properties that have no stored label, in order."""
+        items, properties = (
+            "SELECT 1 FROM name WHERE entity = ? AND rank = 0",
+            "SELECT 1 FROM relation WHERE id = ?",
+        )
+        return [
+            asked
+            for asked in dict.fromkeys(ids)
+            if not (
+                self._db.rows(properties, (_property(asked),))
+                if asked.startswith("P")
+                else self._db.rows(items, (self._canonical(asked),))
+            )
+        ]
+
+    def _canonical(self, id: str) -> int:
+        number = _item(id)
+        merged = self._db.rows(
+            "SELECT target FROM fetched WHERE entity = ? AND state = 'redirect'", (number,)
+        )
+        return int(merged[0][0]) if merged else number
+
+    def _knows(self, number: int) -> bool:
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM name WHERE entity = ?1)"
+            " OR EXISTS (SELECT 1 FROM triple WHERE subject = ?1)"
+            " OR EXISTS (SELECT 1 FROM triple WHERE object = ?1)"
+        )
+        return self._db.rows(query, (number,)) == [(1,)]
+
+
+def fold(text: str) -> str:
+    """The form in which names are compared when case is ignored."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be stored
+
+
+def _item(id: str) -> int:
+    return int(check_entity_id(id)[1:])
+
+
+def _property(id: str) -> int:
+    return int(check_relation_id(id)[1:])
