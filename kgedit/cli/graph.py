@@ -2,6 +2,99 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
+from kgedit.cli.options import AsJson, StorePath
+from kgedit.cli.output import emit, line, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from kg_cache.graph import Neighbourhood
+    from kg_cache.store import Store
+
 app = typer.Typer(help="The local knowledge graph: look at facts, fetch, import, count.")
+
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Most facts of one entity.")]
+
+
+@app.command()
+def show(
+    entity: Annotated[str, typer.Argument(help="Wikidata id, exact label or exact alias.")],
+    incoming: Annotated[bool, typer.Option("--incoming", help="Also facts whose object it is.")] = False,
+    limit: Limit = 50,
+    store: StorePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the stored facts of one entity."""
+    with open_store(store) as graph:
+        found = graph.resolve(entity)
+        outgoing = _facts(graph, graph.neighbours([found.id], limit=limit))
+        arriving = _facts(graph, graph.incoming([found.id], limit=limit)) if incoming else None
+        data = {
+            "id": found.id,
+            "label": found.label,
+            "aliases": list(graph.aliases(found.id)),
+            "also": graph.labels(found.also),
+            "source": graph.name,
+            **outgoing,
+            **({"incoming": arriving} if arriving is not None else {}),
+        }
+    emit(data, lambda: _shown(data), as_json=as_json)
+
+
+@app.command()
+def stats(store: StorePath = None, as_json: AsJson = False) -> None:
+    """Counts what a store holds, and says where it comes from."""
+    with open_store(store) as graph:
+        data = graph.provenance()
+    rows = [(name, value) for name, value in data.items() if not isinstance(value, dict)]
+    sources = [(name, time) for name, time in data["sources"].items()]  # type: ignore[attr-defined]
+    emit(
+        data,
+        lambda: [table(["store", ""], rows), table(["source", "first used"], sources)],
+        as_json=as_json,
+    )
+
+
+def open_store(path: Path | None) -> Store:
+    """The store at a path, to read; the bundled snapshot without one."""
+    from kg_cache.bundled import bundled_store
+    from kg_cache.store import Store
+
+    return bundled_store() if path is None else Store(path, read_only=True)
+
+
+def _facts(graph: Store, found: Neighbourhood) -> dict[str, Any]:
+    labels = graph.labels([part for triple in found.triples for part in triple])
+    facts = [
+        {name: {"id": part, "label": labels[part]} for name, part in triple._asdict().items()}
+        for triple in found.triples
+    ]
+    return {"facts": facts, "partial": bool(found.partial)}
+
+
+def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
+    names = f", also called {', '.join(data['aliases'])}" if data["aliases"] else ""
+    yield line(f"{data['label']} ({data['id']}){names}")
+    if data["also"]:
+        others = ", ".join(f"{label} ({id})" for id, label in data["also"].items())
+        yield line(f"The name could also mean {others}.")
+    yield from _fact_table(data, "object")
+    if "incoming" in data:
+        yield from _fact_table(data["incoming"], "subject")
+
+
+def _fact_table(data: dict[str, Any], end: str) -> Iterator[RenderableType]:
+    rows = [
+        (fact["relation"]["label"], fact["relation"]["id"], fact[end]["label"], fact[end]["id"])
+        for fact in data["facts"]
+    ]
+    yield table(["relation", "", end, ""], rows)
+    if data["partial"]:
+        yield line("Some facts are left out: because of --limit, or of the limit when they were fetched.")

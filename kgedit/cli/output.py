@@ -116,8 +116,8 @@ def error_line(error: Exception) -> str | None:
     """The one line that a user sees of an error which is theirs to mend; None for a defect of the program."""
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        hint = f" Try '{context.command_path} --help'." if context is not None else ""
-        return _one_line(error.format_message()) + hint
+        hint = f". Try '{context.command_path} --help'." if context is not None else ""
+        return _one_line(error.format_message()).removesuffix(".") + hint
     from kg_cache.errors import KnowledgeGraphError
     from kgedit.errors import KgeditError
 
