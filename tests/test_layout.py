@@ -18,7 +18,7 @@ PACKAGES = ("kgedit", "kg_cache")
 LEVELS = (
     {"errors"},
     {"edit", "files", "weights"},
-    {"lm", "delta", "delta_file", "ledger", "adapter", "subgraph", "verbalize"},
+    {"lm", "delta", "adapter", "subgraph", "verbalize"},
     {"methods", "mini"},
     {"editor"},
     {"demo", "evaluate", "ingest"},

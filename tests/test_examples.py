@@ -1,0 +1,28 @@
+"""Every example runs as its first lines say, and shows what it promises."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
+
+# Something that each example must show; an example without an entry fails.
+SHOWS = {
+    "01_one_edit": "after:  France",
+    "02_compare_methods": "glame",
+    "03_subgraph": "Albert Einstein -> country of citizenship -> France",
+    "04_export_adapter": "adapter:",
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_runs(
+    path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
+    assert SHOWS[path.stem] in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [], "an example leaves nothing behind"
