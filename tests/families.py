@@ -1,7 +1,9 @@
-"""Tiny random models of every family in the table, with tokenizers trained in code; no download, no fixture files.
+"""Tiny random models of every family in the table, with tokenizers trained in code; no download, no
+fixture files.
 
-Sizes are chosen so that nothing fits by accident: d = 32, d_ff = 88, 3 blocks, grouped heads where the family has
-them, a sliding window shorter than the test texts, non-zero biases, weights large enough that every part matters.
+Sizes are chosen so that nothing fits by accident: d = 32, d_ff = 88, 3 blocks, grouped heads where the
+family has them, a sliding window shorter than the test texts, non-zero biases, weights large enough that
+every part matters.
 """
 
 from __future__ import annotations
@@ -83,9 +85,9 @@ def tiny_tokenizer(kind: str = "bytelevel", *, bos: bool = False) -> PreTrainedT
     """A tokenizer of about 400 tokens.
 
     Args:
-        kind: "bytelevel" (GPT-2 style, offsets without the leading space), "bytelevel-spaces" (the same, offsets
-            with it), "sentencepiece" (Llama-2 style BPE with byte fallback), "sentencepiece-bare" (Gemma style: no
-            space is put before the text), "unigram" (T5 style).
+        kind: "bytelevel" (GPT-2 style, offsets without the leading space), "bytelevel-spaces" (the same,
+            offsets with it), "sentencepiece" (Llama-2 style BPE with byte fallback), "sentencepiece-bare"
+            (Gemma style: no space is put before the text), "unigram" (T5 style).
         bos: Every text begins with "<s>".
     """
     special = ["<unk>", "<s>", "</s>", "<pad>"]

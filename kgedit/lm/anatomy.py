@@ -188,8 +188,8 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         raise UnsupportedModel(
             f"the model family {family!r} is unknown; known are {', '.join(FAMILIES)}. To add it, write a "
             "row in kgedit/lm/anatomy.py: the paths of blocks, second MLP matrix, attention, final norm, "
-            "embedding and head; whether that matrix is a Conv1D, the block parallel, the MLP gated, a norm behind it; "
-            "and a tiny config in tests/families.py."
+            "embedding and head; whether that matrix is a Conv1D, the block parallel, the MLP gated, a norm "
+            "behind it; and a tiny config in tests/families.py."
         )
     row = FAMILIES[family]
     if family == "gpt_neox":
