@@ -1,0 +1,124 @@
+"""How requests leave the machine: to the endpoint's own host only, over https, never to a private address."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import urllib.request
+from collections.abc import Callable
+from typing import IO, Any
+from urllib.parse import urljoin, urlsplit
+
+from kg_cache.errors import EndpointDown, EndpointTruncated, UnsafeEndpoint
+from kg_cache.graph import show
+from kg_cache.settings import is_loopback
+
+
+def safe_opener(endpoint: str) -> urllib.request.OpenerDirector:
+    """An opener that can reach the endpoint and nothing else.
+
+    It knows no file:, ftp: or data: addresses. Redirects stay on scheme, host and port of the endpoint.
+    Unless the endpoint is on this machine, connections that lead to a private or local address are closed
+    before a byte is sent (a proxy from the environment is trusted to be where the user put it).
+    """
+    here = is_loopback(urlsplit(endpoint).hostname or "")
+    opener = urllib.request.OpenerDirector()
+    web = (urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()) if here else (_PublicHTTPSHandler(),)
+    for handler in (
+        *web,
+        urllib.request.ProxyHandler({} if here else None),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _SameHostRedirects(endpoint),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def read_bounded(response: IO[bytes], most: int, deadline: float, clock: Callable[[], float]) -> bytes:
+    """Read a whole answer, but no more than `most` bytes and not past `deadline`.
+
+    Raises:
+        EndpointTruncated: The answer is larger.
+        EndpointDown: It trickles in more slowly than the deadline allows.
+    """
+    body = bytearray()
+    while block := response.read(65536):
+        body += block
+        if len(body) > most:
+            raise EndpointTruncated(
+                f"the answer is larger than {most} bytes; ask about fewer items, or raise "
+                "KGEDIT_MAX_RESPONSE_BYTES"
+            )
+        if clock() > deadline:
+            raise EndpointDown(f"only {len(body)} bytes of the answer arrived in time; try again later")
+    return bytes(body)
+
+
+class _SameHostRedirects(urllib.request.HTTPRedirectHandler):
+    def __init__(self, endpoint: str) -> None:
+        self._origin = _origin(endpoint)
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        self._check(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    def http_error_302(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+    ) -> Any:
+        # urllib refuses a redirect to file: by itself, but as if the server had failed
+        if target := headers.get("location"):
+            self._check(urljoin(req.full_url, target))
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    def _check(self, target: str) -> None:
+        if _origin(target) != self._origin:
+            raise UnsafeEndpoint(
+                f"{self._origin[1]} redirects to {show(target)}, which is another place; "
+                "if that move is genuine, set KGEDIT_ENDPOINT to the new address"
+            )
+
+
+class _PublicHTTPSHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_PublicHTTPSConnection, req)
+
+
+class _PublicHTTPSConnection(http.client.HTTPSConnection):
+    """Looks at the address that was really connected to, so that no name server can lead inside."""
+
+    _tunnel_host: str | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._create_connection = self._connect_public
+
+    def _connect_public(self, *args: Any, **kwargs: Any) -> socket.socket:
+        connection = socket.create_connection(*args, **kwargs)
+        address = str(connection.getpeername()[0]).split("%")[0]
+        if self._tunnel_host is None and not ipaddress.ip_address(address).is_global:
+            connection.close()
+            raise UnsafeEndpoint(
+                f"{self.host} leads to {address}, which is no public address; check its name"
+            )
+        return connection
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return parts.scheme, parts.hostname or "", port or {"https": 443, "http": 80}.get(parts.scheme)

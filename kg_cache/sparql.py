@@ -1,0 +1,241 @@
+"""One SPARQL endpoint, asked politely and believed carefully; the only file that talks to one.
+
+One request at a time on this machine, with our name and the user's contact; waits as long as the endpoint
+asks; retries by cause: what a client did wrong is not repeated, what was cut off is left to the caller to ask
+for in smaller pieces.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import random
+import ssl
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
+from typing import Any
+from urllib.parse import urlsplit
+
+import stamina
+from SPARQLWrapper import JSON, SPARQLWrapper
+
+from kg_cache.answers import Row, read_answer
+from kg_cache.errors import (
+    EndpointBusy,
+    EndpointDown,
+    EndpointError,
+    EndpointRefused,
+    EndpointTruncated,
+    UnsafeEndpoint,
+)
+from kg_cache.graph import show
+from kg_cache.lock import LockTimeout, exclusive
+from kg_cache.opener import read_bounded, safe_opener
+from kg_cache.settings import Settings, is_loopback
+
+_JSON_TYPES = frozenset({"application/sparql-results+json", "application/json"})
+_DEFAULT_WAIT = 60.0  # seconds; what Wikimedia asks for when a 429 names no time
+
+
+class Endpoint:
+    """A SPARQL endpoint.
+
+    Args:
+        settings: Address, contact, limits.
+        clock: Monotonic seconds.
+        sleep: Pauses for some seconds; tests pass one that does not.
+        on_wait: Told the seconds and the reason before each wait, e.g. to show them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        on_wait: Callable[[float, str], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._on_wait = on_wait
+        self._opener = safe_opener(settings.endpoint)
+        self._host = urlsplit(settings.endpoint).hostname or ""
+        self._not_before = clock()  # set when the endpoint asks to be left alone for longer than the budget
+        self.requests = 0
+
+    def select(self, query: str) -> list[Row]:
+        """The rows of a SELECT query.
+
+        Raises:
+            EndpointBusy: It asks for a longer wait than the budget allows, or another process holds it.
+            EndpointRefused: It turned the request down, or the answer is not SPARQL JSON.
+            EndpointTruncated: The answer is cut off, too large, or took the endpoint too long.
+            EndpointDown: It cannot be reached, or failed on every attempt.
+            UnsafeEndpoint: It led elsewhere.
+        """
+        deadline = self._clock() + self._settings.retry_budget
+        with self._alone():
+            if (early := self._not_before - self._clock()) > 0:
+                self._wait(early, EndpointBusy("the endpoint asked to wait", early), deadline)
+            retry = _Retry(self._wait, deadline, self._settings.attempts)
+            for attempt in stamina.retry_context(on=retry.decide, attempts=None, timeout=None):
+                with attempt:
+                    return self._ask(query)
+        raise EndpointDown("no attempt was made")  # unreachable: the loop returns or raises
+
+    def _wait(self, seconds: float, error: EndpointError, deadline: float) -> None:
+        """Sleep, or give up with `error` if that would exceed the budget."""
+        if self._clock() + seconds > deadline:
+            if isinstance(error, EndpointBusy):
+                self._not_before = max(self._not_before, self._clock() + seconds)
+            raise error
+        if self._on_wait:
+            self._on_wait(seconds, str(error))
+        self._sleep(seconds)
+
+    def _ask(self, query: str) -> list[Row]:
+        deadline = self._clock() + self._settings.timeout
+        with _plain_errors(self._host):
+            self.requests += 1
+            response = self._request(query).query().response
+            with response:
+                kind = response.headers.get_content_type() if "content-type" in response.headers else ""
+                body = read_bounded(response, self._settings.max_response_bytes, deadline, self._clock)
+        if kind not in _JSON_TYPES:
+            raise EndpointRefused(
+                f"{self._host} answered with {kind or 'no content type'} instead of SPARQL JSON: "
+                f"{show(body[:300].decode('utf-8', 'replace'))}; check KGEDIT_CONTACT "
+                "(sent as the User-Agent) and KGEDIT_ENDPOINT"
+            )
+        return read_answer(body, self._host)
+
+    def _request(self, query: str) -> SPARQLWrapper:
+        contact = self._settings.contact
+        if contact is None and not is_loopback(self._host):
+            raise EndpointRefused(
+                f"{self._host} wants to know whom to reach; set KGEDIT_CONTACT to your mail address or page"
+            )
+        wrapper = _PolicedWrapper(
+            self._settings.endpoint, agent=f"kgedit/{_version()} ({contact or 'local'})"
+        )
+        wrapper.opener, wrapper.seconds = self._opener, self._settings.timeout
+        if self._settings.default_graph:
+            wrapper.addParameter("default-graph-uri", self._settings.default_graph)
+        wrapper.setReturnFormat(JSON)
+        wrapper.setQuery(query)
+        return wrapper
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        folder, budget = self._settings.cache_dir, self._settings.retry_budget
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = folder / f"{self._host.replace(':', '_')}.lock"
+                stack.enter_context(exclusive(lock, timeout=budget, clock=self._clock, sleep=self._sleep))
+            except LockTimeout as error:
+                raise EndpointBusy(
+                    f"process {error.owner} is asking {self._host}; wait for it to finish"
+                ) from error
+            except OSError as error:
+                raise EndpointError(f"cannot write to {folder} ({error}); set KGEDIT_CACHE_DIR") from error
+            yield
+
+
+class _PolicedWrapper(SPARQLWrapper):
+    """SPARQLWrapper writes the request; our opener, not urllib's global one, sends it."""
+
+    opener: Any
+    seconds: float
+
+    def _query(self) -> tuple[Any, str]:
+        return self.opener.open(self._createRequest(), timeout=self.seconds), self.returnFormat
+
+
+class _Retry:
+    """Decides by cause whether to ask again, and waits before saying yes."""
+
+    def __init__(
+        self, wait: Callable[[float, EndpointError, float], None], deadline: float, attempts: int
+    ) -> None:
+        self._wait, self._deadline, self._left = wait, deadline, attempts - 1
+        self._pause = 0.5
+
+    def decide(self, error: Exception) -> bool | float:
+        if isinstance(error, EndpointBusy):
+            seconds = error.retry_after or _DEFAULT_WAIT
+        elif isinstance(error, EndpointDown):
+            seconds = self._pause * random.uniform(1.0, 2.0)
+            self._pause *= 3
+        else:
+            return False
+        if self._left <= 0:
+            return False
+        self._left -= 1
+        self._wait(seconds, error, self._deadline)
+        return 0.0
+
+
+def retry_after(value: str | None, now: float) -> float:
+    """Seconds to wait by a Retry-After header: a number, or a date; 60 if it is missing, past or nonsense.
+
+    Args:
+        value: The header.
+        now: The present as seconds since 1970.
+    """
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value or "").timestamp() - now
+        except (ValueError, OverflowError):
+            return _DEFAULT_WAIT
+    return seconds if 0 < seconds < float("inf") else _DEFAULT_WAIT
+
+
+@contextmanager
+def _plain_errors(host: str) -> Iterator[None]:
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        raise _from_status(error, host) from error
+    except http.client.IncompleteRead as error:
+        raise EndpointTruncated(f"{host} broke off its answer; ask about fewer items") from error
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+        cause = getattr(error, "reason", error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise UnsafeEndpoint(
+                f"the certificate of {host} is not valid ({cause}); check the address"
+            ) from error
+        raise EndpointDown(
+            f"{host} cannot be reached ({cause!r}); check the network, or use what is stored (offline)"
+        ) from error
+
+
+def _from_status(error: urllib.error.HTTPError, host: str) -> EndpointError:
+    said = f"{host} answered {error.code}"
+    with error:
+        try:
+            text = error.read(2000).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            text = ""
+    asked = error.headers.get("Retry-After")
+    if error.code == 429 or (error.code == 503 and asked):
+        seconds = retry_after(asked, time.time())
+        return EndpointBusy(f"{said} (busy) and asks to wait {seconds:g} s; try again later", seconds)
+    if error.code >= 500 and "timeout" in text.lower():
+        return EndpointTruncated(f"{said}: the query took too long; ask about fewer items")
+    if error.code >= 500 or error.code == 408:
+        return EndpointDown(f"{said} {show(text)}; try again later, or use what is stored (offline)")
+    return EndpointRefused(f"{said} {show(text)}; check KGEDIT_ENDPOINT and KGEDIT_CONTACT")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("kgedit")
+    except metadata.PackageNotFoundError:
+        return "0"
