@@ -1,0 +1,258 @@
+"""Where the subject ends and where the target starts: text to token ids, positions from character offsets.
+
+One tokenisation of the whole prompt decides; token ids are concatenated, text is never tokenised again. So
+prompt tokens p_0 .. p_{T-1} and target tokens t_0 .. t_{L-1} meet exactly as they do in running text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from kgedit.errors import PromptError, SlowTokenizer, SubjectAmbiguous, SubjectNotFound, TargetError
+
+# Words to put before a target to see how it is tokenised inside a text; some never merge with what follows.
+_ANCHORS = ("is", "of", ":", "a", "1", "Q:")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """A prompt in tokens.
+
+    Attributes:
+        text: The prompt as text, prefix included.
+        ids: Its token ids, with whatever the tokenizer puts before a text (BOS), nothing behind it.
+        subject_first: Index of the first token of the subject.
+        subject_last: Index of the last token of the subject.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    subject_first: int
+    subject_last: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextTokens:
+    """A text in tokens: ids, the characters [start, stop) each covers, how many are put before it (BOS)."""
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    leading: int
+
+
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    subject: str,
+    *,
+    prefix: str = "",
+    max_length: int | None = None,
+) -> PromptTokens:
+    """Fill the slot of a template and find the subject's tokens by character offsets.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        template: Cloze with exactly one "{}"; spaces at its end are dropped, since the target brings its own.
+        subject: What goes into the slot.
+        prefix: Text put before, e.g. "Some sentence. "; it may contain the subject, only the slot counts.
+        max_length: The most tokens allowed, usually the model's context less the target.
+
+    Raises:
+        PromptError: The template has no slot or several, or the prompt is too long.
+        SubjectNotFound: The subject is empty, or the tokenizer drops all of its characters.
+        SlowTokenizer: The tokenizer gives no offsets.
+    """
+    before, after = _split_slot(template)
+    subject = subject.strip()
+    if not subject:
+        raise SubjectNotFound("the subject is empty; give the name that the prompt is about")
+    start = len(prefix) + len(before)
+    text = (prefix + before + subject + after).rstrip(" ")
+    tokens = encode_texts(tokenizer, [text])[0]
+    if max_length is not None and len(tokens.ids) > max_length:
+        raise PromptError(
+            f"the prompt has {len(tokens.ids)} tokens where the model has room for {max_length}: "
+            f"{_short(text)!r}. Shorten the prompt, the prefix or the target."
+        )
+    inside = [i for i, (a, b) in enumerate(tokens.spans) if a < start + len(subject) and b > start and a < b]
+    if not inside:
+        raise SubjectNotFound(
+            f"the tokenizer drops every character of the subject {subject!r}; use another name for it"
+        )
+    return PromptTokens(text, tokens.ids, inside[0], inside[-1])
+
+
+def encode_target(tokenizer: PreTrainedTokenizerBase, target: str) -> tuple[int, ...]:
+    """Token ids of a target as they stand in running text after a word and one space.
+
+    Byte-level tokenizers begin such a token with the space, SentencePiece tokenizers with their space
+    mark; the rule is read off the tokenizer by encoding the target behind a word, without special tokens.
+
+    Raises:
+        TargetError: The target is empty, turns into nothing, or holds characters unknown to the tokenizer.
+        SlowTokenizer: The tokenizer gives no offsets.
+    """
+    target = target.strip()
+    if not target:
+        raise TargetError("the target is empty; name the object that the fact should have")
+    _require_fast(tokenizer)
+    for anchor in _ANCHORS:
+        alone = _plain_ids(tokenizer, anchor)
+        whole = _plain_ids(tokenizer, f"{anchor} {target}")
+        if whole[: len(alone)] == alone:
+            ids = whole[len(alone) :]
+            break
+    else:
+        raise TargetError(f"the tokenizer merges {target!r} with any word before it; choose another wording")
+    special = set(tokenizer.all_special_ids)
+    if any(i in special for i in ids):
+        raise TargetError(
+            f"{target!r} holds characters that the tokenizer does not know, or one of its special tokens: "
+            f"{tokenizer.convert_ids_to_tokens(list(ids))}; choose another wording"
+        )
+    if not str(tokenizer.decode(list(ids))).strip():
+        raise TargetError(f"{target!r} turns into no visible token; choose another wording")
+    return tuple(ids)
+
+
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """Token ids of a text as the model reads it: with BOS where the tokenizer adds one, never with EOS."""
+    return encode_texts(tokenizer, [text])[0].ids
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[TextTokens]:
+    """Tokenise several texts, each on its own.
+
+    Raises:
+        SlowTokenizer: The tokenizer gives no offsets.
+        PromptError: A text is not valid Unicode.
+    """
+    _require_fast(tokenizer)
+    for text in texts:
+        if any("\ud800" <= ch <= "\udfff" for ch in text):
+            raise PromptError(f"{_short(text)!r} is not valid Unicode (half of a surrogate pair); correct it")
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=True,
+        padding=False,
+        truncation=False,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        verbose=False,
+    )
+    rows = zip(encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
+    return [_without_trailing(ids, spans, special) for ids, spans, special in rows]
+
+
+def find_subject(prompt: str, subject: str) -> str:
+    """Turn a prompt that spells out its subject into a template with "{}" in its place.
+
+    The subject must stand there as a whole word or words, once. A prompt that has one "{}" already is
+    returned as is.
+
+    Raises:
+        SubjectNotFound: The subject does not occur.
+        SubjectAmbiguous: It occurs more than once.
+        PromptError: The prompt has several slots.
+    """
+    if "{}" in prompt:
+        _split_slot(prompt)
+        return prompt
+    subject = subject.strip()
+    starts = [i for i in range(len(prompt)) if subject and prompt.startswith(subject, i)]
+    whole = [i for i in starts if _is_whole(prompt, i, i + len(subject))]
+    if not whole:
+        hint = ""
+        if subject and subject.casefold() in prompt.casefold():
+            hint = " (it does in another spelling, or inside a longer word)"
+        raise SubjectNotFound(
+            f"the prompt {_short(prompt)!r} does not contain {subject!r}{hint}; "
+            'use the wording of the subject there, or "{}" in its place'
+        )
+    if len(whole) > 1:
+        raise SubjectAmbiguous(
+            f"the prompt {_short(prompt)!r} contains {subject!r} {len(whole)} times; "
+            'write "{}" in the place that is meant'
+        )
+    return prompt[: whole[0]] + "{}" + prompt[whole[0] + len(subject) :]
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"]) -> tuple[Tensor, Tensor]:
+    """Rows of token ids as one batch.
+
+    Returns:
+        Ids and mask, both (batch, longest row), int64; the mask is 1 for tokens and 0 for padding.
+    """
+    width = max((len(row) for row in rows), default=0)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        span = slice(0, len(row)) if side == "right" else slice(width - len(row), width)
+        ids[i, span] = torch.tensor(row, dtype=torch.long)
+        mask[i, span] = 1
+    return ids, mask
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """A token to fill batches with; it is masked, so any valid id will do."""
+    for found in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if found is not None:
+            return int(found)
+    return 0
+
+
+def _split_slot(template: str) -> tuple[str, str]:
+    parts = template.split("{}")
+    if len(parts) != 2:
+        raise PromptError(
+            f'the prompt {_short(template)!r} has {len(parts) - 1} slots "{{}}" where one is needed; '
+            "put exactly one in the place of the subject"
+        )
+    return parts[0], parts[1]
+
+
+def _is_whole(text: str, start: int, stop: int) -> bool:
+    """Whether text[start:stop] is not the inside of a longer word; scripts without case join words."""
+
+    def joined(left: str, right: str) -> bool:
+        return all(ch.isdigit() or ch.lower() != ch.upper() for ch in (left, right))
+
+    return not (start > 0 and joined(text[start - 1], text[start])) and not (
+        stop < len(text) and joined(text[stop - 1], text[stop])
+    )
+
+
+def _without_trailing(ids: list[int], spans: list[tuple[int, int]], special: list[int]) -> TextTokens:
+    """Drop what the tokenizer puts behind a text (EOS), count what it puts before."""
+    leading = next((i for i, flag in enumerate(special) if not flag), len(ids))
+    stop = len(ids)
+    while stop > leading and special[stop - 1]:
+        stop -= 1
+    return TextTokens(tuple(ids[:stop]), tuple((int(a), int(b)) for a, b in spans[:stop]), leading)
+
+
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    try:
+        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    except TypeError as error:
+        raise TargetError(f"{_short(text)!r} is not valid Unicode; correct it") from error
+
+
+def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
+    if not getattr(tokenizer, "is_fast", False):
+        raise SlowTokenizer(
+            f"{type(tokenizer).__name__} gives no character offsets, so the subject cannot be found in "
+            "the tokens; load the model's fast tokenizer (AutoTokenizer.from_pretrained(..., use_fast=True))"
+        )
+
+
+def _short(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
