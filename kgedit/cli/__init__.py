@@ -6,6 +6,7 @@ that every `--help` answers at once.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -57,6 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         SystemExit: Always.
     """
+    if not logging.getLogger().handlers:
+        # Without a handler, Python writes what libraries log to stderr, between our lines.
+        logging.getLogger().addHandler(logging.NullHandler())
     words = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(words or ["--help"], prog_name="kgedit", standalone_mode=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kgedit.cli.graph_fill import fetch, import_facts
 from kgedit.cli.options import AsJson, StorePath
 from kgedit.cli.output import emit, line, table
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from kg_cache.store import Store
 
 app = typer.Typer(help="The local knowledge graph: look at facts, fetch, import, count.")
+
+app.command("fetch")(fetch)
+app.command("import")(import_facts)
 
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Most facts of one entity.")]
 
