@@ -23,7 +23,7 @@ def test_files_are_written_and_replaced(tmp_path) -> None:
 
 @pytest.mark.parametrize("failing", range(1, 12))
 def test_whichever_call_of_the_system_fails_no_file_is_half_there(tmp_path, monkeypatch, failing) -> None:
-    """Every write, flush, chmod and rename in turn; a rename that fails after others leaves whole files only."""
+    """Every write, flush, chmod and rename in turn; also between two renames each file is a whole one."""
     folder = tmp_path / "folder"
     write_files(folder, {"x": b"old x", "y": b"old y"})
     calls = 0
