@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import PromptError, TargetError
 from kgedit.lm.anatomy import context_length
+from kgedit.lm.decode import Decoder
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.layout import position_ids
 from kgedit.lm.tokens import encode_texts, pad, pad_id
 
 Row = tuple[Sequence[int], Sequence[int]]
@@ -115,10 +115,7 @@ def top_answers(
     """
     ids = encode_texts(tokenizer, [prompt.rstrip(" ")])[0].ids
     _check_room(model, ids, 1)
-    with frozen(model), torch.no_grad():
-        batch = torch.tensor([ids], device=model.device)
-        with head_at(model, torch.tensor([0]), torch.tensor([len(ids) - 1])):
-            first = model(input_ids=batch).logits[0, 0].float().log_softmax(-1)  # (vocabulary,)
+    first = Decoder(model, [ids], pad_id(tokenizer)).logits()[0].log_softmax(-1)  # (vocabulary,)
     wide = min(2 * k, len(first))  # some first tokens are a stop, or begin the same text
     logps, tokens = first.topk(wide)
     rows = continue_rows(
@@ -147,7 +144,7 @@ def continue_rows(
     stop: Sequence[str],
     begun: Sequence[Sequence[int]] | None = None,
 ) -> list[tuple[list[int], list[float]]]:
-    """Greedy continuation of rows of ids in one batch, left-padded, with a key-value cache.
+    """Greedy continuation of rows of ids in one batch.
 
     Args:
         model: A causal language model; left as it was.
@@ -164,29 +161,18 @@ def continue_rows(
         _check_room(model, row, 1)
     new = [list(row) for row in (begun or [[] for _ in rows])]
     logps: list[list[float]] = [[] for _ in rows]
-    ids, mask = (t.to(model.device) for t in pad(rows, pad_id(tokenizer), "left"))
-    positions = position_ids(mask)
-    room = min(max_new_tokens, context_length(model) - ids.shape[1])
-    cache = DynamicCache(config=model.config)
+    decoder = Decoder(model, rows, pad_id(tokenizer))
     done = [_is_done(tokenizer, tokens, stop) for tokens in new]
-    last = torch.arange(len(rows))
-    with frozen(model), torch.no_grad():
-        for _ in range(room):
-            if all(done):
-                break
-            with head_at(model, last, torch.full_like(last, ids.shape[1] - 1)):
-                logits = model(
-                    input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache
-                ).logits[0]  # (batch, vocabulary)
-            top = logits.float().log_softmax(-1).max(-1)
-            for i, (token, logp) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True)):
-                if not done[i]:
-                    new[i].append(token)
-                    logps[i].append(logp)
-                    done[i] = _is_done(tokenizer, new[i], stop)
-            ids = top.indices.unsqueeze(1)  # (batch, 1)
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)  # (batch, past + 1)
-            positions = positions[:, -1:] + 1  # (batch, 1)
+    for _ in range(min(max_new_tokens, context_length(model) - decoder.width)):
+        if all(done):
+            break
+        top = decoder.logits().log_softmax(-1).max(-1)  # (batch,)
+        for i, (token, logp) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True)):
+            if not done[i]:
+                new[i].append(token)
+                logps[i].append(logp)
+                done[i] = _is_done(tokenizer, new[i], stop)
+        decoder.append(top.indices)
     return list(zip(new, logps, strict=True))
 
 

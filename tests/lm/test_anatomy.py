@@ -49,9 +49,7 @@ def test_flags_describe_what_the_block_computes(family: str) -> None:
     before = key()
     outputs: list[object] = []
     row.block(model, 1).register_forward_hook(lambda module, args, output: outputs.append(output))
-    row.attention(model, 1).register_forward_hook(
-        lambda module, args, out: (torch.zeros_like(out[0]), *out[1:])
-    )
+    row.attention(model, 1).register_forward_hook(lambda module, args, out: (torch.zeros_like(out[0]), *out[1:]))
     assert torch.equal(key(), before) == row.parallel
     assert isinstance(outputs[0], tuple) == row.block_tuple
     names = {name for name, _ in row.block(model, 0).named_parameters()}
@@ -73,12 +71,8 @@ def test_a_layer_outside_the_model_is_refused(layer: int) -> None:
 
 
 def test_an_unknown_family_says_what_a_row_needs() -> None:
-    config = BertConfig(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50, is_decoder=True
-    )
-    with pytest.raises(
-        UnsupportedModel, match=r"'bert'.*known are gpt2, .*anatomy\.py.*Conv1D.*families\.py"
-    ):
+    config = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50, is_decoder=True)
+    with pytest.raises(UnsupportedModel, match=r"'bert'.*known are gpt2, .*anatomy\.py.*Conv1D.*families\.py"):
         anatomy_of(BertLMHeadModel(config))
 
 

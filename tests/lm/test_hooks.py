@@ -18,9 +18,7 @@ IDS = torch.tensor([[5, 9, 30], [7, 7, 8]])
 
 def _traces(model: nn.Module) -> int:
     """How many hooks and swapped forwards a model carries."""
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + ("forward" in m.__dict__) for m in model.modules()
-    )
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + ("forward" in m.__dict__) for m in model.modules())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -21,10 +21,7 @@ WIDTH = max(BEFORE)
 
 # gptj has no sdpa, and gemma2's capped attention is eager by default.
 ATTENTIONS = [
-    (f, a)
-    for f in FAMILIES
-    for a in ("eager", "sdpa")
-    if (f, a) not in {("gptj", "sdpa"), ("gemma2", "sdpa")}
+    (f, a) for f in FAMILIES for a in ("eager", "sdpa") if (f, a) not in {("gptj", "sdpa"), ("gemma2", "sdpa")}
 ]
 
 
@@ -135,9 +132,7 @@ def test_a_batch_whose_pivots_all_come_first_needs_no_earlier_columns(family: st
         with capture({"state": anatomy.block(model, 1)}) as clean:
             full = model(input_ids=ids).logits
         with replay(model, anatomy, 2, clean["state"]):
-            got = model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=fork(past)
-            ).logits
+            got = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=fork(past)).logits
     torch.testing.assert_close(got, full, rtol=1e-5, atol=1e-5)
 
 

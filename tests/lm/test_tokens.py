@@ -21,9 +21,7 @@ STYLES = [(kind, bos) for kind in KINDS for bos in (False, True)]
 # No surrogates; no "▁" and "�", which tokenizers use as marks; no "{" as the slot is written with it.
 _characters = st.characters(exclude_categories=["Cs"], exclude_characters="▁\ufffd{}")
 _words = st.text(_characters, min_size=1, max_size=12)
-_names = _words | st.sampled_from(
-    ["Paris", "Søren Kierkegaard", "東京", "🎉", "e\u0301", "1909", "O'Neil, J."]
-)
+_names = _words | st.sampled_from(["Paris", "Søren Kierkegaard", "東京", "🎉", "e\u0301", "1909", "O'Neil, J."])
 
 
 def _decode(tok: PreTrainedTokenizerFast, ids: tuple[int, ...]) -> str:
@@ -43,18 +41,14 @@ def test_the_last_token_is_the_one_that_completes_the_subject(
     subject = subject.strip()
     assume(subject)
     got = encode_prompt(tok, before + "{}" + after, subject, prefix=prefix)
-    assume(
-        not got.text.startswith(" ")
-    )  # SentencePiece decoding drops one space there, which shifts the oracle
+    assume(not got.text.startswith(" "))  # SentencePiece decoding drops one space there, which shifts the oracle
     start = len(prefix) + len(before)
     assert got.text[start : start + len(subject)] == subject
     assert got.ids == encode_text(tok, got.text)
     upto = got.text[: start + len(subject)]
     assert _decode(tok, got.ids[: got.subject_last + 1]).startswith(upto)
     assert not _decode(tok, got.ids[: got.subject_last]).startswith(upto)
-    assert _decode(tok, got.ids[got.subject_first :]).lstrip(
-        " \ufffd"
-    )  # the rest begins at or before the subject
+    assert _decode(tok, got.ids[got.subject_first :]).lstrip(" \ufffd")  # the rest begins at or before the subject
     assert len(_decode(tok, got.ids[: got.subject_first]).rstrip("\ufffd")) <= start
     assert subject in _decode(tok, got.ids[got.subject_first : got.subject_last + 1])
 
@@ -97,9 +91,7 @@ def test_nothing_follows_the_text_even_if_the_tokenizer_adds_an_end() -> None:
 
 
 @pytest.mark.parametrize(("kind", "bos"), [*STYLES, ("unigram", False), ("unigram", True)])
-@pytest.mark.parametrize(
-    "prompt", ["The capital of France is", "Q: Where? A:", "He was born in 1909 in", "Söre"]
-)
+@pytest.mark.parametrize("prompt", ["The capital of France is", "Q: Where? A:", "He was born in 1909 in", "Söre"])
 @pytest.mark.parametrize("target", ["Paris", "Zürich", "the Mona Lisa", "1909", "Marie Curie"])
 def test_concatenated_ids_equal_running_text(kind: str, bos: bool, prompt: str, target: str) -> None:
     tok = tokenizer(kind, bos=bos)
@@ -120,9 +112,7 @@ def test_any_target_continues_any_prompt(kind: str, bos: bool, target: str) -> N
     assert encode_text(tok, "The capital of France is") + encode_target(tok, target) == joined
 
 
-@pytest.mark.parametrize(
-    ("kind", "mark"), [("bytelevel", "Ġ"), ("sentencepiece", "▁"), ("sentencepiece-bare", "▁")]
-)
+@pytest.mark.parametrize(("kind", "mark"), [("bytelevel", "Ġ"), ("sentencepiece", "▁"), ("sentencepiece-bare", "▁")])
 def test_the_space_is_part_of_the_first_target_token(kind: str, mark: str) -> None:
     tok = tokenizer(kind, bos=True)
     tokens = tok.convert_ids_to_tokens(list(encode_target(tok, "capital")))

@@ -1,0 +1,75 @@
+"""Context prefixes: short texts of the model's own making, put before a prompt to average over contexts.
+
+ROME (Meng et al., 2022) averages over 20 of them; each is sampled with top-k 5 and temperature 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.lm.decode import Decoder
+from kgedit.lm.tokens import encode_texts, pad_id
+
+SEEDS = ("The", "Therefore", "Because", "I", "You")
+_TOP_K = 5
+
+
+def sample_prefixes(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    lengths_and_counts: Sequence[tuple[int, int]] = ((5, 10), (10, 10)),
+    seed: int = 0,
+    seeds: Sequence[str] = SEEDS,
+) -> tuple[str, ...]:
+    """Sample texts that begin with the seed words in turn.
+
+    Args:
+        model: The model to be edited, unedited; left as it was, and so is torch's global generator.
+        tokenizer: Its tokenizer.
+        lengths_and_counts: Pairs of length in tokens, seed word included but not BOS, and how many of that
+            length.
+        seed: Of the sampling; the same seed gives the same prefixes.
+        seeds: Words to begin with.
+
+    Returns:
+        First "", the bare prompt; then the texts, each ending in ". ", on one line and without braces.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = [""]
+    for length, count in lengths_and_counts:
+        starts = encode_texts(tokenizer, [seeds[i % len(seeds)] for i in range(count)])
+        if not starts:
+            continue
+        rows = [list(start.ids) for start in starts]
+        decoder = Decoder(model, rows, pad_id(tokenizer))
+        while any(len(row) - start.leading < length for row, start in zip(rows, starts, strict=True)):
+            tokens = _sample(decoder.logits(), tokenizer, generator)  # (batch,)
+            for row, start, token in zip(rows, starts, tokens.tolist(), strict=True):
+                if len(row) - start.leading < length:
+                    row.append(token)
+            decoder.append(tokens)
+        texts = (tokenizer.decode(row[s.leading :]) for row, s in zip(rows, starts, strict=True))
+        found += [_sentence(str(text)) for text in texts]
+    return tuple(found)
+
+
+def _sample(logits: Tensor, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator) -> Tensor:
+    """One of the five most probable tokens per row, (batch,), drawn on the CPU so that devices agree."""
+    logits = logits.cpu()
+    logits[:, len(tokenizer) :] = -torch.inf  # some models pad their vocabulary
+    logits[:, [i for i in tokenizer.all_special_ids if i < logits.shape[1]]] = -torch.inf
+    best = logits.topk(_TOP_K)
+    drawn = torch.multinomial(best.values.softmax(-1), 1, generator=generator)  # (batch, 1)
+    return best.indices.gather(-1, drawn).squeeze(-1)
+
+
+def _sentence(text: str) -> str:
+    # Braces would read as slots; half a character at the end decodes to the replacement mark.
+    for mark in "{}\ufffd":
+        text = text.replace(mark, " ")
+    return " ".join(text.split()).rstrip(" .") + ". "

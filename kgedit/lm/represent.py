@@ -1,0 +1,78 @@
+"""Early-layer vectors of entities and relations: how the model itself reads a label alone (GLAME)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.errors import PromptError
+from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.hooks import capture, frozen
+from kgedit.lm.tokens import encode_texts, pad, pad_id
+
+Pooling = Literal["avg", "last", "composite", "composite_norm"]
+
+
+def represent(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    layer: int,
+    *,
+    pooling: Pooling = "avg",
+    batch_size: int = 64,
+) -> Tensor:
+    """Output of a block for labels that are read alone, pooled over their tokens.
+
+    Args:
+        model: A causal language model; left as it was.
+        tokenizer: Its tokenizer.
+        texts: Labels; each is encoded without template, leading space or neighbours.
+        layer: Block whose output is taken.
+        pooling: "avg" the mean over tokens; "last" the last token; "composite" the mean of these two;
+            "composite_norm" the same with the mean first scaled to the norm of the last token.
+        batch_size: Labels per forward pass.
+
+    Returns:
+        (n, d) float32 on the model's device, detached. BOS is read by the model but left out of every
+        pooling.
+
+    Raises:
+        PromptError: A label is empty, turns into no token, or is longer than the context.
+        NoSuchLayer: The model has no such block.
+    """
+    block = anatomy_of(model).block(model, layer)
+    rows = encode_texts(tokenizer, texts)
+    limit = context_length(model)
+    for text, row in zip(texts, rows, strict=True):
+        if not text.strip() or len(row.ids) == row.leading:
+            raise PromptError(f"the label {text!r} has no token; give the entity or relation a name")
+        if len(row.ids) > limit:
+            raise PromptError(f"a label has {len(row.ids)} tokens, the model reads {limit}; shorten it")
+    pooled = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        ids, mask = (t.to(model.device) for t in pad([r.ids for r in batch], pad_id(tokenizer), "right"))
+        with frozen(model), torch.no_grad(), capture({"h": block}, stop=True) as found:
+            model(input_ids=ids, attention_mask=mask)
+        for hidden, row in zip(found["h"].float(), batch, strict=True):  # (seq, d)
+            pooled.append(_pool(hidden[row.leading : len(row.ids)], pooling))  # (d,)
+    width = int(model.config.hidden_size)
+    return torch.stack(pooled) if pooled else torch.zeros(0, width, device=model.device)  # (n, d)
+
+
+def _pool(hidden: Tensor, pooling: Pooling) -> Tensor:
+    """(tokens, d) -> (d,)."""
+    mean, last = hidden.mean(0), hidden[-1]
+    if pooling == "avg":
+        return mean
+    if pooling == "last":
+        return last
+    if pooling == "composite":
+        return (last + mean) / 2
+    scaled: Tensor = mean * (last.norm() / mean.norm())
+    return (last + scaled) / 2
