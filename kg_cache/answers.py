@@ -57,6 +57,5 @@ def read_answer(body: bytes, host: str) -> list[Row]:
         return _Answer.model_validate(content).results.bindings
     except ValidationError as error:
         raise EndpointRefused(
-            f"{host} answered with JSON that is no SPARQL result ({error.errors()[0]['msg']}); "
-            "check KGEDIT_ENDPOINT"
+            f"{host} answered with JSON that is no SPARQL result ({error.errors()[0]['msg']}); check KGEDIT_ENDPOINT"
         ) from error

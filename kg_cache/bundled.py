@@ -91,6 +91,4 @@ def _rows(snapshot: Path, table: str) -> Iterator[list[str]]:
 
 def _read(snapshot: Path, table: str) -> bytes:
     packed = snapshot / f"{table}.tsv.gz"
-    return (
-        gzip.decompress(packed.read_bytes()) if packed.exists() else (snapshot / f"{table}.tsv").read_bytes()
-    )
+    return gzip.decompress(packed.read_bytes()) if packed.exists() else (snapshot / f"{table}.tsv").read_bytes()

@@ -77,9 +77,7 @@ def fetch_claims(
         yield read_claims(rows, chunk, min(limit, entity_limit), total)
 
 
-def read_claims(
-    rows: Sequence[Row], ids: Sequence[str], limit: int, total: int | None = None
-) -> list[Claims]:
+def read_claims(rows: Sequence[Row], ids: Sequence[str], limit: int, total: int | None = None) -> list[Claims]:
     """Sort the rows of `queries.claims` by item.
 
     Args:
@@ -126,9 +124,7 @@ def fetch_names(
                 labels[item][name.language] = name.value
             elif kind.value == queries.ALT_LABEL and name.language == languages[0]:
                 aliases[item].add(name.value)
-        best = {
-            id: next((found[tag] for tag in languages if tag in found), None) for id, found in labels.items()
-        }
+        best = {id: next((found[tag] for tag in languages if tag in found), None) for id, found in labels.items()}
         yield [Names(id, label, tuple(sorted(aliases[id] - {label}))) for id, label in best.items()]
 
 

@@ -68,9 +68,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(
-                f"cannot make the folder {path.parent} ({error}); set KGEDIT_CACHE_DIR"
-            ) from error
+            raise StoreError(f"cannot make the folder {path.parent} ({error}); set KGEDIT_CACHE_DIR") from error
         with self._plain_errors():
             mode = "ro" if read_only else "rwc"
             self._connection = sqlite3.connect(
@@ -93,14 +91,10 @@ class Database:
             raise StoreCorrupt(f"{self.path} is not a kg_cache store; use another file name")
         ((version,),) = self.rows("PRAGMA user_version")
         if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} has store version {version}, not {SCHEMA_VERSION}; rebuild or refetch it"
-            )
+            raise StoreError(f"{self.path} has store version {version}, not {SCHEMA_VERSION}; rebuild or refetch it")
         findings = self.rows("PRAGMA quick_check(1)")
         if findings != [("ok",)]:
-            raise StoreCorrupt(
-                f"{self.path} is damaged ({findings[0][0]}); move it away and refetch or rebuild it"
-            )
+            raise StoreCorrupt(f"{self.path} is damaged ({findings[0][0]}); move it away and refetch or rebuild it")
         if not self.read_only:
             self.rows(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
             self.execute(f"PRAGMA synchronous = {'NORMAL' if wal else 'FULL'}")
@@ -165,9 +159,7 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreLocked(f"another process is using {path}; let it finish, or use another file")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StoreCorrupt(
-                f"{path} is damaged or no store ({error}); move it away and refetch or rebuild it"
-            )
+            return StoreCorrupt(f"{path} is damaged or no store ({error}); move it away and refetch or rebuild it")
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
             return StoreFull(f"{path} could not be written ({error}); free disk space. Nothing was changed")
         case _:

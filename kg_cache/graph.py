@@ -20,7 +20,7 @@ def check_entity_id(text: str) -> str:
     Raises:
         InvalidId: It is anything else.
     """
-    if not _ENTITY.fullmatch(text):
+    if not is_entity_id(text):
         raise InvalidId(f"{show(text)} is no item id; an item id is Q and up to 12 ASCII digits, e.g. Q42")
     return text
 
@@ -31,11 +31,19 @@ def check_relation_id(text: str) -> str:
     Raises:
         InvalidId: It is anything else.
     """
-    if not _RELATION.fullmatch(text):
-        raise InvalidId(
-            f"{show(text)} is no property id; a property id is P and up to 12 ASCII digits, e.g. P31"
-        )
+    if not is_relation_id(text):
+        raise InvalidId(f"{show(text)} is no property id; a property id is P and up to 12 ASCII digits, e.g. P31")
     return text
+
+
+def is_entity_id(text: str) -> bool:
+    """Whether `text` has the form of an item id."""
+    return _ENTITY.fullmatch(text) is not None
+
+
+def is_relation_id(text: str) -> bool:
+    """Whether `text` has the form of a property id."""
+    return _RELATION.fullmatch(text) is not None
 
 
 def show(text: str, limit: int = 120) -> str:

@@ -11,7 +11,16 @@ from typing import BinaryIO, NamedTuple, cast
 
 from kg_cache import queries
 from kg_cache.errors import ImportFailed
-from kg_cache.graph import Entity, Relation, Triple, check_entity_id, check_relation_id, show
+from kg_cache.graph import (
+    Entity,
+    Relation,
+    Triple,
+    check_entity_id,
+    check_relation_id,
+    is_entity_id,
+    is_relation_id,
+    show,
+)
 from kg_cache.store import Store
 
 _BATCH = 50_000  # lines per transaction
@@ -61,9 +70,10 @@ def import_triples(
 ) -> ImportReport:
     """Add a file's facts to a store.
 
-    A name that ends in .nt is read as N-Triples: direct claims between items, names in `language`. Anything else is read as tab-separated: item, property, item; or item, label, aliases joined by a bar; or
-    property, label. Either may be packed (.gz). Lines that cannot be read are counted and the first of them
-    named. A label replaces the one an item had, aliases are added. Importing a file again changes nothing.
+    A name that ends in .nt is read as N-Triples: direct claims between items, names in `language`. Anything
+    else is read as tab-separated: item, property, item; or item, label, aliases joined by a bar; or property,
+    label. Either may be packed (.gz). Lines that cannot be read are counted and the first of them named. A
+    label replaces the one an item had, aliases are added. Importing a file again changes nothing.
 
     Args:
         path: The file.
@@ -89,14 +99,12 @@ def import_triples(
                         on_lines(number)
             _keep(batch, store, path.name)
     except (OSError, EOFError) as error:
-        raise ImportFailed(
-            f"{path} cannot be read to its end ({error}); give a whole, readable file"
-        ) from error
+        raise ImportFailed(f"{path} cannot be read to its end ({error}); give a whole, readable file") from error
     if not report.triples and not report.names:
         first = f"; {report.examples[0]}" if report.examples else ""
         raise ImportFailed(
             f"{path} holds no fact ({report.malformed} lines malformed, {report.skipped} skipped{first}); "
-            "expected N-Triples (.nt) with Wikidata's addresses, or lines of item, property, item with tabs between"
+            "expected N-Triples (.nt) with Wikidata's addresses, or lines of item, property, item"
         )
     return report
 
@@ -185,7 +193,7 @@ def _ntriples(language: str) -> _Reader:
 
 def _id(iri: str | None, namespace: str) -> str | None:
     name = (iri or "").removeprefix(namespace)
-    return name if name != iri and re.fullmatch(r"[QP][1-9][0-9]{0,11}", name) else None
+    return name if name != iri and (is_entity_id(name) or is_relation_id(name)) else None
 
 
 def _unescape(found: re.Match[str]) -> str:

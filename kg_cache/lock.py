@@ -49,9 +49,7 @@ def exclusive(
         deadline = clock() + timeout
         while not _try_lock(handle):
             if clock() >= deadline:
-                raise LockTimeout(
-                    path, os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
-                )
+                raise LockTimeout(path, os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown")
             sleep(0.05)
         _write_owner(handle)
         yield

@@ -37,7 +37,7 @@ def safe_opener(endpoint: str) -> urllib.request.OpenerDirector:
     return opener
 
 
-def read_bounded(response: IO[bytes], most: int, deadline: float, clock: Callable[[], float]) -> bytes:
+def read_bounded(response: http.client.HTTPResponse, most: int, deadline: float, clock: Callable[[], float]) -> bytes:
     """Read a whole answer, but no more than `most` bytes and not past `deadline`.
 
     Raises:
@@ -45,12 +45,11 @@ def read_bounded(response: IO[bytes], most: int, deadline: float, clock: Callabl
         EndpointDown: It trickles in more slowly than the deadline allows.
     """
     body = bytearray()
-    while block := response.read(65536):
+    while block := response.read1(65536):  # whatever has arrived, so that a trickle meets the deadline
         body += block
         if len(body) > most:
             raise EndpointTruncated(
-                f"the answer is larger than {most} bytes; ask about fewer items, or raise "
-                "KGEDIT_MAX_RESPONSE_BYTES"
+                f"the answer is larger than {most} bytes; ask about fewer items, or raise KGEDIT_MAX_RESPONSE_BYTES"
             )
         if clock() > deadline:
             raise EndpointDown(f"only {len(body)} bytes of the answer arrived in time; try again later")
@@ -109,9 +108,7 @@ class _PublicHTTPSConnection(http.client.HTTPSConnection):
         address = str(connection.getpeername()[0]).split("%")[0]
         if self._tunnel_host is None and not ipaddress.ip_address(address).is_global:
             connection.close()
-            raise UnsafeEndpoint(
-                f"{self.host} leads to {address}, which is no public address; check its name"
-            )
+            raise UnsafeEndpoint(f"{self.host} leads to {address}, which is no public address; check its name")
         return connection
 
 

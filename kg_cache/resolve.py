@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
-from kg_cache.graph import Candidate, Relation, id_order, show
+from kg_cache.graph import Candidate, Relation, id_order, is_entity_id, show
 
 if TYPE_CHECKING:
     from kg_cache.store import Store
@@ -36,13 +35,11 @@ def resolve_entity(store: Store, text: str) -> Candidate:
         AmbiguousLabel: Several items have it.
     """
     text = text.strip()
-    if re.fullmatch(r"Q[1-9][0-9]{0,11}", text):
+    if is_entity_id(text):
         if not store.knows(text):
             raise UnknownEntity(f"{text} is not in {store.name}; fetch it first, or check the id")
         item = store.canonical(text)
-        return Candidate(
-            id=item, label=store.labels([item])[item], matched=text, kind="id", links=store.links(item)
-        )
+        return Candidate(id=item, label=store.labels([item])[item], matched=text, kind="id", links=store.links(item))
     names = store.names(text)
     names = [name for name in names if name.text == text] or names
     if not names:
@@ -72,14 +69,13 @@ def resolve_relation(store: Store, text: str) -> Relation:
         or [relation for relation in relations if relation.label.casefold() == text.casefold()]
     )  # fmt: skip
     if not found:
-        near = difflib.get_close_matches(
-            text.casefold(), [relation.label for relation in relations], n=_LISTED
-        )
+        labels = [relation.label for relation in relations]
+        near = difflib.get_close_matches(text.casefold(), labels, n=_LISTED, cutoff=0.5)
         raise UnknownRelation(f"no property of {store.name} is called {show(text)}{_did_you_mean(near)}")
     if len(found) > 1:
-        raise AmbiguousLabel(
-            f"{show(text)} means several properties: {', '.join(r.id for r in found)}; pass one id"
-        )
+        raise AmbiguousLabel(f"{show(text)} means several properties: {', '.join(r.id for r in found)}; pass one id")
+    if found[0].label == found[0].id:  # asked for once, and nobody had a label for it
+        raise UnknownRelation(f"{text} is no known property of {store.name}; check the id")
     return found[0]
 
 

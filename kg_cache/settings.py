@@ -61,12 +61,8 @@ class Settings(BaseSettings):
     @field_validator("endpoint", "default_graph")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:
-        if value is not None and (
-            not value.isascii() or any(ch <= " " or ch in '<>"{}|\\^`' for ch in value)
-        ):
-            raise ValueError(
-                f"{value!r} is no plain URL: only printable ASCII, no spaces, quotes or brackets"
-            )
+        if value is not None and (not value.isascii() or any(ch <= " " or ch in '<>"{}|\\^`' for ch in value)):
+            raise ValueError(f"{value!r} is no plain URL: only printable ASCII, no spaces, quotes or brackets")
         return value
 
     @field_validator("endpoint")
@@ -77,9 +73,7 @@ class Settings(BaseSettings):
         if url.scheme not in ("https", "http") or not host:
             raise ValueError(f"{value!r} is no web address; an endpoint is https://host/path")
         if url.username is not None or url.password is not None:
-            raise ValueError(
-                "an endpoint with a user name or password in its address is refused; leave them out"
-            )
+            raise ValueError("an endpoint with a user name or password in its address is refused; leave them out")
         if url.scheme == "http" and not is_loopback(host):
             raise ValueError(f"{value!r} is not encrypted; use https (http is accepted on this machine only)")
         if url.query or url.fragment:

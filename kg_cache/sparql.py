@@ -119,9 +119,7 @@ class Endpoint:
             raise EndpointRefused(
                 f"{self._host} wants to know whom to reach; set KGEDIT_CONTACT to your mail address or page"
             )
-        wrapper = _PolicedWrapper(
-            self._settings.endpoint, agent=f"kgedit/{_version()} ({contact or 'local'})"
-        )
+        wrapper = _PolicedWrapper(self._settings.endpoint, agent=f"kgedit/{_version()} ({contact or 'local'})")
         wrapper.opener, wrapper.seconds = self._opener, self._settings.timeout
         if self._settings.default_graph:
             wrapper.addParameter("default-graph-uri", self._settings.default_graph)
@@ -138,9 +136,7 @@ class Endpoint:
                 lock = folder / f"{self._host.replace(':', '_')}.lock"
                 stack.enter_context(exclusive(lock, timeout=budget, clock=self._clock, sleep=self._sleep))
             except LockTimeout as error:
-                raise EndpointBusy(
-                    f"process {error.owner} is asking {self._host}; wait for it to finish"
-                ) from error
+                raise EndpointBusy(f"process {error.owner} is asking {self._host}; wait for it to finish") from error
             except OSError as error:
                 raise EndpointError(f"cannot write to {folder} ({error}); set KGEDIT_CACHE_DIR") from error
             yield
@@ -159,9 +155,7 @@ class _PolicedWrapper(SPARQLWrapper):
 class _Retry:
     """Decides by cause whether to ask again, and waits before saying yes."""
 
-    def __init__(
-        self, wait: Callable[[float, EndpointError, float], None], deadline: float, attempts: int
-    ) -> None:
+    def __init__(self, wait: Callable[[float, EndpointError, float], None], deadline: float, attempts: int) -> None:
         self._wait, self._deadline, self._left = wait, deadline, attempts - 1
         self._pause = 0.5
 
@@ -208,9 +202,7 @@ def _plain_errors(host: str) -> Iterator[None]:
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         cause = getattr(error, "reason", error)
         if isinstance(cause, ssl.SSLCertVerificationError):
-            raise UnsafeEndpoint(
-                f"the certificate of {host} is not valid ({cause}); check the address"
-            ) from error
+            raise UnsafeEndpoint(f"the certificate of {host} is not valid ({cause}); check the address") from error
         raise EndpointDown(
             f"{host} cannot be reached ({cause!r}); check the network, or use what is stored (offline)"
         ) from error

@@ -124,8 +124,7 @@ class Store:
         items = list(entities)
         properties = [(_property(r.id), _clean(r.label)) for r in relations]
         records = [
-            (_item(f.entity), f.state, f.cut, f.dropped, _item(f.target) if f.target else None)
-            for f in fetched
+            (_item(f.entity), f.state, f.cut, f.dropped, _item(f.target) if f.target else None) for f in fetched
         ]
         names = [
             (number, rank, text, fold(text))
@@ -137,9 +136,7 @@ class Store:
             self._db.execute("INSERT OR IGNORE INTO source (name, time) VALUES (?, ?)", [(source, now)])
             ((origin,),) = self._db.rows("SELECT id FROM source WHERE name = ?", (source,))
             self._db.execute("DELETE FROM triple WHERE subject = ?", [(row[0],) for row in records])
-            self._db.execute(
-                "INSERT OR REPLACE INTO triple VALUES (?, ?, ?, ?)", [(*row, origin) for row in facts]
-            )
+            self._db.execute("INSERT OR REPLACE INTO triple VALUES (?, ?, ?, ?)", [(*row, origin) for row in facts])
             self._db.execute("DELETE FROM name WHERE entity = ?", [(_item(e.id),) for e in items])
             self._db.execute("INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?)", names)
             self._db.execute("INSERT OR REPLACE INTO relation VALUES (?, ?)", properties)
@@ -259,16 +256,12 @@ class Store:
 
     def relations(self) -> list[Relation]:
         """Every property with a stored label, by number."""
-        return [
-            Relation(id=f"P{p}", label=t)
-            for p, t in self._db.rows("SELECT id, label FROM relation ORDER BY id")
-        ]
+        return [Relation(id=f"P{p}", label=t) for p, t in self._db.rows("SELECT id, label FROM relation ORDER BY id")]
 
     def links(self, id: str) -> int:
         """Number of stored triples that the item is part of."""
         query = (
-            "SELECT (SELECT count(*) FROM triple WHERE subject = ?1)"
-            " + (SELECT count(*) FROM triple WHERE object = ?1)"
+            "SELECT (SELECT count(*) FROM triple WHERE subject = ?1) + (SELECT count(*) FROM triple WHERE object = ?1)"
         )
         ((count,),) = self._db.rows(query, (self._canonical(id),))
         return int(count)
@@ -283,9 +276,7 @@ class Store:
         start = fold(text)[:1]
         query = "SELECT text FROM name WHERE folded BETWEEN ? AND ? AND abs(length(text) - ?) < 4 LIMIT ?"
         return list(
-            dict.fromkeys(
-                name for (name,) in self._db.rows(query, (start, start + "\U0010ffff", len(text), limit))
-            )
+            dict.fromkeys(name for (name,) in self._db.rows(query, (start, start + "\U0010ffff", len(text), limit)))
         )
 
     def knows(self, id: str) -> bool:
@@ -319,9 +310,7 @@ class Store:
 
     def _canonical(self, id: str) -> int:
         number = _item(id)
-        merged = self._db.rows(
-            "SELECT target FROM fetched WHERE entity = ? AND state = 'redirect'", (number,)
-        )
+        merged = self._db.rows("SELECT target FROM fetched WHERE entity = ? AND state = 'redirect'", (number,))
         return int(merged[0][0]) if merged else number
 
     def _knows(self, number: int) -> bool:

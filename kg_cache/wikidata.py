@@ -10,9 +10,20 @@ from kg_cache.answers import Selects
 from kg_cache.bundled import bundled_store
 from kg_cache.claims import Claims, fetch_claims, fetch_names, fetch_presence
 from kg_cache.errors import EndpointError, UnknownEntity, UnknownRelation
-from kg_cache.graph import Candidate, Entity, KnowledgeGraph, Neighbourhood, Relation, check_entity_id
+from kg_cache.graph import (
+    Candidate,
+    Entity,
+    KnowledgeGraph,
+    Neighbourhood,
+    Relation,
+    check_entity_id,
+    is_entity_id,
+    is_relation_id,
+)
 from kg_cache.settings import Settings
 from kg_cache.store import Fetched, Store
+
+_NAMES_PER_QUERY = 150  # keeps the address of a request under 4 kB
 
 
 @dataclass
@@ -129,11 +140,7 @@ class Wikidata:
     def _fetch_claims(self, ids: Sequence[str], report: FetchReport, follow: bool = True) -> None:
         size, limit = self._settings.chunk_size, self._settings.entity_limit
         for batch in fetch_claims(self._online, ids, chunk_size=size, entity_limit=limit):
-            bare = [
-                claims.item
-                for claims in batch
-                if not claims.triples and not claims.dropped and not claims.cut
-            ]
+            bare = [claims.item for claims in batch if not claims.triples and not claims.dropped and not claims.cut]
             present = fetch_presence(self._online, bare, chunk_size=size)
             records = [self._record(claims, present, report, follow) for claims in batch]
             triples = [triple for claims in batch for triple in claims.triples]
@@ -160,14 +167,10 @@ class Wikidata:
         report.missing.append(item)
         return Fetched(item, "missing")
 
-    def _ask_names(
-        self, ids: Sequence[str], report: FetchReport | None = None
-    ) -> tuple[list[Entity], list[Relation]]:
+    def _ask_names(self, ids: Sequence[str], report: FetchReport | None = None) -> tuple[list[Entity], list[Relation]]:
         entities, relations = [], []
         languages = list(dict.fromkeys([self._settings.language, "en", "mul"]))
-        for batch in fetch_names(
-            self._online, ids, languages=languages, chunk_size=self._settings.chunk_size
-        ):
+        for batch in fetch_names(self._online, ids, languages=languages, chunk_size=_NAMES_PER_QUERY):
             for id, label, aliases in batch:
                 if report and label is None:
                     report.unlabelled += 1
@@ -249,7 +252,7 @@ class Wikidata:
         try:
             return self.store.resolve(text)
         except UnknownEntity:
-            if self._is_id(text, "Q"):
+            if is_entity_id(text):
                 self._read_through(lambda: self.fetch([text]))
             elif self._names:
                 return self._names.resolve(text)
@@ -264,15 +267,11 @@ class Wikidata:
         try:
             return self.store.resolve_relation(text)
         except UnknownRelation:
-            if self._is_id(text, "P"):
+            if is_relation_id(text):
                 self._need_names([text])
             elif self._names:
                 return self._names.resolve_relation(text)
             return self.store.resolve_relation(text)
-
-    @staticmethod
-    def _is_id(text: str, letter: str) -> bool:
-        return text.startswith(letter) and text[1:].isascii() and text[1:].isdigit()
 
     def provenance(self) -> dict[str, object]:
         """That of the store, with the endpoint and the language of the labels."""

@@ -1,0 +1,46 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kg_cache.errors import InvalidId, KnowledgeGraphError
+from kg_cache.graph import Entity, check_entity_id, check_relation_id, id_order, show
+
+HOSTILE = [
+    "", "Q", "Q0", "Q01", "q42", "42", "P31", "Q-1", "Q42 ", " Q42", "Q42\n", "Q1234567890123",
+    "Q１２", "Q٣", "Q1 } UNION { ?s ?p ?o", "Q1>", "wd:Q1", "Q1\x00", "Q²",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_is_no_item_id_is_refused(text: str) -> None:
+    with pytest.raises(InvalidId, match="item id"):
+        check_entity_id(text)
+
+
+@given(st.text() | st.from_regex(r"[QP]\d+.*"))
+def test_only_plain_ids_pass(text: str) -> None:
+    for check, letter in ((check_entity_id, "Q"), (check_relation_id, "P")):
+        try:
+            assert check(text) == text
+        except InvalidId:
+            continue
+        assert text.isascii()
+        assert re.match(letter + r"[1-9][0-9]{0,11}\Z", text)
+
+
+def test_a_model_checks_its_id() -> None:
+    with pytest.raises(ValueError, match="no item id"):
+        Entity(id="Q1 }", label="x")
+    assert issubclass(InvalidId, KnowledgeGraphError)
+
+
+def test_foreign_text_cannot_act_in_a_message() -> None:
+    shown = show("a\x1b[31m\u202eb\n" + "x" * 500)
+    assert shown.isprintable()
+    assert len(shown) < 160
+
+
+def test_ids_are_ordered_by_number() -> None:
+    assert sorted(["Q10", "Q9", "P7", "Q100"], key=id_order) == ["P7", "Q9", "Q10", "Q100"]

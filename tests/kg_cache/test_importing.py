@@ -1,0 +1,107 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kg_cache.errors import ImportFailed
+from kg_cache.graph import Triple
+from kg_cache.importing import import_triples
+from kg_cache.store import Store
+from servers import WD, WDT, wikidata_rdf
+
+
+def test_ntriples(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "facts.nt"
+    path.write_text(
+        wikidata_rdf(
+            [("Q937", "P19", "Q3012")],
+            {"Q937": {"en": 'Al"bert\nEinstein 👩', "de": "Albert Einstein"}, "P19": "place of birth"},
+            {"Q937": ["Einstein"]},
+            extra=f"""# a comment
+
+<{WD}Q937> <{WDT}P569> "1879-03-14"^^<http://www.w3.org/2001/XMLSchema#date> .
+<{WD}Q937> <{WDT}P19> _:unknown .
+<{WD}Q937> <http://schema.org/description> "physicist"@en .
+<{WD}Q937> <{WDT}P19> <{WD}Q1 }} UNION> .
+<{WD}Q937> <http://www.w3.org/2000/01/rdf-schema#label> "half
+""",
+        ),
+        encoding="utf-8",
+    )
+    report = import_triples(path, store)
+    assert (report.triples, report.names, report.skipped, report.malformed) == (1, 3, 5, 2)
+    assert all("line " in example and "no N-Triples" in example for example in report.examples)
+    assert list(store.triples()) == [Triple("Q937", "P19", "Q3012")]
+    assert store.labels(["Q937", "P19"]) == {"Q937": 'Al"bert\nEinstein 👩', "P19": "place of birth"}
+    assert store.aliases("Q937") == ("Einstein",)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_tables(tmp_path: Path, store: Store, packed: bool) -> None:
+    text = "Q937\tP19\tQ3012\tsource\r\nQ937\tAlbert Einstein\tEinstein|A. Einstein\n"
+    text += "P19\tplace of birth\n\nQ3012\tUlm\n"
+    path = tmp_path / ("facts.tsv.gz" if packed else "facts.tsv")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    report = import_triples(path, store)
+    assert (report.triples, report.names, report.malformed) == (1, 5, 0)
+    assert store.resolve("A. Einstein").id == "Q937"
+    assert list(store.provenance()["sources"]) == [f"file {path.name}"]  # type: ignore[call-overload]
+
+
+def test_importing_again_changes_nothing_and_aliases_add_up(tmp_path: Path, filled: Store) -> None:
+    path = tmp_path / "more.tsv"
+    path.write_text("Q64\tP17\tQ183\nQ64\tBerlin\tAthens of the Spree\nQ937\tEinstein, Albert\n")
+    import_triples(path, filled)
+    once = (list(filled.triples()), filled.aliases("Q937"), filled.aliases("Q64"), filled.labels(["Q937"]))
+    import_triples(path, filled)
+    assert (
+        list(filled.triples()),
+        filled.aliases("Q937"),
+        filled.aliases("Q64"),
+        filled.labels(["Q937"]),
+    ) == once
+    assert once[1:] == (("Einstein", "A. Einstein"), ("Athens of the Spree",), {"Q937": "Einstein, Albert"})
+
+
+def test_malformed_lines_are_counted_and_the_first_are_named(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "facts.tsv"
+    bad = [b"Q1\tP31\tQ1 }", b"nonsense", b"Q1\t", b"Q\xff\tP1\tQ2", b"subject\tP1\tobject", b"Q0\tP1\tQ2"]
+    bad.append(b"x" * 3_000_000)
+    path.write_bytes(b"\n".join([b"Q1\tP1\tQ2", *bad, b"Q3\tP1\tQ4"]))
+    report = import_triples(path, store)
+    assert (report.triples, report.malformed) == (2, 7)
+    assert [example.split(":")[0] for example in report.examples] == [f"line {n}" for n in range(2, 7)]
+    assert all(len(example) < 400 for example in report.examples)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("facts.tsv", b""), ("facts.tsv", b"a\tb\tc\n" * 3), ("facts.nt", b"Q1\tP1\tQ2\n"), ("facts.tsv.gz", b"no gzip"),
+     ("facts.tsv.gz", gzip.compress(b"Q1\tP1\tQ2\n")[:-6])],
+)  # fmt: skip
+def test_a_file_without_facts_is_an_error(tmp_path: Path, store: Store, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImportFailed, match=name):
+        import_triples(tmp_path / name, store)
+    assert list(store.triples()) == []
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, store: Store) -> None:
+    with pytest.raises(ImportFailed, match="cannot be read"):
+        import_triples(tmp_path / "none.nt", store)
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    with Store(folder / "facts.sqlite") as store:
+        for name in ("facts.nt", "facts.tsv"):
+            (folder / name).write_bytes(b"Q1\tP1\tQ2\n" + content if name == "facts.tsv" else content)
+            try:
+                import_triples(folder / name, store)
+            except ImportFailed:
+                continue
+        assert store.knows("Q1")

@@ -1,0 +1,74 @@
+import pytest
+
+from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
+from kg_cache.graph import Entity, Relation, Triple
+from kg_cache.store import Store
+
+
+def test_id_label_and_alias(filled: Store) -> None:
+    for text, kind in (
+        ("Q937", "id"),
+        ("Albert Einstein", "label"),
+        ("A. Einstein", "alias"),
+        (" Q937 ", "id"),
+    ):
+        found = filled.resolve(text)
+        assert (found.id, found.label, found.kind, found.links) == ("Q937", "Albert Einstein", kind, 4)
+
+
+def test_case_decides_only_when_the_exact_text_is_nobodys_name(filled: Store) -> None:
+    assert filled.resolve("ALBERT EINSTEIN").id == "Q937"
+    filled.add(entities=[Entity(id="Q5", label="BERLIN")])
+    assert filled.resolve("Berlin").id == "Q64"
+    with pytest.raises(AmbiguousLabel):
+        filled.resolve("berlin")
+
+
+def test_composed_and_decomposed_letters_are_the_same_when_case_is_ignored(store: Store) -> None:
+    store.add(entities=[Entity(id="Q1", label="Zürich")])
+    assert store.resolve("Zu\u0308rich").id == "Q1"
+
+
+def test_two_labels_are_ambiguous_however_many_links_one_has(filled: Store) -> None:
+    filled.add([Triple("Q5", "P17", "Q30")], [Entity(id="Q5", label="Germany")])
+    with pytest.raises(AmbiguousLabel, match=r"Q183 \(5 links\), Q5 \(1 links\)") as caught:
+        filled.resolve("Germany")
+    assert [c.id for c in caught.value.candidates] == ["Q183", "Q5"]
+
+
+def test_a_label_beats_an_alias_and_says_whom(filled: Store) -> None:
+    filled.add(entities=[Entity(id="Q5", label="a pet", aliases=("Germany",))])
+    found = filled.resolve("Germany")
+    assert (found.id, found.kind, found.also) == ("Q183", "label", ("Q5",))
+
+
+def test_an_alias_wins_by_links_only_when_it_is_clear(filled: Store) -> None:
+    filled.add(entities=[Entity(id="Q5", label="a pet", aliases=("Deutschland", "Bern", "twin"))])
+    assert filled.resolve("Deutschland").also == ("Q5",)
+    filled.add([Triple("Q6", "P17", "Q5")], [Entity(id="Q6", label="another pet", aliases=("twin",))])
+    with pytest.raises(AmbiguousLabel, match="Q5 .1 links., Q6 .1 links."):
+        filled.resolve("twin")
+
+
+def test_one_item_with_the_same_label_and_alias_is_not_ambiguous(store: Store) -> None:
+    store.add(entities=[Entity(id="Q1", label="Bern", aliases=("Bern", "bern"))])
+    assert store.resolve("Bern").kind == "label"
+
+
+def test_an_unknown_name_suggests_near_ones(filled: Store) -> None:
+    with pytest.raises(UnknownEntity, match="did you mean 'Albert Einstein'"):
+        filled.resolve("Albert Einstien")
+    with pytest.raises(UnknownEntity, match="matched exactly"):
+        filled.resolve("%_\x00 zzz")
+    with pytest.raises(UnknownEntity, match="Q424242 is not in facts"):
+        filled.resolve("Q424242")
+
+
+def test_relations(filled: Store) -> None:
+    for text in ("P27", "country of citizenship", "Country of Citizenship"):
+        assert filled.resolve_relation(text) == Relation(id="P27", label="country of citizenship")
+    with pytest.raises(UnknownRelation, match="did you mean .*'country of citizenship'"):
+        filled.resolve_relation("citizenship country")
+    filled.add(relations=[Relation(id="P99", label="capital")])
+    with pytest.raises(AmbiguousLabel, match="P36, P99"):
+        filled.resolve_relation("capital")
