@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from kgedit import __version__
-from kgedit.cli import demo, edit, graph, mini, model
+from kgedit.cli import demo, edit, graph, mini, model, moments
 from kgedit.cli.output import error_line, write_error
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ app.command("demo")(demo.demo)
 app.command("edit")(edit.edit)
 app.command("ask")(model.ask)
 app.command("models")(model.models)
-app.command("moments")(model.moments)
+app.command("moments")(moments.moments)
 app.add_typer(graph.app, name="graph")
 app.add_typer(mini.app, name="mini")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.options import AsJson, Method, Model, StorePath
+from kgedit.cli.options import AsJson, Method, Model, Moments, StorePath, moments_source
 from kgedit.cli.output import emit, line, percent, table, working
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def edit(
-    subject: Annotated[
-        str, typer.Option(help="Whose fact changes: Wikidata id, label, alias, or free text.")
-    ],
+    subject: Annotated[str, typer.Option(help="Whose fact changes: Wikidata id, label, alias, or free text.")],
     target: Annotated[str, typer.Option(help="The new object: Wikidata id, label, alias, or free text.")],
     out: Annotated[Path, typer.Option(help="Folder for the delta.")],
     relation: Annotated[str | None, typer.Option(help="Property id or label, e.g. P27.")] = None,
@@ -29,17 +27,21 @@ def edit(
     model: Model = "mini",
     method: Method = "glame",
     store: StorePath = None,
+    moments: Moments = None,
+    seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Changes one fact and saves the change as a delta; the model's own files stay as they are."""
+    from kgedit.edit import Edit
+
+    request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt)
     with working(f"Loading {model}") as advance:
-        from kgedit.edit import Edit
         from kgedit.editor import Editor
 
-        request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt)
-        editor = Editor.from_pretrained(model, method=method, graph=store)
-        advance(f"Editing with {method}", 0, 1)
+        editor = Editor.from_pretrained(
+            model, method=method, graph=store, moments=moments_source(moments), seed=seed, progress=advance
+        )
         result = editor.apply(request)
         editor.save(out)
         if adapter:
@@ -59,9 +61,7 @@ def _shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType
             percent(result.probability_after),
         ),
     ]
-    yield table(
-        ["", "before", "after"], rows, title=f"{result.subject} -> {result.target_new} ({result.method})"
-    )
+    yield table(["", "before", "after"], rows, title=f"{result.subject} -> {result.target_new} ({result.method})")
     changed = [(name, f"{norm:.3g}") for name, norm in result.weights.items()]
     yield table(["changed weight", "relative size of the change"], changed, numbers=1)
     for note in result.notes:

@@ -78,9 +78,7 @@ def import_facts(
     emit(data, lambda: [table(["imported", str(file)], list(data.items()))], as_json=as_json)
 
 
-def _graph(
-    store: Path | None, endpoint: str | None, contact: str | None, limit: int, advance: Advance
-) -> Wikidata:
+def _graph(store: Path | None, endpoint: str | None, contact: str | None, limit: int, advance: Advance) -> Wikidata:
     from kg_cache.bundled import bundled_store
     from kg_cache.settings import Settings
     from kg_cache.sparql import Endpoint

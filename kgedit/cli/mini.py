@@ -28,9 +28,7 @@ def check(as_json: AsJson = False) -> None:
 
 @app.command()
 def train(
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the model; the package's own by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the model; the package's own by default.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over facts and chains.")] = 40,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU when there is one.")] = None,

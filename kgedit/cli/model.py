@@ -1,20 +1,24 @@
-"""`kgedit ask`, `kgedit moments` and `kgedit models`."""
+"""`kgedit ask` and `kgedit models`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kgedit.cli.options import AsJson, Model
 from kgedit.cli.output import emit, percent, table, working
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
 
 def ask(
-    prompt: Annotated[
-        str, typer.Argument(help='The beginning of a sentence, e.g. "Albert Einstein was born in".')
-    ],
+    prompt: Annotated[str, typer.Argument(help='The beginning of a sentence, e.g. "Albert Einstein was born in".')],
     model: Model = "mini",
     delta: Annotated[Path | None, typer.Option(help="Folder of a saved delta, applied first.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many answers.")] = 5,
@@ -40,9 +44,35 @@ def ask(
 
 def models(as_json: AsJson = False) -> None:
     """Lists the bundled models, the model families that can be edited, and the editing methods."""
-    raise NotImplementedError
+    with working("Reading the tables"):
+        from kgedit.lm.anatomy import FAMILIES
+        from kgedit.methods.base import METHODS, load_method
+        from kgedit.mini import MINI
+
+        families = {
+            name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
+            for name, row in FAMILIES.items()
+        }
+        methods = {name: _first_line(sys.modules[load_method(name).__module__].__doc__) for name in METHODS}
+        bundled = [MINI]
+    data = {"bundled": bundled, "families": families, "methods": methods}
+    emit(data, lambda: _listed(data), as_json=as_json)
 
 
-def moments(as_json: AsJson = False) -> None:
-    """Collects second moments."""
-    raise NotImplementedError
+def _first_line(text: str | None) -> str:
+    return (text or "").split("\n", 1)[0]
+
+
+def _listed(data: dict[str, Any]) -> Iterator[RenderableType]:
+    yield table(["bundled model"], [(name,) for name in data["bundled"]])
+    rows = [
+        (
+            name,
+            "parallel" if row["parallel"] else "sequential",
+            "gated" if row["gated"] else "plain",
+            row["weight"],
+        )
+        for name, row in data["families"].items()
+    ]
+    yield table(["model family", "block", "MLP", "edited matrix"], rows)
+    yield table(["method", ""], list(data["methods"].items()))

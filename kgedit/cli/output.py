@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Advance = Callable[[str, int, int], None]
-"""Progress of a long piece of work: what is being done, steps done, steps in all."""
+"""Progress of a long piece of work: what is being done, steps done, steps in all (0 where not known)."""
 
 
 def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
@@ -75,13 +75,13 @@ def percent(share: float | None) -> str:
 
 @contextmanager
 def working(what: str) -> Iterator[Advance]:
-    """Shows on a terminal that work goes on, with a bar and an estimate once the work says how much there is.
+    """Shows on a terminal that work goes on, with a bar and an estimate where its length is known.
 
     Args:
         what: The first description, e.g. "Loading mini".
 
     Yields:
-        A callback (description, done, in all). A new description starts a new estimate.
+        A callback (description, done, in all or 0). A new description starts a new estimate.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -106,8 +106,8 @@ def working(what: str) -> Iterator[Advance]:
             nonlocal current
             if description != current:
                 current = description
-                bar.reset(task, description=escape(description), total=total)
-            bar.update(task, completed=done, total=total)
+                bar.reset(task, description=escape(description))
+            bar.update(task, completed=done, total=total or None)
 
         yield advance
 

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from kgedit.cli import main
 from kgedit.cli.output import error_line
 
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """Runs the command line, checks that it refuses in the one way there is, and returns its line."""
-    with pytest.raises(SystemExit) as ended:
-        main([*words])
-    written = capsys.readouterr()
-    assert ended.value.code == 2, written
-    assert written.out == ""
-    assert written.err.count("\n") == 1, written.err
-    assert written.err.startswith("kgedit: ")
-    return written.err
+Run = Callable[..., str]
 
 
 @pytest.mark.parametrize(
@@ -37,23 +27,19 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["demo", "--edits", "many"], "--edits"),
     ],
 )
-def test_wrong_use_says_which_word_and_where_help_is(
-    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    told = refused(capsys, *words)
+def test_wrong_use_says_which_word_and_where_help_is(words: list[str], named: str, refused: Run) -> None:
+    told = refused(*words)
     assert named in told
     assert "--help'" in told
 
 
-def test_an_unknown_entity_is_named_with_similar_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    told = refused(capsys, "graph", "show", "Albert Einstien")
+def test_an_unknown_entity_is_named_with_similar_ones(refused: Run) -> None:
+    told = refused("graph", "show", "Albert Einstien")
     assert "Albert Einstien" in told
     assert "Albert Einstein" in told
 
 
-def test_an_ambiguous_label_lists_the_ids_that_it_may_mean(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_an_ambiguous_label_lists_the_ids_that_it_may_mean(refused: Run, tmp_path: Path) -> None:
     from kg_cache.graph import Entity, Triple
     from kg_cache.store import Store
 
@@ -61,24 +47,22 @@ def test_an_ambiguous_label_lists_the_ids_that_it_may_mean(
     with Store(path) as store:
         springfields = [Entity(id="Q1", label="Springfield"), Entity(id="Q2", label="Springfield")]
         store.add([Triple("Q1", "P17", "Q30")], springfields)
-    told = refused(capsys, "graph", "show", "Springfield", "--store", str(path))
+    told = refused("graph", "show", "Springfield", "--store", str(path))
     assert "Q1" in told
     assert "Q2" in told
 
 
-def test_a_file_that_is_no_store_is_named_and_left_alone(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_file_that_is_no_store_is_named_and_left_alone(refused: Run, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 200)
-    assert str(path) in refused(capsys, "graph", "stats", "--store", str(path))
+    assert str(path) in refused("graph", "stats", "--store", str(path))
     assert path.read_text() == "no database " * 200
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_store_is_not_made(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_missing_store_is_not_made(refused: Run, tmp_path: Path) -> None:
     path = tmp_path / "absent.sqlite"
-    assert str(path) in refused(capsys, "graph", "stats", "--store", str(path))
+    assert str(path) in refused("graph", "stats", "--store", str(path))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -64,9 +64,7 @@ def test_every_command_can_answer_in_json(words: tuple[str, ...]) -> None:
 
 
 def test_the_installed_command_and_the_module_are_the_same() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "kgedit", "--version"], capture_output=True, text=True, check=True
-    )
+    shown = subprocess.run([sys.executable, "-m", "kgedit", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"kgedit {__version__}\n"
 
 

@@ -1,0 +1,80 @@
+"""`kgedit moments`: the statistics of keys that the closed form of an edit needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kgedit.cli.options import AsJson, Model
+from kgedit.cli.output import emit, table, working
+
+
+def moments(
+    text: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, readable=True, help="UTF-8 text, one passage per line."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the statistics; a run that was stopped goes on there.")],
+    layers: Annotated[str, typer.Option(help="Layers, e.g. 5 or 3,5-8.")],
+    model: Model = "mini",
+    max_length: Annotated[int, typer.Option(min=2, help="Tokens of a passage; the rest is left out.")] = 1024,
+    as_json: AsJson = False,
+) -> None:
+    """Collects the second moment of each layer's keys over a text."""
+    wanted = parse_layers(layers)
+    with working(f"Loading {model}") as advance:
+        from kgedit.lm.load import load_model
+        from kgedit.lm.moments import collect, save
+        from kgedit.lm.statistics import moments_file
+
+        total = sum(1 for _ in _passages(text))
+        loaded, tokenizer = load_model(model)
+        found = collect(
+            loaded,
+            tokenizer,
+            _passages(text),
+            wanted,
+            max_length=max_length,
+            checkpoint_dir=out,
+            progress=lambda passages, _: advance("Collecting", passages, total),
+        )
+        for layer, moment in found.items():
+            save(moment, moments_file(out, layer))
+    rows = [(layer, moment.count, str(moments_file(out, layer))) for layer, moment in found.items()]
+    data = {
+        "model": model,
+        "text": str(text),
+        "passages": total,
+        "layers": {str(layer): {"tokens": tokens, "file": file} for layer, tokens, file in rows},
+    }
+    emit(data, lambda: [table(["layer", "tokens", "file"], rows)], as_json=as_json)
+
+
+def parse_layers(text: str) -> list[int]:
+    """The layers that "3,5-8" means, ascending and each once.
+
+    Raises:
+        typer.BadParameter: It means none.
+    """
+    layers: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,4})(?:\s*-\s*(\d{1,4}))?\s*", part, flags=re.ASCII)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if first > last:
+            raise typer.BadParameter(
+                f"{part!r} is no layer and no range; write e.g. 5 or 3,5-8", param_hint="--layers"
+            )
+        layers.update(range(first, last + 1))
+    return sorted(layers)
+
+
+def _passages(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8") as file:
+        try:
+            yield from (passage.strip() for passage in file if passage.strip())
+        except UnicodeDecodeError as error:
+            raise typer.BadParameter(f"{path} is no UTF-8 text ({error})", param_hint="--text") from error
