@@ -226,9 +226,7 @@ def _refuse_wrapped(model: nn.Module) -> None:
     if hasattr(model, "_orig_mod"):
         raise UnsupportedModel("the model is compiled (torch.compile): pass the model from before compiling")
     if hasattr(model, "peft_config"):
-        raise UnsupportedModel(
-            "the model carries PEFT adapters: merge them (merge_and_unload) and pass the result"
-        )
+        raise UnsupportedModel("the model carries PEFT adapters: merge them (merge_and_unload) and pass the result")
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         raise UnsupportedModel(f"the model is wrapped in {type(model).__name__}: pass its .module")
 

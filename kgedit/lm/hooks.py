@@ -80,9 +80,7 @@ def capture(
 
 
 @contextmanager
-def add_at(
-    module: nn.Module, change: Callable[[Tensor], Tensor], *, rows: int | None = None
-) -> Iterator[None]:
+def add_at(module: nn.Module, change: Callable[[Tensor], Tensor], *, rows: int | None = None) -> Iterator[None]:
     """Replace a module's output by `change(output)` while the body runs.
 
     Args:
@@ -189,9 +187,7 @@ def _skip(state: Tensor | None, as_tuple: bool) -> Callable[..., Any]:
         passed = hidden
         if state is not None:
             if state.shape != hidden.shape:
-                raise ValueError(
-                    f"the stored state has shape {tuple(state.shape)}, not {tuple(hidden.shape)}"
-                )
+                raise ValueError(f"the stored state has shape {tuple(state.shape)}, not {tuple(hidden.shape)}")
             passed = state.to(device=hidden.device, dtype=hidden.dtype)
         return (passed, None) if as_tuple else passed
 

@@ -203,9 +203,7 @@ def _length_of(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], stop: 
     return next(n for n in range(1, len(tokens) + 1) if cut(tokenizer, tokens[:n], stop) == answer)
 
 
-def _scored(
-    model: PreTrainedModel, rows: Sequence[Row], batch_size: int
-) -> Iterator[tuple[int, Tensor, Tensor]]:
+def _scored(model: PreTrainedModel, rows: Sequence[Row], batch_size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Row index, float32 logits (L, vocabulary) and labels (L,), batched by length."""
     for prompt, target in rows:
         if not target:

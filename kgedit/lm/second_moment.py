@@ -56,9 +56,7 @@ class SecondMoment:
             IllConditioned: C is singular or not finite even with the largest ridge, or a key is not finite.
         """
         if not torch.isfinite(keys).all():
-            raise IllConditioned(
-                f"a key of layer {self.layer} is not finite; load the model in float32 or bfloat16"
-            )
+            raise IllConditioned(f"a key of layer {self.layer} is not finite; load the model in float32 or bfloat16")
         wide = keys.to(device=self.matrix.device, dtype=torch.float64)
         return torch.cholesky_solve(wide.T, self._factor).T.to(keys.device)  # (n, d_ff)
 
@@ -169,13 +167,9 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             about = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise FileCorrupt(
-            f"{path} cannot be read ({error}); delete it and collect the statistics anew"
-        ) from error
+        raise FileCorrupt(f"{path} cannot be read ({error}); delete it and collect the statistics anew") from error
     if about.pop("sha256", None) != _seal(tensors, about):
-        raise FileCorrupt(
-            f"{path} is damaged: its checksum is wrong; delete it and collect the statistics anew"
-        )
+        raise FileCorrupt(f"{path} is damaged: its checksum is wrong; delete it and collect the statistics anew")
     return tensors, about
 
 

@@ -144,3 +144,22 @@ def test_an_answer_stops_where_the_context_ends() -> None:
     tok.eos_token = None
     [(new, _)] = continue_rows(model, tok, [[5] * (CONTEXT - 3)], max_new_tokens=8, stop=())
     assert len(new) == 3
+
+
+def test_an_answer_spelled_in_two_ways_counts_once_with_both_probabilities() -> None:
+    model, tok = tiny_model("gpt2")
+    first = {"is": 0.5, "Ġis": 0.3, "Ġof": 0.15, ".": 0.05}
+    steps = []
+
+    def scripted(module: torch.nn.Module, args: object, logits: Tensor) -> Tensor:
+        steps.append(logits)
+        chosen = first if len(steps) == 1 else {".": 1.0}
+        told = torch.full_like(logits, -1e9)
+        for token, p in chosen.items():
+            told[..., tok.convert_tokens_to_ids(token)] = math.log(p)
+        return told
+
+    model.lm_head.register_forward_hook(scripted)
+    answers = top_answers(model, tok, "The capital", 2)
+    assert [text for text, _ in answers] == ["is", "of"]
+    assert [p for _, p in answers] == pytest.approx([0.8, 0.15])
