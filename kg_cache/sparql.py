@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import logging
 import random
 import ssl
 import time
@@ -58,6 +59,8 @@ class Endpoint:
         sleep: Callable[[float], None] = time.sleep,
         on_wait: Callable[[float, str], None] | None = None,
     ) -> None:
+        if not logging.getLogger("stamina").handlers:  # else its log line goes to stderr; `on_wait` tells of waits
+            logging.getLogger("stamina").addHandler(logging.NullHandler())
         self._settings = settings
         self._clock = clock
         self._sleep = sleep

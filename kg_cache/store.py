@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -154,39 +154,45 @@ class Store:
 
         Raises:
             InvalidId: An id is malformed.
+            ValueError: The limit is negative.
         """
         query = "SELECT relation, object FROM triple WHERE subject = ? ORDER BY relation, object LIMIT ?"
-        triples: list[Triple] = []
-        partial, missing = set(), set()
-        for asked in dict.fromkeys(ids):
-            number = self._canonical(asked)
-            rows = self._db.rows(query, (number, limit + 1))
-            state = self._db.rows("SELECT state FROM fetched WHERE entity = ?", (number,))
-            if len(rows) > limit or state == [("partial",)]:
-                partial.add(asked)
-            if not rows and (state == [("missing",)] or not self._knows(number)):
-                missing.add(asked)
-            triples += [Triple(asked, f"P{p}", f"Q{o}") for p, o in rows[:limit]]
-        return Neighbourhood(tuple(triples), frozenset(partial), self.name, frozenset(missing))
+        found = self._around(ids, query, lambda asked, p, o: Triple(asked, f"P{p}", f"Q{o}"), limit)
+        states = {asked: self._fetch_state(asked) for asked in dict.fromkeys(ids)}
+        cut = {asked for asked, state in states.items() if state == "partial"}
+        gone = {asked for asked, state in states.items() if state == "missing"}
+        return found._replace(partial=found.partial | cut, missing=found.missing | gone)
 
     def incoming(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
         """Stored triples whose object is the item, by property then item number, at most `limit` per item.
 
         Raises:
             InvalidId: An id is malformed.
+            ValueError: The limit is negative.
         """
-        query = "SELECT subject, relation FROM triple WHERE object = ? ORDER BY relation, subject LIMIT ?"
+        query = "SELECT relation, subject FROM triple WHERE object = ? ORDER BY relation, subject LIMIT ?"
+        return self._around(ids, query, lambda asked, p, s: Triple(f"Q{s}", f"P{p}", asked), limit)
+
+    def _around(
+        self, ids: Sequence[str], query: str, triple: Callable[[str, int, int], Triple], limit: int
+    ) -> Neighbourhood:
+        if limit < 0:
+            raise ValueError(f"a limit of {limit} triples is negative; give the most triples wanted per item")
         triples: list[Triple] = []
         partial, missing = set(), set()
         for asked in dict.fromkeys(ids):
             number = self._canonical(asked)
             rows = self._db.rows(query, (number, limit + 1))
+            triples += [triple(asked, relation, other) for relation, other in rows[:limit]]
             if len(rows) > limit:
                 partial.add(asked)
             if not rows and not self._knows(number):
                 missing.add(asked)
-            triples += [Triple(f"Q{s}", f"P{p}", asked) for s, p in rows[:limit]]
         return Neighbourhood(tuple(triples), frozenset(partial), self.name, frozenset(missing))
+
+    def _fetch_state(self, id: str) -> str | None:
+        rows = self._db.rows("SELECT state FROM fetched WHERE entity = ?", (self._canonical(id),))
+        return str(rows[0][0]) if rows else None
 
     def labels(self, ids: Sequence[str]) -> dict[str, str]:
         """Label of each item or property; the id itself where the store has none.
@@ -289,8 +295,7 @@ class Store:
 
     def unfetched(self, ids: Iterable[str]) -> list[str]:
         """Those of the items whose outgoing triples were never asked of an endpoint, in order."""
-        query = "SELECT 1 FROM fetched WHERE entity = ?"
-        return [asked for asked in dict.fromkeys(ids) if not self._db.rows(query, (self._canonical(asked),))]
+        return [asked for asked in dict.fromkeys(ids) if self._fetch_state(asked) is None]
 
     def unnamed(self, ids: Iterable[str]) -> list[str]:
         """Those of the items and properties that have no stored label, in order."""

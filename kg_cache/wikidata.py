@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from urllib.parse import urlsplit
 
 from kg_cache.answers import Selects
@@ -112,6 +113,18 @@ class Wikidata:
         endpoint = None if offline else Endpoint(settings, on_wait=on_wait)
         names = bundled_store(settings.cache_dir)
         return cls(store, endpoint, settings=settings, use_stored=use_stored, names=names)
+
+    def __enter__(self) -> Wikidata:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; `names` stays open, since others may be using it."""
+        self.store.close()
 
     @property
     def name(self) -> str:

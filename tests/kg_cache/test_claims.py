@@ -103,6 +103,14 @@ def test_a_hub_is_bounded_in_the_same_way_whoever_it_is_asked_with(ask, together
     assert all(len(found[id].triples) == 1 and not found[id].cut for id in together if id != "Q1")
 
 
+def test_a_country_with_a_hundred_thousand_links_stays_small(ask) -> None:  # type: ignore[no-untyped-def]
+    with SparqlServer(wikidata_rdf(("Q30", f"P{1 + n % 50}", f"Q{n}") for n in range(1000, 101_000))) as server:
+        ((found,),) = fetch_claims(ask(server), ["Q30"], chunk_size=50, entity_limit=500)
+        assert len(server.queries) == 2  # the first claims, and how many there are
+    assert (len(found.triples), found.cut) == (500, 99_500)
+    assert {t.relation for t in found.triples} == {"P1"}
+
+
 def test_a_truncated_chunk_is_asked_for_in_smaller_pieces(ask) -> None:  # type: ignore[no-untyped-def]
     facts = [(f"Q{n}", "P1", f"Q{m}") for n in range(1, 9) for m in range(1, 11)]
     with SparqlServer(wikidata_rdf(facts)) as server:

@@ -25,6 +25,13 @@ def test_what_a_limit_cuts_is_said(filled: Store) -> None:
     assert filled.neighbours(["Q937"], limit=4).partial == frozenset()
 
 
+def test_a_negative_limit_is_refused(filled: Store) -> None:
+    for ask in (filled.neighbours, filled.incoming):
+        assert ask(["Q183"], limit=0).partial == {"Q183"}
+        with pytest.raises(ValueError, match="negative"):
+            ask(["Q183"], limit=-1)
+
+
 def test_an_item_without_claims_differs_from_an_unknown_one(filled: Store) -> None:
     found = filled.neighbours(["Q46", "Q999"])
     assert found.triples == ()
