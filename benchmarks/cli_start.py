@@ -50,9 +50,7 @@ def seconds(words: list[str], repeat: int) -> float:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Times the start of the command line.")
-    parser.add_argument(
-        "--repeat", type=int, default=5, help="fresh processes per figure; the best one counts"
-    )
+    parser.add_argument("--repeat", type=int, default=5, help="fresh processes per figure; the best one counts")
     repeat = parser.parse_args().repeat
     helps = {
         f"kgedit {command}".strip(): seconds(["-m", "kgedit", *command.split(), "--help"], repeat)

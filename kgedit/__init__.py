@@ -41,9 +41,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(
-            f"module 'kgedit' has no attribute {name!r}; the public names are {', '.join(__all__)}"
-        )
+        raise AttributeError(f"module 'kgedit' has no attribute {name!r}; the public names are {', '.join(__all__)}")
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -18,8 +18,8 @@ PACKAGES = ("kgedit", "kg_cache")
 LEVELS = (
     {"errors"},
     {"edit", "files", "presets", "weights"},
-    {"lm", "delta", "adapter", "subgraph", "verbalize"},
-    {"methods", "mini"},
+    {"lm", "mini", "delta", "adapter", "subgraph", "verbalize"},
+    {"methods"},
     {"editor"},
     {"demo", "evaluate", "ingest"},
     {"cli", "__main__"},
@@ -48,9 +48,7 @@ def imports(path: Path, *, run_time: bool = False) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, (
-                f"{path}: relative import in line {node.lineno}; write the full module name"
-            )
+            assert node.level == 0, f"{path}: relative import in line {node.lineno}; write the full module name"
             base = node.module or ""
             if base.split(".")[0] in PACKAGES:
                 for alias in node.names:
@@ -79,8 +77,7 @@ def lines(path: Path) -> int:
 
 def test_no_file_is_longer_than_400_lines() -> None:
     found = {
-        str(path.relative_to(ROOT)): lines(path)
-        for path in python_files(*PACKAGES, "tests", "examples", "benchmarks")
+        str(path.relative_to(ROOT)): lines(path) for path in python_files(*PACKAGES, "tests", "examples", "benchmarks")
     }
     assert {name: size for name, size in found.items() if size > 400} == {}
 
@@ -120,9 +117,7 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 def test_kg_cache_knows_nothing_of_kgedit() -> None:
-    wrong = [
-        str(path) for path in python_files("kg_cache") for name in imports(path) if name.startswith("kgedit")
-    ]
+    wrong = [str(path) for path in python_files("kg_cache") for name in imports(path) if name.startswith("kgedit")]
     assert wrong == []
 
 
@@ -142,7 +137,17 @@ def test_the_packages_print_nothing() -> None:
     assert wrong == []
 
 
-def test_every_file_of_a_method_has_its_tests() -> None:
-    files = {path.stem for path in python_files("kgedit/methods") if path.stem != "__init__"}
-    tested = {path.stem.removeprefix("test_") for path in python_files("tests/methods")}
-    assert files - tested == set()
+def test_every_registered_method_has_its_tests() -> None:
+    from kgedit.methods.base import METHODS
+
+    files = {name: ROOT / "tests" / "methods" / f"test_{name}.py" for name in METHODS}
+    assert {name for name, file in files.items() if not file.is_file()} == set()
+    places = {place.partition(":")[0] for place in METHODS.values()}
+    assert places == {f"kgedit.methods.{name}" for name in METHODS}, "a method lies in the file of its name"
+
+
+def test_every_model_family_of_the_table_runs_through_the_tests() -> None:
+    import families
+    from kgedit.lm.anatomy import FAMILIES
+
+    assert set(families.FAMILIES) == set(FAMILIES)
