@@ -106,9 +106,7 @@ def tiny_tokenizer(kind: str = "bytelevel", *, bos: bool = False) -> PreTrainedT
         tok.decoder = decoders.Metaspace()
         tok.train_from_iterator(
             SENTENCES,
-            trainers.UnigramTrainer(
-                vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False
-            ),
+            trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False),
         )
     else:
         tok = _sentencepiece_bpe(special, bare=kind == "sentencepiece-bare")
@@ -142,9 +140,7 @@ def _sentencepiece_bpe(special: list[str], *, bare: bool) -> Tokenizer:
     for token in sorted(inner["vocab"], key=inner["vocab"].get):
         vocab.setdefault(token, len(vocab))
     merges = [tuple(pair) for pair in inner["merges"]]
-    tok = Tokenizer(
-        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
-    )
+    tok = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tok.add_special_tokens(special)
     tok.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=True)
     tok.decoder = decoders.Sequence(
