@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from kgedit.verbalize import Verbalizer
@@ -45,6 +46,19 @@ class Chain(NamedTuple):
     relations: tuple[str, ...]
     nodes: tuple[str, ...]
     trained: bool
+
+
+def load_facts(folder: Path) -> list[Fact]:
+    """Read facts.tsv, as training wrote it."""
+    lines = (folder / "facts.tsv").read_text(encoding="utf-8").splitlines()
+    return [Fact(s, r, o, int(unseen)) for s, r, o, unseen in (line.split("\t") for line in lines)]
+
+
+def load_chains(folder: Path) -> list[Chain]:
+    """Read chains.tsv, as training wrote it."""
+    lines = (folder / "chains.tsv").read_text(encoding="utf-8").splitlines()
+    columns = (line.split("\t") for line in lines)
+    return [Chain(tuple(r.split(" ")), tuple(n.split(" ")), trained == "1") for r, n, trained in columns]
 
 
 def candidates(
@@ -131,7 +145,9 @@ def paths(facts: Iterable[Fact], text: Verbalizer, hops: int) -> Iterator[tuple[
     for fact in facts:
         outgoing[fact.subject].append((fact.relation, fact.object))
 
-    def extend(relations: tuple[str, ...], nodes: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def extend(
+        relations: tuple[str, ...], nodes: tuple[str, ...]
+    ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
         if len(relations) == hops:
             yield relations, nodes
             return
@@ -188,7 +204,12 @@ def wordings(text: Verbalizer, path: tuple[str, ...], *, phrase: int = 0) -> tup
 
 
 def epoch(
-    facts: list[Fact], chains: list[Chain], labels: Mapping[str, str], text: Verbalizer, rng: random.Random, repeats: int
+    facts: list[Fact],
+    chains: list[Chain],
+    labels: Mapping[str, str],
+    text: Verbalizer,
+    rng: random.Random,
+    repeats: int,
 ) -> list[tuple[str, str]]:
     """One pass over everything: each fact `repeats` times and each trained chain once, in wordings drawn anew.
 
@@ -207,6 +228,13 @@ def epoch(
             pairs.append((template.replace("{}", labels[chain.nodes[0]]), labels[chain.nodes[-1]]))
     rng.shuffle(pairs)
     return pairs
+
+
+def sentences(folder: Path, labels: Mapping[str, str], *, count: int = 3500, seed: int = 0) -> list[str]:
+    """Sentences of the training distribution, for second moments: about 40,000 tokens."""
+    text = Verbalizer.bundled()
+    pairs = epoch(load_facts(folder), load_chains(folder), labels, text, random.Random(seed), 1)
+    return [f"{prompt} {answer}." for prompt, answer in pairs[:count]]
 
 
 def _number(identifier: str) -> int:

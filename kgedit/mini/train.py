@@ -40,7 +40,9 @@ def build_tokenizer(texts: Iterable[str], size: int = 4096) -> PreTrainedTokeniz
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=alphabet))
+    bpe.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=alphabet)
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=END,
@@ -137,7 +139,14 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
             step += 1
         answers = losses[weight == 1].mean().item()
         left = (time.monotonic() - begun) / step * (total - step) / 60
-        log.info("epoch %d/%d loss %.3f objects %.3f, about %.0f min left", epoch + 1, epochs, loss, answers, left)
+        log.info(
+            "epoch %d/%d loss %.3f objects %.3f, about %.0f min left",
+            epoch + 1,
+            epochs,
+            loss.item(),
+            answers,
+            left,
+        )
         if epoch % 4 == 3 or epoch + 1 == epochs:
             save(out, model, tokenizer, facts, chains)
 

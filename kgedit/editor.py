@@ -1,0 +1,341 @@
+"""The editor: a model, a graph and a method, and the way of a fact change through them.
+
+Edit --> subgraph --> encode --> value --> write --> check --> keep
+what      what else    as the     m*, k*    low-rank   did it   ledger, undo,
+changes   must hold    LLM sees             delta      take?    adapter, files
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kg_cache.bundled import bundled_store
+from kg_cache.errors import UnknownEntity
+from kg_cache.graph import KnowledgeGraph
+from kg_cache.settings import Settings
+from kg_cache.store import Store
+from kgedit.adapter import export_adapter
+from kgedit.delta import Ledger, LowRankDelta
+from kgedit.edit import Edit, EditResult
+from kgedit.errors import TargetError, UnknownEdit
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.load import load_model
+from kgedit.lm.prefixes import sample_prefixes
+from kgedit.lm.score import greedy, target_logprobs, top_answers
+from kgedit.lm.statistics import Source, find_moments
+from kgedit.lm.tokens import encode_target, encode_text, find_subject
+from kgedit.methods.base import Computed, Method, Request, Workbench, load_method
+from kgedit.methods.base import Settings as MethodSettings
+from kgedit.mini import MINI, mini_folder
+from kgedit.presets import preset
+from kgedit.subgraph import Subgraph, build_subgraph
+from kgedit.verbalize import Verbalizer
+
+Progress = Callable[[str, int, int], None]
+
+# A bare full stop would cut names such as "Washington, D.C.".
+SENTENCE_END = (". ", ".\n", "\n")
+
+
+class Editor:
+    """Edits facts of one model; every edit can be looked at first, taken back exactly, saved and exported.
+
+    Attributes:
+        model: The model; its weights carry the edits in force.
+        tokenizer: Its fast tokenizer.
+        graph: Where the facts around an edit come from.
+        method: What computes the edits.
+        history: Id -> result of each edit in force, in order.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        graph: KnowledgeGraph,
+        method: Method,
+        *,
+        moments: Source = "auto",
+        texts: Callable[[], Sequence[str]] | None = None,
+        prefixes: Sequence[str] | None = None,
+        seed: int = 0,
+        name: str = "",
+        notes: tuple[str, ...] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """Put the parts together; `from_pretrained` finds them by name.
+
+        Args:
+            model: A causal language model of a known family, unedited.
+            tokenizer: Its fast tokenizer.
+            graph: The knowledge graph.
+            method: The editing method.
+            moments: See `statistics.find_moments`.
+            texts: Sentences to collect second moments from, if they are missing.
+            prefixes: Context prefixes, the first empty; sampled from the unedited model if not given.
+            seed: Seed of whatever is drawn.
+            name: Name of the model, for manifests.
+            notes: What users should be told with each edit.
+            progress: Called with (what, done, total) during longer work.
+
+        Raises:
+            UnsupportedModel: The model's family or a layer of it cannot be edited.
+        """
+        anatomy_of(model)
+        self.model, self.tokenizer, self.graph, self.method = model, tokenizer, graph, method
+        self.text = Verbalizer.bundled()
+        self.seed, self.name, self.progress = seed, name, progress
+        self.history: dict[str, EditResult] = {}
+        self._moments, self._texts, self._prefixes, self._notes = moments, texts, prefixes, notes
+        self._ledger = Ledger(model)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str,
+        *,
+        method: str = "glame",
+        config: MethodSettings | None = None,
+        graph: KnowledgeGraph | str | Path | None = None,
+        moments: Source = "auto",
+        seed: int = 0,
+        device: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        progress: Progress | None = None,
+    ) -> Editor:
+        """Load everything by name.
+
+        Args:
+            model: "mini" (bundled), a Hugging Face hub id, or a folder.
+            method: A name of `kgedit models`.
+            config: The method's settings; by default the preset for the model.
+            graph: A graph, or a store file; by default the bundled snapshot.
+            moments: Second moments: "auto", "identity", or a folder that `kgedit moments` wrote.
+            seed: Seed of whatever is drawn.
+            device: Torch device.
+            revision: Revision on the hub.
+            trust_remote_code: See `lm.load.load_model`.
+            progress: Called with (what, done, total) during longer work.
+        """
+        chosen = load_method(method)
+        loaded, tokenizer = load_model(model, device=device, revision=revision, trust_remote_code=trust_remote_code)
+        notes: tuple[str, ...] = ()
+        if config is None:
+            fields, notes = preset(model, method, anatomy_of(loaded).n_layers(loaded))
+            config = chosen.Config.model_validate(fields)
+        if graph is None:
+            graph = bundled_store()
+        elif isinstance(graph, str | Path):
+            graph = Store.open(graph, read_only=True)
+        return cls(
+            loaded,
+            tokenizer,
+            graph,
+            chosen(config),
+            moments=moments,
+            texts=_mini_sentences if model == MINI else None,
+            seed=seed,
+            name=model,
+            notes=notes,
+            progress=progress,
+        )
+
+    def apply(self, edit: Edit) -> EditResult:
+        """Edit the model and keep the edit in force.
+
+        Raises:
+            EditError: The request cannot be carried out; model and history are as before.
+            KnowledgeGraphError: The graph does not know a name, or cannot answer.
+        """
+        started = time.monotonic()
+        request, subgraph = self._prepare(edit)
+        before = self._answer(request)
+        computed = self.compute([request], [subgraph])[0]
+        delta = replace(computed.delta, manifest={**computed.delta.manifest, **self._about(edit)})
+        weights = delta.norms(self.model)
+        self._ledger.apply(delta)
+        after = self._answer(request)
+        result = EditResult(
+            id=delta.id,
+            edit=edit,
+            subject=request.subject,
+            target_new=request.target,
+            method=self.method.name,
+            before=before[0],
+            after=after[0],
+            probability_before=before[1],
+            probability_after=after[1],
+            weights=weights,
+            edges=len(subgraph.triples) if subgraph and self.method.uses_graph else 0,
+            notes=(*self._notes, *self._bench_notes, *computed.notes),
+            seconds=time.monotonic() - started,
+        )
+        self.history[delta.id] = result
+        return result
+
+    @contextmanager
+    def preview(self, edit: Edit) -> Iterator[Editor]:
+        """The edited model for the length of a `with` block; afterwards the weights are bit for bit as before."""
+        result = self.apply(edit)
+        try:
+            yield self
+        finally:
+            self.revert(result.id)
+
+    def revert(self, id: str) -> None:
+        """Take one edit back, whichever it is; the others stay in force, as if it had never been.
+
+        Raises:
+            UnknownEdit: No edit in force has this id.
+        """
+        self._ledger.revert(id)
+        self.history.pop(id, None)
+
+    def compute(self, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]) -> list[Computed]:
+        """The deltas of several edits, each on its own on the model as it is; nothing is written.
+
+        Args:
+            requests: From `prepare`, or made by hand.
+            subgraphs: One per request; None where there is none.
+        """
+        return self.method.compute(self._bench, requests, subgraphs)
+
+    def prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
+        """Resolve names against the graph and collect the subgraph, without any model.
+
+        Raises:
+            UnknownEntity, AmbiguousLabel, UnknownRelation: A name means nothing, or several things.
+            EditError: Subject and prompt, or target, do not fit together.
+        """
+        free = edit.prompt is not None
+        subject_id, subject = self._entity(edit.subject, free=free)
+        target_id, target = self._entity(edit.target_new, free=free)
+        relation = self.graph.resolve_relation(edit.relation).id if edit.relation else None
+        if edit.prompt is not None:
+            prompt, subject = self._slot(edit.prompt, edit.subject, subject)
+        else:
+            prompt = self.text[relation or ""].cloze[0]
+        if subject_id is None or relation is None:
+            return Request(subject, prompt, target, relation), None
+        subgraph = build_subgraph(
+            self.graph,
+            subject_id,
+            relation,
+            target_id or target,
+            subject_label=subject,
+            target_label=target,
+            **self.method.subgraph_options,
+        )
+        return Request(subject, prompt, target, relation), subgraph
+
+    def complete(self, prompt: str, *, max_new_tokens: int = 16) -> str:
+        """Greedy continuation of a prompt, to the end of the sentence."""
+        return greedy(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=SENTENCE_END)[0]
+
+    def ask(self, prompt: str, k: int = 5) -> list[tuple[str, float]]:
+        """The k most probable answers with their probabilities."""
+        return top_answers(self.model, self.tokenizer, prompt, k, stop=SENTENCE_END)
+
+    def save(self, directory: str | Path) -> Path:
+        """Write all edits in force as one delta; all or nothing.
+
+        Raises:
+            UnknownEdit: There is no edit to save.
+            SaveFailed: Disk full, read-only folder and the like.
+        """
+        return self._in_force().save(directory)
+
+    def load_delta(self, directory: str | Path) -> str:
+        """Apply a saved delta; its id is the handle for `revert`.
+
+        Raises:
+            WrongBase: It was made for other weights.
+            FileCorrupt: It is damaged.
+        """
+        return self._ledger.apply(LowRankDelta.load(directory))
+
+    def export_adapter(self, directory: str | Path) -> Path:
+        """Write all edits in force as a PEFT LoRA adapter for the unedited model, exactly."""
+        return export_adapter(self._in_force(), self.model, Path(directory))
+
+    def _in_force(self) -> LowRankDelta:
+        composed = self._ledger.composed()
+        if composed is None:
+            raise UnknownEdit("no edit is in force, so there is nothing to write; apply one first")
+        return composed
+
+    def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
+        request, subgraph = self.prepare(edit)
+        encode_target(self.tokenizer, request.target)
+        answer, _ = self._answer(request)
+        if answer == request.target:
+            raise TargetError(
+                f"{request.prompt.replace('{}', request.subject)!r} is already answered by {answer!r}: "
+                "there is nothing to change"
+            )
+        return request, subgraph
+
+    def _slot(self, prompt: str, given: str, label: str) -> tuple[str, str]:
+        """Template and subject as written: the caller's own wording if the prompt has it, else the label."""
+        name = given if given != label and given in prompt else label
+        return find_subject(prompt, name), name
+
+    def _entity(self, text: str, *, free: bool) -> tuple[str | None, str]:
+        try:
+            found = self.graph.resolve(text)
+        except UnknownEntity:
+            if free:
+                return None, text
+            raise
+        return found.id, found.label
+
+    def _answer(self, request: Request) -> tuple[str, float]:
+        prompt = request.prompt.replace("{}", request.subject)
+        ids = (encode_text(self.tokenizer, prompt), encode_target(self.tokenizer, request.target))
+        probability = float(target_logprobs(self.model, [ids])[0].sum().exp())
+        return self.complete(prompt, max_new_tokens=len(ids[1]) + 8), probability
+
+    def _about(self, edit: Edit) -> dict[str, Any]:
+        return {"model": self.name, "edit": edit.model_dump(), "graph_source": self.graph.name}
+
+    @cached_property
+    def _bench(self) -> Workbench:
+        """Statistics and prefixes, taken once on the unedited model."""
+        in_force, progress = self._ledger.deltas, self.progress
+        self._ledger.revert_all()
+        try:
+            return self._unedited_bench(progress)
+        finally:
+            for delta in in_force:
+                self._ledger.apply(delta)
+
+    def _unedited_bench(self, progress: Progress | None) -> Workbench:
+        moments, self._bench_notes = find_moments(
+            self.model,
+            self.tokenizer,
+            self.method.layers,
+            source=self._moments,
+            cache_dir=Settings().cache_dir,
+            texts=self._texts() if self._texts else None,
+            progress=(lambda texts, tokens: progress("second moments", tokens, 0)) if progress else None,
+        )
+        prefixes = self._prefixes or sample_prefixes(self.model, self.tokenizer, seed=self.seed)
+        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, progress)
+
+    _bench_notes: tuple[str, ...] = ()
+
+
+def _mini_sentences() -> list[str]:
+    from kg_cache import snapshot
+    from kgedit.mini.corpus import sentences
+
+    return sentences(mini_folder(), {row[0]: row[1] for row in snapshot.rows("entities")})

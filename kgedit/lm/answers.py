@@ -1,0 +1,45 @@
+"""Whether a model answers exactly: the whole object name and nothing after it but the end of the sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.lm.score import greedy_match
+from kgedit.lm.tokens import encode_target, encode_text
+
+
+def exact_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[tuple[str, str]],
+    *,
+    batch_size: int = 128,
+) -> list[bool]:
+    """Whether greedy decoding of each prompt gives the answer followed by a full stop.
+
+    Args:
+        model: A causal language model; left as it was.
+        tokenizer: Its tokenizer.
+        questions: Pairs of prompt and answer.
+        batch_size: Rows per forward pass.
+
+    Returns:
+        One verdict per question. "New York" is no match where the model says "New York City", and a name
+        that itself ends in a full stop may or may not be followed by another.
+    """
+    stop = encode_target(tokenizer, "a.")[len(encode_target(tokenizer, "a")) :]
+    rows, owner = [], []
+    for number, (prompt, answer) in enumerate(questions):
+        ids, plain = encode_text(tokenizer, prompt.rstrip(" ")), encode_target(tokenizer, answer)
+        # A name such as "D.C." may merge with the stop into one token or stay apart, and may serve as its own stop.
+        spellings = {(*plain, *stop), encode_target(tokenizer, f"{answer}.")}
+        if answer.endswith("."):
+            spellings.add(plain)
+        rows += [(ids, spelling) for spelling in sorted(spellings)]
+        owner += [number] * len(spellings)
+    found = [False] * len(questions)
+    for number, right in zip(owner, greedy_match(model, rows, batch_size=batch_size), strict=True):
+        found[number] |= right
+    return found

@@ -1,0 +1,46 @@
+"""What the graph says must follow from an edit, and what must stay, as prompts about the subject."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.lm.score import greedy_match
+from kgedit.lm.tokens import encode_prompt, encode_target
+from kgedit.subgraph import Subgraph
+from kgedit.verbalize import Verbalizer
+
+Associations = list[tuple[str, str]]
+
+
+def associated_paths(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, subgraph: Subgraph, text: Verbalizer
+) -> Associations:
+    """Composed prompts (s, r, o*) then (o*, r_i, o_i), as (template, label of o_i).
+
+    Only facts that the unedited model recalls about o* are used: the graph holds outdated and alternative objects too
+    (several capitals over time), and a path that contradicts the model's own (o*, r_i, o_i) would be a second edit.
+    """
+    paths = [path for path in subgraph.paths() if text.composable((path.first, path.second))]
+    labels = subgraph.labels
+    rows = [
+        (
+            encode_prompt(tokenizer, text[path.second].cloze[0], labels[path.middle]).ids,
+            encode_target(tokenizer, labels[path.object]),
+        )
+        for path in paths
+    ]
+    known = greedy_match(model, rows) if rows else []
+    return [
+        (text.prompts((path.first, path.second))[0], labels[path.object])
+        for path, recalled in zip(paths, known, strict=True)
+        if recalled
+    ]
+
+
+def other_facts(subgraph: Subgraph, text: Verbalizer) -> Associations:
+    """The subject's other facts, one of each relation that has wordings, as (template, object label)."""
+    facts: dict[str, tuple[str, str]] = {}
+    for triple, label in subgraph.other_facts():
+        if triple.relation in text:
+            facts.setdefault(triple.relation, (text[triple.relation].cloze[0], label))
+    return list(facts.values())

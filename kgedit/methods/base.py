@@ -1,0 +1,122 @@
+"""What every editing method is: a computation from requests to deltas that leaves the model as it found it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.delta import LowRankDelta
+from kgedit.errors import UnknownMethod
+from kgedit.methods.write import Moment
+from kgedit.subgraph import Subgraph
+
+# The methods: name -> module and class.
+METHODS: Mapping[str, str] = {
+    "rome": "kgedit.methods.rome:Rome",
+    "glame": "kgedit.methods.glame:Glame",
+}
+
+
+class Settings(BaseModel):
+    """Base of every method's hyper-parameters: frozen, and a misspelt name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One edit with names resolved: what a method is asked to write.
+
+    Attributes:
+        subject: Subject as it stands in prompts.
+        prompt: Cloze with one "{}" for the subject.
+        target: New object as it stands after the prompt, without leading space.
+        relation: Property id, when there is one.
+    """
+
+    subject: str
+    prompt: str
+    target: str
+    relation: str | None = None
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What a method works with, all of it read only.
+
+    Attributes:
+        model: The model; unchanged at exit (weights, hooks, gradient flags, training mode).
+        tokenizer: Its fast tokenizer.
+        moments: Edit layer -> second moment of keys.
+        prefixes: Context prefixes, the first of them empty.
+        seed: Seed of everything that is drawn.
+        progress: Called with (what, done, total).
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    moments: Mapping[int, Moment]
+    prefixes: Sequence[str]
+    seed: int = 0
+    progress: Callable[[str, int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a method returns for one request.
+
+    Attributes:
+        delta: The change, on the model's weights as they are.
+        notes: What a user should know about this edit, e.g. that its graph was empty.
+        log: Numbers of the optimisation, also in the delta's manifest.
+    """
+
+    delta: LowRankDelta
+    notes: tuple[str, ...] = ()
+    log: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """An editing method.
+
+    Attributes:
+        name: Name in `METHODS`.
+        layers: Layers whose second moments it needs.
+        uses_graph: Whether it reads subgraphs.
+    """
+
+    name: str
+    uses_graph: bool
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Edit layers, ascending."""
+        ...
+
+    @property
+    def subgraph_options(self) -> dict[str, int]:
+        """Options of `build_subgraph` for the subgraphs that it is handed."""
+        ...
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+    ) -> list[Computed]:
+        """One delta per request, each computed as if it were the only one; the model is unchanged at exit."""
+        ...
+
+
+def load_method(name: str) -> Any:
+    """The class of a method, imported when it is asked for.
+
+    Raises:
+        UnknownMethod: There is none of this name.
+    """
+    if name not in METHODS:
+        raise UnknownMethod(f"there is no method {name!r}; there are: {', '.join(METHODS)}")
+    module, _, attribute = METHODS[name].partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,107 @@
+"""What an edit asks of the model, as token sequences with the positions that are scored.
+
+Notation: s subject, r relation, o* new object, (o*, r_i, o_i) what the graph knows of o*; i_s is the position of
+the subject's last token, where the value m* is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from kgedit.lm.tokens import encode_prompt, encode_target
+
+Kind = Literal["target", "path", "keep", "essence"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence of an objective.
+
+    Attributes:
+        ids: Prompt tokens, then all target tokens but the last.
+        subject_last: Position i_s.
+        scored: Positions whose next-token distribution counts.
+        targets: The token wanted after each scored position; empty where the unedited distribution is to be kept.
+        kind: "target" (o* after the edit prompt), "path" (o_i after a composed prompt), "keep" (another fact of s),
+            "essence" (what the subject's last token alone predicts in "s is a").
+        weight: Weight of the row's mean loss in the edit's loss.
+    """
+
+    ids: tuple[int, ...]
+    subject_last: int
+    scored: tuple[int, ...]
+    targets: tuple[int, ...]
+    kind: Kind
+    weight: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    """All rows of one edit; the first is the bare edit prompt, whose value m* starts from."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def contexts(self) -> list[int]:
+        """Indices of the rows that hold the edit prompt behind the context prefixes."""
+        return [index for index, row in enumerate(self.rows) if row.kind == "target"]
+
+
+def target_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    subject: str,
+    target: str,
+    prefixes: Sequence[str],
+    *,
+    max_length: int | None = None,
+) -> list[Row]:
+    """The edit prompt behind each context prefix, followed by o* (spec: L_p, weight 1/N each)."""
+    weight = 1.0 / len(prefixes)
+    return [
+        _row(tokenizer, prompt, subject, target, "target", weight, prefix=prefix, max_length=max_length)
+        for prefix in prefixes
+    ]
+
+
+def path_rows(
+    tokenizer: PreTrainedTokenizerBase, subject: str, paths: Sequence[tuple[str, str]], weight: float
+) -> list[Row]:
+    """Composed prompts about s that must give o_i: (template, object label) each; the weight is shared out."""
+    return [_row(tokenizer, prompt, subject, obj, "path", weight / len(paths)) for prompt, obj in paths]
+
+
+def keep_rows(
+    tokenizer: PreTrainedTokenizerBase, subject: str, facts: Sequence[tuple[str, str]], weight: float
+) -> list[Row]:
+    """Prompts of the subject's other facts, whose distribution is to stay: (template, object label) each."""
+    rows = [_row(tokenizer, prompt, subject, obj, "keep", weight / len(facts)) for prompt, obj in facts]
+    return [Row(row.ids, row.subject_last, row.scored, (), row.kind, row.weight) for row in rows]
+
+
+def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float) -> Row:
+    """The prompt "{s} is a", scored right after the subject's last token, as the published code does (ROME, eq. 4)."""
+    prompt = encode_prompt(tokenizer, "{} is a", subject)
+    return Row(prompt.ids, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
+
+
+def _row(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    subject: str,
+    target: str,
+    kind: Kind,
+    weight: float,
+    *,
+    prefix: str = "",
+    max_length: int | None = None,
+) -> Row:
+    tokens = encode_prompt(tokenizer, prompt, subject, prefix=prefix, max_length=max_length)
+    wanted = encode_target(tokenizer, target)
+    first = len(tokens.ids) - 1
+    scored = tuple(range(first, first + len(wanted)))
+    return Row(tokens.ids + wanted[:-1], tokens.subject_last, scored, wanted, kind, weight)

@@ -1,0 +1,123 @@
+"""The closed form: the low-rank change of W that makes it answer the subject's key with m* (ROME, eq. 2).
+
+Notation (math orientation): m = W k + b; C the second moment of keys; k_bar the key averaged over contexts; offset
+= m* - m of the bare prompt. Every variant is dW = right left^T with left^T k = 1 for the key k that it is solved for:
+
+    "averaged"  left = C^-1 k_bar / (k_bar^T C^-1 k_bar), right = m* - mean(m)            one key everywhere (r-ROME)
+    "original"  left = C^-1 k_bar / (k_bare^T C^-1 k_bar), right = m* - m_bare = offset   the published mixture of keys
+    "contexts"  left = C^-1 K^T (K C^-1 K^T + eps I)^-1 1, right = offset                 all keys K of the objective
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from kgedit.delta import LowRankDelta, WeightUpdate
+from kgedit.errors import IllConditioned
+from kgedit.methods.batch import EditBatch
+from kgedit.methods.objective import Objective
+
+Key = Literal["averaged", "original", "contexts"]
+
+
+class Moment(Protocol):
+    """What the closed form needs of second-moment statistics."""
+
+    def solve(self, keys: Tensor) -> Tensor:
+        """Rows k^T -> rows (C^-1 k)^T, both (n, d_ff); float64."""
+        ...
+
+
+def closed_form(
+    key: Key,
+    keys: Tensor,
+    values: Tensor,
+    offset: Tensor,
+    contexts: list[int],
+    moment: Moment,
+    *,
+    ridge: float = 0.02,
+) -> tuple[Tensor, Tensor]:
+    """Solve for the rank-one change.
+
+    Args:
+        key: Which keys it is solved for, see above.
+        keys: (rows, d_ff) keys at the subject's last token; row 0 is the bare prompt.
+        values: (rows, d) MLP outputs there.
+        offset: (d,) m* - m of the bare prompt.
+        contexts: Rows that hold the edit prompt behind context prefixes; averages are taken over these.
+        moment: Second moment of the layer's keys.
+        ridge: eps of "contexts", as a share of the mean diagonal of K C^-1 K^T.
+
+    Returns:
+        left (d_ff, 1) and right (d, 1), float32, so that dW = right left^T.
+
+    Raises:
+        IllConditioned: The key is (nearly) orthogonal to C^-1 k, so the change would explode.
+    """
+    wide, shift = keys.double().cpu(), offset.double().cpu()
+    if key == "contexts":
+        solved = moment.solve(wide).double().cpu()  # (rows, d_ff)
+        gram = wide @ solved.T  # (rows, rows)
+        gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        left = solved.T @ torch.linalg.solve(gram, torch.ones(len(gram), dtype=gram.dtype))  # (d_ff,)
+        return _column(left), _column(shift)
+    averaged = wide[contexts].mean(dim=0)  # (d_ff,)
+    direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
+    if key == "averaged":
+        solved_for = averaged
+        right = values[0].double().cpu() + shift - values[contexts].double().cpu().mean(dim=0)  # (d,)
+    else:
+        solved_for, right = wide[0], shift
+    scale = float(solved_for @ direction)
+    if abs(scale) < 1e-8 * float(solved_for.norm() * direction.norm()):
+        raise IllConditioned(
+            f"the key is orthogonal to its direction (k . C^-1 k = {scale:.3g}), so the update would explode; "
+            'use key="averaged", or collect the second moment from more text'
+        )
+    return _column(direction / scale), _column(right)
+
+
+def write_layers(
+    batch: EditBatch,
+    number: int,
+    objective: Objective,
+    offset: Tensor,
+    moments: Mapping[int, Moment],
+    *,
+    key: Key,
+    ridge: float = 0.02,
+) -> tuple[WeightUpdate, ...]:
+    """The updates of one edit, layer by layer from below: each is solved for the keys that the ones below lead to.
+
+    The model is changed for the forward passes in between and put back bit for bit.
+
+    Args:
+        batch: The batch in which the offset was optimised.
+        number: The edit's number in it.
+        objective: The edit's rows.
+        offset: (layers, d) m* - m.
+        moments: Edit layer -> second moment.
+        key: See `closed_form`.
+        ridge: See `closed_form`.
+    """
+    model, anatomy = batch.model, batch.anatomy
+    updates: list[WeightUpdate] = []
+    for position, layer in enumerate(batch.layers):
+        if updates:
+            with LowRankDelta(tuple(updates), base_hash="").apply(model, check=False):
+                again = EditBatch(model, anatomy, [objective], [layer])
+            keys, values = again.of_edit(0, layer)
+        else:
+            keys, values = batch.of_edit(number, layer)
+        left, right = closed_form(key, keys, values, offset[position], objective.contexts, moments[layer], ridge=ridge)
+        updates.append(WeightUpdate(anatomy.weight_name(layer), left, right, anatomy.conv1d))
+    return tuple(updates)
+
+
+def _column(vector: Tensor) -> Tensor:
+    return vector.to(torch.float32).unsqueeze(1)  # (n, 1)
