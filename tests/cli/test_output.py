@@ -1,0 +1,67 @@
+"""What is written where: results on stdout, the bar on a terminal's stderr alone, letters that survive."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kgedit.cli.output import emit, line, percent, table, working
+
+
+def test_json_is_valid_on_a_terminal_that_lacks_the_letters() -> None:
+    code = "from kgedit.cli.output import emit; emit({'label': 'Łódź 東京'}, list, as_json=True)"
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        written = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}
+        ).stdout
+        assert json.loads(written.decode(encoding)) == {"label": "Łódź 東京"}
+
+
+def test_json_has_no_infinity_that_other_parsers_refuse() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        emit({"loss": float("inf")}, list, as_json=True)
+
+
+def test_a_reader_gets_the_table_and_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(
+        {"a": 1},
+        lambda: [table(["name", "share"], [("[red]", percent(0.958))], numbers=1), line("[end]")],
+        as_json=False,
+    )
+    written = capsys.readouterr().out
+    assert "[red]" in written
+    assert "95.8 %" in written
+    assert written.rstrip().endswith("[end]")
+    assert "{" not in written
+
+
+def test_what_was_not_measured_is_a_dash_and_not_a_number() -> None:
+    assert percent(None) == "-"
+    assert percent(0.0) == "0.0 %"
+
+
+def test_the_bar_shows_what_is_done_of_how_much(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with working("Loading [mini]") as advance:
+        advance("Fetching [hop 1]", 3, 40)
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert "Fetching [hop 1]" in written.err
+    assert "3/40" in written.err
+
+
+def test_a_log_file_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with working("Loading") as advance:
+        advance("Fetching", 3, 40)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_stops_reading_ends_the_command_quietly() -> None:
+    command = f"{sys.executable} -m kgedit graph show 'Albert Einstein' --json | head -c 1"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("{", "")
