@@ -227,6 +227,7 @@ def test_a_lying_graph_cannot_add_facts_of_others() -> None:
 
     found = build_subgraph(Liar(), S, R, O)
     assert found.triples == (Triple(S, R, O), Triple(O, "P36", "Q3"))
+    assert found.left_out == 0
 
 
 @pytest.mark.parametrize("name", ["order", "max_edges", "per_relation"])
