@@ -90,9 +90,7 @@ def test_layer_1_is_not_taken_for_layer_11(tmp_path) -> None:
         edited = logits(model)
     loaded = peft.PeftModel.from_pretrained(model, tmp_path)
     close(logits(loaded), edited)
-    touched = {
-        name.split(".h.")[1].split(".")[0] for name, _ in loaded.named_parameters() if "lora_A" in name
-    }
+    touched = {name.split(".h.")[1].split(".")[0] for name, _ in loaded.named_parameters() if "lora_A" in name}
     assert touched == {"1", "2", "11"}
 
 

@@ -88,9 +88,7 @@ class Ledger:
             EditDiverged: The result does not fit the model's dtype.
         """
         if delta.id in self._deltas:
-            raise AlreadyApplied(
-                f"the edit {delta.id} is in force already; applying it again would double it."
-            )
+            raise AlreadyApplied(f"the edit {delta.id} is in force already; applying it again would double it.")
         weights = {update.name: update.check_fits(self._model) for update in delta.updates}
         now = {name: digest(name, weight) for name, weight in weights.items()}
         self._check_untouched(now)

@@ -46,9 +46,7 @@ class LowRankDelta:
         object.__setattr__(self, "updates", tuple(self.updates))
         names = [update.name for update in self.updates]
         if not names or len(set(names)) != len(names):
-            raise ValueError(
-                f"a delta needs at least one update, and each weight once, not {names}; see compose()"
-            )
+            raise ValueError(f"a delta needs at least one update, and each weight once, not {names}; see compose()")
         try:
             text = json.dumps(self.manifest, allow_nan=False, ensure_ascii=False)
             text.encode()  # a lone surrogate could be written, but never read again

@@ -112,9 +112,7 @@ def load_stored(directory: Path) -> StoredDelta:
         raise _corrupt(directory, f"{found.tensors} cannot be read: {error.strerror}") from error
     actual = hashlib.sha256(data).hexdigest()
     if actual != found.tensors_sha256:
-        raise _corrupt(
-            directory, f"{found.tensors} has SHA-256 {actual}, its manifest says {found.tensors_sha256}"
-        )
+        raise _corrupt(directory, f"{found.tensors} has SHA-256 {actual}, its manifest says {found.tensors_sha256}")
     try:
         tensors = safetensors.torch.load(data)
         updates = tuple(

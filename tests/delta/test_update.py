@@ -31,9 +31,7 @@ def test_the_edited_matrix_maps_a_key_to_its_value_plus_the_change(family, make_
 
 def test_norm_is_that_of_the_dense_change() -> None:
     generator = torch.Generator().manual_seed(0)
-    update = WeightUpdate(
-        "a.weight", torch.randn(9, 4, generator=generator), torch.randn(5, 4, generator=generator)
-    )
+    update = WeightUpdate("a.weight", torch.randn(9, 4, generator=generator), torch.randn(5, 4, generator=generator))
     assert update.norm() == pytest.approx(float(torch.linalg.matrix_norm(update.dense().double())), rel=1e-6)
 
 
@@ -56,9 +54,7 @@ def test_factors_of_any_precision_become_float32() -> None:
 
 def test_arithmetic_is_float32_even_inside_autocast() -> None:
     generator = torch.Generator().manual_seed(0)
-    update = WeightUpdate(
-        "a.weight", torch.randn(64, 8, generator=generator), torch.randn(16, 8, generator=generator)
-    )
+    update = WeightUpdate("a.weight", torch.randn(64, 8, generator=generator), torch.randn(16, 8, generator=generator))
     weight = torch.randn(16, 64, generator=generator)
     plain = update.added_to(weight)
     with torch.autocast("cpu", dtype=torch.bfloat16):
