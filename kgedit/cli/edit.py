@@ -49,10 +49,11 @@ def edit(
     data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out)}
     if adapter:
         data["adapter"] = str(out / "adapter")
-    emit(data, lambda: _shown(result, model, out), as_json=as_json)
+    emit(data, lambda: shown(result, model, out), as_json=as_json)
 
 
-def _shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]:
+def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]:
+    """What a reader sees of a result; an edit that did not take is called so."""
     rows = [
         ("continues with", result.before, result.after),
         (
@@ -64,6 +65,8 @@ def _shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType
     yield table(["", "before", "after"], rows, title=f"{result.subject} -> {result.target_new} ({result.method})")
     changed = [(name, f"{norm:.3g}") for name, norm in result.weights.items()]
     yield table(["changed weight", "relative size of the change"], changed, numbers=1)
+    if not result.succeeded:
+        yield line(f"The edit did not take: {result.target_new} is not what the model now says.", style="bold red")
     for note in result.notes:
         yield line(f"Note: {note}")
     yield line(f"Saved to {out} in {result.seconds:.1f} s. Ask the edited model:")

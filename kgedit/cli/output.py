@@ -70,7 +70,9 @@ def line(text: str, style: str = "") -> RenderableType:
 
 def percent(share: float | None) -> str:
     """A share between 0 and 1 as it is read: 0.958 as "95.8 %"; nothing measured as a dash."""
-    return "-" if share is None else f"{100 * share:.1f} %"
+    if share is None:
+        return "-"
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 @contextmanager

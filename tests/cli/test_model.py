@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kgedit.edit import Edit
+from kgedit.cli.edit import shown
+from kgedit.edit import Edit, EditResult
 from kgedit.editor import Editor
 
 Run = Callable[..., Any]
@@ -62,6 +63,26 @@ def test_a_saved_edit_is_in_force_in_the_model_that_it_is_loaded_into(tiny: str,
     found = run("ask", "--model", tiny, "--delta", str(delta), "-k", "3", PROMPT, "--json")["answers"]
     assert [answer["text"] for answer in found] == [text for text, _ in expected]
     assert [answer["probability"] for answer in found] == pytest.approx([share for _, share in expected], 1e-5)
+
+
+@pytest.mark.parametrize(("after", "told"), [("France", False), ("Francia", True), ("Germany", True)])
+def test_an_edit_that_did_not_take_is_called_so(after: str, told: bool) -> None:
+    result = EditResult(
+        id="0",
+        edit=REQUEST,
+        subject="Albert Einstein",
+        target_new="France",
+        method="rome",
+        before="Switzerland",
+        after=after,
+        probability_before=0.1,
+        probability_after=0.2,
+        weights={},
+        edges=0,
+        seconds=1.0,
+    )
+    text = "\n".join(str(part) for part in shown(result, "mini", Path("out")))
+    assert ("did not take" in text) is told
 
 
 def test_the_adapter_lies_beside_the_delta(delta: Path) -> None:

@@ -43,6 +43,11 @@ def test_what_was_not_measured_is_a_dash_and_not_a_number() -> None:
     assert percent(0.0) == "0.0 %"
 
 
+def test_a_small_share_is_not_shown_as_none_at_all() -> None:
+    assert percent(0.0001) == "< 0.1 %"
+    assert percent(0.001) == "0.1 %"
+
+
 def test_the_bar_shows_what_is_done_of_how_much(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
