@@ -72,7 +72,7 @@ class Casebook:
             fact for fact in self.facts if self.text[fact.relation].single and len(self.of_subject[fact.subject]) > 1
         ]
         rng.shuffle(pool)
-        cases = []
+        cases: list[Case] = []
         for fact in pool:
             if len(cases) == count:
                 break

@@ -42,7 +42,7 @@ def load_model(
     where = str(mini_folder()) if name == MINI else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(
             where, dtype=torch.float32 if name == MINI else dtype, use_safetensors=True, **options
@@ -57,6 +57,7 @@ def load_model(
         ) from error
     finally:
         if bars:
-            transformers_logging.enable_progress_bar()
-    model = model.to(device) if device else model
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    if device:
+        model.to(torch.device(device))  # type: ignore[arg-type]
     return model.eval(), tokenizer

@@ -105,9 +105,7 @@ class GraphOffset(nn.Module):
     With several layers each gets an equal share of z and its own delta.
     """
 
-    def __init__(
-        self, config: GlameConfig, base: Tensor, encoder: nn.Module | None, graph: Data | None, seed: int
-    ) -> None:
+    def __init__(self, config: GlameConfig, base: Tensor, encoder: nn.Module | None, graph: Data | None) -> None:
         """Take a fresh encoder.
 
         Args:
@@ -157,7 +155,7 @@ class GraphOffset(nn.Module):
         if self.encoder is None or self._graph is None:
             return self.delta * 1.0
         self.encoder.train(training)
-        z = self.encoder(self._graph)[0]  # (d,)
+        z: Tensor = self.encoder(self._graph)[0]  # (d,)
         return z.unsqueeze(0) / len(self.delta) + self.delta  # (layers, d)
 
 

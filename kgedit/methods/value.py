@@ -69,7 +69,8 @@ class FreeOffset(nn.Module):
 
     def penalty(self) -> Tensor:
         """() weight decay, summed over layers."""
-        return (self._weight_decay * self.delta.norm(dim=-1) / self._size**2).sum()
+        shares: Tensor = self.delta.norm(dim=-1) / self._size**2  # (layers,)
+        return self._weight_decay * shares.sum()
 
     def update(self) -> None:
         """An Adam step, then the projection onto the ball."""
@@ -146,7 +147,8 @@ def optimise(
 def bounded(vectors: Tensor, sizes: Tensor) -> Tensor:
     """Vectors (n, d) shrunk to at most these norms (n,); differentiable."""
     norms = vectors.norm(dim=-1).clamp_min(1e-12)
-    return vectors * (sizes / norms).clamp(max=1.0).unsqueeze(-1)
+    shrunk: Tensor = vectors * (sizes / norms).clamp(max=1.0).unsqueeze(-1)
+    return shrunk
 
 
 def _record(

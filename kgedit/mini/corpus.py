@@ -76,10 +76,11 @@ def candidates(
 
     chosen = {}
     for (subject, relation), found in objects.items():
-        obj = CANONICAL.get((subject, relation), found[0] if len(found) == 1 else None)
-        if obj in found and obj != subject and (plain(subject) or (subject, relation) in CANONICAL):
-            if plain(obj) or (subject, relation) in CANONICAL:
-                chosen[subject, relation] = obj
+        meant = CANONICAL.get((subject, relation))
+        if meant in found:
+            chosen[subject, relation] = meant
+        elif len(found) == 1 and found[0] != subject and plain(subject) and plain(found[0]):
+            chosen[subject, relation] = found[0]
     return chosen
 
 
@@ -182,7 +183,7 @@ def select_chains(
         rng.shuffle(found)
         found = [path for path in found if uses[path[1][-2], path[0][-1]] >= MIN_BRIDGE_USES]
         last_steps: Counter[tuple[str, str]] = Counter()
-        chosen = []
+        chosen: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
         for relations, nodes in found:  # a few famous bridges would otherwise make up most of the chains
             step = (nodes[-2], relations[-1])
             if last_steps[step] < 4 * MAX_PER_OBJECT and len(chosen) < count:

@@ -43,7 +43,7 @@ def build_tokenizer(texts: Iterable[str], size: int = 4096) -> PreTrainedTokeniz
     bpe.train_from_iterator(
         texts, trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=alphabet)
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         eos_token=END,
         bos_token=END,
@@ -117,7 +117,8 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
     sample = corpus.epoch(facts, chains, labels, text, rng, 2)
     tokenizer = build_tokenizer(f" {prompt} {answer}.\n{prompt}" for prompt, answer in sample)
     torch.manual_seed(seed)
-    model = build_model(len(tokenizer)).to(device).train()
+    model = build_model(len(tokenizer)).train()
+    model.to(torch.device(device))  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
     per_epoch = sum(1 for _ in rows(sample, tokenizer, random.Random(seed)))
     total, step, begun = per_epoch * epochs, 0, time.monotonic()
@@ -132,7 +133,7 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
             losses = cross_entropy(logits[:, :-1].flatten(0, 1).float(), inputs[:, 1:].flatten(), reduction="none")
             weight = weight[:, 1:].flatten()  # (batch * (length - 1),)
             loss = (losses * weight).sum() / weight.sum()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
