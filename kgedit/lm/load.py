@@ -1,4 +1,4 @@
-"""Load a causal language model and its tokenizer: bundled, from a folder, or from the Hugging Face hub."""
+"""Load a causal language model and its tokenizer, from a folder or from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from kgedit.errors import UnknownModel
-from kgedit.mini import MINI, mini_folder
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -27,7 +26,7 @@ def load_model(
     """Load a model from safetensors, in evaluation mode.
 
     Args:
-        name: "mini", a folder, or a hub id.
+        name: A folder or a hub id.
         device: Torch device; the CPU by default.
         dtype: Of the weights; "auto" is the stored one (float32 for mini).
         revision: Branch, tag or commit on the hub.
@@ -39,20 +38,17 @@ def load_model(
     """
     if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
         raise ValueError("trust_remote_code runs code from the repository: pin it with revision=<40-digit commit>")
-    where = str(mini_folder()) if name == MINI else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            where, dtype=torch.float32 if name == MINI else dtype, use_safetensors=True, **options
-        )
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         kind = "folder" if Path(name).exists() else "hub id"
         raise UnknownModel(
-            f'no model can be loaded from {name!r} (taken as a {kind}): {reason} Use "{MINI}", a folder with '
+            f'no model can be loaded from {name!r} (taken as a {kind}): {reason} Use "mini", a folder with '
             "config.json, tokenizer.json and safetensors weights, or a hub id that this machine can reach."
         ) from error
     finally:
@@ -60,4 +56,5 @@ def load_model(
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     if device:
         model.to(torch.device(device))  # type: ignore[arg-type]
-    return model.eval(), tokenizer
+    model.eval()  # type: ignore[no-untyped-call]
+    return model, tokenizer

@@ -118,7 +118,7 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
     tokenizer = build_tokenizer(f" {prompt} {answer}.\n{prompt}" for prompt, answer in sample)
     torch.manual_seed(seed)
     model = build_model(len(tokenizer)).train()
-    model.to(torch.device(device))  # type: ignore[arg-type]
+    model.to(torch.device(device))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
     per_epoch = sum(1 for _ in rows(sample, tokenizer, random.Random(seed)))
     total, step, begun = per_epoch * epochs, 0, time.monotonic()
