@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
+    from rich.text import Text
 
-    from kgedit.demo import DemoReport
+    from kgedit.evaluate.demo import Answer, DemoReport
+
+# How the measures read in the terminal.
+WORDS = {
+    "efficacy": "the edited fact",
+    "paraphrase": "paraphrases",
+    "portability": "what follows (two hops)",
+    "subject_specificity": "the subject's other facts",
+    "neighborhood": "neighbours",
+}
 
 
 def demo(
@@ -24,15 +34,32 @@ def demo(
 ) -> None:
     """Edits the bundled model with ROME and with GLAME, and shows what followed."""
     with working("Loading the bundled model") as advance:
-        from kgedit.demo import run_demo
+        from kgedit.evaluate.demo import run_demo
 
         report = run_demo(edits=edits, seed=seed, progress=advance)
     emit(report.model_dump(mode="json"), lambda: _shown(report), as_json=as_json)
 
 
 def _shown(report: DemoReport) -> Iterator[RenderableType]:
-    figures = report.model_dump()["methods"]
-    measures = list(next(iter(figures.values())))
-    rows = [(name, *(percent(found[measure]) for measure in measures)) for name, found in figures.items()]
-    yield table(["method", *measures], rows, title=f"{report.edits} edits", numbers=len(measures))
-    yield line(f"{report.seconds:.0f} seconds")
+    old, new = report.change
+    yield line(f"{report.subject} is made a citizen of {new}, no longer of {old}. Each model, asked:", "bold")
+    names = list(report.answers[0].said)
+    kind = ""
+    rows: list[tuple[object, ...]] = []
+    for answer in report.answers:
+        heading = "" if answer.measure == kind else WORDS[answer.measure]
+        kind = answer.measure
+        rows.append((heading, answer.prompt, answer.right, *(_said(answer, name) for name in names)))
+    yield table(["", "prompt", "right after the edit", *names], rows)  # type: ignore[arg-type]
+    figures = {"unedited": report.unedited, **report.methods}
+    shares = [(name, *(percent(found[measure]) for measure in WORDS)) for name, found in figures.items()]
+    title = f"Right answers over {report.edits} edits (seed {report.seed}), each alone and taken back bit for bit"
+    yield table(["method", *WORDS.values()], shares, title=title, numbers=len(WORDS))
+    yield line(f"Exact greedy match of the whole name, in wordings held out from the edit. {report.seconds:.0f} s.")
+
+
+def _said(answer: Answer, name: str) -> Text:
+    from rich.text import Text
+
+    said = answer.said[name]
+    return Text(said, style="green" if said == answer.right else "red")

@@ -10,20 +10,50 @@ from typing import Annotated
 import typer
 
 from kgedit.cli.options import AsJson
-from kgedit.cli.output import emit, line, table, working
+from kgedit.cli.output import emit, line, percent, table, working
 
 app = typer.Typer(help="The bundled model: measure it, or train it again.")
 
 
 @app.command()
-def check(as_json: AsJson = False) -> None:
+def check(
+    folder: Annotated[Path | None, typer.Option(help="Folder of the model; the bundled one by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Measures what the bundled model knows: facts, wordings and chains, trained and held out."""
     with working("Loading the bundled model") as advance:
-        from kgedit.mini.check import check as measure
+        from kgedit.evaluate.knowledge import check as measure
 
-        found = measure(progress=advance)
-    data = found if isinstance(found, dict) else found.model_dump(mode="json")
-    emit(data, lambda: [table(["measure", "value"], list(data.items()), numbers=1)], as_json=as_json)
+        found = measure(folder, progress=advance)
+    rows = [(name, recall.asked, percent(recall.share)) for name, recall in found.recall.items()]
+    title = f"{found.facts} facts, {found.relations} relations, {found.entities} entities"
+    emit(
+        found.model_dump(mode="json"),
+        lambda: [table(["exact greedy recall", "prompts", "right"], rows, title=title, numbers=2)],
+        as_json=as_json,
+    )
+
+
+@app.command()
+def capacity(
+    method: Annotated[str, typer.Option(help="Editing method.")] = "rome",
+    edits: Annotated[int, typer.Option(min=1, max=2000, help="Most edits to keep.")] = 60,
+    facts: Annotated[int, typer.Option(min=1, max=4000, help="Unrelated facts to watch.")] = 400,
+    seed: Annotated[int, typer.Option(help="Chooses edits and facts.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measures how many edits, kept one after another, the bundled model holds."""
+    with working("Loading the bundled model") as advance:
+        from kgedit.evaluate.knowledge import capacity as measure
+
+        found = measure(method=method, edits=edits, facts=facts, seed=seed, progress=advance)
+    rows = [(number, percent(share), percent(found.efficacy[number])) for number, share in found.kept.items()]
+    title = f"{found.method}: 95 % of {found.facts} unrelated facts are kept up to {found.holds} edits"
+    emit(
+        found.model_dump(mode="json"),
+        lambda: [table(["edits kept", "unrelated facts right", "edits right"], rows, title=title, numbers=3)],
+        as_json=as_json,
+    )
 
 
 @app.command()
