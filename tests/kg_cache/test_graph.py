@@ -9,7 +9,7 @@ from kg_cache.graph import Entity, check_entity_id, check_relation_id, id_order,
 
 HOSTILE = [
     "", "Q", "Q0", "Q01", "q42", "42", "P31", "Q-1", "Q42 ", " Q42", "Q42\n", "Q1234567890123",
-    "Q１２", "Q٣", "Q1 } UNION { ?s ?p ?o", "Q1>", "wd:Q1", "Q1\x00", "Q²",
+    "Q１２", "Q1２", "Q٣", "Q1 } UNION { ?s ?p ?o", "Q1>", "wd:Q1", "Q1\x00", "Q²",
 ]  # fmt: skip
 
 

@@ -48,6 +48,11 @@ def test_an_alias_wins_by_links_only_when_it_is_clear(filled: Store) -> None:
     filled.add([Triple("Q6", "P17", "Q5")], [Entity(id="Q6", label="another pet", aliases=("twin",))])
     with pytest.raises(AmbiguousLabel, match="Q5 .1 links., Q6 .1 links."):
         filled.resolve("twin")
+    filled.add([Triple("Q5", "P17", "Q183")])
+    with pytest.raises(AmbiguousLabel, match="Q5 .2 links., Q6 .1 links."):
+        filled.resolve("twin")
+    filled.add([Triple("Q5", "P17", "Q39")])
+    assert filled.resolve("twin").id == "Q5"
 
 
 def test_one_item_with_the_same_label_and_alias_is_not_ambiguous(store: Store) -> None:

@@ -138,6 +138,20 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "facts.sqlite")
 
 
+def test_an_interrupted_write_is_taken_back(filled: Store) -> None:
+    before = list(filled.triples())
+
+    def interrupted() -> None:
+        with filled._db.writing():
+            filled._db.execute("DELETE FROM triple")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(filled.triples()) == before
+    filled.add([Triple("Q1", "P1", "Q1")])
+
+
 def test_a_killed_writer_leaves_whole_transactions(filled: Store) -> None:
     known = len(list(filled.triples()))
     writer = child(

@@ -99,6 +99,15 @@ def test_a_merged_item_is_followed_once_and_remembered(server: SparqlServer, liv
     assert graph.labels(["Q1000001"]) == {"Q1000001": "Albert Einstein"}
 
 
+def test_what_has_no_label_is_called_by_its_id_and_not_asked_for_again(live, no_sockets) -> None:  # type: ignore[no-untyped-def]
+    with SparqlServer(wikidata_rdf([("Q1", "P1", "Q2")], {"Q1": {"ja": "宇宙"}})) as server:
+        graph = live(server)
+        assert graph.fetch(["Q1"]).unlabelled == 3
+        no_sockets()
+        assert graph.labels(["Q1", "P1", "Q2"]) == {"Q1": "Q1", "P1": "P1", "Q2": "Q2"}
+        assert graph.resolve("Q2").label == "Q2"
+
+
 def test_redirects_in_a_circle_end(live) -> None:  # type: ignore[no-untyped-def]
     with SparqlServer(wikidata_rdf([], redirects={"Q1": "Q2", "Q2": "Q1", "Q3": "Q3"})) as server:
         report = live(server).fetch(["Q1", "Q3"])
