@@ -7,7 +7,7 @@ the subject's last token, where the value m* is written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -60,12 +60,18 @@ def target_rows(
     *,
     max_length: int | None = None,
 ) -> list[Row]:
-    """The edit prompt behind each context prefix, followed by o* (spec: L_p, weight 1/N each)."""
-    weight = 1.0 / len(prefixes)
-    return [
-        _row(tokenizer, prompt, subject, target, "target", weight, prefix=prefix, max_length=max_length)
-        for prefix in prefixes
-    ]
+    """The edit prompt behind each context prefix, followed by o* (spec: L_p, weight 1/N each).
+
+    A prefix that does not fit into the context together with prompt and target is left out.
+
+    Raises:
+        PromptError: Not even the bare prompt fits.
+    """
+    room = None if max_length is None else max_length - len(encode_target(tokenizer, target)) + 1
+    encode_prompt(tokenizer, prompt, subject, max_length=room)
+    rows = [_row(tokenizer, prompt, subject, target, "target", 1.0, prefix=prefix) for prefix in prefixes]
+    fitting = [row for row in rows if max_length is None or len(row.ids) <= max_length]
+    return [replace(row, weight=1.0 / len(fitting)) for row in fitting]
 
 
 def path_rows(
@@ -80,7 +86,7 @@ def keep_rows(
 ) -> list[Row]:
     """Prompts of the subject's other facts, whose distribution is to stay: (template, object label) each."""
     rows = [_row(tokenizer, prompt, subject, obj, "keep", weight / len(facts)) for prompt, obj in facts]
-    return [Row(row.ids, row.subject_last, row.scored, (), row.kind, row.weight) for row in rows]
+    return [replace(row, targets=()) for row in rows]
 
 
 def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float) -> Row:
@@ -98,9 +104,8 @@ def _row(
     weight: float,
     *,
     prefix: str = "",
-    max_length: int | None = None,
 ) -> Row:
-    tokens = encode_prompt(tokenizer, prompt, subject, prefix=prefix, max_length=max_length)
+    tokens = encode_prompt(tokenizer, prompt, subject, prefix=prefix)
     wanted = encode_target(tokenizer, target)
     first = len(tokens.ids) - 1
     scored = tuple(range(first, first + len(wanted)))
