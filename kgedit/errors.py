@@ -97,3 +97,11 @@ class AlreadyApplied(KgeditError):
 
 class WeightsChanged(KgeditError):
     """Something else wrote to an edited weight meanwhile; take that back first, or reload the model."""
+
+
+class DataError(KgeditError):
+    """Benchmark data cannot be read: no such file, damaged, or too large; check the path, or fetch the file again."""
+
+
+class UnknownFormat(DataError):
+    """No record has the keys of a known benchmark format; compare the keys, or name the format explicitly."""
