@@ -90,7 +90,7 @@ def test_processes_may_build_it_at_the_same_time(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = {run.communicate(timeout=120)[0] for run in runs}
+    said = {run.communicate(timeout=200)[0] for run in runs}
     assert [run.returncode for run in runs] == [0, 0]
     assert len(said) == 1
     assert [path.suffix for path in tmp_path.iterdir()] == [".sqlite"]

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kg_cache.errors import InvalidId, KnowledgeGraphError
@@ -19,6 +19,7 @@ def test_what_is_no_item_id_is_refused(text: str) -> None:
         check_entity_id(text)
 
 
+@settings(deadline=None)
 @given(st.text() | st.from_regex(r"[QP]\d+.*"))
 def test_only_plain_ids_pass(text: str) -> None:
     for check, letter in ((check_entity_id, "Q"), (check_relation_id, "P")):

@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, store: Store) -> None:
         import_triples(tmp_path / "none.nt", store)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("bytes")

@@ -51,7 +51,7 @@ def merged(parts: list[object]) -> list[object]:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(ids=st.lists(ITEMS, min_size=1, max_size=8))
 def test_every_query_parses_and_keeps_its_shape(name: str, ids: list[str]) -> None:
     query = TEMPLATES[name](ids)
@@ -61,12 +61,14 @@ def test_every_query_parses_and_keeps_its_shape(name: str, ids: list[str]) -> No
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+@settings(deadline=None)
 @given(good=ITEMS, bad=HOSTILE)
 def test_hostile_ids_never_reach_a_query(name: str, good: str, bad: str) -> None:
     with pytest.raises(InvalidId):
         TEMPLATES[name]([bad, good])
 
 
+@settings(deadline=None)
 @given(st.text().filter(lambda tag: not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{1,8})*", tag)))
 def test_hostile_languages_never_reach_a_query(tag: str) -> None:
     with pytest.raises(ValueError, match="language tag"):

@@ -180,13 +180,13 @@ def test_a_name_that_does_not_exist(settings: MakeSettings, clock, monkeypatch: 
     assert len(clock.slept) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault(delay=5), Fault(drip=0.1)], ids=["silent", "dripping"])
+@pytest.mark.parametrize("fault", [Fault(delay=60), Fault(drip=0.1)], ids=["silent", "dripping"])
 def test_a_slow_endpoint_is_given_up(server: SparqlServer, settings: MakeSettings, fault: Fault) -> None:
     server.always = fault
     started = time.monotonic()
     with pytest.raises(EndpointDown):
         Endpoint(settings(server.url, timeout=0.3, attempts=1)).select(QUERY)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

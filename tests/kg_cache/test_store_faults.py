@@ -109,7 +109,7 @@ def test_a_full_disk_changes_nothing(filled: Store) -> None:
         """,
         filled.path,
     )
-    said, _ = full.communicate(timeout=60)
+    said, _ = full.communicate(timeout=200)
     assert said.startswith("full: ")
     assert "free disk space" in said
     assert said.rstrip().endswith(f"\n{len(before)}")
@@ -129,7 +129,7 @@ def test_no_store_can_be_made_where_no_file_can_grow(tmp_path: Path) -> None:
         """,
         tmp_path / "new.sqlite",
     )
-    assert nowhere.communicate(timeout=60)[0] == f"{StoreFull.__name__}\n"
+    assert nowhere.communicate(timeout=200)[0] == f"{StoreFull.__name__}\n"
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_several_processes_may_create_one_store(tmp_path: Path) -> None:
     path = tmp_path / "new.sqlite"
     makers = [child("Store(path).add([Triple('Q1', 'P1', 'Q2')], source=sys.stdin.readline())", path) for _ in "abc"]
     for maker, name in zip(makers, "abc", strict=True):
-        maker.communicate(name, timeout=60)
+        maker.communicate(name, timeout=200)
     assert [maker.returncode for maker in makers] == [0, 0, 0]
     with Store(path) as store:
         assert store.provenance()["triples"] == 1

@@ -77,7 +77,7 @@ def virtuoso(rdf: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         load = f"DB.DBA.TTLP_MT(file_to_string_output('{folder}/wd.nt'),'','{GRAPH}',0);"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while subprocess.run(
             ["isql-vt", f"127.0.0.1:{sql}", "dba", "dba", f"exec={load}"], capture_output=True, timeout=60
         ).returncode:
