@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kgedit.errors import TargetError
 from kgedit.lm.score import greedy_match
 from kgedit.lm.tokens import encode_target, encode_text
+
+# Some tokenizers have tokens such as "o."; one of these words will stand apart from its full stop.
+_WORDS = ("a", "b", "q", "x", "7", "the")
 
 
 def exact_answers(
@@ -29,7 +33,7 @@ def exact_answers(
         One verdict per question. "New York" is no match where the model says "New York City", and a name
         that itself ends in a full stop may or may not be followed by another.
     """
-    stop = encode_target(tokenizer, "a.")[len(encode_target(tokenizer, "a")) :]
+    stop = _full_stop(tokenizer)
     rows, owner = [], []
     for number, (prompt, answer) in enumerate(questions):
         ids, plain = encode_text(tokenizer, prompt.rstrip(" ")), encode_target(tokenizer, answer)
@@ -43,3 +47,12 @@ def exact_answers(
     for number, right in zip(owner, greedy_match(model, rows, batch_size=batch_size), strict=True):
         found[number] |= right
     return found
+
+
+def _full_stop(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The tokens of a full stop that stays apart from the word before it."""
+    for word in _WORDS:
+        alone, stopped = encode_target(tokenizer, word), encode_target(tokenizer, f"{word}.")
+        if stopped[: len(alone)] == alone and len(stopped) > len(alone):
+            return stopped[len(alone) :]
+    raise TargetError("the tokenizer merges every word with the full stop behind it, so answers have no clear end")

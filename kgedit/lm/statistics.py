@@ -15,7 +15,7 @@ from kgedit.errors import MomentError
 from kgedit.lm.moments import collect, weights_keys
 from kgedit.lm.second_moment import SecondMoment, load, save
 
-Source = Literal["auto", "identity"] | Path
+Source = Literal["auto", "identity"] | str | Path
 
 IDENTITY_NOTE = (
     "no second moments for this model: the identity stands in for C, which harms facts with similar keys more; "
@@ -52,8 +52,8 @@ def find_moments(
         model: The unedited model.
         tokenizer: Its tokenizer.
         layers: Edit layers.
-        source: "identity"; a folder that `kgedit moments` wrote; or "auto": the cache, else collected from `texts`
-            where there are any, else the identity with a note.
+        source: "identity"; the path of a folder that `kgedit moments` wrote; or "auto": the cache, else collected
+            from `texts` where there are any, else the identity with a note.
         cache_dir: Folder of the cache.
         texts: What to collect from; part of the cache's key.
         progress: Called with the numbers of texts and tokens while collecting.
@@ -66,11 +66,12 @@ def find_moments(
     if source == "identity":
         return {layer: IdentityMoment() for layer in layers}, ("C = I was asked for: no second moments are used",)
     weights = weights_keys(model, layers)
-    if isinstance(source, Path):
-        missing = [layer for layer in layers if not moments_file(source, layer).exists()]
+    if source != "auto":
+        folder = Path(source)
+        missing = [layer for layer in layers if not moments_file(folder, layer).exists()]
         if missing:
-            raise MomentError(f"{source} has no statistics of layers {missing}; collect them with `kgedit moments`")
-        return {layer: load(moments_file(source, layer), weights=weights[layer]) for layer in layers}, ()
+            raise MomentError(f"{folder} has no statistics of layers {missing}; collect them with `kgedit moments`")
+        return {layer: load(moments_file(folder, layer), weights=weights[layer]) for layer in layers}, ()
     corpus = hashlib.sha256("\n".join(texts or ()).encode()).hexdigest()[:12] if texts else "user"
     folders = {layer: cache_dir / "moments" / f"{weights[layer][:16]}-{corpus}" for layer in layers}
     missing = [layer for layer in layers if not moments_file(folders[layer], layer).exists()]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kgedit.errors import PromptError, TargetError
+from kgedit.lm.anatomy import context_length
 from kgedit.lm.score import greedy_match
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.subgraph import Subgraph
@@ -20,16 +24,19 @@ def associated_paths(
     Only facts that the unedited model recalls about o* are used: the graph holds outdated and alternative objects too
     (several capitals over time), and a path that contradicts the model's own (o*, r_i, o_i) would be a second edit.
     """
-    paths = [path for path in subgraph.paths() if text.composable((path.first, path.second))]
-    labels = subgraph.labels
-    rows = [
-        (
-            encode_prompt(tokenizer, text[path.second].cloze[0], labels[path.middle]).ids,
-            encode_target(tokenizer, labels[path.object]),
-        )
-        for path in paths
-    ]
-    known = greedy_match(model, rows) if rows else []
+    labels, limit = subgraph.labels, context_length(model)
+    paths, rows = [], []
+    for path in subgraph.paths():
+        if not text.composable((path.first, path.second)):
+            continue
+        with suppress(PromptError, TargetError):  # a label that the tokenizer cannot write, or too long a one
+            wanted = encode_target(tokenizer, labels[path.object])
+            asked = encode_prompt(
+                tokenizer, text[path.second].cloze[0], labels[path.middle], max_length=limit - len(wanted) + 1
+            )
+            rows.append((asked.ids, wanted))
+            paths.append(path)
+    known = greedy_match(model, rows)
     return [
         (text.prompts((path.first, path.second))[0], labels[path.object])
         for path, recalled in zip(paths, known, strict=True)

@@ -180,10 +180,13 @@ class Glame:
         """How the subgraphs it is handed should be built."""
         return {"order": self.config.order, "max_edges": self.config.max_edges}
 
+    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
     ) -> list[Computed]:
         """One delta per request; the optimisation of all requests shares one batch."""
+        if not requests:
+            return []
         config, model = self.config, bench.model
         anatomy = anatomy_of(model)
         with frozen(model):
@@ -239,12 +242,10 @@ class Glame:
         rows = target_rows(tokenizer, request.prompt, subject, request.target, bench.prefixes, max_length=limit)
         if subgraph is not None and config.path_weight:
             paths = associated_paths(bench.model, tokenizer, subgraph, self.text)
-            if paths:
-                rows += path_rows(tokenizer, subject, paths, config.path_weight)
+            rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         if subgraph is not None and config.keep_weight:
             facts = other_facts(subgraph, self.text)
-            if facts:
-                rows += keep_rows(tokenizer, subject, facts, config.keep_weight)
+            rows += keep_rows(tokenizer, subject, facts, config.keep_weight, max_length=limit)
         return Objective((*rows, essence_row(tokenizer, subject, config.kl_weight)))
 
     def _offset(self, bench: Workbench, subgraph: Subgraph | None, base: Tensor) -> GraphOffset:

@@ -7,11 +7,13 @@ the subject's last token, where the value m* is written.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from kgedit.errors import TargetError
 from kgedit.lm.tokens import encode_prompt, encode_target
 
 Kind = Literal["target", "path", "keep", "essence"]
@@ -69,30 +71,60 @@ def target_rows(
     """
     room = None if max_length is None else max_length - len(encode_target(tokenizer, target)) + 1
     encode_prompt(tokenizer, prompt, subject, max_length=room)
-    rows = [_row(tokenizer, prompt, subject, target, "target", 1.0, prefix=prefix) for prefix in prefixes]
-    fitting = [row for row in rows if max_length is None or len(row.ids) <= max_length]
-    return [replace(row, weight=1.0 / len(fitting)) for row in fitting]
+    rows = [_row(tokenizer, prompt, subject, target, "target", prefix=prefix) for prefix in prefixes]
+    return _sharing(rows, 1.0, max_length)
 
 
 def path_rows(
-    tokenizer: PreTrainedTokenizerBase, subject: str, paths: Sequence[tuple[str, str]], weight: float
+    tokenizer: PreTrainedTokenizerBase,
+    subject: str,
+    paths: Sequence[tuple[str, str]],
+    weight: float,
+    *,
+    max_length: int | None = None,
 ) -> list[Row]:
-    """Composed prompts about s that must give o_i: (template, object label) each; the weight is shared out."""
-    return [_row(tokenizer, prompt, subject, obj, "path", weight / len(paths)) for prompt, obj in paths]
+    """Composed prompts about s that must give o_i: (template, object label) each; the weight is shared out.
+
+    What the graph adds to an edit must not stop it: labels that the tokenizer cannot write, and prompts that do not
+    fit into the context, are left out.
+    """
+    return _sharing(_writable(tokenizer, subject, paths, "path"), weight, max_length)
 
 
 def keep_rows(
-    tokenizer: PreTrainedTokenizerBase, subject: str, facts: Sequence[tuple[str, str]], weight: float
+    tokenizer: PreTrainedTokenizerBase,
+    subject: str,
+    facts: Sequence[tuple[str, str]],
+    weight: float,
+    *,
+    max_length: int | None = None,
 ) -> list[Row]:
-    """Prompts of the subject's other facts, whose distribution is to stay: (template, object label) each."""
-    rows = [_row(tokenizer, prompt, subject, obj, "keep", weight / len(facts)) for prompt, obj in facts]
+    """Prompts of the subject's other facts, whose distribution is to stay; otherwise as `path_rows`."""
+    rows = _sharing(_writable(tokenizer, subject, facts, "keep"), weight, max_length)
     return [replace(row, targets=()) for row in rows]
 
 
 def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float) -> Row:
     """The prompt "{s} is a", scored right after the subject's last token, as the published code does (ROME, eq. 4)."""
     prompt = encode_prompt(tokenizer, "{} is a", subject)
-    return Row(prompt.ids, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
+    seen = prompt.ids[: prompt.subject_last + 1]  # what stands behind the scored position is of no consequence
+    return Row(seen, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
+
+
+def _writable(
+    tokenizer: PreTrainedTokenizerBase, subject: str, facts: Sequence[tuple[str, str]], kind: Kind
+) -> list[Row]:
+    rows = []
+    for prompt, obj in facts:
+        with suppress(TargetError):
+            rows.append(_row(tokenizer, prompt, subject, obj, kind))
+    return rows
+
+
+def _sharing(rows: Sequence[Row], weight: float, max_length: int | None) -> list[Row]:
+    """The rows that fit into the context, the weight shared out among them."""
+    fitting = [row for row in rows if max_length is None or len(row.ids) <= max_length]
+    return [replace(row, weight=weight / len(fitting)) for row in fitting]
 
 
 def _row(
@@ -101,7 +133,6 @@ def _row(
     subject: str,
     target: str,
     kind: Kind,
-    weight: float,
     *,
     prefix: str = "",
 ) -> Row:
@@ -109,4 +140,4 @@ def _row(
     wanted = encode_target(tokenizer, target)
     first = len(tokens.ids) - 1
     scored = tuple(range(first, first + len(wanted)))
-    return Row(tokens.ids + wanted[:-1], tokens.subject_last, scored, wanted, kind, weight)
+    return Row(tokens.ids + wanted[:-1], tokens.subject_last, scored, wanted, kind, weight=1.0)

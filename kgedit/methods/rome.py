@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from pydantic import Field
 
 from kgedit.delta import LowRankDelta, hash_weights
@@ -67,12 +68,16 @@ class Rome:
         """None: subgraphs are not read."""
         return {}
 
+    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
     ) -> list[Computed]:
         """One rank-one delta per request; all requests share one batch (subgraphs are not read)."""
+        if not requests:
+            return []
         config, model, layer = self.config, bench.model, self.config.layer
         anatomy = anatomy_of(model)
+        progress = bench.progress
         objectives = [self._objective(bench, request) for request in requests]
         with frozen(model):
             batch = EditBatch(model, anatomy, objectives, self.layers)
@@ -85,7 +90,13 @@ class Rome:
                 )
                 for row in batch.first_rows
             ]
-            found = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss)
+            found = optimise(
+                batch,
+                offsets,
+                steps=config.steps,
+                stop_loss=config.stop_loss,
+                progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
+            )
             base = hash_weights(model, [anatomy.weight_name(layer)])
             computed = []
             for number, (objective, solution) in enumerate(zip(objectives, found, strict=True)):

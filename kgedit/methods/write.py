@@ -64,7 +64,8 @@ def closed_form(
         solved = moment.solve(wide).double().cpu()  # (rows, d_ff)
         gram = wide @ solved.T  # (rows, rows)
         gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-        left = solved.T @ torch.linalg.solve(gram, torch.ones(len(gram), dtype=gram.dtype))  # (d_ff,)
+        # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
+        left = solved.T @ torch.linalg.pinv(gram, rtol=1e-10, hermitian=True).sum(dim=1)  # (d_ff,)
         return _column(left), _column(shift)
     averaged = wide[contexts].mean(dim=0)  # (d_ff,)
     direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
