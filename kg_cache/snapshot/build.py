@@ -27,7 +27,9 @@ RELATIONS = (
 ).split()
 
 # Relations with many objects for one subject: only the first few are kept, and only of well-linked subjects.
-BULKY = frozenset("P106 P136 P463 P166 P1412 P21 P172 P47 P150 P607 P69 P101 P737 P3373 P13030 P185 P276 P750 P800".split())
+BULKY = frozenset(
+    "P106 P136 P463 P166 P1412 P21 P172 P47 P150 P607 P69 P101 P737 P3373 P13030 P185 P276 P750 P800".split()
+)
 BULKY_OBJECTS = 1
 BULKY_MIN_LINKS = 10
 
@@ -35,6 +37,8 @@ BULKY_MIN_LINKS = 10
 MIN_OUTGOING = 2
 
 MAX_ALIASES = 2
+MAX_ALIASES_LINKED = 24  # of items with at least this many kept triples, whose names people type
+WELL_LINKED = 60
 MAX_ALIAS_LENGTH = 28
 
 
@@ -69,14 +73,17 @@ def select(triples: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     return [
         (s, p, o)
         for s, p, o in keep
-        if p not in BULKY and (outgoing[s] >= MIN_OUTGOING or outgoing[o] >= MIN_OUTGOING)
-        or p in BULKY and incoming[s] + outgoing[s] >= BULKY_MIN_LINKS
+        if p not in BULKY
+        and (outgoing[s] >= MIN_OUTGOING or outgoing[o] >= MIN_OUTGOING)
+        or p in BULKY
+        and incoming[s] + outgoing[s] >= BULKY_MIN_LINKS
     ]
 
 
-def _aliases(raw: str, label: str) -> str:
+def _aliases(raw: str, label: str, links: int) -> str:
+    most = MAX_ALIASES_LINKED if links >= WELL_LINKED else MAX_ALIASES
     good = (a for a in raw.split("|") if 2 <= len(a) <= MAX_ALIAS_LENGTH and a.casefold() != label.casefold())
-    return "|".join(sorted(good, key=lambda a: (not a.isascii(), len(a), a))[:MAX_ALIASES])
+    return "|".join(sorted(good, key=lambda a: (not a.isascii(), len(a), a))[:most])
 
 
 def build(source: Path, target: Path) -> tuple[int, int, int]:
@@ -90,14 +97,25 @@ def build(source: Path, target: Path) -> tuple[int, int, int]:
         Numbers of entities, relations and triples written.
     """
     triples = select([(s, p, o) for s, p, o in _rows(source / "triples.tsv")])
-    used = {identifier for s, _, o in triples for identifier in (s, o)}
+    links = Counter(identifier for s, _, o in triples for identifier in (s, o))
     entities = sorted(
-        ((q, label, _aliases(rest[0] if rest else "", label)) for q, label, *rest in _rows(source / "entities.tsv") if q in used),
+        (
+            (q, label, _aliases(rest[0] if rest else "", label, links[q]))
+            for q, label, *rest in _rows(source / "entities.tsv")
+            if q in links
+        ),
         key=lambda row: _number(row[0]),
     )
     chosen = {p for _, p, _ in triples}
-    relations = sorted(((p, label) for p, label in _rows(source / "relations.tsv") if p in chosen), key=lambda row: _number(row[0]))
-    tables: dict[str, list[tuple[str, ...]]] = {"entities": list(entities), "relations": list(relations), "triples": list(triples)}
+    relations = sorted(
+        ((p, label) for p, label in _rows(source / "relations.tsv") if p in chosen),
+        key=lambda row: _number(row[0]),
+    )
+    tables: dict[str, list[tuple[str, ...]]] = {
+        "entities": list(entities),
+        "relations": list(relations),
+        "triples": list(triples),
+    }
     for name, rows in tables.items():
         text = "".join("\t".join(row).rstrip("\t") + "\n" for row in rows)
         (target / f"{name}.tsv").write_text(text, encoding="utf-8")
