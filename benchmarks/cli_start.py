@@ -12,24 +12,21 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
-COMMANDS = (
-    "",
-    "ask",
-    "demo",
-    "edit",
-    "graph",
-    "graph fetch",
-    "graph import",
-    "graph show",
-    "graph stats",
-    "mini",
-    "mini check",
-    "mini train",
-    "models",
-    "moments",
-)
+import typer
+
+from kgedit.cli import app
+
 HEAVY = "import networkx, torch, torch_geometric, transformers; from transformers import AutoModelForCausalLM"
+
+
+def commands(group: Any, words: str = "") -> Iterator[str]:
+    """The words of every command and group, beginning with none."""
+    yield words
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{words} {name}".strip())
 
 
 def seconds(words: list[str], repeat: int) -> float:
@@ -54,7 +51,7 @@ def main() -> None:
     repeat = parser.parse_args().repeat
     helps = {
         f"kgedit {command}".strip(): seconds(["-m", "kgedit", *command.split(), "--help"], repeat)
-        for command in COMMANDS
+        for command in commands(typer.main.get_command(app))
     }
     heavy = seconds(["-c", HEAVY], repeat)
     slowest = max(helps.values())

@@ -21,7 +21,7 @@ LEVELS = (
     {"lm", "mini", "delta", "adapter", "subgraph", "verbalize"},
     {"methods"},
     {"editor"},
-    {"demo", "evaluate", "ingest"},
+    {"evaluate", "ingest"},
     {"cli", "__main__"},
 )
 LEVEL = {name: height for height, names in enumerate(LEVELS) for name in names}

@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Changes facts inside a language model, and carries each change through to what follows from it.",
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help texts: drawing boxes would take a third of the start-up time
 )
 
 
