@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from kgedit.errors import UnknownModel
 
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -33,28 +37,64 @@ def load_model(
         trust_remote_code: Run the repository's own Python; needs `revision` to be a full commit.
 
     Raises:
-        UnknownModel: Nothing of this name can be loaded.
+        UnknownModel: Nothing of this name can be loaded, or not all of it: files are damaged or missing.
         ValueError: Remote code without a pinned commit.
     """
     if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
         raise ValueError("trust_remote_code runs code from the repository: pin it with revision=<40-digit commit>")
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if not name or not Path(name).is_dir() and not _HUB_ID.fullmatch(name):
+        raise _unknown(name, "there is no such folder.")
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, **options)
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        with _quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                name,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    except SafetensorError as error:
+        raise _unknown(name, f"its weights are damaged ({error}).") from error
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        kind = "folder" if Path(name).exists() else "hub id"
-        raise UnknownModel(
-            f'no model can be loaded from {name!r} (taken as a {kind}): {reason} Use "mini", a folder with '
-            "config.json, tokenizer.json and safetensors weights, or a hub id that this machine can reach."
-        ) from error
-    finally:
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        raise _unknown(name, reason) from error
+    model: PreTrainedModel = loaded[0]
+    report: dict[str, Any] = loaded[1]
+    # Each of these would load all the same: a part of the weights random, or every text empty.
+    absent = sorted(report["missing_keys"]) or sorted(key for key, *_ in report["mismatched_keys"])
+    if absent:
+        raise _unknown(
+            name,
+            f"of the tensors that its config asks for, {len(absent)} are missing or have another shape "
+            f"({', '.join(absent[:3])}).",
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise _unknown(name, "it has no vocabulary (tokenizer.json is missing).")
     if device:
         model.to(torch.device(device))  # type: ignore[arg-type]
     model.eval()  # type: ignore[no-untyped-call]
     return model, tokenizer
+
+
+def _unknown(name: str, reason: str) -> UnknownModel:
+    return UnknownModel(
+        f'no model can be loaded from {name!r}: {reason} Use "mini", a folder with config.json, tokenizer.json and '
+        "safetensors weights, or a hub id that this machine can reach."
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no tables of transformers on the terminal; what matters becomes an error."""
+    bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
