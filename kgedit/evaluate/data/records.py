@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+
 
 def _printable(text: str) -> str:
-    if any(ord(ch) < 32 and ch not in "\n\t" for ch in text):
+    if _CONTROL.search(text):
         raise ValueError("contains control characters")
     return text
 
