@@ -9,6 +9,8 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft still asks for it
+
 # Something that each example must show; an example without an entry fails.
 SHOWS = {
     "01_one_edit": "after:  France",
