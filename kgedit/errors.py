@@ -105,3 +105,7 @@ class DataError(KgeditError):
 
 class UnknownFormat(DataError):
     """No record has the keys of a known benchmark format; compare the keys, or name the format explicitly."""
+
+
+class MissingExtra(KgeditError):
+    """A part of kgedit needs packages that are not installed; the message names the extra to install."""
