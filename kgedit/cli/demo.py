@@ -50,7 +50,7 @@ def _shown(report: DemoReport) -> Iterator[RenderableType]:
         heading = "" if answer.measure == kind else WORDS[answer.measure]
         kind = answer.measure
         rows.append((heading, answer.prompt, answer.right, *(_said(answer, name) for name in names)))
-    yield table(["", "prompt", "right after the edit", *names], rows)  # type: ignore[arg-type]
+    yield table(["", "prompt", "right after the edit", *names], rows)
     figures = {"unedited": report.unedited, **report.methods}
     shares = [(name, *(percent(found[measure]) for measure in WORDS)) for name, found in figures.items()]
     title = f"Right answers over {report.edits} edits (seed {report.seed}), each alone and taken back bit for bit"
