@@ -1,5 +1,7 @@
 """JSON from strangers, record by record: what is wrong with one record costs that record and no other.
 
+(Only a bracket or quote that is never closed, in a file that is not one of lines, costs all that follows it.)
+
 Bounded in size and nesting; numbers that are not JSON (NaN) and keys that occur twice are faults, since Python's
 reader would accept them without a word.
 """
@@ -19,6 +21,7 @@ MAX_DEPTH = 32  # the deepest real ones (RippleEdits) have 8
 
 # A whole string, a bracket, or the quote of a string that never ends.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
+_BLANK = " \t\r\n\ufeff"
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,12 @@ def parse_text(text: str) -> Iterator[Parsed]:
 def parse_lines(lines: BinaryIO) -> Iterator[Parsed]:
     """The records of a file with one object per line; blank lines do not count."""
     index = 0
-    while line := lines.readline(MAX_RECORD + 1):
-        whole = len(line) <= MAX_RECORD or line.endswith(b"\n")
-        while not whole and (rest := lines.readline(MAX_RECORD)):
+    most = MAX_RECORD + 2  # the end of a line may have two bytes
+    while line := lines.readline(most):
+        whole = len(line) < most or line.endswith(b"\n")
+        while not whole and (rest := lines.readline(most)):
             whole = rest.endswith(b"\n")
-        if len(line) > MAX_RECORD:
+        if len(line.rstrip(b"\r\n")) > MAX_RECORD:
             yield Parsed(index, None, f"the line is longer than {MAX_RECORD:,} bytes")
         elif not (text := line.decode("utf-8-sig" if index == 0 else "utf-8", "surrogateescape").strip()):
             continue
@@ -100,7 +104,7 @@ def _depth(text: str) -> int:
 
 def _pieces(text: str) -> Iterator[_Piece]:
     """Cut a text where a top-level object ends (or, within an outer array, an object of it)."""
-    base = 1 if text.lstrip().startswith("[") else 0
+    base = 1 if text.lstrip(_BLANK).startswith("[") else 0
     depth = deepest = 0
     start = end = text.index("[") + 1 if base else 0
     for token in _TOKEN.finditer(text, end):
@@ -117,15 +121,13 @@ def _pieces(text: str) -> Iterator[_Piece]:
                 yield _Piece(text[start:end], deepest)
             elif depth < 0:  # the outer array is closed
                 yield from _between(text[end : token.start()])
-                yield from _after(text[token.end() :])
+                yield from _after(text[token.start() + base :])
                 return
         elif token[0] == '"':
-            yield _Piece(
-                "", 0, f"a string in it never ends; the file is cut off or broken from here: {_from(text, start)}"
-            )
+            yield _rest("a string in it never ends", text, start)
             return
     if depth > 0:
-        yield _Piece("", 0, f"the file ends in the middle of it: {_from(text, start)}")
+        yield _rest("the file ends in the middle of it", text, start)
     elif base:
         yield from _between(text[end:])
         yield _Piece("", 0, "the file ends without closing its array; records may be missing")
@@ -134,15 +136,16 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 
 def _between(text: str) -> Iterator[_Piece]:
-    stray = text.strip(" \t\r\n,\ufeff")
+    stray = text.strip(_BLANK + ",")
     if stray:
         yield _Piece("", 0, f"a record is a JSON object, here stands {short(stray, 60)}")
 
 
 def _after(text: str) -> Iterator[_Piece]:
     if stray := text.strip():
-        yield _Piece("", 0, f"text after the end of the array: {short(stray, 60)}")
+        yield _Piece("", 0, f"text after the end of the records: {short(stray, 60)}")
 
 
-def _from(text: str, start: int) -> str:
-    return short(text[start : start + 100], 60)
+def _rest(problem: str, text: str, start: int) -> _Piece:
+    beginning = short(text[start : start + 100], 60)
+    return _Piece("", 0, f"{problem}: cut off or broken, and nothing after it can be told apart: {beginning}")

@@ -69,21 +69,21 @@ def _rewrite(edit: _RawEdit) -> Rewrite:
     statement = edit.edit.removesuffix(edit.new_answer).rstrip()
     if statement == edit.edit.rstrip():
         raise Malformed(f"edit: {edit.edit!r} does not end with its new answer {edit.new_answer!r}")
-    relation, subject = _read_fact(statement, edit.question)
+    subject, relations = _read_fact(statement, edit.question)
     return Rewrite(
         subject=subject,
-        prompt=WORDINGS[relation].cloze,
+        prompt=WORDINGS[relations[0]].cloze,
         target_new=edit.new_answer,
         question=edit.question,
-        relation_id=relation,
+        relation_id=relations[0] if len(relations) == 1 else None,
     )
 
 
-def _read_fact(statement: str, question: str) -> tuple[str, str]:
-    """Relation and subject for which statement and question are the published wordings.
+def _read_fact(statement: str, question: str) -> tuple[str, list[str]]:
+    """Subject and relation for which statement and question are the published wordings.
 
     "The author of Misery is" fits two relations (P50 of Misery, and P1308 of "author of Misery"): the wording that
-    leaves less to the subject is meant.
+    leaves less to the subject is meant. P131 and P276 are worded alike, so that both remain.
     """
     fits = [
         (subject, relation)
@@ -92,8 +92,8 @@ def _read_fact(statement: str, question: str) -> tuple[str, str]:
     ]
     if not fits:
         raise Malformed(f"edit: {statement!r} with {question!r} is not worded as any relation of MQuAKE is")
-    subject, relation = min(fits, key=lambda fit: len(fit[0]))
-    return relation, subject
+    subject = min((subject for subject, _ in fits), key=len)
+    return subject, [relation for name, relation in fits if name == subject]
 
 
 def _filled(text: str, wording: str) -> str | None:

@@ -207,7 +207,9 @@ def _read_file(path: Path) -> tuple[str, Iterator[Parsed]]:
 
 
 def _parse_file(path: Path, data: bytes) -> Iterator[Parsed]:
-    if path.name.removesuffix(".gz").endswith(".jsonl") or _one_per_line(data):
+    beginning = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    lines = path.name.removesuffix(".gz").endswith(".jsonl") and not beginning.startswith(b"[")
+    if lines or _one_per_line(data):
         return parse_lines(io.BytesIO(data))
     # Bytes that are no UTF-8 become half surrogates, which the record that holds them is refused for.
     encoding = json.detect_encoding(data[:4])
