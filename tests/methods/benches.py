@@ -59,7 +59,7 @@ def state_of(model: nn.Module) -> dict[str, Any]:
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {
         "bytes": {
-            name: hashlib.sha256(t.detach().contiguous().view(torch.uint8).numpy().data).hexdigest()
+            name: hashlib.sha256(t.detach().reshape(-1).view(torch.uint8).numpy().data).hexdigest()
             for name, t in tensors.items()
         },
         "identity": {name: id(t) for name, t in tensors.items()},
