@@ -38,7 +38,8 @@ def test_a_command_is_parsed_as_written(words: str) -> None:
     while inner := getattr(command, "commands", None):
         assert rest[0] in inner, f"kgedit has no command {rest[0]!r}"
         command, rest = inner[rest[0]], rest[1:]
-    command.make_context("kgedit", rest)
+    if rest or f"`kgedit {words}`" not in README:  # a command that the text only names stands without its arguments
+        command.make_context("kgedit", rest)
 
 
 @pytest.mark.parametrize("target", TARGETS)
