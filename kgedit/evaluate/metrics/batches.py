@@ -1,0 +1,32 @@
+"""Which prompts may be continued together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+
+def batches(lengths: Sequence[int], needs: Sequence[int], context: int, batch_size: int) -> Iterator[list[int]]:
+    """Group prompts for left-padded decoding so that none is cut short by a longer neighbour.
+
+    A batch is as wide as its longest prompt plus the most new tokens, and must fit into the context: so what a
+    prompt gets to say never depends on the others.
+
+    Args:
+        lengths: Tokens of each prompt.
+        needs: New tokens that each wants; its length and its need fit into the context.
+        context: The most tokens that the model reads.
+        batch_size: The most prompts per batch.
+
+    Yields:
+        Indices of prompts, shortest first.
+    """
+    batch: list[int] = []
+    most = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], needs[i])):
+        most = max(most, needs[index])
+        if batch and (len(batch) == batch_size or lengths[index] + most > context):
+            yield batch
+            batch, most = [], needs[index]
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,72 @@
+"""Where a sentence ends, and what its words are, without a trained model.
+
+Close to NLTK's `word_tokenize`, which the published fluency uses: Penn Treebank rules for words; sentences end at
+".", "!" or "?" before white space, except after initials and a short list of abbreviations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_END = re.compile(r"(?P<mark>[.!?]+)[\"'”’)\]]*(?=\s)|\n")
+_ABBREVIATIONS = frozenset(
+    ("dr", "mr", "mrs", "ms", "prof", "rev", "gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "pres", "hon")
+    + ("st", "mt", "ft", "jr", "sr", "inc", "ltd", "corp", "co", "bros", "no", "vol", "vs", "etc", "ca", "cf", "fl")
+)
+_TOKEN = re.compile(
+    r"""\.\.\. | -- | [;@#$%&?!()\[\]{}<>"“”«»] | [,:](?!\d)
+    | (?: (?!\.\.\.|--|[,:](?!\d)) [^\s;@#$%&?!()\[\]{}<>"“”«»] )+""",
+    re.VERBOSE,
+)
+_CONTRACTION = re.compile(r"(.+?)(n['’]t|['’](?:s|m|d|ll|re|ve)|')", re.IGNORECASE)
+_CLOSING = frozenset(")]}>\"'”’»")
+
+
+def first_sentence(text: str) -> str:
+    """The text up to the end of its first sentence or line, with the mark that ends it; spaces around are dropped."""
+    text = text.strip(" ")
+    return text[: next(_ends(text), len(text))].rstrip()
+
+
+def has_ended(text: str) -> bool:
+    """Whether the first sentence or line is over: a full stop alone may still turn out to be an abbreviation's."""
+    return next(_ends(text.lstrip(" ")), None) is not None
+
+
+def words(text: str) -> list[str]:
+    """Word tokens: punctuation apart, contractions split ("do", "n't"), numbers such as 1,000 whole."""
+    found: list[str] = []
+    start = 0
+    for end in (*_ends(text), len(text)):
+        found += _words_of_sentence(text[start:end])
+        start = end
+    return found
+
+
+def _ends(text: str) -> Iterator[int]:
+    for match in _END.finditer(text):
+        if match["mark"] is None:
+            yield match.start()
+        elif match["mark"] != "." or not _is_abbreviated(text[: match.start()]):
+            yield match.end()
+
+
+def _is_abbreviated(before: str) -> bool:
+    """Whether a full stop after this text belongs to its last word."""
+    word = re.split(r"[\s(\[\"'“‘]", before)[-1]
+    return (len(word) == 1 and word.isalpha()) or "." in word.strip(".") or word.lower() in _ABBREVIATIONS
+
+
+def _words_of_sentence(sentence: str) -> list[str]:
+    found: list[str] = []
+    for token in _TOKEN.findall(sentence):
+        split = _CONTRACTION.fullmatch(token)
+        found += split.groups() if split else [token]
+    last = len(found) - 1
+    while last > 0 and found[last] in _CLOSING:
+        last -= 1
+    # A sentence's own full stop is a token, also behind an abbreviation.
+    if found and len(found[last]) > 1 and found[last].endswith(".") and found[last] != "...":
+        found[last : last + 1] = [found[last][:-1], "."]
+    return found
