@@ -53,11 +53,14 @@ def table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
+    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
     for place, heading in enumerate(columns):
-        right = place >= len(columns) - numbers
-        made.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        # On a narrow terminal a heading wraps; a number never does, and never pushes another column out.
+        number = place >= len(columns) - numbers
+        width = max((row[place].cell_len for row in cells), default=0) if number else None
+        made.add_column(heading, justify="right" if number else "left", overflow="fold", min_width=width)
+    for row in cells:
+        made.add_row(*row)
     return made
 
 

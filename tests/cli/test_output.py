@@ -38,6 +38,18 @@ def test_a_reader_gets_the_table_and_no_json(capsys: pytest.CaptureFixture[str])
     assert "{" not in written
 
 
+def test_a_narrow_terminal_loses_no_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    headings = ["the edited fact", "paraphrases", "what follows (two hops)", "the subject's other facts"]
+    shares = [percent(share) for share in (0.001, 0.25, 0.5, 1.0)]
+    made = table(["method", *headings], [("glame", *shares)], numbers=4)
+    emit({}, lambda: [made], as_json=False)
+    row = next(text for text in capsys.readouterr().out.splitlines() if "glame" in text)
+    assert all(share in row for share in shares)
+
+
 def test_what_was_not_measured_is_a_dash_and_not_a_number() -> None:
     assert percent(None) == "-"
     assert percent(0.0) == "0.0 %"
