@@ -36,7 +36,7 @@ from kgedit.lm.tokens import encode_target, encode_text, find_subject
 from kgedit.methods.base import Computed, Method, Request, Workbench, load_method
 from kgedit.methods.base import Settings as MethodSettings
 from kgedit.mini import MINI, mini_folder
-from kgedit.presets import preset
+from kgedit.presets import prefix_lengths, preset
 from kgedit.subgraph import Subgraph, build_subgraph
 from kgedit.verbalize import Verbalizer
 
@@ -335,7 +335,9 @@ class Editor:
             texts=self._texts() if self._texts else None,
             progress=(lambda texts, tokens: progress("second moments", tokens, 0)) if progress else None,
         )
-        prefixes = self._prefixes or sample_prefixes(self.model, self.tokenizer, seed=self.seed)
+        prefixes = self._prefixes or sample_prefixes(
+            self.model, self.tokenizer, lengths_and_counts=prefix_lengths(self.name), seed=self.seed
+        )
         return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, progress)
 
     _bench_notes: tuple[str, ...] = ()

@@ -90,6 +90,14 @@ class Verbalizer:
         inner = self._nested(path[:-1], phrase)
         return tuple(f"Q: {_fill(question, inner)} A:" for question in self[path[-1]].question)
 
+    def edit_wordings(self, path: Sequence[str]) -> tuple[str, ...]:
+        """The wordings of a path that an editing method may optimise: its first statement and its first question."""
+        return self.prompts(path)[0], self.questions(path)[0]
+
+    def held_out(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
+        """The wordings that only scoring uses: all statements and questions but the first of each."""
+        return (*self.prompts(path, phrase=phrase)[1:], *self.questions(path, phrase=phrase)[1:])
+
     def composable(self, path: Iterable[str]) -> bool:
         """Whether every relation of the path has wordings and no step undoes the one before it."""
         steps = list(path)

@@ -1,7 +1,7 @@
 """Edits of facts that the bundled model knows, with the prompts that score them.
 
-No scoring prompt is one that an editing method optimises: those use the first cloze wording of a relation, and the
-first wordings of a composed path; here all others are used (and the edit prompt itself for efficacy).
+No scoring prompt is one that an editing method optimises: methods use `Verbalizer.edit_wordings`, scoring uses
+`Verbalizer.held_out` (and the edit prompt itself for efficacy).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kg_cache import snapshot
 from kgedit.edit import Edit
 from kgedit.errors import EditError
 from kgedit.mini import mini_folder
-from kgedit.mini.corpus import Fact, load_facts, wordings
+from kgedit.mini.corpus import Fact, load_facts
 from kgedit.verbalize import Verbalizer
 
 MEASURES = ("efficacy", "paraphrase", "portability", "subject_specificity", "neighborhood")
@@ -96,16 +96,15 @@ class Casebook:
         """One edit with its prompts."""
         labels, text = self.labels, self.text
         subject, relation = labels[fact.subject], fact.relation
-        edit_prompt, *others = wordings(text, (relation,))
         portability = [
-            (self._unused(path, rng).replace("{}", subject), labels[answer])
+            (wording.replace("{}", subject), labels[answer])
             for path, answer in self._onward(fact, target)
-            for _ in range(2)
+            for wording in rng.sample(text.held_out(path) + text.held_out(path, phrase=1), 2)
         ]
         rest = [other for other in self.of_subject[fact.subject] if other.relation != relation]
         probes = {
-            "efficacy": [(edit_prompt.replace("{}", subject), labels[target])],
-            "paraphrase": [(wording.replace("{}", subject), labels[target]) for wording in others],
+            "efficacy": [(text[relation].cloze[0].replace("{}", subject), labels[target])],
+            "paraphrase": [(wording.replace("{}", subject), labels[target]) for wording in text.held_out((relation,))],
             "portability": portability,
             "subject_specificity": [self._asked(other, rng) for other in rest],
             "neighborhood": [self._asked(other, rng) for other in self._neighbours(fact, target, rng)],
@@ -131,14 +130,8 @@ class Casebook:
             if moved and onward.object != fact.subject and self.text.composable(path):
                 yield path, onward.object
 
-    def _unused(self, path: tuple[str, ...], rng: random.Random) -> str:
-        """A wording of a path that is not the first of its relations' first phrases."""
-        phrase = rng.randrange(2)
-        every = wordings(self.text, path, phrase=phrase)
-        return rng.choice(every[1:] if phrase == 0 else every)
-
     def _asked(self, fact: Fact, rng: random.Random) -> tuple[str, str]:
-        wording = rng.choice(wordings(self.text, (fact.relation,))[1:])
+        wording = rng.choice(self.text.held_out((fact.relation,)))
         return wording.replace("{}", self.labels[fact.subject]), self.labels[fact.object]
 
     def _neighbours(self, fact: Fact, target: str, rng: random.Random) -> list[Fact]:

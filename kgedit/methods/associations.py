@@ -38,16 +38,17 @@ def associated_paths(
             paths.append(path)
     known = greedy_match(model, rows)
     return [
-        (text.prompts((path.first, path.second))[0], labels[path.object])
+        (template, labels[path.object])
         for path, recalled in zip(paths, known, strict=True)
         if recalled
+        for template in text.edit_wordings((path.first, path.second))
     ]
 
 
 def other_facts(subgraph: Subgraph, text: Verbalizer) -> Associations:
     """The subject's other facts, one of each relation that has wordings, as (template, object label)."""
-    facts: dict[str, tuple[str, str]] = {}
+    objects: dict[str, str] = {}
     for triple, label in subgraph.other_facts():
         if triple.relation in text:
-            facts.setdefault(triple.relation, (text[triple.relation].cloze[0], label))
-    return list(facts.values())
+            objects.setdefault(triple.relation, label)
+    return [(template, label) for relation, label in objects.items() for template in text.edit_wordings((relation,))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import LowRankDelta
@@ -18,14 +18,22 @@ from kgedit.subgraph import Subgraph
 # The methods: name -> module and class.
 METHODS: Mapping[str, str] = {
     "rome": "kgedit.methods.rome:Rome",
+    "memit": "kgedit.methods.memit:Memit",
     "glame": "kgedit.methods.glame:Glame",
 }
 
 
 class Settings(BaseModel):
-    """Base of every method's hyper-parameters: frozen, and a misspelt name is an error."""
+    """Base of every method's hyper-parameters: frozen, and a misspelt name is an error.
+
+    Attributes:
+        ending: Text that is learned behind the new object, e.g. "."; without it a name may go on as a longer one (Weimar
+            as Weimar Republic). The published objectives have none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ending: str = Field(default="", max_length=8)
 
 
 @dataclass(frozen=True)

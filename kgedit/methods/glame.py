@@ -100,9 +100,11 @@ class GlameConfig(Settings):
 
 
 class GraphOffset(nn.Module):
-    """m* - m = z (+ delta), bounded layer by layer; see `value.Offset`.
+    """m* - m, bounded layer by layer; see `value.Offset`.
 
-    With several layers each gets an equal share of z and its own delta.
+    As published: z. Clean: delta + gate * ||m|| * z / ||z||, each layer with its own delta and gate, zero at first. A
+    fresh encoder's z is long and points anywhere; so the graph gives a direction, the gate says how far to go (the
+    split of direction and size is KGMET's), and the optimisation starts from the unedited model, as ROME's does.
     """
 
     def __init__(self, config: GlameConfig, base: Tensor, encoder: nn.Module | None, graph: Data | None) -> None:
@@ -117,10 +119,13 @@ class GraphOffset(nn.Module):
         super().__init__()
         self.config, self.encoder, self._graph = config, encoder, graph
         self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset)
-        self._bound = config.clamp * base.norm(dim=-1)  # (layers,)
+        self.gate = nn.Parameter(torch.zeros(len(base), device=base.device), requires_grad=not config.published)
+        self._size = base.norm(dim=-1)  # (layers,)
+        self._bound = config.clamp * self._size
         self._optimizers: list[torch.optim.Optimizer] = []
-        if config.free_offset:
-            self._optimizers.append(torch.optim.Adam([self.delta], lr=config.free_learning_rate))
+        free = [parameter for parameter in (self.delta, self.gate) if parameter.requires_grad]
+        if free:
+            self._optimizers.append(torch.optim.Adam(free, lr=config.free_learning_rate))
         if encoder is not None:
             self._optimizers.append(
                 torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -155,8 +160,10 @@ class GraphOffset(nn.Module):
         if self.encoder is None or self._graph is None:
             return self.delta * 1.0
         self.encoder.train(training)
-        z: Tensor = self.encoder(self._graph)[0]  # (d,)
-        return z.unsqueeze(0) / len(self.delta) + self.delta  # (layers, d)
+        z: Tensor = self.encoder(self._graph)[0].unsqueeze(0)  # (1, d)
+        if not self.config.published:
+            z = (self.gate * self._size).unsqueeze(1) * z / z.norm().clamp_min(1e-12)  # (layers, d)
+        return z + self.delta  # (layers, d)
 
 
 class Glame:
@@ -239,9 +246,11 @@ class Glame:
     def _objective(self, bench: Workbench, request: Request, subgraph: Subgraph | None) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
         limit = context_length(bench.model)
-        rows = target_rows(tokenizer, request.prompt, subject, request.target, bench.prefixes, max_length=limit)
+        target = request.target + config.ending
+        rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, max_length=limit)
         if subgraph is not None and config.path_weight:
-            paths = associated_paths(bench.model, tokenizer, subgraph, self.text)
+            found = associated_paths(bench.model, tokenizer, subgraph, self.text)
+            paths = [(prompt, label + config.ending) for prompt, label in found]
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         if subgraph is not None and config.keep_weight:
             facts = other_facts(subgraph, self.text)

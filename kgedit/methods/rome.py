@@ -108,7 +108,6 @@ class Rome:
 
     def _objective(self, bench: Workbench, request: Request) -> Objective:
         limit = context_length(bench.model)
-        rows = target_rows(
-            bench.tokenizer, request.prompt, request.subject, request.target, bench.prefixes, max_length=limit
-        )
+        target = request.target + self.config.ending
+        rows = target_rows(bench.tokenizer, request.prompt, request.subject, target, bench.prefixes, max_length=limit)
         return Objective((*rows, essence_row(bench.tokenizer, request.subject, self.config.kl_weight)))

@@ -11,6 +11,12 @@ from typing import Any
 DEPTH = 0.2
 
 
+def prefix_lengths(model: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of length in tokens and number of the context prefixes; ROME's published ones if the preset has none."""
+    lengths = _tables(model).get("prefixes", {}).get("lengths", [[5, 10], [10, 10]])
+    return tuple((length, count) for length, count in lengths)
+
+
 def preset(model: str, method: str, n_layers: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The settings of a method for a model, and a note where they had to be guessed.
 
@@ -19,14 +25,20 @@ def preset(model: str, method: str, n_layers: int) -> tuple[dict[str, Any], tupl
         method: Name of the method.
         n_layers: Number of the model's blocks.
     """
-    name = model.rstrip("/").rsplit("/", 1)[-1].lower()
-    file = resources.files(__name__).joinpath(f"{name}.toml")
-    if file.is_file():
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-        if method in tables:
-            return tables[method], ()
+    tables = _tables(model)
+    if method in tables:
+        return tables[method], ()
     layer = round(DEPTH * n_layers)
     guess: dict[str, Any] = (
         {"layers": [layer], "repr_layer": max(layer - 2, 0)} if method == "glame" else {"layer": layer}
     )
-    return guess, (f"no preset for {name!r} and {method}: layer {layer} of {n_layers} is a guess by depth",)
+    return guess, (f"no preset for {_name(model)!r} and {method}: layer {layer} of {n_layers} is a guess by depth",)
+
+
+def _tables(model: str) -> dict[str, Any]:
+    file = resources.files(__name__).joinpath(f"{_name(model)}.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _name(model: str) -> str:
+    return model.rstrip("/").rsplit("/", 1)[-1].lower()

@@ -1,0 +1,163 @@
+"""MEMIT: many facts at once, spread over a band of layers (Meng et al., 2023; spec 4.1).
+
+Phase 1 finds for each fact the hidden state z that the band's last layer should give at the subject's last token.
+Phase 2 goes through the band from below; each layer takes an equal share of what is still missing,
+
+    dW = R K^T (lambda C + K K^T)^-1,
+
+K the keys of all facts at that layer (averaged over contexts), R their missing hidden states; so the change is the
+least-squares compromise between the new facts and the keys that C stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.hooks import frozen
+from kgedit.methods.base import Computed, Request, Settings, Workbench
+from kgedit.methods.batch import EditBatch
+from kgedit.methods.objective import Objective, essence_row, target_rows
+from kgedit.methods.value import FreeOffset, Solution, optimise
+from kgedit.methods.write import Moment
+from kgedit.subgraph import Subgraph
+
+
+class MemitConfig(Settings):
+    """Hyper-parameters of MEMIT (spec 4.1); the defaults are those published for gpt2-xl.
+
+    Attributes:
+        layers: The band, ascending.
+        steps: Evaluations of the loss.
+        learning_rate: Adam's.
+        weight_decay: Weight of ||delta|| / ||h||^2.
+        clamp: Bound of ||delta|| / ||h||.
+        kl_weight: Weight of the "{s} is a" term.
+        stop_loss: The optimisation stops below this loss.
+        moment_weight: lambda, how much the old keys weigh against the new.
+    """
+
+    layers: tuple[int, ...] = Field(min_length=1)
+    steps: int = Field(default=20, ge=1)
+    learning_rate: float = Field(default=0.5, gt=0)
+    weight_decay: float = Field(default=0.5, ge=0)
+    clamp: float = Field(default=0.75, gt=0)
+    kl_weight: float = Field(default=0.0625, ge=0)
+    stop_loss: float = Field(default=0.05, ge=0)
+    moment_weight: float = Field(default=20000.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> MemitConfig:
+        if list(self.layers) != sorted(set(self.layers)):
+            raise ValueError(f"layers must be ascending and distinct, not {self.layers}")
+        return self
+
+
+class Memit:
+    """The method; see the module's docstring."""
+
+    name = "memit"
+    uses_graph = False
+    Config = MemitConfig
+
+    def __init__(self, config: MemitConfig) -> None:
+        """Take the hyper-parameters."""
+        self.config = config
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The band."""
+        return self.config.layers
+
+    @property
+    def subgraph_options(self) -> dict[str, int]:
+        """None: subgraphs are not read."""
+        return {}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
+    ) -> list[Computed]:
+        """One delta per request, each written alone (subgraphs are not read)."""
+        return [self.together(bench, [request]) for request in requests]
+
+    def together(self, bench: Workbench, requests: Sequence[Request]) -> Computed:
+        """One delta for all requests, written jointly; the model is unchanged at exit."""
+        config, model = self.config, bench.model
+        anatomy = anatomy_of(model)
+        objectives = [self._objective(bench, request) for request in requests]
+        with frozen(model):
+            found, goals = self._goals(bench, objectives)
+            updates: list[WeightUpdate] = []
+            for place, layer in enumerate(config.layers):
+                keys, hidden = self._now(bench, objectives, layer, updates)
+                missing = (goals - hidden) / (len(config.layers) - place)  # (edits, d)
+                left = joint_solve(keys, bench.moments[layer], config.moment_weight)  # (d_ff, edits)
+                updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
+            base = hash_weights(model, [update.name for update in updates])
+        log = {"losses": [solution.losses for solution in found]}
+        manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
+        return Computed(LowRankDelta(tuple(updates), base, manifest), log=log)
+
+    def _goals(self, bench: Workbench, objectives: Sequence[Objective]) -> tuple[list[Solution], Tensor]:
+        """Phase 1: the solutions, and (edits, d) hidden states z that the band's last layer should give."""
+        config = self.config
+        # Here the offset joins the residual stream behind whatever norm follows the MLP.
+        anatomy = replace(anatomy_of(bench.model), post_mlp_path=None)
+        batch = EditBatch(bench.model, anatomy, objectives, config.layers[-1:])
+        hidden = batch.state[batch.first_rows, 0].float()  # (edits, d)
+        offsets = [
+            FreeOffset(
+                state.unsqueeze(0),
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+                clamp=config.clamp,
+            )
+            for state in hidden
+        ]
+        found = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss)
+        return found, hidden + torch.cat([solution.offset for solution in found])
+
+    def _now(
+        self, bench: Workbench, objectives: Sequence[Objective], layer: int, updates: Sequence[WeightUpdate]
+    ) -> tuple[Tensor, Tensor]:
+        """Keys (edits, d_ff) at a layer and hidden states (edits, d) of the band's last, with `updates` in force."""
+        model, anatomy = bench.model, anatomy_of(bench.model)
+        last = self.config.layers[-1]
+        applied = LowRankDelta(tuple(updates), base_hash="").apply(model, check=False) if updates else None
+        try:
+            batch = EditBatch(model, anatomy, objectives, [layer])
+            above = batch if layer == last else EditBatch(model, anatomy, objectives, [last])
+        finally:
+            if applied is not None:
+                applied.revert()
+        keys = []
+        for number, objective in enumerate(objectives):
+            found, _ = batch.of_edit(number, layer)
+            bare, *behind = objective.contexts  # the bare prompt weighs as much as all prefixes together
+            mean = found[bare] if not behind else (found[bare] + found[behind].mean(dim=0)) / 2
+            keys.append(mean)
+        return torch.stack(keys), above.state[above.first_rows, 0].float()
+
+    def _objective(self, bench: Workbench, request: Request) -> Objective:
+        limit = context_length(bench.model)
+        target = request.target + self.config.ending
+        rows = target_rows(bench.tokenizer, request.prompt, request.subject, target, bench.prefixes, max_length=limit)
+        return Objective((*rows, essence_row(bench.tokenizer, request.subject, self.config.kl_weight)))
+
+
+def joint_solve(keys: Tensor, moment: Moment, weight: float) -> Tensor:
+    """(lambda C + K^T K)^-1 K^T for keys K (edits, d_ff), as (d_ff, edits) float32.
+
+    By the push-through identity this is A (I + K A)^-1 with A = C^-1 K^T / lambda, a solve of the size of the batch.
+    """
+    wide = keys.double()
+    solved = moment.solve(wide).to(wide.device).T / weight  # (d_ff, edits)
+    small = torch.eye(len(wide), dtype=wide.dtype, device=wide.device) + wide @ solved  # (edits, edits)
+    left: Tensor = torch.linalg.solve(small.T, solved.T).T  # (d_ff, edits)
+    return left.float()
