@@ -27,8 +27,8 @@ class Settings(BaseModel):
     """Base of every method's hyper-parameters: frozen, and a misspelt name is an error.
 
     Attributes:
-        ending: Text that is learned behind the new object, e.g. "."; without it a name may go on as a longer one (Weimar
-            as Weimar Republic). The published objectives have none.
+        ending: Text that is learned behind the new object, e.g. "."; without it a name may go on as a longer one
+            (Weimar as Weimar Republic). The published objectives have none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
