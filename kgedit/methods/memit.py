@@ -110,7 +110,7 @@ class Memit:
         # Here the offset joins the residual stream behind whatever norm follows the MLP.
         anatomy = replace(anatomy_of(bench.model), post_mlp_path=None)
         batch = EditBatch(bench.model, anatomy, objectives, config.layers[-1:])
-        hidden = batch.state[batch.first_rows, 0].float()  # (edits, d)
+        hidden = batch.hidden[batch.first_rows]  # (edits, d)
         offsets = [
             FreeOffset(
                 state.unsqueeze(0),
@@ -142,7 +142,7 @@ class Memit:
             bare, *behind = objective.contexts  # the bare prompt weighs as much as all prefixes together
             mean = found[bare] if not behind else (found[bare] + found[behind].mean(dim=0)) / 2
             keys.append(mean)
-        return torch.stack(keys), above.state[above.first_rows, 0].float()
+        return torch.stack(keys), above.hidden[above.first_rows]
 
     def _objective(self, bench: Workbench, request: Request) -> Objective:
         limit = context_length(bench.model)
