@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """ "separated" or "not separated", as reports say it."""
+        """What reports say: "separated" or "not separated"."""
         return "separated" if self.separated else "not separated"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kgedit.errors import PromptError, TargetError
-from kgedit.evaluate.metrics.stems import Ids, carriers, plan
+from kgedit.evaluate.metrics.stems import Ids, carriers, plan_stems
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.cache import fork, prefill
 from kgedit.lm.hooks import frozen, head_at
@@ -91,11 +91,10 @@ def _lay_out(wanted: Sequence[tuple[Ids, Ids]], batch_size: int, cheap_start: bo
     for (prompt, target), whole in inputs.items():
         targets[carried[whole]].append((len(prompt) - 1, target))
     limits = [min(first for first, _ in targets[i]) for i in range(len(ids))]  # all scores lie behind the stem
-    groups = plan(ids, limits)
-    saved = sum(group.stem * (len(group.members) - 1) for group in groups)
+    stems, saved = plan_stems(ids, limits)
     per_batch = saved * min(1.0, batch_size / max(1, len(ids)))
     shared = saved >= _WORTH * sum(map(len, ids)) and (cheap_start or per_batch >= _WORTH_TOKENS)
-    return [_Work(ids[i], group.stem if shared else 0, tuple(targets[i])) for group in groups for i in group.members]
+    return [_Work(row, stems[i] if shared else 0, tuple(targets[i])) for i, row in enumerate(ids)]
 
 
 def _batches(work: Sequence[_Work], batch_size: int) -> Iterator[list[_Work]]:

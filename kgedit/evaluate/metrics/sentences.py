@@ -15,11 +15,11 @@ _ABBREVIATIONS = frozenset(
     + ("st", "mt", "ft", "jr", "sr", "inc", "ltd", "corp", "co", "bros", "no", "vol", "vs", "etc", "ca", "cf", "fl")
 )
 _TOKEN = re.compile(
-    r"""\.\.\. | -- | [;@#$%&?!()\[\]{}<>"“”«»] | [,:](?!\d)
-    | (?: (?!\.\.\.|--|[,:](?!\d)) [^\s;@#$%&?!()\[\]{}<>"“”«»] )+""",
+    r"""\.\.\. | -- | [;@#$%&?!()\[\]{}<>"“”„«»–—’] | [,:](?!\d)
+    | (?: (?!\.\.\.|--|[,:](?!\d)) [^\s;@#$%&?!()\[\]{}<>"“”„«»–—’] )+""",
     re.VERBOSE,
 )
-_CONTRACTION = re.compile(r"(.+?)(n['’]t|['’](?:s|m|d|ll|re|ve)|')", re.IGNORECASE)
+_CONTRACTION = re.compile(r"(.+?)(n't|'(?:s|m|d|ll|re|ve)|')", re.IGNORECASE)
 _CLOSING = frozenset(")]}>\"'”’»")
 
 
@@ -59,14 +59,14 @@ def _is_abbreviated(before: str) -> bool:
 
 
 def _words_of_sentence(sentence: str) -> list[str]:
-    found: list[str] = []
-    for token in _TOKEN.findall(sentence):
-        split = _CONTRACTION.fullmatch(token)
-        found += split.groups() if split else [token]
-    last = len(found) - 1
-    while last > 0 and found[last] in _CLOSING:
+    tokens: list[str] = _TOKEN.findall(sentence)
+    last = len(tokens) - 1
+    while last > 0 and tokens[last] in _CLOSING:
         last -= 1
     # A sentence's own full stop is a token, also behind an abbreviation.
-    if found and len(found[last]) > 1 and found[last].endswith(".") and found[last] != "...":
-        found[last : last + 1] = [found[last][:-1], "."]
-    return found
+    if tokens and len(tokens[last]) > 1 and tokens[last].endswith(".") and tokens[last] != "...":
+        tokens[last : last + 1] = [tokens[last][:-1], "."]
+    parts = (_CONTRACTION.fullmatch(token) for token in tokens)
+    return [
+        word for token, split in zip(tokens, parts, strict=True) for word in (split.groups() if split else (token,))
+    ]

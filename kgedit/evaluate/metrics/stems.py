@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from functools import cache
 
 Ids = tuple[int, ...]
-
-
-class Group(NamedTuple):
-    """Rows that have their first tokens in common.
-
-    Attributes:
-        stem: How many tokens.
-        members: Indices of the rows.
-    """
-
-    stem: int
-    members: range
+_Choice = tuple[int, tuple[int, ...]]  # tokens saved, stem of each row
 
 
 def carriers(inputs: Collection[Ids]) -> tuple[list[Ids], dict[Ids, int]]:
@@ -37,36 +26,45 @@ def carriers(inputs: Collection[Ids]) -> tuple[list[Ids], dict[Ids, int]]:
     return rows[::-1], {ids: len(rows) - 1 - index for ids, index in carried_by}
 
 
-def plan(rows: Sequence[Ids], limits: Sequence[int]) -> list[Group]:
-    """Split rows into groups with common stems so that the fewest tokens are computed.
+def plan_stems(rows: Sequence[Ids], limits: Sequence[int]) -> tuple[list[int], int]:
+    """For each row the length of its stem, so that computing equal stems once leaves the fewest tokens.
 
     Args:
-        rows: Token ids in ascending order.
-        limits: For each row the most tokens that its stem may have; at least 0.
+        rows: Token ids.
+        limits: For each row the most tokens that its stem may have.
 
     Returns:
-        Groups of neighbouring rows in order; a row alone has its limit as stem.
+        Stem lengths in the order of the rows, and how many tokens are saved. A row that shares nothing has its
+        limit as stem.
     """
-    common = [_common(a, b) for a, b in zip(rows, rows[1:], strict=False)]
-    return _best(range(len(rows)), common, limits)[1] if rows else []
+    keys = [row[:limit] for row, limit in zip(rows, limits, strict=True)]
+    order = sorted(range(len(rows)), key=keys.__getitem__)
+    common = [_common(keys[a], keys[b]) for a, b in zip(order, order[1:], strict=False)]
+
+    # The rows are the leaves of a tree whose inner nodes are their common beginnings. Either the rows below a node
+    # share its beginning (and pay for it once), or they go on with the one that a node above offers.
+    @cache
+    def best(start: int, stop: int, offered: int) -> _Choice:
+        if stop - start == 1:
+            return offered, (offered,)
+        inner = common[start : stop - 1]
+        depth = min(inner)
+        cuts = [start, *(start + i + 1 for i, shared in enumerate(inner) if shared == depth), stop]
+        parts = list(zip(cuts, cuts[1:], strict=False))
+        passed_on = _joined([best(a, b, offered) for a, b in parts], 0)
+        if depth <= offered:
+            return passed_on
+        return max(passed_on, _joined([best(a, b, depth) for a, b in parts], depth), key=lambda choice: choice[0])
+
+    saved, lengths = best(0, len(rows), 0) if rows else (0, ())
+    found = [0] * len(rows)
+    for index, length in zip(order, lengths, strict=True):
+        found[index] = length or len(keys[index])
+    return found, saved
 
 
-def _best(span: range, common: Sequence[int], limits: Sequence[int]) -> tuple[int, list[Group]]:
-    """Tokens saved by the best plan of a span of rows, and the plan."""
-    stem = min(limits[i] for i in span)
-    if len(span) == 1:
-        return 0, [Group(stem, span)]
-    inner = common[span.start : span.stop - 1]
-    shallowest = min(inner)
-    stem = min(stem, shallowest)
-    together = (len(span) - 1) * stem
-    # Every cut at the shallowest place makes the parts' common stems longer, so the depth is at most a row's length.
-    cuts = [span.start, *(span.start + i + 1 for i, depth in enumerate(inner) if depth == shallowest), span.stop]
-    parts = [_best(range(a, b), common, limits) for a, b in zip(cuts, cuts[1:], strict=False)]
-    apart = sum(saved for saved, _ in parts)
-    if together > apart:
-        return together, [Group(stem, span)]
-    return apart, [group for _, groups in parts for group in groups]
+def _joined(parts: Sequence[_Choice], paid: int) -> _Choice:
+    return sum(saved for saved, _ in parts) - paid, tuple(length for _, lengths in parts for length in lengths)
 
 
 def _common(a: Ids, b: Ids) -> int:
