@@ -64,7 +64,7 @@ def digest(name: str, tensor: Tensor) -> str:
     """SHA-256 over name, shape, dtype and the exact bytes of one tensor, wherever it lies."""
     plain = tensor.detach().to("cpu").contiguous()
     found = hashlib.sha256(f"{name}\0{tuple(plain.shape)}\0{plain.dtype}\0".encode())
-    found.update(plain.view(torch.uint8).numpy().data)
+    found.update(plain.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -86,6 +86,7 @@ class Memit:
         """One delta per request, each written alone (subgraphs are not read)."""
         return [self.together(bench, [request]) for request in requests]
 
+    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, requests: Sequence[Request]) -> Computed:
         """One delta for all requests, written jointly; the model is unchanged at exit."""
         config, model = self.config, bench.model
