@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kg_cache.graph import Triple
 from kgedit.lm.statistics import IdentityMoment
+from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request, Workbench
 from kgedit.methods.write import Moment
+from kgedit.subgraph import Subgraph
+from kgedit.verbalize import Verbalizer
 
 # Lengths differ, and the longest is beyond the sliding windows of the tiny mistral and gemma2.
 PREFIXES = (
@@ -73,3 +77,44 @@ def state_of(model: nn.Module) -> dict[str, Any]:
         "forward": {name: m.__dict__.get("forward") for name, m in model.named_modules()},
         "random": hashlib.sha256(torch.get_rng_state().numpy().data).hexdigest(),
     }
+
+
+def graph_of(
+    subject: str, relation: str, target: str, facts: Mapping[str, str], own: Mapping[str, str] | None = None
+) -> Subgraph:
+    """A subgraph by hand, of order 2.
+
+    Args:
+        subject: Label of s (Q1).
+        relation: r.
+        target: Label of o* (Q2).
+        facts: Relation of o* -> label of its object (Q3, Q4, ...).
+        own: Relation of s -> label of its object (Q101, Q102, ...): its other facts.
+    """
+    objects = {f"Q{number}": (r, label) for number, (r, label) in enumerate(facts.items(), start=3)}
+    others = {f"Q{number}": (r, label) for number, (r, label) in enumerate((own or {}).items(), start=101)}
+    labels = {"Q1": subject, "Q2": target} | {q: label for q, (_, label) in (objects | others).items()}
+    relations = tuple(dict.fromkeys([relation, *facts]))
+    return Subgraph(
+        center="Q1",
+        target="Q2",
+        nodes=("Q1", "Q2", *objects),
+        relations=relations,
+        triples=(Triple("Q1", relation, "Q2"), *(Triple("Q2", r, q) for q, (r, _) in objects.items())),
+        labels=labels | {r: f"label of {r}" for r in relations},
+        subject_facts=tuple(Triple("Q1", r, q) for q, (r, _) in others.items()),
+        source="by hand",
+    )
+
+
+def recalled(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, subject: str) -> dict[str, str]:
+    """Relation -> what the model says of the subject, wherever that is one clean token: facts that it "recalls"."""
+    found = {}
+    for relation, text in Verbalizer.bundled().texts.items():
+        ids = tokenizer(text.cloze[0].replace("{}", subject))["input_ids"]
+        with torch.no_grad():
+            token = int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+        label = tokenizer.decode([token]).strip() if token < len(tokenizer) else ""
+        if label.isalpha() and encode_target(tokenizer, label) == (token,):
+            found[relation] = label
+    return found

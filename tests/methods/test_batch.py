@@ -8,6 +8,7 @@ import torch
 from families import FAMILIES, LAYERS, D, tiny_model
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
+from kgedit.methods import batch as batch_module
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from methods.benches import PREFIXES
@@ -40,9 +41,12 @@ EDITS = (
 )
 
 
-@pytest.mark.parametrize("layers", [(0,), (1,), (LAYERS - 1,), (0, 1), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("layers", "strip"), [((0,), 32), ((1,), 3), ((LAYERS - 1,), 5), ((0, 1), 32), ((0, 1, 2), 4)], ids=str
+)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, layers) -> None:
+def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, layers, strip, monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "ROWS_PER_STRIP", strip)  # 16 rows in one strip or in several
     model, tok = tiny_model(family)
     pairs = [both(tok, *edit) for edit in EDITS]
     generator = torch.Generator().manual_seed(layers[-1])
@@ -66,7 +70,9 @@ def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, l
     assert set(found) == {"target", "path", "keep", "essence"}
 
 
-def test_rows_know_their_edit_and_every_edit_its_bare_prompt() -> None:
+@pytest.mark.parametrize("strip", [2, 32])
+def test_rows_know_their_edit_and_every_edit_its_bare_prompt(strip, monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "ROWS_PER_STRIP", strip)
     model, tok = tiny_model("gpt2")
     objectives = [both(tok, *edit)[0] for edit in EDITS]
     with frozen(model):

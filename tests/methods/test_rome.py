@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -145,6 +146,14 @@ def test_callers_may_have_switched_gradients_off(mode) -> None:
     assert computed.delta.id == expected.delta.id
 
 
+def test_an_ending_is_learned_as_if_it_belonged_to_the_object() -> None:
+    model, tok = tiny_model("gpt2")
+    (ended,) = Rome(config(ending=".")).compute(bench(model, tok, [1]), [REQUEST])
+    (written,) = Rome(config()).compute(bench(model, tok, [1]), [replace(REQUEST, target="Poland.")])
+    assert ended.delta.id == written.delta.id
+    assert ended.delta.id != Rome(config()).compute(bench(model, tok, [1]), [REQUEST])[0].delta.id
+
+
 def test_no_requests_no_deltas() -> None:
     model, tok = tiny_model("gpt2")
     assert Rome(config()).compute(bench(model, tok, [1]), []) == []
@@ -232,6 +241,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "kl_weight": 0.0625,
         "stop_loss": 0.05,
         "key": "averaged",
+        "ending": "",
     }
     rome = Rome(RomeConfig(layer=17))
     assert (rome.name, rome.layers, rome.uses_graph, rome.subgraph_options) == ("rome", (17,), False, {})

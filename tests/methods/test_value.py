@@ -13,7 +13,7 @@ from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Computed, Request
-from kgedit.methods.batch import EditBatch
+from kgedit.methods.batch import ROWS_PER_STRIP, EditBatch
 from kgedit.methods.objective import Objective, essence_row, target_rows
 from kgedit.methods.rome import Rome, RomeConfig
 from kgedit.methods.value import FreeOffset, bounded, optimise
@@ -111,6 +111,14 @@ def test_one_step_evaluates_and_updates_nothing() -> None:
     (computed,) = fast(model, tok, 1, REQUESTS[:1], steps=1)
     assert computed.log["losses"] == pytest.approx(plain(model, tok, 1, REQUESTS[0], steps=1).losses)
     assert not computed.delta.updates[0].right.any()
+
+
+def test_so_many_rows_that_they_run_in_several_strips() -> None:
+    model, tok = tiny_model("llama")
+    prefixes = PREFIXES + tuple(f"{'The capital ' * (i % 7)}{i}. " for i in range(20))
+    assert len(REQUESTS) * (len(prefixes) + 1) > 3 * ROWS_PER_STRIP
+    for request, computed in zip(REQUESTS, fast(model, tok, 1, prefixes=prefixes, steps=3), strict=True):
+        assert_same(computed, plain(model, tok, 1, request, prefixes, steps=3))
 
 
 def test_each_edit_stops_by_itself_and_does_not_notice_the_others() -> None:

@@ -1,0 +1,88 @@
+"""What must follow from an edit and what must stay, as prompts: only what the model itself recalls can follow."""
+
+from __future__ import annotations
+
+import pytest
+
+from families import tiny_model
+from kg_cache.bundled import bundled_store
+from kgedit.methods.associations import associated_paths, other_facts
+from kgedit.subgraph import build_subgraph
+from kgedit.verbalize import Verbalizer
+from methods.benches import graph_of, recalled
+
+TEXT = Verbalizer.bundled()
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    return tiny_model("gpt2")
+
+
+def usable(model, tok, middle: str) -> dict[str, str]:
+    """Facts that the model recalls and that can follow from a citizenship."""
+    return {r: label for r, label in recalled(model, tok, middle).items() if TEXT.composable(("P27", r))}
+
+
+def test_a_fact_that_the_model_recalls_becomes_prompts_about_the_subject(gpt2) -> None:
+    known = usable(*gpt2, "Japan")
+    assert len(known) > 2
+    found = associated_paths(*gpt2, graph_of("Marie Curie", "P27", "Japan", known), TEXT)
+    assert found == [
+        (template, label) for relation, label in known.items() for template in TEXT.edit_wordings(("P27", relation))
+    ]
+    for template, _ in found:
+        assert "country of citizenship of {}" in template
+
+
+def test_what_the_model_does_not_recall_does_not_follow(gpt2) -> None:
+    known = usable(*gpt2, "Japan")
+    relation, label = next(iter(known.items()))
+    wrong = dict.fromkeys(known, "Copenhagen")
+    assert associated_paths(*gpt2, graph_of("Marie Curie", "P27", "Japan", wrong), TEXT) == []
+    # The graph also names other objects: only the recalled one counts.
+    mixed = wrong | {relation: label}
+    found = associated_paths(*gpt2, graph_of("Marie Curie", "P27", "Japan", mixed), TEXT)
+    assert {obj for _, obj in found} == {label}
+
+
+def test_relations_without_wordings_and_steps_back_do_not_follow(gpt2) -> None:
+    model, tok = gpt2
+    assert "P361" not in TEXT
+    answers = recalled(model, tok, "Japan")
+    assert associated_paths(model, tok, graph_of("Marie Curie", "P27", "Japan", {"P361": "is"}), TEXT) == []
+    assert associated_paths(model, tok, graph_of("Marie Curie", "P361", "Japan", answers), TEXT) == []
+    # "the spouse of the spouse of" leads back to the subject.
+    married = {"P26": recalled(model, tok, "Paris").get("P26", "is")}
+    assert associated_paths(model, tok, graph_of("Marie Curie", "P26", "Paris", married), TEXT) == []
+
+
+def test_a_graph_without_facts_of_the_object_asks_for_nothing(gpt2) -> None:
+    assert associated_paths(*gpt2, graph_of("Marie Curie", "P27", "Japan", {}), TEXT) == []
+
+
+def test_labels_that_cannot_be_written_or_do_not_fit_are_passed_over() -> None:
+    model, tok = tiny_model("gpt2", tokenizer="unigram")
+    known = {r: label for r, label in usable(model, tok, "Japan").items() if r not in ("P37", "P38")}
+    odd = {"P38": "東京", "P37": "Danish " * 200} | known
+    expected = associated_paths(model, tok, graph_of("Marie Curie", "P27", "Japan", known), TEXT)
+    assert expected
+    assert associated_paths(model, tok, graph_of("Marie Curie", "P27", "Japan", odd), TEXT) == expected
+
+
+def test_other_facts_are_one_of_each_relation_that_has_wordings() -> None:
+    own = {"P106": "physicist", "P361": "nothing", "P19": "Ulm"}
+    found = other_facts(graph_of("Marie Curie", "P27", "Japan", {}, own), TEXT)
+    assert found == [
+        (template, own[relation]) for relation in ("P106", "P19") for template in TEXT.edit_wordings((relation,))
+    ]
+    assert all(template.count("{}") == 1 for template, _ in found)
+
+
+def test_on_real_facts_the_edited_relation_is_not_among_those_that_stay() -> None:
+    """Albert Einstein becomes a citizen of France: his birthplace stays, his citizenships do not."""
+    graph = build_subgraph(bundled_store(), "Q937", "P27", "Q142")
+    facts = other_facts(graph, TEXT)
+    assert ("{} was born in", "Ulm") in facts
+    assert not {template for template, _ in facts} & set(TEXT["P27"].cloze)
+    assert len({template for template, _ in facts}) == len(facts)
