@@ -69,6 +69,10 @@ class EditBatch:
         mine = self.edit_of == number
         return self.keys[layer][mine], self.values[layer][mine]
 
+    def later_of_edit(self, number: int, layer: int) -> Tensor:
+        """Keys (tokens, d_ff) of the tokens behind the subject in one edit's rows, at one layer."""
+        return torch.cat([strip.later[layer][strip.later_of == number] for strip in self._strips])
+
     def losses(self, offsets: Tensor) -> dict[str, Tensor]:
         """Run the layers above the first edit layer with m + offset at the subject's last token.
 

@@ -5,7 +5,10 @@ Notation (math orientation): m = W k + b; C the second moment of keys; k_bar the
 
     "averaged"  left = C^-1 k_bar / (k_bar^T C^-1 k_bar), right = m* - mean(m)            one key everywhere (r-ROME)
     "original"  left = C^-1 k_bar / (k_bare^T C^-1 k_bar), right = m* - m_bare = offset   the published mixture of keys
-    "contexts"  left = C^-1 K^T (K C^-1 K^T + eps I)^-1 1, right = offset                 all keys K of the objective
+    "contexts"  left = C^-1 K^T (K C^-1 K^T + eps I)^-1 t, right = offset                 all keys K of the objective
+
+In "contexts" t is 1 for the subject's keys and 0 for those of the tokens behind it in the same prompts: what was
+optimised is added at the subject and nowhere else, also where a later token's key resembles the subject's.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ def closed_form(
     moment: Moment,
     *,
     ridge: float = 0.02,
+    later: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Solve for the rank-one change.
 
@@ -52,6 +56,7 @@ def closed_form(
         contexts: Rows that hold the edit prompt behind context prefixes; averages are taken over these.
         moment: Second moment of the layer's keys.
         ridge: eps of "contexts", as a share of the mean diagonal of K C^-1 K^T.
+        later: (tokens, d_ff) keys of the tokens behind the subject, for "contexts"; none are held at 0 if not given.
 
     Returns:
         left (d_ff, 1) and right (d, 1), float32, so that dW = right left^T.
@@ -61,11 +66,15 @@ def closed_form(
     """
     wide, shift = keys.double().cpu(), offset.double().cpu()
     if key == "contexts":
-        solved = moment.solve(wide).double().cpu()  # (rows, d_ff)
-        gram = wide @ solved.T  # (rows, rows)
+        wanted = torch.ones(len(wide), dtype=wide.dtype)  # (rows,)
+        if later is not None:
+            wide = torch.cat([wide, later.double().cpu()])  # (rows + tokens, d_ff)
+            wanted = torch.cat([wanted, wanted.new_zeros(len(later))])  # (rows + tokens,)
+        solved = moment.solve(wide).double().cpu()  # (keys, d_ff)
+        gram = wide @ solved.T  # (keys, keys)
         gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
         # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
-        left = solved.T @ torch.linalg.pinv(gram, rtol=1e-10, hermitian=True).sum(dim=1)  # (d_ff,)
+        left = solved.T @ torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted  # (d_ff,)
         return _column(left), _column(shift)
     averaged = wide[contexts].mean(dim=0)  # (d_ff,)
     direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
@@ -111,11 +120,20 @@ def write_layers(
     for position, layer in enumerate(batch.layers):
         if updates:
             with LowRankDelta(tuple(updates), base_hash="").apply(model, check=False):
-                again = EditBatch(model, anatomy, [objective], [layer])
-            keys, values = again.of_edit(0, layer)
+                source, index = EditBatch(model, anatomy, [objective], [layer]), 0
         else:
-            keys, values = batch.of_edit(number, layer)
-        left, right = closed_form(key, keys, values, offset[position], objective.contexts, moments[layer], ridge=ridge)
+            source, index = batch, number
+        keys, values = source.of_edit(index, layer)
+        left, right = closed_form(
+            key,
+            keys,
+            values,
+            offset[position],
+            objective.contexts,
+            moments[layer],
+            ridge=ridge,
+            later=source.later_of_edit(index, layer),
+        )
         updates.append(WeightUpdate(anatomy.weight_name(layer), left, right, anatomy.conv1d))
     return tuple(updates)
 
