@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache import snapshot
 from kgedit.editor import Editor
+from kgedit.errors import TargetError
 from kgedit.evaluate.cases import Casebook
 from kgedit.lm.answers import exact_answers
 from kgedit.lm.load import load_model
@@ -151,7 +153,8 @@ def capacity(
     questions = [question for question, right in zip(questions, known, strict=False) if right][:facts]
     kept, efficacy = dict[int, float](), dict[int, float]()
     for number, case in enumerate(cases, start=1):
-        editor.apply(case.edit)
+        with suppress(TargetError):  # an earlier edit may have made the model say so already
+            editor.apply(case.edit)
         if number % 5 == 0 or number == 1:
             kept[number] = _share(editor.model, editor.tokenizer, questions)
             efficacy[number] = _share(
