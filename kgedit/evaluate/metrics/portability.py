@@ -81,8 +81,8 @@ def published_fuzzy(
 def fuzzy_match(text: str, answer: str, *, threshold: int = THRESHOLD) -> bool:
     """Whether the best partial match of the answer in the text reaches the threshold; case counts, as published.
 
-    rapidfuzz always finds the best alignment, fuzzywuzzy, which was used in the publication, sometimes a lesser
-    one; both round to whole percents. An empty text or answer never matches.
+    fuzzywuzzy, which was used in the publication, sometimes misses the best window that rapidfuzz finds, and cuts
+    windows at the text's edges differently; both round to whole percents. An empty text or answer never matches.
 
     Raises:
         MissingExtra: rapidfuzz is not installed.
