@@ -12,6 +12,9 @@ from kgedit.evaluate.cases import MEASURES, Casebook
 from kgedit.evaluate.demo import METHODS, NAMED, DemoReport, NotReverted, measure, run_demo
 from kgedit.evaluate.probes import score_case
 
+# Second moments are collected first where no run has yet; a busy machine takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def editor() -> Editor:
