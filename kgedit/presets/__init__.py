@@ -29,10 +29,13 @@ def preset(model: str, method: str, n_layers: int) -> tuple[dict[str, Any], tupl
     if method in tables:
         return tables[method], ()
     layer = round(DEPTH * n_layers)
-    guess: dict[str, Any] = (
-        {"layers": [layer], "repr_layer": max(layer - 2, 0)} if method == "glame" else {"layer": layer}
-    )
-    return guess, (f"no preset for {_name(model)!r} and {method}: layer {layer} of {n_layers} is a guess by depth",)
+    guesses: dict[str, dict[str, Any]] = {
+        "rome": {"layer": layer},
+        "memit": {"layers": list(range(max(layer - 4, 0), layer + 1))},
+        "glame": {"layers": [layer], "repr_layer": max(layer - 2, 0)},
+    }
+    note = f"no preset for {_name(model)!r} and {method}: layer {layer} of {n_layers} is a guess by depth"
+    return guesses[method], (note,)
 
 
 def _tables(model: str) -> dict[str, Any]:
