@@ -1,8 +1,11 @@
-"""Which prompts may be continued together."""
+"""Which rows may run together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+
+# Rows of a batch times their length, so that keys and values of long prompts (demonstrations) fit into the memory.
+BATCH_TOKENS = 8192
 
 
 def batches(lengths: Sequence[int], needs: Sequence[int], context: int, batch_size: int) -> Iterator[list[int]]:
@@ -15,7 +18,7 @@ def batches(lengths: Sequence[int], needs: Sequence[int], context: int, batch_si
         lengths: Tokens of each prompt.
         needs: New tokens that each wants; its length and its need fit into the context.
         context: The most tokens that the model reads.
-        batch_size: The most prompts per batch.
+        batch_size: The most prompts per batch; fewer where they are long.
 
     Yields:
         Indices of prompts, shortest first.
@@ -24,7 +27,8 @@ def batches(lengths: Sequence[int], needs: Sequence[int], context: int, batch_si
     most = 0
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], needs[i])):
         most = max(most, needs[index])
-        if batch and (len(batch) == batch_size or lengths[index] + most > context):
+        width = lengths[index] + most
+        if batch and (len(batch) == batch_size or width > context or (len(batch) + 1) * width > BATCH_TOKENS):
             yield batch
             batch, most = [], needs[index]
         batch.append(index)

@@ -1,4 +1,4 @@
-"""Scores of many targets in few forward passes: equal rows once, shared beginnings once, the head where needed.
+"""Scores of many targets in few forward passes: shared beginnings once, no padding, the head where it is needed.
 
 Notation as in lm/score.py: the input of a row is p + t_0 .. t_{L-2}, and position T-1+j predicts t_j.
 """
@@ -6,28 +6,32 @@ Notation as in lm/score.py: the input of a row is p + t_0 .. t_{L-2}, and positi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from kgedit.errors import PromptError, TargetError
-from kgedit.evaluate.metrics.stems import Ids, carriers, plan_stems
+from kgedit.evaluate.metrics.packing import Ids, Pack, pack
 from kgedit.lm.anatomy import context_length
-from kgedit.lm.cache import fork, prefill
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.layout import position_ids
 from kgedit.lm.score import Row
-from kgedit.lm.tokens import pad
 
-# Two passes (stems, then the rest) pay where they save this share of the tokens; beside a GPU's time to start a
-# pass, small savings count for nothing.
-_WORTH = 0.2
-_WORTH_TOKENS = 4096
-# Rows of a batch times their length, so that repeated stems do not fill the memory.
-_BATCH_TOKENS = 8192
+BATCH_TOKENS = 2048
+# A tree of tokens pays attention to all of itself, so small trees cost less; long rows need larger ones to share.
+_TREE_TOKENS = 256
+
+# Families whose layers differ in what they see take one mask per kind of layer. A family that is in neither row, or
+# an attention that takes no masks of ours, gets plain padded batches.
+_MASKS: Mapping[str, bool] = MappingProxyType(
+    dict.fromkeys(("gpt2", "gptj", "gpt_neox", "opt", "llama", "mistral", "gemma", "phi3"), False)
+    | dict.fromkeys(("qwen2", "qwen3", "gemma2"), True)
+)
+_ATTENTION = ("eager", "sdpa")
 
 
 class RowScore(NamedTuple):
@@ -44,15 +48,7 @@ class RowScore(NamedTuple):
     top: Ids
 
 
-class _Work(NamedTuple):
-    """A row to run: its ids, how many of them are a stem, and the targets to read off it by first position."""
-
-    ids: Ids
-    stem: int
-    targets: tuple[tuple[int, Ids], ...]
-
-
-def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_size: int = 64) -> list[RowScore]:
+def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS) -> list[RowScore]:
     """Score targets after prompts; equal to `kgedit.lm.score.target_logprobs` of each row alone up to rounding.
 
     Rows that are equal get the very same numbers, so a comparison of a target with itself is a tie.
@@ -60,83 +56,101 @@ def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_size: int =
     Args:
         model: A causal language model; left as it was.
         rows: Pairs of prompt ids and target ids.
-        batch_size: The most rows per forward pass.
+        batch_tokens: The most tokens per forward pass; a longer row has a pass of its own.
 
     Raises:
         PromptError: A prompt is empty, or longer than the context together with its target.
         TargetError: A target is empty.
     """
-    wanted = dict.fromkeys((tuple(prompt), tuple(target)) for prompt, target in rows)
-    for prompt, target in wanted:
+    targets: dict[Ids, list[tuple[Ids, Ids]]] = defaultdict(list)
+    for prompt, target in dict.fromkeys((tuple(prompt), tuple(target)) for prompt, target in rows):
         _check(prompt, target, context_length(model))
-    work = _lay_out(list(wanted), batch_size, model.device.type == "cpu")
+        targets[*prompt, *target[:-1]].append((prompt, target))
     found: dict[tuple[Ids, Ids], RowScore] = {}
-    for batch in _batches(work, batch_size):
-        for row, logits in zip(batch, _forward(model, batch), strict=True):
-            logps = logits.log_softmax(-1)  # (positions, vocabulary)
-            top = logits.argmax(-1).masked_fill(logits.isnan().any(-1), -1)  # (positions,)
-            place = {position: i for i, position in enumerate(_positions(row))}
-            for first, target in row.targets:
-                at = torch.tensor([place[first + j] for j in range(len(target))], device=logits.device)
-                picked = logps[at, torch.tensor(target, device=logits.device)]  # (L,)
-                found[row.ids[: first + 1], target] = RowScore(target, tuple(picked.tolist()), tuple(top[at].tolist()))
+    for batch in _batches(pack(targets, _tree_tokens(model, targets)), batch_tokens):
+        # (target, where its tokens are predicted) of every prompt and target in this batch
+        places = {
+            (prompt, target): [(number, node) for node in path[len(prompt) - 1 :][: len(target)]]
+            for number, tree in enumerate(batch)
+            for row, path in tree.paths.items()
+            for prompt, target in targets[row]
+        }
+        where = {place: i for i, place in enumerate(dict.fromkeys(p for every in places.values() for p in every))}
+        logits = _forward(model, batch, list(where))  # (places, vocabulary)
+        at = [where[place] for every in places.values() for place in every]
+        labels = torch.tensor([token for _, target in places for token in target], device=logits.device)
+        logps = (logits[at, labels] - logits.logsumexp(-1)[at]).tolist()  # (tokens,)
+        top = logits.argmax(-1).masked_fill(logits.isnan().any(-1), -1)[at].tolist()  # (tokens,)
+        start = 0
+        for prompt, target in places:
+            span = slice(start, start + len(target))
+            found[prompt, target] = RowScore(target, tuple(logps[span]), tuple(top[span]))
+            start = span.stop
     return [found[tuple(prompt), tuple(target)] for prompt, target in rows]
 
 
-def _lay_out(wanted: Sequence[tuple[Ids, Ids]], batch_size: int, cheap_start: bool) -> list[_Work]:
-    """The rows to run, each with its stem."""
-    inputs = {(prompt, target): (*prompt, *target[:-1]) for prompt, target in wanted}
-    ids, carried = carriers(inputs.values())
-    targets: dict[int, list[tuple[int, Ids]]] = defaultdict(list)
-    for (prompt, target), whole in inputs.items():
-        targets[carried[whole]].append((len(prompt) - 1, target))
-    limits = [min(first for first, _ in targets[i]) for i in range(len(ids))]  # all scores lie behind the stem
-    stems, saved = plan_stems(ids, limits)
-    per_batch = saved * min(1.0, batch_size / max(1, len(ids)))
-    shared = saved >= _WORTH * sum(map(len, ids)) and (cheap_start or per_batch >= _WORTH_TOKENS)
-    return [_Work(row, stems[i] if shared else 0, tuple(targets[i])) for i, row in enumerate(ids)]
+def _tree_tokens(model: PreTrainedModel, rows: Mapping[Ids, object]) -> int:
+    """How large a tree may be for this model and these rows."""
+    return max(_TREE_TOKENS, 2 * max(map(len, rows), default=0)) if _takes_masks(model) else 0
 
 
-def _batches(work: Sequence[_Work], batch_size: int) -> Iterator[list[_Work]]:
-    """Rows of like lengths together, those of one stem next to each other."""
-    batch: list[_Work] = []
+def _takes_masks(model: PreTrainedModel) -> bool:
+    return model.config.model_type in _MASKS and model.config._attn_implementation in _ATTENTION
+
+
+def _batches(trees: Iterator[Pack], batch_tokens: int) -> Iterator[list[Pack]]:
+    """Trees that run together."""
+    batch: list[Pack] = []
     widest = 0
-    for row in sorted(work, key=lambda row: (row.stem, row.ids[: row.stem], len(row.ids))):
-        widest = max(widest, len(row.ids))
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * widest > max(_BATCH_TOKENS, batch_size)):
+    for tree in sorted(trees, key=lambda tree: len(tree.tokens)):
+        widest = len(tree.tokens)
+        if batch and (len(batch) + 1) * widest > batch_tokens:
             yield batch
-            batch, widest = [], len(row.ids)
-        batch.append(row)
+            batch = []
+        batch.append(tree)
     if batch:
         yield batch
 
 
-def _positions(row: _Work) -> list[int]:
-    """Positions of a row that are scored."""
-    return sorted({first + j for first, target in row.targets for j in range(len(target))})
+def _forward(model: PreTrainedModel, batch: Sequence[Pack], places: Sequence[tuple[int, int]]) -> Tensor:
+    """Float32 logits of the given (tree, token), (places, vocabulary)."""
+    width = max(len(tree.tokens) for tree in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    positions, real = torch.zeros_like(ids), torch.zeros_like(ids)
+    seen = np.tile(np.eye(width, dtype=np.bool_), (len(batch), 1, 1))  # padding sees itself
+    for i, tree in enumerate(batch):
+        size = len(tree.tokens)
+        ids[i, :size], positions[i, :size] = torch.tensor(tree.tokens), torch.tensor(tree.depths)
+        real[i, :size] = 1
+        seen[i, :size, :size] = tree.visible()
+    at = torch.tensor(places)
+    with frozen(model), torch.no_grad(), head_at(model, at[:, 0], at[:, 1]):
+        logits = model(
+            input_ids=ids.to(model.device),
+            attention_mask=(
+                _mask(model, torch.from_numpy(seen), positions) if _takes_masks(model) else real.to(model.device)
+            ),
+            position_ids=positions.to(model.device),
+            use_cache=False,
+        ).logits[0]  # (places, vocabulary)
+    found: Tensor = logits.float()
+    return found
 
 
-def _forward(model: PreTrainedModel, batch: Sequence[_Work]) -> list[Tensor]:
-    """Float32 logits of every scored position, one (positions, vocabulary) per row."""
-    stems = list(dict.fromkeys(row.ids[: row.stem] for row in batch))
-    number = {stem: i for i, stem in enumerate(stems)}
-    owner = torch.tensor([number[row.ids[: row.stem]] for row in batch], device=model.device)
-    stem_ids, stem_mask = (t.to(model.device) for t in pad(stems, 0, "left"))  # (stems, c)
-    ids, mask = (t.to(model.device) for t in pad([row.ids[row.stem :] for row in batch], 0, "right"))  # (batch, seq)
-    mask = torch.cat([stem_mask[owner], mask], dim=1)  # (batch, c + seq)
-    counts = [_positions(row) for row in batch]
-    where = torch.tensor([(b, p - row.stem) for b, row in enumerate(batch) for p in counts[b]])  # (positions, 2)
-    with frozen(model), torch.no_grad():
-        cache = fork(prefill(model, stem_ids, stem_mask, position_ids(stem_mask)), owner)
-        with head_at(model, where[:, 0], where[:, 1]):
-            logits = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=position_ids(mask)[:, stem_ids.shape[1] :],
-                past_key_values=cache,
-                use_cache=True,
-            ).logits[0]  # (positions, vocabulary)
-    return list(logits.float().split([len(positions) for positions in counts]))
+def _mask(model: PreTrainedModel, seen: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+    """What the model takes as attention mask for trees: 0 or the least number, (batch, 1, seq, seq)."""
+    window = getattr(model.config, "sliding_window", None)
+    near = seen
+    if window is not None:
+        near = seen & (positions.unsqueeze(-1) - positions.unsqueeze(-2) < window)  # (batch, seq, seq)
+    if not _MASKS[model.config.model_type]:
+        return _additive(near, model)
+    return {"full_attention": _additive(seen, model), "sliding_attention": _additive(near, model)}
+
+
+def _additive(seen: Tensor, model: PreTrainedModel) -> Tensor:
+    least = torch.finfo(model.dtype).min
+    return torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~seen, least).unsqueeze(1).to(model.device)
 
 
 def _check(prompt: Ids, target: Ids, room: int) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.evaluate.metrics.prompts import fit
-from kgedit.evaluate.metrics.rows import score_rows
+from kgedit.evaluate.metrics.rows import BATCH_TOKENS, score_rows
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import encode_target, encode_texts
 
@@ -66,7 +66,11 @@ class Probe(Protocol):
 
 
 def score_pairs(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Iterable[Pair], *, batch_size: int = 64
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Iterable[Pair],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> dict[Pair, TargetScore]:
     """Score every different pair once.
 
@@ -75,7 +79,7 @@ def score_pairs(
         tokenizer: Its tokenizer.
         pairs: Prompts and targets; spaces at the end of a prompt are dropped. A prompt that leaves no room
             for its target loses its beginning (`count_cut` says how many do).
-        batch_size: The most rows per forward pass.
+        batch_tokens: The most tokens per forward pass.
 
     Raises:
         PromptError: A prompt is empty.
@@ -91,14 +95,18 @@ def score_pairs(
         longest[prompt] = max(longest.get(prompt, 0), len(targets[target]))
     room = context_length(model) + 1
     rows = [(fit(prompts[prompt.rstrip(" ")], room - longest[prompt]), targets[target]) for prompt, target in wanted]
-    found = score_rows(model, rows, batch_size=batch_size)
+    found = score_rows(model, rows, batch_tokens=batch_tokens)
     return {pair: TargetScore(*score) for pair, score in zip(wanted, found, strict=True)}
 
 
 def measure_probes(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequence[Probe], *, batch_size: int = 64
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    probes: Sequence[Probe],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> list[dict[str, float]]:
     """The values of many cases, all their prompts in shared batches; errors as in `score_pairs`."""
     pairs = [pair for probe in probes for pair in probe.pairs()]
-    scores = score_pairs(model, tokenizer, pairs, batch_size=batch_size)
+    scores = score_pairs(model, tokenizer, pairs, batch_tokens=batch_tokens)
     return [probe.measure(scores) for probe in probes]

@@ -103,6 +103,7 @@ def test_batches_never_cut_a_prompt_short() -> None:
         assert max(lengths[i] for i in batch) + max(needs[i] for i in batch) <= 100
     assert found == [[0, 5], [2, 4], [1], [3]]
     assert list(batches([], [], 100, 4)) == []
+    assert [len(batch) for batch in batches([1000] * 20, [24] * 20, 2048, 64)] == [8, 8, 4]  # 8 * 1024 tokens
 
 
 def test_nothing_to_ask_and_nothing_asked() -> None:

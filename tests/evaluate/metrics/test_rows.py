@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from families import CONTEXT, FAMILIES, tiny_model
 from kgedit.errors import PromptError, TargetError
+from kgedit.evaluate.metrics import rows as rows_module
 from kgedit.evaluate.metrics.rows import score_rows
 
 PROMPTS = [(5, 9, 30, 11, 8, 40, 41, 42), (5, 9, 30, 11, 8, 40, 41, 43, 6), (6,), (5, 9, 31)]
@@ -24,26 +25,55 @@ def alone(model: PreTrainedModel, prompt: tuple[int, ...], target: tuple[int, ..
         return model(input_ids=torch.tensor([[*prompt, *target]])).logits[0, len(prompt) - 1 : -1]
 
 
-def computed(model: PreTrainedModel, rows: list, batch_size: int = 64) -> int:
-    """Token positions, padding included, that the first block sees."""
-    seen = []
-    block = model.transformer.h[0]
-    handle = block.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[0] * args[0].shape[1]))
-    score_rows(model, rows, batch_size=batch_size)
+def computed(model: PreTrainedModel, rows: list, **options: int) -> list[torch.Size]:
+    """Batch and length of every input that the first block sees."""
+    seen: list[torch.Size] = []
+    handle = model.transformer.h[0].register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[:2]))
+    score_rows(model, rows, **options)
     handle.remove()
-    return sum(seen)
+    return seen
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_scores_equal_those_of_each_row_alone(family: str, batch_size: int) -> None:
-    model, _ = tiny_model(family)
-    for (prompt, target), score in zip(ROWS, score_rows(model, ROWS, batch_size=batch_size), strict=True):
+def assert_right(model: PreTrainedModel, **options: int) -> None:
+    for (prompt, target), score in zip(ROWS, score_rows(model, ROWS, **options), strict=True):
         logits = alone(model, prompt, target)
         logps = logits.log_softmax(-1)[range(len(target)), target]
         assert score.ids == target
         torch.testing.assert_close(torch.tensor(score.logprobs), logps, rtol=1e-5, atol=1e-5)
         assert score.top == tuple(logits.argmax(-1).tolist())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_equal_those_of_each_row_alone(family: str) -> None:
+    model, _ = tiny_model(family)
+    assert rows_module._takes_masks(model), f"{family} has no row in _MASKS"
+    assert_right(model)
+    with pytest.MonkeyPatch.context() as patch:  # several trees, side by side and one after another
+        patch.setattr(rows_module, "_TREE_TOKENS", 22)
+        assert_right(model)
+        assert_right(model, batch_tokens=1)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
+def test_eager_attention_sees_the_same(family: str) -> None:
+    model, _ = tiny_model(family)
+    model.set_attn_implementation("eager")
+    assert_right(model)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
+def test_a_family_that_takes_no_masks_gets_plain_batches(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "_MASKS", {})
+    model, _ = tiny_model(family)
+    assert_right(model)
+    assert_right(model, batch_tokens=30)
+
+
+def test_half_precision_scores_are_near() -> None:
+    model, _ = tiny_model("gemma2")
+    exact = score_rows(model, ROWS)
+    for a, b in zip(exact, score_rows(model.to(torch.bfloat16), ROWS), strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=0.3)
 
 
 def test_equal_rows_get_the_very_same_numbers_and_order_does_not_matter() -> None:
@@ -53,35 +83,20 @@ def test_equal_rows_get_the_very_same_numbers_and_order_does_not_matter() -> Non
     assert score_rows(model, []) == []
 
 
-def test_two_targets_of_one_token_cost_one_row() -> None:
+def test_every_common_beginning_is_computed_once() -> None:
     model, _ = tiny_model("gpt2")
     prompt = tuple(range(10, 20))
-    assert computed(model, [(prompt, (7,)), (prompt, (8,)), (prompt, (9, 9, 9))]) == 12
-
-
-def test_shared_beginnings_are_computed_once() -> None:
-    model, _ = tiny_model("gpt2")
+    assert computed(model, [(prompt, (7,)), (prompt, (8,)), (prompt, (9, 9, 9))]) == [(1, 12)]
     shown = tuple(range(100, 150))
     rows = [((*shown, a, a + 1, a + 2), (t, t, t)) for a in (10, 20, 30) for t in (7, 8)]
-    assert computed(model, rows) == 50 + 6 * 5  # the demonstrations once, then question and target of each
-    # Where batches part, each computes its own stem again.
-    assert computed(model, rows, batch_size=3) == 2 * 50 + 6 * 5
+    assert computed(model, rows) == [(1, 50 + 3 * 3 + 6 * 2)]
 
 
-def test_prompts_without_common_beginning_take_one_pass() -> None:
-    model, _ = tiny_model("gpt2")
-    assert computed(model, [((a, a, a, a), (7,)) for a in range(10, 15)]) == 5 * 4
-
-
-def test_long_rows_are_split_over_batches() -> None:
+def test_trees_and_batches_are_bounded() -> None:
     model, _ = tiny_model("gpt2", n_layer=1)
-    rows = [((i, *[9] * 120), (7, 8)) for i in range(70)]
-    sizes: list[int] = []
-    handle = model.transformer.h[0].register_forward_pre_hook(lambda m, args: sizes.append(args[0].shape[:2].numel()))
-    assert [len(score.ids) for score in score_rows(model, rows, batch_size=70)] == [2] * 70
-    handle.remove()
-    assert max(sizes) <= 8192
-    assert sum(sizes) == 70 * 122
+    rows = [((i, *[9] * 60), (7, 8)) for i in range(40)]  # 62 tokens each, nothing in common
+    assert computed(model, rows, batch_tokens=600) == [(2, 248)] * 5  # four rows a tree, two trees a batch
+    assert computed(model, rows, batch_tokens=1) == [(1, 248)] * 10
 
 
 def test_a_model_that_gives_nan_gets_no_hit() -> None:

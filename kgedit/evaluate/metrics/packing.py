@@ -1,0 +1,77 @@
+"""Many rows as one sequence without padding: every common beginning stands in it once.
+
+The rows are the branches of a tree of tokens. Written down branch by branch, with each token seeing exactly the tokens
+between the root and itself and counting its position from there, the tree is one input of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = tuple[int, ...]
+
+
+@dataclass
+class Pack:
+    """A tree of tokens, parents before children.
+
+    Attributes:
+        tokens: Token ids.
+        parents: Index of each token's parent; -1 for a first token.
+        depths: Position of each token in its rows.
+        paths: Row -> indices of its tokens.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    depths: list[int] = field(default_factory=list)
+    paths: dict[Ids, tuple[int, ...]] = field(default_factory=dict)
+
+    def add(self, row: Ids, path: Sequence[int]) -> list[int]:
+        """Add a row whose first tokens are those of `path`; returns its own path."""
+        whole = list(path)
+        for token in row[len(path) :]:
+            self.parents.append(whole[-1] if whole else -1)
+            self.depths.append(len(whole))
+            whole.append(len(self.tokens))
+            self.tokens.append(token)
+        self.paths[row] = tuple(whole)
+        return whole
+
+    def visible(self) -> NDArray[np.bool_]:
+        """Which tokens each token sees, (n, n): its ancestors and itself."""
+        found = np.eye(len(self.tokens), dtype=np.bool_)
+        for index, parent in enumerate(self.parents):
+            if parent >= 0:
+                found[index] |= found[parent]
+        return found
+
+
+def pack(rows: Iterable[Ids], limit: int) -> Iterator[Pack]:
+    """Lay rows out as trees.
+
+    Args:
+        rows: Token ids, none empty; equal rows count once.
+        limit: The most tokens of a tree; a longer row has a tree of its own. At 0 every row has its own.
+    """
+    current = Pack()
+    before: Ids = ()
+    path: list[int] = []
+    for row in sorted(set(rows)):  # rows with a common beginning are neighbours
+        shared = _common(before, row)
+        if current.tokens and len(current.tokens) + len(row) - shared > limit:
+            yield current
+            current, path, shared = Pack(), [], 0
+        path = current.add(row, path[:shared])
+        before = row
+    if current.tokens:
+        yield current
+
+
+def _common(a: Ids, b: Ids) -> int:
+    """Length of the common beginning of two rows."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
