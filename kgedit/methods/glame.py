@@ -26,7 +26,7 @@ from kgedit.methods.base import Computed, Request, Settings, Workbench
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.encoder import RelationalEncoder
 from kgedit.methods.objective import Objective, essence_row, keep_rows, path_rows, target_rows
-from kgedit.methods.value import bounded, optimise
+from kgedit.methods.value import Solution, bounded, optimise
 from kgedit.methods.write import Key, write_layers
 from kgedit.subgraph import Subgraph
 from kgedit.verbalize import Verbalizer
@@ -53,6 +53,8 @@ class GlameConfig(Settings):
         path_weight: Weight of the path term (alpha); 0 leaves it out.
         keep_weight: Weight of the keep term (beta); 0 leaves it out.
         stop_loss: The optimisation stops below this loss.
+        extra_steps: Further evaluations for an edit whose best loss is above `hard_loss` after `steps`.
+        hard_loss: See `extra_steps`.
         key: Keys that the write is solved for, see `write.closed_form`.
         ridge: Its ridge.
         published: Mean aggregation with self-loops of relation 1, dropout behind the last layer, clamp outside the
@@ -76,6 +78,8 @@ class GlameConfig(Settings):
     path_weight: float = Field(default=1.0, ge=0)
     keep_weight: float = Field(default=1.0, ge=0)
     stop_loss: float = Field(default=0.02, ge=0)
+    extra_steps: int = Field(default=0, ge=0)
+    hard_loss: float = Field(default=0.5, ge=0)
     key: Key = "contexts"
     ridge: float = Field(default=0.02, ge=0)
     published: bool = False
@@ -213,6 +217,7 @@ class Glame:
                 keep="published" if config.published else "best",
                 progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
             )
+            self._go_on(bench, objectives, offsets, found)
             base = hash_weights(model, [anatomy.weight_name(layer) for layer in self.layers])
             computed = []
             for number, (objective, solution) in enumerate(zip(objectives, found, strict=True)):
@@ -242,6 +247,26 @@ class Glame:
                 }
                 computed.append(Computed(LowRankDelta(updates, base, manifest), _notes(subgraph), log))
         return computed
+
+    def _go_on(
+        self,
+        bench: Workbench,
+        objectives: Sequence[Objective],
+        offsets: Sequence[GraphOffset],
+        found: list[Solution],
+    ) -> None:
+        """Give the edits that are still far from their goal more steps, in a batch of their own."""
+        config = self.config
+        hard = [number for number, solution in enumerate(found) if min(solution.losses) > config.hard_loss]
+        if not hard or not config.extra_steps:
+            return
+        batch = EditBatch(bench.model, anatomy_of(bench.model), [objectives[number] for number in hard], self.layers)
+        chosen = [offsets[number] for number in hard]
+        more = optimise(batch, chosen, steps=config.extra_steps, stop_loss=config.stop_loss, keep="best")
+        for number, solution in zip(hard, more, strict=True):
+            if min(solution.losses) < min(found[number].losses):
+                solution.losses[:0] = found[number].losses
+                found[number] = solution
 
     def _objective(self, bench: Workbench, request: Request, subgraph: Subgraph | None) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
