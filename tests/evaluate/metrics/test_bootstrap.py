@@ -70,6 +70,11 @@ def test_classes_of_cases_may_vanish_from_a_resample() -> None:
     assert found == Interval(0.75, pytest.approx(0.75), 1.0, 6)  # only 2-hop cases drawn: 1.0
 
 
+def test_resamples_without_a_figure_are_left_out() -> None:
+    values = np.array([[1.0, np.nan]] * 3 + [[1.0, 0.5]])  # three resamples in ten lack the second column
+    assert interval(values, statistic=harmonic) == Interval(pytest.approx(2 / 3), pytest.approx(2 / 3), 2 / 3, 4)
+
+
 def test_pairing_finds_a_difference_that_separate_intervals_hide() -> None:
     noise = np.random.default_rng(1).normal(scale=10, size=(60, 1))
     ours, theirs = noise + 1.0, noise

@@ -34,6 +34,8 @@ def test_published_length_and_text() -> None:
 def test_every_group_needs_a_name() -> None:
     assert ARABIC.holds({ask(ARABIC): "French and Arabic."}, "strict")
     assert not ARABIC.holds({ask(ARABIC): "French."}, "strict")
+    assert ARABIC.holds({ARABIC.ask("published"): "French and Arabic"}, "published")
+    assert not ARABIC.holds({ARABIC.ask("published"): "French"}, "published")
 
 
 def test_names_of_one_character_are_dropped_unless_digits() -> None:
@@ -41,6 +43,7 @@ def test_names_of_one_character_are_dropped_unless_digits() -> None:
     hopeless = Query("p", (("F",),))
     assert not hopeless.can_be_answered
     assert not hopeless.holds({}, "published")
+    assert not Query("p", (("F",), ("female",))).can_be_answered
     assert not Query("p", ()).can_be_answered  # as in "recent" records
     assert not Query(" ", (("Paris",),)).can_be_answered
 
