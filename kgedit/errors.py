@@ -107,5 +107,17 @@ class UnknownFormat(DataError):
     """No record has the keys of a known benchmark format; compare the keys, or name the format explicitly."""
 
 
+class EvaluationError(KgeditError):
+    """The evaluation cannot be run as asked; the message says which option does not fit."""
+
+
+class OtherRun(EvaluationError):
+    """The folder holds the results of a run with other settings; continue with those, or take another folder."""
+
+
+class NotReverted(KgeditError):
+    """Weights differ after an edit was taken back; nothing after that can be trusted."""
+
+
 class MissingExtra(KgeditError):
     """A part of kgedit needs packages that are not installed; the message names the extra to install."""

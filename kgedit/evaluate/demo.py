@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from kgedit.editor import SENTENCE_END, Editor
-from kgedit.errors import KgeditError
+from kgedit.errors import NotReverted
 from kgedit.evaluate.cases import Case, Casebook
 from kgedit.evaluate.probes import Scores, score_case, shares
 from kgedit.lm.score import greedy
@@ -64,10 +64,6 @@ class DemoReport(BaseModel):
     change: tuple[str, str]
     answers: tuple[Answer, ...]
     seconds: float
-
-
-class NotReverted(KgeditError):
-    """Weights differ after an edit was taken back; nothing after that can be trusted."""
 
 
 def run_demo(edits: int = 20, seed: int = 0, *, progress: Progress | None = None) -> DemoReport:

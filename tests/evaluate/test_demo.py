@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from kgedit.editor import Editor
+from kgedit.errors import NotReverted
 from kgedit.evaluate.cases import MEASURES, Casebook
-from kgedit.evaluate.demo import METHODS, NAMED, DemoReport, NotReverted, measure, run_demo
+from kgedit.evaluate.demo import METHODS, NAMED, DemoReport, measure, run_demo
 from kgedit.evaluate.probes import score_case
 
 # Second moments are collected first where no run has yet; a busy machine takes minutes.

@@ -1,0 +1,47 @@
+"""What a run writes as it goes: one line per case and method, and one for whatever had to be left out."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+UNEDITED = "unedited"
+# Value of the unedited rows: whether the model knows the facts that the case rests on, before any edit.
+RECALLED = "recalled_before"
+
+
+class Row(BaseModel):
+    """The values of one case under one method.
+
+    Attributes:
+        case: Id of the case, as text.
+        method: What edited the model; "unedited" is the model as it is.
+        hops: Facts in the case's chain after the edit, where it has one.
+        edits: Facts that the case changes.
+        values: Measure -> value; a measure that the case has no prompt for is absent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: str
+    method: str
+    hops: int | None
+    edits: int
+    values: dict[str, float]
+
+
+class LeftOut(BaseModel):
+    """A case without values, and why.
+
+    Attributes:
+        case: Id of the case, as text.
+        method: The method that could not make its edits; None where nothing can be scored either.
+        reason: The kind of reason, under which reports count it.
+        detail: What exactly was wrong.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: str
+    method: str | None
+    reason: str
+    detail: str
