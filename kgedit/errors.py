@@ -121,3 +121,11 @@ class NotReverted(KgeditError):
 
 class MissingExtra(KgeditError):
     """A part of kgedit needs packages that are not installed; the message names the extra to install."""
+
+
+class FeedError(KgeditError):
+    """A feed of changes cannot be read at all: no such file, unknown layout, a column missing; correct that."""
+
+
+class PlanError(KgeditError):
+    """A plan file cannot be read or is of another version; make the plan anew."""

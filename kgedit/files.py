@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kgedit.errors import SaveFailed
 
 
-def write_files(directory: Path, contents: Mapping[str, bytes]) -> None:
+def write_files(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> None:
     """Write several files into one folder so that a failure leaves the folder as it was.
 
     Every file is first written in full beside its final name and flushed to disk; only when all of them are
@@ -19,7 +19,7 @@ def write_files(directory: Path, contents: Mapping[str, bytes]) -> None:
 
     Args:
         directory: Folder to write into; made if it is not there, and removed again if writing fails.
-        contents: Plain file name -> bytes.
+        contents: Plain file name -> bytes, whole or in pieces.
 
     Raises:
         SaveFailed: The disk is full, the folder cannot be written, or the path is not a folder.
@@ -56,12 +56,12 @@ def is_plain_name(name: str) -> bool:
     return name not in ("", ".", "..") and not any(ch in '/\\:\0"<>|?*' or ord(ch) < 32 for ch in name)
 
 
-def _stage(directory: Path, name: str, data: bytes) -> Path:
+def _stage(directory: Path, name: str, data: bytes | Iterable[bytes]) -> Path:
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name[:40]}.", suffix=".tmp")
     path = Path(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         path.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are ordinary ones

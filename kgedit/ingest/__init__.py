@@ -1,0 +1,1 @@
+"""From a feed of fact changes to a model that can be trusted, undone and shipped."""
