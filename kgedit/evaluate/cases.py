@@ -76,7 +76,7 @@ class Casebook:
         for fact in pool:
             if len(cases) == count:
                 break
-            targets = [t for t in self._targets(fact) if any(True for _ in self._onward(fact, t))]
+            targets = [t for t in self.targets(fact) if any(True for _ in self.onward(fact, t))]
             if targets:
                 cases.append(self.case(fact, rng.choice(targets), rng))
         return cases
@@ -98,7 +98,7 @@ class Casebook:
         subject, relation = labels[fact.subject], fact.relation
         portability = [
             (wording.replace("{}", subject), labels[answer])
-            for path, answer in self._onward(fact, target)
+            for path, answer in self.onward(fact, target)
             for wording in rng.sample(text.held_out(path) + text.held_out(path, phrase=1), 2)
         ]
         rest = [other for other in self.of_subject[fact.subject] if other.relation != relation]
@@ -117,11 +117,12 @@ class Casebook:
             probes={name: tuple(pairs) for name, pairs in probes.items()},
         )
 
-    def _targets(self, fact: Fact) -> list[str]:
+    def targets(self, fact: Fact) -> list[str]:
+        """Other objects of the same relation, in a fixed order."""
         objects = {other.object for other in self.of_relation[fact.relation]}
         return sorted(objects - {fact.object, fact.subject})
 
-    def _onward(self, fact: Fact, target: str) -> Iterator[tuple[tuple[str, str], str]]:
+    def onward(self, fact: Fact, target: str) -> Iterator[tuple[tuple[str, str], str]]:
         """Paths through the new object whose answer changes with the edit."""
         before = {old.relation: old.object for old in self.of_subject[fact.object]}
         for onward in self.of_subject[target]:
