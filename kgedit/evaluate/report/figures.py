@@ -1,0 +1,114 @@
+"""From the values of cases to the figures of a table: which mean each figure is, and over which cases.
+
+Most figures are means over cases. Two are not: the Editing Score is the harmonic mean of the data set's means
+(methods.md 8.1), and Table 6's probability figure the plain mean of its hop classes (methods.md 5.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from kgedit.evaluate.metrics.bootstrap import (
+    Comparison,
+    Interval,
+    Statistic,
+    Table,
+    compare,
+    harmonic,
+    interval,
+    plain,
+    table,
+)
+from kgedit.evaluate.metrics.means import Values
+from kgedit.evaluate.metrics.mquake import HOPS
+from kgedit.evaluate.results import RECALLED
+
+EDITING_SCORE = "editing_score"
+_SCORED = ("efficacy", "paraphrase", "neighborhood")
+_BY_CLASS = "multihop_probability"
+# The order of tables; what is not named here follows by name.
+_ORDER = (
+    "efficacy paraphrase neighborhood portability editing_score "
+    "multihop multihop_2 multihop_3 multihop_4 multihop_mean "
+    "multihop_probability multihop_probability_2 multihop_probability_3 multihop_probability_4 "
+    "edit_wise instance_wise"
+).split()
+
+
+def figure_names(names: Iterable[str]) -> list[str]:
+    """Different names in the order of tables."""
+    place = {name: number for number, name in enumerate(_ORDER)}
+    return sorted(set(names), key=lambda name: (place.get(name, len(_ORDER)), name))
+
+
+class Figures:
+    """The figures of several methods over the same cases."""
+
+    def __init__(self, cases: Sequence[str], methods: Mapping[str, Mapping[str, Values]], *, seed: int) -> None:
+        """Lay the values out.
+
+        Args:
+            cases: Ids, in the order of resampling.
+            methods: Method -> case -> values.
+            seed: Of the resampling.
+        """
+        self._values = {name: [found.get(case, {}) for case in cases] for name, found in methods.items()}
+        self._seed = seed
+
+    def of(self, method: str) -> dict[str, Interval]:
+        """Every figure of one method."""
+        found: dict[str, Interval] = {}
+        for name in self._names(method):
+            columns, statistic = self._made_of(name, method)
+            estimate = interval(table(self._values[method], columns), statistic=statistic, seed=self._seed)
+            if estimate is not None:
+                found[name] = estimate
+        return found
+
+    def compared(self, method: str, other: str) -> dict[str, Comparison]:
+        """Every figure that both methods have: the one less the other, over values that both have."""
+        theirs = set(self._names(other))
+        found: dict[str, Comparison] = {}
+        for name in self._names(method):
+            if name not in theirs:
+                continue
+            columns, statistic = self._made_of(name, method, other)
+            ours = table(self._values[method], columns)
+            difference = compare(
+                *_common(ours, table(self._values[other], columns)), statistic=statistic, seed=self._seed
+            )
+            if difference is not None:
+                found[name] = difference
+        return found
+
+    def recalled(self) -> Interval | None:
+        """Share of cases whose facts the unedited model recalls, whichever method's row says so."""
+        merged = [
+            next(({RECALLED: case[RECALLED]} for case in rows if RECALLED in case), {})
+            for rows in zip(*self._values.values(), strict=True)
+        ]
+        return interval(table(merged, [RECALLED]), seed=self._seed)
+
+    def _names(self, method: str) -> list[str]:
+        measured = {name for case in self._values[method] for name in case}
+        whole = {EDITING_SCORE} if measured.issuperset(_SCORED) else set()
+        return figure_names((measured - {EDITING_SCORE}) | whole)
+
+    def _made_of(self, name: str, *methods: str) -> tuple[list[str], Statistic]:
+        """Columns of a figure that all of these methods have, and what is made of their means."""
+
+        def had(columns: Iterable[str]) -> list[str]:
+            return [one for one in columns if all(any(one in case for case in self._values[m]) for m in methods)]
+
+        if name == EDITING_SCORE:
+            return had((*_SCORED, "portability")), harmonic
+        classes = had(f"{_BY_CLASS}_{hops}" for hops in HOPS) if name == _BY_CLASS else []
+        return classes or [name], plain
+
+
+def _common(ours: Table, theirs: Table) -> tuple[Table, Table]:
+    """Both tables with only the values that stand in both."""
+    both = ~(np.isnan(ours) | np.isnan(theirs))
+    return np.where(both, ours, np.nan), np.where(both, theirs, np.nan)

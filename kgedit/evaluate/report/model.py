@@ -1,0 +1,108 @@
+"""A report: every method's figures with their intervals, which differences hold, and where it all comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kgedit.evaluate.report.estimates import Comparison, Estimate, Frozen
+from kgedit.evaluate.report.figures import Figures, figure_names
+from kgedit.evaluate.report.headline import headline_of
+from kgedit.evaluate.results import RECALLED, UNEDITED, Row
+
+
+class SuiteReport(Frozen):
+    """What a run of one suite found. It holds no times: equal rows give equal bytes.
+
+    Attributes:
+        suite: Name of the suite.
+        cases: Cases with at least one row.
+        headline: The first line of every form of the report.
+        known: Share of cases whose facts (single hops) the unedited model recalls; None where nobody asked.
+        methods: Method -> metric -> estimate, both in the order of tables.
+        comparisons: The leading method with every other, and every method with the unedited model.
+        left_out: Reason -> number of records that did not run.
+        manifest: What another person needs to repeat the run.
+    """
+
+    suite: str
+    cases: int
+    headline: str
+    known: Estimate | None
+    methods: dict[str, dict[str, Estimate]]
+    comparisons: tuple[Comparison, ...]
+    left_out: dict[str, int]
+    manifest: dict[str, Any]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Every metric that some method has, in the order of tables."""
+        return figure_names(name for found in self.methods.values() for name in found)
+
+
+def build_report(
+    rows: Iterable[Row],
+    *,
+    suite: str,
+    manifest: Mapping[str, Any],
+    left_out: Mapping[str, int],
+    seed: int,
+) -> SuiteReport:
+    """Make the report of a run.
+
+    Args:
+        rows: Rows in any order; the report does not depend on it.
+        suite: Name of the suite.
+        manifest: Goes into the report; its list "methods", where there is one, orders the methods.
+        left_out: Reason -> number of records that did not run.
+        seed: Of the resampling.
+    """
+    by_method: dict[str, dict[str, Mapping[str, float]]] = {}
+    for row in rows:
+        by_method.setdefault(row.method, {})[row.case] = row.values
+    cases = sorted({case for found in by_method.values() for case in found})
+    order = _ordered(by_method, manifest.get("methods", ()))
+    figures = Figures(cases, {name: by_method[name] for name in order}, seed=seed)
+    methods = {
+        name: {metric: Estimate.of(found) for metric, found in figures.of(name).items() if metric != RECALLED}
+        for name in order
+    }
+    comparisons = tuple(
+        Comparison.of(metric, method, other, found)
+        for method, other in pairs_of(order)
+        for metric, found in figures.compared(method, other).items()
+        if metric != RECALLED
+    )
+    recalled = figures.recalled()
+    known = None if recalled is None else Estimate.of(recalled)
+    return SuiteReport(
+        suite=suite,
+        cases=len(cases),
+        headline=headline_of(suite, len(cases), known, comparisons),
+        known=known,
+        methods=methods,
+        comparisons=comparisons,
+        left_out=dict(sorted(left_out.items())),
+        manifest=dict(manifest),
+    )
+
+
+def pairs_of(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Which methods are compared: the leading one with every other editor, then every editor with the unedited model.
+
+    The leading one is the first GLAME, or else the first editor. All pairs of eight methods would be 28 chances of
+    a difference that is none.
+    """
+    editors = [name for name in methods if name != UNEDITED]
+    if not editors:
+        return []
+    lead = next((name for name in editors if name.split(":")[0] == "glame"), editors[0])
+    found = [(lead, other) for other in editors if other != lead]
+    return found + [(name, UNEDITED) for name in editors if UNEDITED in methods]
+
+
+def _ordered(found: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """Methods as they were asked for; others behind, the unedited model first, the rest by name."""
+    rest = sorted(set(found) - set(wanted), key=lambda name: (name != UNEDITED, name))
+    present = set(found)
+    return [name for name in dict.fromkeys(wanted) if name in present] + rest
