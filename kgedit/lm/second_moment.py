@@ -58,7 +58,10 @@ class SecondMoment:
         if not torch.isfinite(keys).all():
             raise IllConditioned(f"a key of layer {self.layer} is not finite; load the model in float32 or bfloat16")
         wide = keys.to(device=self.matrix.device, dtype=torch.float64)
-        return torch.cholesky_solve(wide.T, self._factor).T.to(keys.device)  # (n, d_ff)
+        # Two triangular solves, since torch.cholesky_solve copies the factor at each call.
+        half = torch.linalg.solve_triangular(self._factor, wide.T, upper=False)  # (d_ff, n)
+        solved: Tensor = torch.linalg.solve_triangular(self._factor.T, half, upper=True).T  # (n, d_ff)
+        return solved.to(keys.device)
 
     @cached_property
     def _factor(self) -> Tensor:

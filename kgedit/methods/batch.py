@@ -20,6 +20,7 @@ class EditBatch:
     """The rows of all objectives, prepared on the unedited model; rows are numbered objective by objective.
 
     Attributes:
+        objectives: One per edit.
         values: Layer -> unedited MLP output m at the subject's last token, (rows, d), float32.
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
@@ -37,7 +38,7 @@ class EditBatch:
             objectives: One per edit.
             layers: Edit layers in ascending order.
         """
-        self.model, self.anatomy, self.layers = model, anatomy, tuple(layers)
+        self.model, self.anatomy, self.objectives, self.layers = model, anatomy, tuple(objectives), tuple(layers)
         rows = [row for objective in objectives for row in objective.rows]
         owner = [number for number, objective in enumerate(objectives) for _ in objective.rows]
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i].ids) - rows[i].subject_last)
@@ -64,14 +65,14 @@ class EditBatch:
         owner = self.edit_of.tolist()
         return [owner.index(number) for number in range(owner[-1] + 1)]
 
+    def only(self, edits: Sequence[int]) -> EditBatch:
+        """A batch of some of the edits, numbered anew in the order given."""
+        return EditBatch(self.model, self.anatomy, [self.objectives[number] for number in edits], self.layers)
+
     def of_edit(self, number: int, layer: int) -> tuple[Tensor, Tensor]:
         """Keys (rows, d_ff) and values (rows, d) of one edit's rows at one layer."""
         mine = self.edit_of == number
         return self.keys[layer][mine], self.values[layer][mine]
-
-    def later_of_edit(self, number: int, layer: int) -> Tensor:
-        """Keys (tokens, d_ff) of the tokens behind the subject in one edit's rows, at one layer."""
-        return torch.cat([strip.later[layer][strip.later_of == number] for strip in self._strips])
 
     def losses(self, offsets: Tensor) -> dict[str, Tensor]:
         """Run the layers above the first edit layer with m + offset at the subject's last token.

@@ -10,6 +10,7 @@ other facts must keep their distributions (keep). `GlameConfig.paper()` is the r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -22,12 +23,13 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.represent import Pooling, represent
 from kgedit.methods.associations import associated_paths, other_facts
-from kgedit.methods.base import Computed, Request, Settings, Workbench
+from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.encoder import RelationalEncoder
+from kgedit.methods.layers import write_layers
 from kgedit.methods.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from kgedit.methods.value import Solution, bounded, optimise
-from kgedit.methods.write import Key, write_layers
+from kgedit.methods.write import Key
 from kgedit.subgraph import Subgraph
 from kgedit.verbalize import Verbalizer
 
@@ -214,59 +216,49 @@ class Glame:
                 offsets,
                 steps=config.steps,
                 stop_loss=config.stop_loss,
+                extra_steps=config.extra_steps,
+                hard_loss=config.hard_loss,
                 keep="published" if config.published else "best",
                 progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
             )
-            self._go_on(bench, objectives, offsets, found)
             base = hash_weights(model, [anatomy.weight_name(layer) for layer in self.layers])
-            computed = []
-            for number, (objective, solution) in enumerate(zip(objectives, found, strict=True)):
-                updates = write_layers(
-                    batch,
-                    number,
-                    objective,
-                    solution.offset,
-                    bench.moments,
-                    key=config.key,
-                    ridge=config.ridge,
-                )
-                kinds = [row.kind for row in objective.rows]
-                log = {
-                    "losses": solution.losses,
-                    "parts": solution.parts,
-                    "paths": kinds.count("path"),
-                    "kept_facts": kinds.count("keep"),
-                }
-                subgraph = subgraphs[number]
-                manifest = {
-                    "method": self.name,
-                    "settings": config.model_dump(mode="json"),
-                    "seed": bench.seed,
-                    "graph": subgraph.manifest() if subgraph else None,
-                    **log,
-                }
-                computed.append(Computed(LowRankDelta(updates, base, manifest), _notes(subgraph), log))
-        return computed
+            cases = [[(objective, solution.offset)] for objective, solution in zip(objectives, found, strict=True)]
+            written = write_layers(
+                model, anatomy, cases, self.layers, bench.moments, key=config.key, ridge=config.ridge
+            )
+        return [
+            self._computed(bench, LowRankDelta(updates, base), objective, solution, subgraph)
+            for updates, objective, solution, subgraph in zip(written, objectives, found, subgraphs, strict=True)
+        ]
 
-    def _go_on(
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case: its edits one after another."""
+        return one_after_another(self, bench, cases)
+
+    def _computed(
         self,
         bench: Workbench,
-        objectives: Sequence[Objective],
-        offsets: Sequence[GraphOffset],
-        found: list[Solution],
-    ) -> None:
-        """Give the edits that are still far from their goal more steps, in a batch of their own."""
-        config = self.config
-        hard = [number for number, solution in enumerate(found) if min(solution.losses) > config.hard_loss]
-        if not hard or not config.extra_steps:
-            return
-        batch = EditBatch(bench.model, anatomy_of(bench.model), [objectives[number] for number in hard], self.layers)
-        chosen = [offsets[number] for number in hard]
-        more = optimise(batch, chosen, steps=config.extra_steps, stop_loss=config.stop_loss, keep="best")
-        for number, solution in zip(hard, more, strict=True):
-            if min(solution.losses) < min(found[number].losses):
-                solution.losses[:0] = found[number].losses
-                found[number] = solution
+        delta: LowRankDelta,
+        objective: Objective,
+        solution: Solution,
+        subgraph: Subgraph | None,
+    ) -> Computed:
+        """The delta with all that is to be known about it."""
+        kinds = [row.kind for row in objective.rows]
+        log = {
+            "losses": solution.losses,
+            "parts": solution.parts,
+            "paths": kinds.count("path"),
+            "kept_facts": kinds.count("keep"),
+        }
+        manifest = {
+            "method": self.name,
+            "settings": self.config.model_dump(mode="json"),
+            "seed": bench.seed,
+            "graph": subgraph.manifest() if subgraph else None,
+            **log,
+        }
+        return Computed(replace(delta, manifest=manifest), _notes(subgraph), log)
 
     def _objective(self, bench: Workbench, request: Request, subgraph: Subgraph | None) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject

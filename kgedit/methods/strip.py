@@ -31,8 +31,6 @@ class Strip:
         values: Layer -> unedited MLP output m at the subject's last token, (rows, d), float32.
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
-        later: Layer -> keys of the tokens behind the subject, (tokens, d_ff), float32.
-        later_of: (tokens,) number of the edit that each of them belongs to.
     """
 
     def __init__(
@@ -106,11 +104,6 @@ class Strip:
         self.hidden = self.state[:, 0].float()  # (rows, d)
         self.values = {layer: found[f"m{layer}"][:, 0].float() for layer in self.layers}  # (rows, d)
         self.keys = {layer: keys[str(layer)][:, 0].float() for layer in self.layers}  # (rows, d_ff)
-        columns = torch.arange(self.state.shape[1], device=self.device)
-        lengths = torch.tensor([len(row.ids) - row.subject_last for row in self.rows], device=self.device)
-        behind = (columns > 0) & (columns < lengths.unsqueeze(1))  # (rows, columns)
-        self.later = {layer: keys[str(layer)][behind].float() for layer in self.layers}  # (tokens, d_ff)
-        self.later_of = self.edit_of.unsqueeze(1).expand_as(behind)[behind]  # (tokens,)
         self.kept = log_softmax(logits[self.token < 0], dim=-1)  # (kept, vocabulary)
 
     def _logits(self, stack: ExitStack) -> Tensor:

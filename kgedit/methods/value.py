@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from kgedit.errors import EditDiverged
 from kgedit.methods.batch import EditBatch
 
+# Edits that have stopped leave the batch once they are this share of it: a new batch costs about two steps.
+_WORTH_SHRINKING = 0.75
+
 
 class Offset(Protocol):
     """What is trained for one edit."""
@@ -104,6 +107,8 @@ def optimise(
     *,
     steps: int,
     stop_loss: float,
+    extra_steps: int = 0,
+    hard_loss: float = 0.0,
     keep: Literal["last", "best", "published"] = "last",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
@@ -114,6 +119,8 @@ def optimise(
         offsets: One per edit.
         steps: Evaluations of the loss; the last one is not followed by an update (so at most steps - 1 updates).
         stop_loss: An edit whose total loss is below this takes no further step.
+        extra_steps: Further evaluations for an edit whose best loss is then still above `hard_loss`.
+        hard_loss: See `extra_steps`.
         keep: "last" offset evaluated (ROME), "best" evaluated, or as the published GLAME code: the final one unless
             its loss is neither below `stop_loss` nor within 0.1 of the best (spec 5.5).
         progress: Called with (step, steps).
@@ -122,19 +129,25 @@ def optimise(
         EditDiverged: A loss is NaN or infinite.
     """
     found = [Solution(offset.final()) for offset in offsets]
-    for step in range(steps):
-        current = torch.stack([offset.current(step) for offset in offsets])  # (edits, layers, d)
-        parts = batch.losses(current)
-        total = torch.stack(list(parts.values())).sum(dim=0) + torch.stack([o.penalty() for o in offsets])  # (edits,)
-        _record(found, current, parts, total, step, stop_loss)
-        running = [number for number, solution in enumerate(found) if not solution.stopped]
+    running, rest = list(range(len(offsets))), batch
+    for step in range(steps + extra_steps):
+        current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
+        parts = rest.losses(current)
+        penalties = torch.stack([offsets[number].penalty() for number in running])
+        total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
+        _record([found[number] for number in running], current, parts, total, step, stop_loss)
+        for solution in found:
+            solution.stopped |= step == steps - 1 and min(solution.losses) <= hard_loss
+        going = [place for place, number in enumerate(running) if not found[number].stopped]
         if progress:
-            progress(step + 1, steps)
-        if not running or step == steps - 1:
+            progress(min(step + 1, steps), steps)
+        if not going or step == steps + extra_steps - 1:
             break
-        total[running].sum().backward()  # type: ignore[no-untyped-call]
-        for number in running:
-            offsets[number].update()
+        total[going].sum().backward()  # type: ignore[no-untyped-call]
+        for place in going:
+            offsets[running[place]].update()
+        if len(going) < _WORTH_SHRINKING * len(running):
+            rest, running = rest.only(going), [running[place] for place in going]
     if keep == "published":
         _published_choice(batch, offsets, found, stop_loss)
     elif keep == "best":

@@ -5,24 +5,21 @@ Notation (math orientation): m = W k + b; C the second moment of keys; k_bar the
 
     "averaged"  left = C^-1 k_bar / (k_bar^T C^-1 k_bar), right = m* - mean(m)            one key everywhere (r-ROME)
     "original"  left = C^-1 k_bar / (k_bare^T C^-1 k_bar), right = m* - m_bare = offset   the published mixture of keys
-    "contexts"  left = C^-1 K^T (K C^-1 K^T + eps I)^-1 t, right = offset                 all keys K of the objective
+    "contexts"  left = C^-1 K^T (K C^-1 K^T + eps I)^-1 T, right = offset                 all keys K of the objective
 
-In "contexts" t is 1 for the subject's keys and 0 for those of the tokens behind it in the same prompts: what was
-optimised is added at the subject and nowhere else, also where a later token's key resembles the subject's.
+In "contexts" T is 1 for the subject's keys and 0 for those of the tokens behind it in the same prompts: what was
+optimised is added at the subject and nowhere else, also where a later token's key resembles the subject's. Several
+edits are solved for at once, a column of T and of the offsets each: every edit is held at 0 at the keys of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from kgedit.delta import LowRankDelta, WeightUpdate
 from kgedit.errors import IllConditioned
-from kgedit.methods.batch import EditBatch
-from kgedit.methods.objective import Objective
 
 Key = Literal["averaged", "original", "contexts"]
 
@@ -66,16 +63,11 @@ def closed_form(
     """
     wide, shift = keys.double().cpu(), offset.double().cpu()
     if key == "contexts":
-        wanted = torch.ones(len(wide), dtype=wide.dtype)  # (rows,)
+        wanted = torch.ones(len(wide), 1, dtype=wide.dtype)  # (rows, 1)
         if later is not None:
             wide = torch.cat([wide, later.double().cpu()])  # (rows + tokens, d_ff)
-            wanted = torch.cat([wanted, wanted.new_zeros(len(later))])  # (rows + tokens,)
-        solved = moment.solve(wide).double().cpu()  # (keys, d_ff)
-        gram = wide @ solved.T  # (keys, keys)
-        gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-        # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
-        left = solved.T @ torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted  # (d_ff,)
-        return _column(left), _column(shift)
+            wanted = torch.cat([wanted, wanted.new_zeros(len(later), 1)])  # (rows + tokens, 1)
+        return joint_form(wide, wanted, moment, ridge), _column(shift)
     averaged = wide[contexts].mean(dim=0)  # (d_ff,)
     direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
     if key == "averaged":
@@ -92,50 +84,25 @@ def closed_form(
     return _column(direction / scale), _column(right)
 
 
-def write_layers(
-    batch: EditBatch,
-    number: int,
-    objective: Objective,
-    offset: Tensor,
-    moments: Mapping[int, Moment],
-    *,
-    key: Key,
-    ridge: float = 0.02,
-) -> tuple[WeightUpdate, ...]:
-    """The updates of one edit, layer by layer from below: each is solved for the keys that the ones below lead to.
-
-    The model is changed for the forward passes in between and put back bit for bit.
+def joint_form(keys: Tensor, wanted: Tensor, moment: Moment, ridge: float) -> Tensor:
+    """The change of least size, as C measures it, that gives each key its share of each offset.
 
     Args:
-        batch: The batch in which the offset was optimised.
-        number: The edit's number in it.
-        objective: The edit's rows.
-        offset: (layers, d) m* - m.
-        moments: Edit layer -> second moment.
-        key: See `closed_form`.
-        ridge: See `closed_form`.
+        keys: (n, d_ff) all keys that are solved for.
+        wanted: (n, edits) how much of each edit's offset each of them shall get: 1 or 0.
+        moment: Second moment of the layer's keys.
+        ridge: eps, as a share of the mean diagonal of K C^-1 K^T.
+
+    Returns:
+        left (d_ff, edits), float32.
     """
-    model, anatomy = batch.model, batch.anatomy
-    updates: list[WeightUpdate] = []
-    for position, layer in enumerate(batch.layers):
-        if updates:
-            with LowRankDelta(tuple(updates), base_hash="").apply(model, check=False):
-                source, index = EditBatch(model, anatomy, [objective], [layer]), 0
-        else:
-            source, index = batch, number
-        keys, values = source.of_edit(index, layer)
-        left, right = closed_form(
-            key,
-            keys,
-            values,
-            offset[position],
-            objective.contexts,
-            moments[layer],
-            ridge=ridge,
-            later=source.later_of_edit(index, layer),
-        )
-        updates.append(WeightUpdate(anatomy.weight_name(layer), left, right, anatomy.conv1d))
-    return tuple(updates)
+    wide = keys.double().cpu()
+    solved = moment.solve(wide).double().cpu()  # (n, d_ff)
+    gram = wide @ solved.T  # (n, n)
+    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
+    left: Tensor = solved.T @ (torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted.double().cpu())  # (d_ff, edits)
+    return left.to(torch.float32)
 
 
 def _column(vector: Tensor) -> Tensor:

@@ -161,6 +161,9 @@ class Bowl:
     def losses(self, offsets: Tensor) -> dict[str, Tensor]:
         return {"target": offsets[:, 0, 0]}
 
+    def only(self, edits: Sequence[int]) -> Bowl:
+        return self
+
 
 class Scripted:
     """An offset that follows a script instead of gradients."""
@@ -209,6 +212,23 @@ def test_an_edit_below_the_stop_loss_takes_no_further_step() -> None:
     assert [solution.stopped for solution in found] == [True, False]
     assert (quick.updates, slow.updates) == (1, 3)  # the last evaluation is not followed by an update
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_hard_edits_get_extra_steps_and_the_others_do_not() -> None:
+    easy, hard = Scripted([4.0, 0.4, 9.0, 9.0, 9.0]), Scripted([4.0, 3.0, 2.0, 1.0, 0.9])
+    found = optimise(Bowl(), [easy, hard], steps=3, extra_steps=2, hard_loss=0.5, stop_loss=0.05)
+    assert [len(solution.losses) for solution in found] == [3, 5]
+    assert (easy.updates, hard.updates) == (2, 4)
+
+
+def test_edits_that_have_stopped_leave_the_batch_and_change_nothing_for_the_others() -> None:
+    model, tok = tiny_model("gpt2")
+    alone = [fast(model, tok, 1, [request], steps=8)[0].log["losses"] for request in REQUESTS]
+    enough = sorted(losses[3] for losses in alone)[-1] - 1e-3  # all but the slowest have stopped by then
+    together = fast(model, tok, 1, steps=8, stop_loss=enough)
+    assert len({len(computed.log["losses"]) for computed in together}) > 1
+    for losses, computed in zip(alone, together, strict=True):
+        assert computed.log["losses"] == pytest.approx(losses[: len(computed.log["losses"])], rel=1e-4)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

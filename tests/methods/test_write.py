@@ -12,9 +12,9 @@ from kgedit.errors import IllConditioned
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.lm.hooks import frozen
 from kgedit.lm.second_moment import SecondMoment
-from kgedit.methods.batch import EditBatch
+from kgedit.methods.layers import write_layers
 from kgedit.methods.objective import Objective, essence_row, target_rows
-from kgedit.methods.write import closed_form, write_layers
+from kgedit.methods.write import closed_form
 from methods.benches import PREFIXES, Diagonal, state_of
 from methods.oracle import Plain, sentence
 
@@ -127,8 +127,8 @@ def test_each_layer_is_solved_for_the_keys_that_the_layers_below_lead_to(family,
     offset = torch.randn(2, D, generator=torch.Generator().manual_seed(1))
     moment = Diagonal(88)
     with frozen(model):
-        batch = EditBatch(model, anatomy, [Objective(rows)], layers)
-        updates = write_layers(batch, 0, Objective(rows), offset, dict.fromkeys(layers, moment), key=key, ridge=0.0)
+        cases = [[(Objective(rows), offset)]]
+        (updates,) = write_layers(model, anatomy, cases, layers, dict.fromkeys(layers, moment), key=key, ridge=0.0)
         assert state_of(model)["bytes"] == before["bytes"]
         with LowRankDelta(updates[:1], "").apply(model, check=False):
             plain = Plain(model, layers, sentences)  # what the second layer meets once the first is written

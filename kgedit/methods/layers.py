@@ -1,0 +1,149 @@
+"""Writing to several layers from below: each is solved for the keys that the updates below it lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kgedit.delta import WeightUpdate
+from kgedit.lm.anatomy import Anatomy
+from kgedit.lm.hooks import add_at, capture
+from kgedit.methods.objective import Objective
+from kgedit.methods.write import Key, Moment, closed_form, joint_form
+
+Case = Sequence[tuple[Objective, Tensor]]  # edits written together, each with its offset m* - m, (layers, d)
+
+_TOKENS_PER_PASS = 4096
+
+
+def write_layers(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    cases: Sequence[Case],
+    layers: Sequence[int],
+    moments: Mapping[int, Moment],
+    *,
+    key: Key,
+    ridge: float = 0.02,
+) -> list[tuple[WeightUpdate, ...]]:
+    """The updates of each case, layer by layer from below: each is solved for the keys that the ones below lead to.
+
+    One forward pass does for all layers: what an update adds is added on the way up. No weight is touched.
+
+    Args:
+        model: Model in evaluation mode without gradients (`hooks.frozen`).
+        anatomy: Its anatomy.
+        cases: Edits that are written together; cases are independent of each other.
+        layers: Edit layers, ascending.
+        moments: Edit layer -> second moment.
+        key: See `closed_form`; more than one edit in a case needs "contexts".
+        ridge: See `closed_form`.
+
+    Returns:
+        One tuple of updates per case, one update per layer.
+    """
+    found: list[tuple[WeightUpdate, ...]] = []
+    for chunk in _chunks(cases):
+        writing = _Pass(model, anatomy, chunk, layers, moments, key, ridge)
+        found += [tuple(updates) for updates in writing.run()]
+    return found
+
+
+class _Pass:
+    """One forward pass over the rows of some cases, right-padded, that solves each edit layer as it comes by."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        anatomy: Anatomy,
+        cases: Sequence[Case],
+        layers: Sequence[int],
+        moments: Mapping[int, Moment],
+        key: Key,
+        ridge: float,
+    ) -> None:
+        self.model, self.anatomy, self.cases, self.layers = model, anatomy, cases, layers
+        self.moments, self.key, self.ridge = moments, key, ridge
+        self.rows = [row for case in cases for objective, _ in case for row in objective.rows]
+        self.updates: list[list[WeightUpdate]] = [[] for _ in cases]
+
+    def run(self) -> list[list[WeightUpdate]]:
+        device = self.anatomy.weight(self.model, self.layers[0]).device
+        width = max(len(row.ids) for row in self.rows)
+        ids = torch.zeros(len(self.rows), width, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for index, row in enumerate(self.rows):
+            ids[index, : len(row.ids)] = torch.tensor(row.ids)
+            mask[index, : len(row.ids)] = 1
+        positions = torch.arange(width).expand_as(ids)
+        modules = {layer: self.anatomy.mlp_out(self.model, layer) for layer in self.layers}
+        rows = len(self.rows)
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            named = {str(layer): module for layer, module in modules.items()}
+            keys = stack.enter_context(capture(named, inputs=True, rows=rows))
+            for number, (layer, module) in enumerate(modules.items()):
+                stack.enter_context(add_at(module, partial(self._solve, keys, number, layer), rows=rows))
+            stack.enter_context(capture({"end": modules[self.layers[-1]]}, stop=True))
+            self.model(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                position_ids=positions.to(device),
+                use_cache=False,
+            )
+        return self.updates
+
+    def _solve(self, captured: Mapping[str, Tensor], number: int, layer: int, values: Tensor) -> Tensor:
+        """Solve one layer for every case, and add to the MLP outputs (rows, seq, d) what the updates add."""
+        keys = captured[str(layer)].float()  # (rows, seq, d_ff)
+        added, start = [], 0
+        for case, updates in zip(self.cases, self.updates, strict=True):
+            span = slice(start, start + sum(len(objective.rows) for objective, _ in case))
+            start = span.stop
+            left, right = self._factors(case, keys[span], values[span].float(), number, layer)
+            updates.append(WeightUpdate(self.anatomy.weight_name(layer), left, right, self.anatomy.conv1d))
+            added.append(keys[span] @ left.to(keys.device) @ right.T.to(keys.device))  # (rows, seq, d)
+        return values + torch.cat(added).to(values.dtype)
+
+    def _factors(self, case: Case, keys: Tensor, values: Tensor, number: int, layer: int) -> tuple[Tensor, Tensor]:
+        """Left (d_ff, edits) and right (d, edits) of one case at one layer."""
+        rows = [row for objective, _ in case for row in objective.rows]
+        every = torch.arange(len(rows))
+        last = torch.tensor([row.subject_last for row in rows])
+        at_subject = keys[every, last]  # (rows, d_ff)
+        offsets = torch.stack([offset[number] for _, offset in case])  # (edits, d)
+        moment = self.moments[layer]
+        if self.key != "contexts":
+            ((objective, _),) = case
+            return closed_form(
+                self.key, at_subject, values[every, last], offsets[0], objective.contexts, moment, ridge=self.ridge
+            )
+        columns = torch.arange(keys.shape[1])
+        lengths = torch.tensor([len(row.ids) for row in rows])
+        later = keys[(columns > last.unsqueeze(1)) & (columns < lengths.unsqueeze(1))]  # (tokens, d_ff)
+        owner = torch.tensor([edit for edit, (objective, _) in enumerate(case) for _ in objective.rows])
+        wanted = torch.zeros(len(rows) + len(later), len(case))  # (rows + tokens, edits)
+        wanted[every, owner] = 1.0
+        left = joint_form(torch.cat([at_subject, later]), wanted, moment, self.ridge)
+        return left, offsets.T.float().cpu()
+
+
+def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Cases that share a forward pass; a single one may be larger than the limit."""
+    chunk: list[Case] = []
+    rows, width = 0, 0
+    for case in cases:
+        more = [row for objective, _ in case for row in objective.rows]
+        widest = max(width, *(len(row.ids) for row in more))
+        if chunk and (rows + len(more)) * widest > _TOKENS_PER_PASS:
+            yield chunk
+            chunk, rows, widest = [], 0, max(len(row.ids) for row in more)
+        chunk.append(case)
+        rows, width = rows + len(more), widest
+    if chunk:
+        yield chunk
