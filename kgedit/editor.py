@@ -33,7 +33,7 @@ from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.score import greedy, target_logprobs, top_answers
 from kgedit.lm.statistics import Source, find_moments
 from kgedit.lm.tokens import encode_target, encode_text, find_subject
-from kgedit.methods.base import Computed, Method, Request, Workbench, load_method
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
 from kgedit.methods.base import Settings as MethodSettings
 from kgedit.mini import MINI, mini_folder
 from kgedit.presets import prefix_lengths, preset
@@ -215,6 +215,14 @@ class Editor:
             subgraphs: One per request; None where there is none.
         """
         return self.method.compute(self._bench, requests, subgraphs)
+
+    def compute_cases(self, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case, making all its edits together on the model as it is; nothing is written.
+
+        Args:
+            cases: Each a sequence of (request, subgraph or None), as `prepare` returns them.
+        """
+        return self.method.together(self._bench, cases)
 
     def prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         """Resolve names against the graph and collect the subgraph, without any model.

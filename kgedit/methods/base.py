@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.delta import LowRankDelta
-from kgedit.errors import UnknownMethod
+from kgedit.delta import LowRankDelta, compose
+from kgedit.errors import EditError, UnknownMethod
 from kgedit.methods.write import Moment
 from kgedit.subgraph import Subgraph
 
@@ -51,6 +53,10 @@ class Request:
     prompt: str
     target: str
     relation: str | None = None
+
+
+# The edits of one benchmark record, each with its subgraph.
+Case = Sequence[tuple[Request, Subgraph | None]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Method(Protocol):
 
     Attributes:
         name: Name in `METHODS`.
-        layers: Layers whose second moments it needs.
+        layers: Layers whose second moments it needs; none for a method that does without.
         uses_graph: Whether it reads subgraphs.
     """
 
@@ -103,7 +109,7 @@ class Method(Protocol):
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Edit layers, ascending."""
+        """Layers whose second moments it needs, ascending."""
         ...
 
     @property
@@ -116,6 +122,58 @@ class Method(Protocol):
     ) -> list[Computed]:
         """One delta per request, each computed as if it were the only one; the model is unchanged at exit."""
         ...
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case, which makes all edits of that case; the model is unchanged at exit.
+
+        Several cases only share computation. Second moments and prefixes are those of the unedited model.
+
+        Raises:
+            EditError: A case has no edit, or one that cannot be carried out.
+        """
+        ...
+
+
+@torch.inference_mode(False)  # weights are written in between, whatever mode the caller is in
+def one_after_another(method: Method, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+    """`Method.together` for methods of single facts: each edit is computed with the case's earlier ones in force.
+
+    The first edits of all cases share one call of `compute`, since they all meet the unedited model.
+    """
+    if not cases:
+        return []
+    check_cases(cases)
+    requests, subgraphs = zip(*(case[0] for case in cases), strict=True)
+    firsts = method.compute(bench, requests, subgraphs)
+    found = []
+    for case, first in zip(cases, firsts, strict=True):
+        parts = [first]
+        with ExitStack() as in_force:
+            for request, subgraph in case[1:]:
+                in_force.enter_context(parts[-1].delta.apply(bench.model, check=False))
+                parts += method.compute(bench, [request], [subgraph])
+        found.append(_as_one(parts))
+    return found
+
+
+def check_cases(cases: Sequence[Case]) -> None:
+    """Refuse a case without edits.
+
+    Raises:
+        EditError: There is one.
+    """
+    for number, case in enumerate(cases):
+        if not case:
+            raise EditError(f"case {number} of {len(cases)} has no edit; leave it out, or give it one")
+
+
+def _as_one(parts: Sequence[Computed]) -> Computed:
+    """The parts of a case, applied in this order, as one delta on the unedited weights."""
+    if len(parts) == 1:
+        return parts[0]
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    delta = compose(*(part.delta for part in parts))
+    return Computed(delta, notes, {"edits": [dict(part.log) for part in parts]})
 
 
 def load_method(name: str) -> Any:

@@ -12,16 +12,16 @@ least-squares compromise between the new facts and the keys that C stands for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.errors import UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
-from kgedit.methods.base import Computed, Request, Settings, Workbench
+from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.objective import Objective, essence_row, target_rows
 from kgedit.methods.value import FreeOffset, Solution, optimise
@@ -84,33 +84,56 @@ class Memit:
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
     ) -> list[Computed]:
         """One delta per request, each written alone (subgraphs are not read)."""
-        return [self.together(bench, [request]) for request in requests]
+        return self.together(bench, [[(request, None)] for request in requests])
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
-    def together(self, bench: Workbench, requests: Sequence[Request]) -> Computed:
-        """One delta for all requests, written jointly; the model is unchanged at exit."""
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case, its edits written jointly; phase 1 of all cases shares one batch.
+
+        Raises:
+            UnsupportedModel: The family has a norm between the MLP and the residual stream (Gemma 2).
+        """
+        if not cases:
+            return []
+        check_cases(cases)
         config, model = self.config, bench.model
         anatomy = anatomy_of(model)
-        objectives = [self._objective(bench, request) for request in requests]
+        if anatomy.post_mlp_path is not None:
+            raise UnsupportedModel(
+                f"MEMIT cannot edit a {anatomy.family} model: {anatomy.post_mlp_path} stands between the MLP and the "
+                "residual stream and fixes the size of what the MLP adds, so no change of the MLP's weights reaches "
+                "the hidden state that MEMIT asks for. Use rome or glame, whose m* lies before that norm."
+            )
+        objectives = [[self._objective(bench, request) for request, _ in case] for case in cases]
         with frozen(model):
-            found, goals = self._goals(bench, objectives)
-            updates: list[WeightUpdate] = []
-            for place, layer in enumerate(config.layers):
-                keys, hidden = self._now(bench, objectives, layer, updates)
-                missing = (goals - hidden) / (len(config.layers) - place)  # (edits, d)
-                left = joint_solve(keys, bench.moments[layer], config.moment_weight)  # (d_ff, edits)
-                updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
-            base = hash_weights(model, [update.name for update in updates])
-        log = {"losses": [solution.losses for solution in found]}
-        manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
-        return Computed(LowRankDelta(tuple(updates), base, manifest), log=log)
+            found, goals = self._goals(bench, [objective for case in objectives for objective in case])
+            base = hash_weights(model, [anatomy.weight_name(layer) for layer in config.layers])
+            computed: list[Computed] = []
+            begin = 0
+            for case in objectives:
+                end = begin + len(case)
+                updates = self._write(bench, case, goals[begin:end])
+                log = {"losses": [solution.losses for solution in found[begin:end]]}
+                manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
+                computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
+                begin = end
+        return computed
+
+    def _write(self, bench: Workbench, objectives: Sequence[Objective], goals: Tensor) -> tuple[WeightUpdate, ...]:
+        """Phase 2: the updates of one case, whose edits should reach the hidden states `goals` (edits, d)."""
+        anatomy, layers = anatomy_of(bench.model), self.config.layers
+        updates: list[WeightUpdate] = []
+        for place, layer in enumerate(layers):
+            keys, hidden = self._now(bench, objectives, layer, updates)
+            missing = (goals - hidden) / (len(layers) - place)  # (edits, d)
+            left = joint_solve(keys, bench.moments[layer], self.config.moment_weight)  # (d_ff, edits)
+            updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
+        return tuple(updates)
 
     def _goals(self, bench: Workbench, objectives: Sequence[Objective]) -> tuple[list[Solution], Tensor]:
         """Phase 1: the solutions, and (edits, d) hidden states z that the band's last layer should give."""
         config = self.config
-        # Here the offset joins the residual stream behind whatever norm follows the MLP.
-        anatomy = replace(anatomy_of(bench.model), post_mlp_path=None)
-        batch = EditBatch(bench.model, anatomy, objectives, config.layers[-1:])
+        batch = EditBatch(bench.model, anatomy_of(bench.model), objectives, config.layers[-1:])
         hidden = batch.hidden[batch.first_rows]  # (edits, d)
         offsets = [
             FreeOffset(

@@ -15,7 +15,7 @@ from pydantic import Field
 from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
-from kgedit.methods.base import Computed, Request, Settings, Workbench
+from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.objective import Objective, essence_row, target_rows
 from kgedit.methods.value import FreeOffset, optimise
@@ -105,6 +105,10 @@ class Rome:
                 manifest = {"method": self.name, "settings": config.model_dump(), "seed": bench.seed, **log}
                 computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
         return computed
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case: its edits one after another, as published."""
+        return one_after_another(self, bench, cases)
 
     def _objective(self, bench: Workbench, request: Request) -> Objective:
         limit = context_length(bench.model)
