@@ -17,9 +17,9 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
 from kgedit.methods.batch import EditBatch
+from kgedit.methods.layers import write_layers
 from kgedit.methods.objective import Objective, essence_row, target_rows
 from kgedit.methods.value import FreeOffset, optimise
-from kgedit.methods.write import write_layers
 from kgedit.subgraph import Subgraph
 
 
@@ -98,12 +98,13 @@ class Rome:
                 progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
             )
             base = hash_weights(model, [anatomy.weight_name(layer)])
-            computed = []
-            for number, (objective, solution) in enumerate(zip(objectives, found, strict=True)):
-                updates = write_layers(batch, number, objective, solution.offset, bench.moments, key=config.key)
-                log = {"losses": solution.losses, "parts": solution.parts}
-                manifest = {"method": self.name, "settings": config.model_dump(), "seed": bench.seed, **log}
-                computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
+            cases = [[(objective, solution.offset)] for objective, solution in zip(objectives, found, strict=True)]
+            written = write_layers(model, anatomy, cases, self.layers, bench.moments, key=config.key)
+        computed = []
+        for updates, solution in zip(written, found, strict=True):
+            log = {"losses": solution.losses, "parts": solution.parts}
+            manifest = {"method": self.name, "settings": config.model_dump(), "seed": bench.seed, **log}
+            computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
         return computed
 
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
