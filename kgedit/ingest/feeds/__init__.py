@@ -1,0 +1,1 @@
+"""Where changes come from: one file per kind of feed, one line per kind in `base.FEEDS`."""
