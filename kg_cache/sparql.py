@@ -17,7 +17,7 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import stamina
@@ -36,6 +36,8 @@ from kg_cache.graph import show
 from kg_cache.lock import LockTimeout, exclusive
 from kg_cache.opener import read_bounded, safe_opener
 from kg_cache.settings import Settings, is_loopback
+
+T = TypeVar("T")
 
 _JSON_TYPES = frozenset({"application/sparql-results+json", "application/json"})
 _DEFAULT_WAIT = 60.0  # seconds; what Wikimedia asks for when a 429 names no time
@@ -80,6 +82,17 @@ class Endpoint:
             EndpointDown: It cannot be reached, or failed on every attempt.
             UnsafeEndpoint: It led elsewhere.
         """
+        return self.politely(lambda: self._ask(query))
+
+    def politely(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns, asked one at a time on this machine, with waits and retries by cause.
+
+        Args:
+            ask: Sends one request to this host and reads its answer.
+
+        Raises:
+            EndpointError: One of its kinds, as `ask` raises it, when there is no point in asking again.
+        """
         deadline = self._clock() + self._settings.retry_budget
         with self._alone():
             if (early := self._not_before - self._clock()) > 0:
@@ -87,7 +100,7 @@ class Endpoint:
             retry = _Retry(self._wait, deadline, self._settings.attempts)
             for attempt in stamina.retry_context(on=retry.decide, attempts=None, timeout=None):
                 with attempt:
-                    return self._ask(query)
+                    return ask()
         raise EndpointDown("no attempt was made")  # unreachable: the loop returns or raises
 
     def _wait(self, seconds: float, error: EndpointError, deadline: float) -> None:
@@ -102,7 +115,7 @@ class Endpoint:
 
     def _ask(self, query: str) -> list[Row]:
         deadline = self._clock() + self._settings.timeout
-        with _plain_errors(self._host):
+        with plain_errors(self._host):
             self.requests += 1
             response = self._request(query).query().response
             with response:
@@ -117,12 +130,7 @@ class Endpoint:
         return read_answer(body, self._host)
 
     def _request(self, query: str) -> SPARQLWrapper:
-        contact = self._settings.contact
-        if contact is None and not is_loopback(self._host):
-            raise EndpointRefused(
-                f"{self._host} wants to know whom to reach; set KGEDIT_CONTACT to your mail address or page"
-            )
-        wrapper = _PolicedWrapper(self._settings.endpoint, agent=f"kgedit/{_version()} ({contact or 'local'})")
+        wrapper = _PolicedWrapper(self._settings.endpoint, agent=user_agent(self._settings, self._host))
         wrapper.opener, wrapper.seconds = self._opener, self._settings.timeout
         if self._settings.default_graph:
             wrapper.addParameter("default-graph-uri", self._settings.default_graph)
@@ -194,8 +202,20 @@ def retry_after(value: str | None, now: float) -> float:
     return seconds if 0 < seconds < float("inf") else _DEFAULT_WAIT
 
 
+def user_agent(settings: Settings, host: str) -> str:
+    """How requests to a host name themselves.
+
+    Raises:
+        EndpointRefused: There is nobody to reach, and the host is not this machine.
+    """
+    if settings.contact is None and not is_loopback(host):
+        raise EndpointRefused(f"{host} wants to know whom to reach; set KGEDIT_CONTACT to your mail address or page")
+    return f"kgedit/{_version()} ({settings.contact or 'local'})"
+
+
 @contextmanager
-def _plain_errors(host: str) -> Iterator[None]:
+def plain_errors(host: str) -> Iterator[None]:
+    """Whatever goes wrong between here and a host, as an `EndpointError` by its cause."""
     try:
         yield
     except urllib.error.HTTPError as error:
