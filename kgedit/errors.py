@@ -63,6 +63,10 @@ class UnknownMethod(KgeditError):
     """No editing method of this name is registered; `kgedit models` lists the methods."""
 
 
+class SettingError(KgeditError):
+    """A method has no setting of this name, or it cannot have this value; the message lists what there is."""
+
+
 class MomentError(KgeditError):
     """Second-moment statistics are missing or unusable."""
 
@@ -129,3 +133,11 @@ class FeedError(KgeditError):
 
 class PlanError(KgeditError):
     """A plan file cannot be read or is of another version; make the plan anew."""
+
+
+class JournalError(KgeditError):
+    """A store's journal is missing, of another version, or a step does not follow from the state; see the message."""
+
+
+class StoreBusy(KgeditError):
+    """Another process writes to the store; let it finish, or end it. The message names it."""
