@@ -9,6 +9,8 @@ from typing import Any
 # Share of a model's depth at which its edit layer lies when nothing is known of the model (gpt2-xl 17 of 48,
 # GPT-J 5 of 28, Llama-2 5 of 32 in the published settings).
 DEPTH = 0.2
+# The same for fine-tuning (Llama-2 and Llama-3 21 of 32, GPT-J 21 of 28).
+TUNED_DEPTH = 0.65
 
 
 def prefix_lengths(model: str) -> tuple[tuple[int, int], ...]:
@@ -22,20 +24,30 @@ def preset(model: str, method: str, n_layers: int) -> tuple[dict[str, Any], tupl
 
     Args:
         model: "mini", a hub id or a path; its last component names the preset.
-        method: Name of the method.
+        method: Name of the method, or of a setting of it that may have its own table ("glame:paper").
         n_layers: Number of the model's blocks.
     """
     tables = _tables(model)
-    if method in tables:
-        return tables[method], ()
+    name = method.partition(":")[0]
+    for table in (method, name):
+        if table in tables:
+            return tables[table], ()
     layer = round(DEPTH * n_layers)
+    band = list(range(max(layer - 4, 0), layer + 1))
+    deep = min(round(TUNED_DEPTH * n_layers), n_layers - 1)
     guesses: dict[str, dict[str, Any]] = {
         "rome": {"layer": layer},
-        "memit": {"layers": list(range(max(layer - 4, 0), layer + 1))},
+        "rome-kg": {"layer": layer},
+        "memit": {"layers": band},
+        "memit-kg": {"layers": band},
         "glame": {"layers": [layer], "repr_layer": max(layer - 2, 0)},
+        "ft": {"layer": deep},
+        "ft-l": {"layer": 0},
     }
-    note = f"no preset for {_name(model)!r} and {method}: layer {layer} of {n_layers} is a guess by depth"
-    return guesses[method], (note,)
+    guess = guesses[name]
+    last = guess["layer"] if "layer" in guess else guess["layers"][-1]
+    note = f"no preset for {_name(model)!r} and {name}: layer {last} of {n_layers} is a guess by depth"
+    return guess, (note,)
 
 
 def _tables(model: str) -> dict[str, Any]:

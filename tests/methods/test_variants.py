@@ -1,0 +1,98 @@
+"""Variants: what one word of the command line makes of a method and the model's preset."""
+
+from __future__ import annotations
+
+import pytest
+
+from kgedit.errors import KgeditError, SettingError, UnknownMethod
+from kgedit.methods.base import METHODS
+from kgedit.methods.glame import GlameConfig
+from kgedit.methods.variants import method_for, parse_variant
+from kgedit.presets import preset
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("rome", ("rome", {})),
+        ("rome:key=original", ("rome", {"key": "original"})),
+        ("rome:layer=3:steps=7", ("rome", {"layer": 3, "steps": 7})),
+        ("memit:layers=1+2", ("memit", {"layers": (1, 2)})),
+        ("glame:encoder=mlp", ("glame", {"encoder": "mlp"})),
+        ("glame:free_offset=false:learning_rate=1e-2", ("glame", {"free_offset": False, "learning_rate": 0.01})),
+        ("glame:paper", ("glame", {"paper": True})),
+        ("glame:paper:encoder=none", ("glame", {"paper": True, "encoder": "none"})),
+        ("rome:ending=.", ("rome", {"ending": "."})),
+    ],
+)
+def test_a_variant_is_a_name_and_typed_settings(variant, expected) -> None:
+    assert parse_variant(variant) == expected
+
+
+@pytest.mark.parametrize(
+    ("variant", "error", "message"),
+    [
+        ("", UnknownMethod, "no method ''"),
+        ("mend:steps=2", UnknownMethod, "no method 'mend'.*rome"),
+        ("rome:kee=original", SettingError, "'kee'.*did you mean 'key'.*layer, steps"),
+        ("rome:paper", SettingError, "'paper', which is no setting.*there are: .*key"),
+        ("rome:key", SettingError, "'key' no value; write rome:key=VALUE"),
+        ("rome:key=best", SettingError, "key to 'best'.*'averaged' or 'original'"),
+        ("rome:steps=0", SettingError, "steps to '0'.*greater than or equal to 1"),
+        ("rome:steps=many", SettingError, "steps to 'many'.*integer"),
+        ("memit:layers=", SettingError, "layers to ''"),
+        ("rome:steps=2:steps=3", SettingError, "'steps' twice"),
+        ("rome:", SettingError, "sets ''"),
+    ],
+)
+def test_what_means_nothing_is_refused_with_what_there_is(variant, error, message) -> None:
+    with pytest.raises(error, match=message) as caught:
+        parse_variant(variant)
+    assert isinstance(caught.value, KgeditError)
+
+
+def test_settings_override_the_preset_and_the_rest_of_it_stays() -> None:
+    method, notes = method_for("gpt2-xl", "rome:key=original", 48)
+    assert (method.name, method.config.key, method.config.layer, notes) == ("rome", "original", 17, ())
+    mini, _ = method_for("mini", "glame:encoder=gnn", 6)
+    expected = preset("mini", "glame", 6)[0] | {"encoder": "gnn"}
+    assert mini.config == GlameConfig.model_validate(expected)
+
+
+def test_a_guess_is_said_to_be_one() -> None:
+    method, notes = method_for("someone/unheard-of", "glame:steps=3", 30)
+    assert (method.config.layers, method.config.steps) == ((6,), 3)
+    assert "layer 6 of 30 is a guess" in notes[0]
+
+
+def test_paper_is_the_published_behaviour_at_the_presets_layers() -> None:
+    assert method_for("gpt2-xl", "glame:paper", 48)[0].config == GlameConfig.paper()
+    gptj = method_for("gpt-j-6b", "glame:paper", 28)[0].config
+    assert gptj == GlameConfig.paper(layers=(5,), repr_layer=2, max_edges=35, steps=35, dropout=0.15)
+    mini = method_for("mini", "glame:paper", 6)[0].config
+    assert mini.published
+    assert (len(mini.layers), mini.free_offset, mini.path_weight, mini.keep_weight) == (1, False, 0.0, 0.0)
+    assert (mini.key, mini.encoder, mini.extra_steps) == ("original", "rgnn", 0)
+    unknown = method_for("someone/unheard-of", "glame:paper", 30)[0].config
+    assert unknown == GlameConfig.paper(layers=(6,), repr_layer=4)
+
+
+@pytest.mark.parametrize("model", ["mini", "gpt2-xl", "someone/unheard-of"])
+def test_without_encoder_the_free_offset_is_what_is_trained(model) -> None:
+    for variant in ("glame:encoder=none", "glame:paper:encoder=none"):
+        config = method_for(model, variant, 48)[0].config
+        assert (config.encoder, config.free_offset) == ("none", True)
+
+
+def test_settings_that_do_not_fit_together() -> None:
+    with pytest.raises(SettingError, match="cannot be used with 'gpt2-xl'.*nothing to train"):
+        method_for("gpt2-xl", "glame:encoder=none:free_offset=false", 48)
+    with pytest.raises(SettingError, match="ascending and distinct"):
+        method_for("mini", "memit:layers=2+1", 6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_by_its_name_alone_is_its_preset(name) -> None:
+    method, _ = method_for("mini", name, 6)
+    assert method.name == name
+    assert method.config == type(method.config).model_validate(preset("mini", name, 6)[0])
