@@ -1,4 +1,4 @@
-"""Where real files lie, and a way to load records that a test writes out."""
+"""A way to load records that a test writes out."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ from typing import Any
 import pytest
 
 from kgedit.evaluate.data import Loaded, load
-
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
-
-
-@pytest.fixture
-def real() -> Path:
-    """The folder of real benchmark files, which are not part of the project."""
-    if not REAL.is_dir():
-        pytest.skip(f"no benchmark files at {REAL}")
-    return REAL
 
 
 @pytest.fixture
