@@ -214,7 +214,7 @@ class Editor:
             requests: From `prepare`, or made by hand.
             subgraphs: One per request; None where there is none.
         """
-        return self.method.compute(self._bench, requests, subgraphs)
+        return self.method.compute(self.workbench, requests, subgraphs)
 
     def compute_cases(self, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case, making all its edits together on the model as it is; nothing is written.
@@ -222,7 +222,7 @@ class Editor:
         Args:
             cases: Each a sequence of (request, subgraph or None), as `prepare` returns them.
         """
-        return self.method.together(self._bench, cases)
+        return self.method.together(self.workbench, cases)
 
     def prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         """Resolve names against the graph and collect the subgraph, without any model.
@@ -323,7 +323,7 @@ class Editor:
         return {"model": self.name, "edit": edit.model_dump(), "graph_source": self.graph.name}
 
     @cached_property
-    def _bench(self) -> Workbench:
+    def workbench(self) -> Workbench:
         """Statistics and prefixes, taken once on the unedited model."""
         in_force, progress = self._ledger.deltas, self.progress
         self._ledger.revert_all()
