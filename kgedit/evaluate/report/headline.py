@@ -25,7 +25,8 @@ def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Ite
         suite: Name of the suite.
         cases: Number of cases.
         known: Share of cases whose facts the unedited model recalls.
-        comparisons: In the order of importance; of the first pair of editors the main figures are named.
+        comparisons: In the order of importance. The main figures of one pair are named: the leading editor with
+            ROME, or else with the first other editor, or else with the unedited model.
     """
     start = f"{suite}, {cases} case{'' if cases == 1 else 's'}"
     if not cases:
@@ -36,9 +37,11 @@ def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Ite
     if not meaningful(known):
         return f"{start}; what it does not know cannot be edited or followed, so these figures mean little"
     found = list(comparisons)
-    editors = [one for one in found if one.other != UNEDITED] or found
-    pair = [one for one in editors if (one.method, one.other) == (editors[0].method, editors[0].other)]
-    named = {one.metric: one for one in pair}
+    pairs = list(dict.fromkeys((one.method, one.other) for one in found))
+    if not pairs:
+        return start
+    main = min(pairs, key=lambda pair: (pair[1] != "rome", pair[1] == UNEDITED))
+    named = {one.metric: one for one in found if (one.method, one.other) == main}
     said = [in_words(named[metric]) for metric in _MAIN if metric in named][:2]
     return "; ".join([start, *said])
 

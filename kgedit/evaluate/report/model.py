@@ -7,7 +7,7 @@ from typing import Any
 
 from kgedit.evaluate.report.estimates import Comparison, Estimate, Frozen
 from kgedit.evaluate.report.figures import Figures, figure_names
-from kgedit.evaluate.report.headline import headline_of
+from kgedit.evaluate.report.headline import headline_of, meaningful
 from kgedit.evaluate.results import RECALLED, UNEDITED, Row
 
 
@@ -33,6 +33,11 @@ class SuiteReport(Frozen):
     comparisons: tuple[Comparison, ...]
     left_out: dict[str, int]
     manifest: dict[str, Any]
+
+    @property
+    def meaningful(self) -> bool:
+        """Whether the model knows enough of the suite's facts for its figures to be shown in a table."""
+        return meaningful(self.known)
 
     @property
     def metrics(self) -> list[str]:
@@ -90,13 +95,13 @@ def build_report(
 def pairs_of(methods: Sequence[str]) -> list[tuple[str, str]]:
     """Which methods are compared: the leading one with every other editor, then every editor with the unedited model.
 
-    The leading one is the first GLAME, or else the first editor. All pairs of eight methods would be 28 chances of
-    a difference that is none.
+    The leading one is "glame", or else the first of its variants, or else the first editor. All
+    pairs of eight methods would be 28 chances of a difference that is none.
     """
     editors = [name for name in methods if name != UNEDITED]
     if not editors:
         return []
-    lead = next((name for name in editors if name.split(":")[0] == "glame"), editors[0])
+    lead = min(editors, key=lambda name: (name != "glame", name.split(":")[0] != "glame"))
     found = [(lead, other) for other in editors if other != lead]
     return found + [(name, UNEDITED) for name in editors if UNEDITED in methods]
 

@@ -102,6 +102,7 @@ def test_glame_is_compared_with_the_others_and_every_method_with_the_unedited_mo
         ("memit", "unedited"),
         ("glame:paper", "unedited"),
     ]
+    assert pairs_of(["glame:encoder=mlp", "glame"]) == [("glame", "glame:encoder=mlp")]
     assert pairs_of(["rome", "memit"]) == [("rome", "memit")]
     assert pairs_of(["unedited"]) == []
 

@@ -1,0 +1,57 @@
+"""A report as Markdown: a table per kind of figure, differences, and the manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, left_out, span
+
+
+def to_markdown(report: SuiteReport) -> str:
+    """The report as GitHub's Markdown, with metrics as rows and methods as columns."""
+    parts = [f"**{plain(report.headline)}**"]
+    if not report.meaningful:
+        parts.append(NO_TABLE)
+    elif report.methods:
+        names = list(report.methods)
+        lines = [[plain(metric), *(_cell(report, name, metric) for name in names)] for metric in report.metrics]
+        parts += [table(["", *map(plain, names)], lines), LEGEND]
+    if report.meaningful and report.comparisons:
+        parts += ["Differences over the cases that both have, 95 % paired-bootstrap intervals:", _compared(report)]
+    if (out := left_out(report)) is not None:
+        parts.append(plain(out))
+    parts += ["Manifest:", f"```json\n{json.dumps(report.manifest, indent=2, ensure_ascii=True)}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(heading: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already, all but the first column set right."""
+    rule = ["---", *["---:"] * (len(heading) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *lines))
+
+
+def plain(text: str) -> str:
+    """A text that stands for itself in a line or cell of Markdown."""
+    return re.sub(r"([\\`*<\[|])", r"\\\1", " ".join(text.split()))
+
+
+def _cell(report: SuiteReport, method: str, metric: str) -> str:
+    text = cell(report.methods[method].get(metric))
+    return f"**{text}**" if method in best(report, metric) else text
+
+
+def _compared(report: SuiteReport) -> str:
+    lines = [
+        [
+            plain(f"{one.method} against {one.other}"),
+            plain(one.metric),
+            span(one),
+            str(one.n),
+            "separated" if one.separated else "not separated",
+        ]
+        for one in report.comparisons
+    ]
+    return table(["", "metric", "difference", "cases", "verdict"], lines)

@@ -1,0 +1,97 @@
+"""A report on the terminal: the headline, tables as wide as fit, and in words which differences hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+_GAP = 3  # between columns
+
+
+def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType]:
+    """What is printed, one part after the other.
+
+    Args:
+        report: The report.
+        width: Columns of the terminal.
+    """
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(report.headline, style="bold")]
+    if not report.meaningful:
+        parts.append(Text(NO_TABLE))
+    elif report.methods:
+        parts += [_table(report, *block) for block in _blocks(report, width)]
+        parts += [Text(LEGEND, style="dim"), *map(Text, differences(report))]
+    if (out := left_out(report)) is not None:
+        parts.append(Text(out))
+    return parts
+
+
+def _blocks(report: SuiteReport, width: int) -> Iterator[tuple[Sequence[str], Sequence[str], bool]]:
+    """(methods, metrics, whether the metrics are the columns) of each table.
+
+    One table of all metrics side by side, or one of all methods side by side, or as many metrics as fit at a time.
+    """
+    methods, metrics = list(report.methods), report.metrics
+    if _width(report, methods, metrics, across=True) <= width:
+        yield methods, metrics, True
+        return
+    if _width(report, methods, metrics, across=False) <= width:
+        yield methods, metrics, False
+        return
+    block: list[str] = []
+    for metric in metrics:
+        if block and _width(report, methods, [*block, metric], across=True) > width:
+            yield methods, block, True
+            block = []
+        block.append(metric)
+    yield methods, block, True
+
+
+def _width(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], *, across: bool) -> int:
+    """Columns that a table takes."""
+    lines = _cells(report, methods, metrics, across=across)
+    lines[0] = [max(name.split("_"), key=len) + "_" for name in lines[0]]  # headings wrap there
+    return sum(max(map(len, column)) + _GAP for column in zip(*lines, strict=True)) - _GAP
+
+
+def _cells(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], *, across: bool) -> list[list[str]]:
+    """Heading and rows of a table."""
+    lines = [
+        ["", *metrics],
+        *([method, *(cell(report.methods[method].get(metric)) for metric in metrics)] for method in methods),
+    ]
+    return lines if across else [list(column) for column in zip(*lines, strict=True)]
+
+
+def _table(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], across: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heading, *lines = _cells(report, methods, metrics, across=across)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(heading):
+        made.add_column(Text(name.replace("_", "_\n")), justify="right" if place else "left", overflow="fold")
+    for line in lines:
+        made.add_row(
+            Text(line[0]),
+            *(
+                Text(text, style="bold" if _is_best(report, line[0], name, across=across) else "")
+                for name, text in zip(heading[1:], line[1:], strict=True)
+            ),
+        )
+    return made
+
+
+def _is_best(report: SuiteReport, row: str, column: str, *, across: bool) -> bool:
+    method, metric = (row, column) if across else (column, row)
+    return method in best(report, metric)

@@ -1,0 +1,63 @@
+"""The figures of the page: drawn for every method, equal bytes every time, and labels that do not meet."""
+
+from __future__ import annotations
+
+import itertools
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from kgedit.evaluate.report.model import SuiteReport, build_report
+from kgedit.evaluate.report.plots import bars, by_hops
+from kgedit.evaluate.results import Row
+
+mpl = pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib, the extra plots")
+
+EIGHT = ("unedited", "ft", "ft-l", "rome", "memit", "rome-kg", "memit-kg", "glame:encoder=mlp")
+
+
+@pytest.fixture
+def eight() -> SuiteReport:
+    names = ("efficacy", "paraphrase", "neighborhood", "portability", "neighborhood_magnitude")
+    rows = [
+        Row(case=str(case), method=method, hops=2, edits=1, values=dict.fromkeys(names, float(case < place)))
+        for case in range(8)
+        for place, method in enumerate(EIGHT)
+    ]
+    return build_report(rows, suite="counterfact", manifest={}, left_out={}, seed=0)
+
+
+def test_every_drawing_is_an_svg_with_equal_bytes(report: SuiteReport) -> None:
+    for draw in (bars, by_hops):
+        svg = draw(report)
+        assert svg is not None
+        assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+        assert svg == draw(report)
+        assert "<dc:date>" not in svg
+
+
+def test_a_users_own_style_changes_nothing_and_stays(report: SuiteReport) -> None:
+    plain = bars(report)
+    with mpl.rc_context({"axes.facecolor": "red", "font.size": 30}):
+        assert bars(report) == plain
+        assert mpl.rcParams["font.size"] == 30
+
+
+def test_labels_of_eight_methods_do_not_meet(eight: SuiteReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    drawn = []
+    write = FigureCanvasSVG.print_svg
+    monkeypatch.setattr(
+        FigureCanvasSVG, "print_svg", lambda self, *a, **k: (drawn.append(self.figure), write(self, *a, **k))
+    )
+    bars(eight)
+    (figure,) = drawn
+    boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
+    boxes += [label.get_window_extent() for axes in figure.axes for label in axes.get_xticklabels()]
+    assert len(boxes) == len(EIGHT) + 5
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_without_hop_classes_there_is_no_drawing_by_hops(eight: SuiteReport) -> None:
+    assert by_hops(eight) is None
