@@ -52,7 +52,7 @@ def test_labels_of_eight_methods_do_not_meet(eight: SuiteReport, monkeypatch: py
         FigureCanvasSVG, "print_svg", lambda self, *a, **k: (drawn.append(self.figure), write(self, *a, **k))
     )
     bars(eight)
-    (figure,) = drawn
+    figure = drawn[-1]
     boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
     boxes += [label.get_window_extent() for axes in figure.axes for label in axes.get_xticklabels()]
     assert len(boxes) == len(EIGHT) + 5
