@@ -1,4 +1,4 @@
-"""The command line: `kgedit demo | edit | ask | graph | moments | models | mini`.
+"""The command line: `kgedit demo | edit | ask | eval | graph | moments | models | mini`.
 
 The modules here import typer at most. torch and its kin are imported inside the commands that need them, so
 that every `--help` answers at once.
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from kgedit import __version__
-from kgedit.cli import demo, edit, graph, mini, model, moments
+from kgedit.cli import demo, edit, eval, graph, mini, model, moments
 from kgedit.cli.output import error_line, write_error
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command("edit")(edit.edit)
 app.command("ask")(model.ask)
 app.command("models")(model.models)
 app.command("moments")(moments.moments)
+app.add_typer(eval.app, name="eval")
 app.add_typer(graph.app, name="graph")
 app.add_typer(mini.app, name="mini")
 

@@ -53,7 +53,7 @@ def make_manifest(
     options: Options,
     loaded: Loaded,
     editor: Editor,
-    configs: Mapping[str, tuple[str, MethodSettings]],
+    configs: Mapping[str, MethodSettings],
     cases: Sequence[str],
 ) -> dict[str, Any]:
     """The manifest of a run, as plain JSON values; it names no path, so that it is the same on another machine.
@@ -63,7 +63,7 @@ def make_manifest(
         options: What is scored beyond the standard measures.
         loaded: The data.
         editor: An editor of the unedited model.
-        configs: Label of each method -> its name and full settings.
+        configs: Label of each method -> its full settings.
         cases: Ids of the cases, in order.
     """
     model = editor.model
@@ -91,9 +91,7 @@ def make_manifest(
         "graph": editor.graph.name,
         "moments": settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
         "methods": [UNEDITED, *configs],
-        "settings": {
-            label: {"method": method, **config.model_dump(mode="json")} for label, (method, config) in configs.items()
-        },
+        "settings": {label: config.model_dump(mode="json") for label, config in configs.items()},
         "mode": settings.mode,
         "together": settings.batch_edits or 1,
         "chunk": CHUNK,

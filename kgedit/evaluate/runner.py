@@ -18,16 +18,17 @@ from kgedit.editor import Editor
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.data import Loaded, load
 from kgedit.evaluate.manifest import make_manifest
+from kgedit.evaluate.report.files import write_report
 from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import UNEDITED, LeftOut
 from kgedit.evaluate.run import Progress, Run
 from kgedit.evaluate.run_folder import in_order, open_folder
 from kgedit.evaluate.settings import EvaluationSettings
-from kgedit.evaluate.specs import parse_methods
 from kgedit.evaluate.suites import suite_for
 from kgedit.evaluate.suites.case import Options, SuiteCase, Unusable
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Settings as MethodSettings
+from kgedit.methods.variants import method_for, parse_variant
 
 MALFORMED = "a record of the file cannot be read"
 
@@ -62,14 +63,18 @@ def evaluate(settings: EvaluationSettings, *, out: Path | None = None, progress:
         NotReverted: A weight differs after an edit was taken back.
     """
     loaded, options = load(settings.data), settings.options()
-    specs = parse_methods(settings.methods)
+    variants = settings.variants
     cases, unusable = _cases(settings, loaded, options)
     notes: tuple[str, ...] = ()
-    if specs and not any(case.rewrites for case in cases):
-        specs, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
+    if variants and not any(case.rewrites for case in cases):
+        variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
     first = _editor(settings, "rome")
     layers = anatomy_of(first.model).n_layers(first.model)
-    configs = {spec.label: (spec.method, spec.config(settings.model, layers)) for spec in specs}
+    chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
+        variant: method_for(settings.model, variant, layers) for variant in variants
+    }
+    configs = {variant: method.config for variant, (method, _) in chosen.items()}
+    notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
     manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
     with _folder(out) as path, open_folder(path, manifest) as folder:
         for item in (*_malformed(loaded), *unusable):
@@ -77,8 +82,8 @@ def evaluate(settings: EvaluationSettings, *, out: Path | None = None, progress:
         run = Run(settings, folder, cases, manifest, progress)
         run.ask_unedited(first)
         del first  # each method meets a model fresh from disk, and there is never more than one
-        for label, (method, config) in configs.items():
-            run.method(label, partial(_editor, settings, method, config))
+        for label, config in configs.items():
+            run.method(label, partial(_editor, settings, parse_variant(label)[0], config))
         return _finished(run, settings, manifest, notes)
 
 
@@ -142,6 +147,7 @@ def _finished(run: Run, settings: EvaluationSettings, manifest: dict[str, Any], 
         left_out=dict(counted),
         seed=settings.seed,
     )
+    write_report(report, folder.path)
     if run.cut:
         notes += (f"{run.cut} prompts are longer than the model's context; their beginning was cut off",)
     return Finished(report, tuple(left_out), notes)

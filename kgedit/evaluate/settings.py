@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.metrics.mquake_prompts import MquakePrompts, Style
+from kgedit.evaluate.results import UNEDITED
 from kgedit.evaluate.suites.case import Options
 from kgedit.evaluate.suites.snippets import Snippets
 from kgedit.mini import MINI
@@ -21,7 +22,7 @@ class EvaluationSettings(BaseModel):
         suite: Name of a suite.
         data: File, folder, or data set on the hub.
         model: "mini", a hub id or a folder.
-        methods: Comma-separated methods, see `specs`; the unedited model is always scored.
+        methods: Comma-separated, see `methods.variants`; the unedited model is always scored.
         limit: Only so many cases, the first of the file.
         seed: Of prefixes, encoders, sampled texts and resampling.
         sequential: Edits stay in force, each case's on top of the former's.
@@ -68,6 +69,20 @@ class EvaluationSettings(BaseModel):
         if self.sequential:
             return "sequential"
         return "alone" if self.batch_edits is None else "together"
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The methods, without `unedited`.
+
+        Raises:
+            EvaluationError: None is named, or one twice.
+        """
+        words = [word for part in self.methods.split(",") if (word := part.strip())]
+        if not words:
+            raise EvaluationError("no method is named; give some, e.g. --methods rome,memit,glame")
+        if doubled := sorted({word for word in words if words.count(word) > 1}):
+            raise EvaluationError(f"{', '.join(doubled)} stands in the list of methods more than once")
+        return tuple(word for word in words if word != UNEDITED)
 
     def options(self) -> Options:
         """What is scored; reads the files that are named for it.
