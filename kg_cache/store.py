@@ -21,6 +21,8 @@ from kg_cache.graph import (
 )
 from kg_cache.resolve import Name, resolve_entity, resolve_relation
 
+_PAGE = 10_000  # triples read at once when all are asked for
+
 
 class Fetched(NamedTuple):
     """What an endpoint said of one item.
@@ -256,9 +258,13 @@ class Store:
         }
 
     def triples(self) -> Iterator[Triple]:
-        """Every stored fact, by subject, property and object number."""
-        for s, p, o in self._db.rows("SELECT subject, relation, object FROM triple ORDER BY 1, 2, 3"):
-            yield Triple(f"Q{s}", f"P{p}", f"Q{o}")
+        """Every stored fact, by subject, property and object number; in constant memory."""
+        query = "SELECT subject, relation, object FROM triple WHERE (subject, relation, object) > (?, ?, ?)"
+        last: tuple[int, ...] = (0, 0, 0)
+        while rows := self._db.rows(f"{query} ORDER BY 1, 2, 3 LIMIT {_PAGE}", last):
+            for s, p, o in rows:
+                yield Triple(f"Q{s}", f"P{p}", f"Q{o}")
+            last = rows[-1]
 
     def relations(self) -> list[Relation]:
         """Every property with a stored label, by number."""

@@ -1,0 +1,144 @@
+"""Wikidata's action API, asked as politely as a SPARQL endpoint: entities by id, and entities at a revision."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.parse
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kg_cache.errors import EndpointBusy, EndpointRefused, EndpointTruncated
+from kg_cache.graph import check_entity_id, show
+from kg_cache.opener import read_bounded, safe_opener
+from kg_cache.sparql import Endpoint, plain_errors, retry_after, user_agent
+from kgedit.ingest.feeds.settings import FeedSettings
+
+_PER_REQUEST = 50  # ids that the API takes at once
+_MAX_LAG = 5  # seconds that the wiki's copies may lag before it would rather not be asked
+
+Json = dict[str, Any]
+
+
+class Api:
+    """The action API at `settings.api`.
+
+    Args:
+        settings: Address, contact, limits.
+        sleep: Pauses for some seconds.
+        on_wait: Told the seconds and the reason before each wait.
+    """
+
+    def __init__(
+        self,
+        settings: FeedSettings,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        on_wait: Callable[[float, str], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._host = urllib.parse.urlsplit(settings.api).hostname or ""
+        self._opener = safe_opener(settings.api)
+        self._gate = Endpoint(settings.model_copy(update={"endpoint": settings.api}), sleep=sleep, on_wait=on_wait)
+
+    def entities(self, ids: Sequence[str]) -> Iterator[tuple[str, Json | None]]:
+        """Each item with its statements; None for one that does not exist. An answer too large is asked in halves.
+
+        Args:
+            ids: Item ids; a merged one comes back as the item it was merged into.
+
+        Raises:
+            InvalidId: An id is malformed; nothing was asked.
+            EndpointError: The API gives no usable answer.
+        """
+        asked = list(dict.fromkeys(check_entity_id(id) for id in ids))
+        work = deque(asked[start : start + _PER_REQUEST] for start in range(0, len(asked), _PER_REQUEST))
+        while work:
+            chunk = work.popleft()
+            try:
+                answer = self._get(action="wbgetentities", ids="|".join(chunk), props="info|claims")
+            except EndpointTruncated:
+                if len(chunk) == 1:
+                    raise
+                work.extendleft((chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]))
+                continue
+            yield from _by_id(chunk, answer)
+
+    def revisions(self, numbers: Sequence[int]) -> dict[int, Json]:
+        """An item's content at some revisions; those that are hidden or gone are left out.
+
+        Raises:
+            EndpointError: The API gives no usable answer.
+        """
+        answer = self._get(
+            action="query", prop="revisions", revids="|".join(str(int(number)) for number in numbers),
+            rvslots="main", rvprop="ids|content", formatversion="2",
+        )  # fmt: skip
+        found = {}
+        try:
+            for page in answer.get("query", {}).get("pages", []):
+                for revision in page.get("revisions", []):
+                    if "content" in (main := revision["slots"]["main"]):
+                        found[int(revision["revid"])] = _object(json.loads(main["content"]))
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise EndpointRefused(f"{self._host} answered with revisions that cannot be read ({error!r})") from error
+        return found
+
+    def _get(self, **parameters: str) -> Json:
+        query = urllib.parse.urlencode({**parameters, "format": "json", "maxlag": _MAX_LAG})
+        try:
+            return self._gate.politely(lambda: self._ask(f"{self._settings.api}?{query}"))
+        except EndpointRefused as error:
+            raise EndpointRefused(str(error).replace("KGEDIT_ENDPOINT", "KGEDIT_API")) from error
+
+    def _ask(self, url: str) -> Json:
+        agent = user_agent(self._settings, self._host)
+        request = urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "application/json"})  # noqa: S310
+        deadline = time.monotonic() + self._settings.timeout
+        with plain_errors(self._host), self._opener.open(request, timeout=self._settings.timeout) as response:
+            kind, lag = response.headers.get_content_type(), response.headers.get("Retry-After")
+            body = read_bounded(response, self._settings.max_response_bytes, deadline, time.monotonic)
+        if kind != "application/json":
+            raise EndpointRefused(
+                f"{self._host} answered with {kind} instead of JSON: {show(body[:300].decode('utf-8', 'replace'))}; "
+                "check KGEDIT_API and KGEDIT_CONTACT"
+            )
+        try:
+            answer = _object(json.loads(body))
+        except (ValueError, RecursionError) as error:
+            raise EndpointTruncated(
+                f"the answer of {self._host} is cut off or damaged after {len(body)} bytes"
+            ) from error
+        if "error" in answer:
+            raise _refusal(answer["error"], self._host, lag)
+        return answer
+
+
+def _refusal(error: object, host: str, lag: str | None) -> EndpointBusy | EndpointRefused:
+    code = error.get("code") if isinstance(error, dict) else None
+    said = f"{host} answered with the error {show(str(code))}"
+    if code in ("maxlag", "ratelimited", "readonly"):
+        seconds = retry_after(lag, time.time())
+        return EndpointBusy(f"{said} (busy); try again later", seconds)
+    info = str(error.get("info", "")) if isinstance(error, dict) else ""
+    return EndpointRefused(f"{said} {show(info)}; check the ids and KGEDIT_API")
+
+
+def _by_id(asked: Sequence[str], answer: Json) -> Iterator[tuple[str, Json | None]]:
+    entities = answer.get("entities")
+    found: Json = dict(entities) if isinstance(entities, dict) else {}
+    for entity in list(found.values()):  # a merged item may stand under its own id or under the one it became
+        merged = entity.get("redirects") if isinstance(entity, dict) else None
+        if isinstance(merged, dict) and isinstance(merged.get("from"), str):
+            found.setdefault(merged["from"], entity)
+    for id in asked:
+        entity = found.get(id)
+        yield id, entity if isinstance(entity, dict) and "missing" not in entity else None
+
+
+def _object(value: object) -> Json:
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value

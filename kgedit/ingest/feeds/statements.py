@@ -1,0 +1,179 @@
+"""Which value of a property holds today, by Wikidata's own signs: rank, start and end, references."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kg_cache.graph import is_entity_id
+
+START, END, RETRIEVED = "P580", "P582", "P813"
+_TIME = re.compile(r"([+-])0*([0-9]{1,16})-([0-9]{2})-([0-9]{2})T")
+_YEAR = 9  # Wikidata's code for a time known to the year; 10 month, 11 day, 8 decade, 7 century
+
+Day = tuple[int, int, int]
+
+
+class _Snak(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    snaktype: Literal["value", "somevalue", "novalue"]
+    datavalue: dict[str, Any] = {}
+
+
+class _Reference(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    snaks: dict[str, list[_Snak]] | list[object] = {}
+
+
+class _Statement(BaseModel):
+    """A statement; an empty map is written as an empty list by PHP, and old dumps leave ids and ranks out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str | None = None
+    mainsnak: _Snak
+    rank: Literal["preferred", "normal", "deprecated"] = "normal"
+    qualifiers: dict[str, list[_Snak]] | list[object] = {}
+    references: list[_Reference] = []
+
+
+class Value(NamedTuple):
+    """An item that a property has, and what speaks for it.
+
+    Attributes:
+        item: The item.
+        statement: Id of the statement.
+        preferred: Whether it has the preferred rank.
+        start: Since when it holds, if known.
+        references: Number of references.
+        dated: Its start, or else when its references were last looked at, if either is known.
+    """
+
+    item: str
+    statement: str
+    preferred: bool
+    start: Day | None
+    references: int
+    dated: datetime | None
+
+
+def current(entity: Mapping[str, Any], relation: str, *, single: bool, today: date) -> tuple[Value, ...]:
+    """The values of a property that hold on a day.
+
+    Deprecated statements, those whose value is no item, those not begun and those ended do not count; preferred
+    ones come before the others. Of several values of a single-valued relation the one that began last is meant if
+    all say when they began; else those with references. More than one value left then is a conflict, which is for
+    the caller to report.
+
+    Args:
+        entity: The entity's JSON.
+        relation: Property id.
+        single: Whether a subject normally has one value only.
+        today: The day.
+
+    Raises:
+        ValueError: A statement is not as Wikidata writes them.
+    """
+    now = (today.year, today.month, today.day)
+    found: dict[str, Value] = {}
+    for statement in _statements(entity, relation):
+        item = _item(statement.mainsnak)
+        if item is None or statement.rank == "deprecated" or not _holds(statement, now):
+            continue
+        value = _value(statement, item)
+        if item not in found or _weight(value) > _weight(found[item]):
+            found[item] = value
+    values = [value for value in found.values() if value.preferred] or list(found.values())
+    if single and len(values) > 1:
+        starts = [value.start for value in values if value.start is not None]
+        if len(starts) == len(values):
+            values = [value for value in values if value.start == max(starts)]
+        values = [value for value in values if value.references] or values
+    return tuple(values)
+
+
+def _statements(entity: Mapping[str, Any], relation: str) -> Iterator[_Statement]:
+    claims = entity.get("claims") or {}
+    if not isinstance(claims, dict) or not isinstance(claims.get(relation, []), list):
+        raise ValueError(f"its statements of {relation} are no list")
+    for position, raw in enumerate(claims.get(relation, []), 1):
+        try:
+            yield _Statement.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(step) for step in first["loc"])
+            raise ValueError(f"statement {position} of {relation} cannot be read ({where}: {first['msg']})") from error
+
+
+def _item(snak: _Snak) -> str | None:
+    value = snak.datavalue.get("value")
+    if snak.snaktype != "value" or not isinstance(value, dict) or value.get("entity-type") != "item":
+        return None
+    item = str(value.get("id") or f"Q{value.get('numeric-id')}")
+    return item if is_entity_id(item) else None
+
+
+def _holds(statement: _Statement, now: Day) -> bool:
+    starts, ends = _qualifiers(statement, START), _qualifiers(statement, END)
+    begun = [first for snak in starts if (first := _span(snak)[0]) is not None]
+    if begun and min(begun) > now:
+        return False
+    finished = [snak for snak in ends if snak.snaktype == "somevalue" or ((last := _span(snak)[1]) and last < now)]
+    return not ends or len(finished) < len(ends) or len(starts) > len(ends)
+
+
+def _value(statement: _Statement, item: str) -> Value:
+    starts = [first for snak in _qualifiers(statement, START) if (first := _span(snak)[0]) is not None]
+    looked = [
+        first
+        for reference in statement.references
+        if isinstance(reference.snaks, dict)
+        for snak in reference.snaks.get(RETRIEVED, [])
+        if (first := _span(snak)[0]) is not None
+    ]
+    start = max(starts, default=None)
+    return Value(
+        item=item,
+        statement=statement.id or f"{item} (no statement id)",
+        preferred=statement.rank == "preferred",
+        start=start,
+        references=len(statement.references),
+        dated=_moment(start or max(looked, default=None)),
+    )
+
+
+def _weight(value: Value) -> tuple[bool, Day, int]:
+    return value.preferred, value.start or (-(10**16), 0, 0), value.references
+
+
+def _qualifiers(statement: _Statement, relation: str) -> list[_Snak]:
+    return statement.qualifiers.get(relation, []) if isinstance(statement.qualifiers, dict) else []
+
+
+def _span(snak: _Snak) -> tuple[Day | None, Day | None]:
+    """First and last day that a time of some precision may mean; nothing for an unknown one."""
+    value = snak.datavalue.get("value")
+    found = _TIME.match(str(value.get("time", ""))) if isinstance(value, dict) and snak.snaktype == "value" else None
+    if not found:
+        return None, None
+    year, month, day = int(found[1] + found[2]), int(found[3]), int(found[4])
+    precision = value.get("precision", 11) if isinstance(value, dict) else 11
+    if isinstance(precision, int) and 0 <= precision < _YEAR:
+        reach = 10 ** (_YEAR - precision)
+        return (year - year % reach, 0, 0), (year - year % reach + reach - 1, 12, 31)
+    return (year, month, day), (year, month or 12, day or 31)
+
+
+def _moment(day: Day | None) -> datetime | None:
+    if day is None or not 1 <= day[0] <= 9999:
+        return None
+    try:
+        return datetime(day[0], day[1] or 1, day[2] or 1, tzinfo=UTC)
+    except ValueError:
+        return None
