@@ -50,7 +50,8 @@ class WeightsInForce:
             EditDiverged: The result does not fit the model's dtype.
         """
         wanted = tuple(deltas)
-        kept = len(self.deltas) if wanted[: len(self.deltas)] == self.deltas else 0
+        begun = [delta.id for delta in wanted[: len(self.deltas)]] == [delta.id for delta in self.deltas]
+        kept = len(self.deltas) if begun else 0
         values: dict[str, Tensor] = {}
         if not kept:
             values.update({name: self._base[name] for delta in self.deltas for name in delta.names})

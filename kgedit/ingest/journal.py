@@ -210,9 +210,8 @@ class Journal:
             yield
             self._rows("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:  # a full disk ends the transaction by itself
-                with self._plain_errors():
-                    self._connection.rollback()
+            with self._plain_errors():
+                self._connection.rollback()  # nothing happens where a full disk ended the transaction by itself
             raise
 
     def _prepare(self) -> None:

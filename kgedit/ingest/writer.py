@@ -1,0 +1,133 @@
+"""From the changes of a batch to their deltas: an editing method with the keys of everything else held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kgedit.delta import LowRankDelta, WeightUpdate
+from kgedit.editor import Editor
+from kgedit.ingest.facts import FactPool
+from kgedit.ingest.held import Asked, HeldMoment, subject_keys, with_facts
+from kgedit.ingest.item import Item
+from kgedit.methods.base import Workbench
+from kgedit.verbalize import Verbalizer
+
+
+class Writer(Protocol):
+    """What computes the deltas of a batch.
+
+    Attributes:
+        name: Name of the method.
+        shared: Whether all changes of a batch share one delta.
+    """
+
+    name: str
+    shared: bool
+
+    def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
+        """One delta per change (the same one for all where `shared`), for the model as it is; it is left unchanged.
+
+        Args:
+            items: The changes.
+            earlier: Changes in force.
+            more: Take more steps: a first attempt did not reach the goal.
+        """
+        ...
+
+
+class WriteSettings(BaseModel):
+    """The table [ingest] of a model's preset.
+
+    Attributes:
+        facts: Number of known facts whose keys are held.
+        fact_weight: How dear they are together, against the second moment of text.
+        change_weight: How dear each key of a change in force, or of the same batch, is.
+        steps_factor: How many times the steps a second attempt takes.
+        settings: Hyper-parameters of a method that differ when many edits are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    facts: int = Field(default=2000, ge=0)
+    fact_weight: float = Field(default=1.0, ge=0)
+    change_weight: float = Field(default=1.0, gt=0)
+    steps_factor: int = Field(default=3, ge=1)
+    settings: dict[str, dict[str, Any]] = {}
+
+
+class MethodWriter:
+    """An editing method of `kgedit.methods`, with known facts and earlier changes held at no change."""
+
+    shared = False
+
+    def __init__(self, editor: Editor, pool: FactPool, settings: WriteSettings, seed: int = 0) -> None:
+        """Read keys and statistics off the unedited model."""
+        self._editor, self._settings, self._text = editor, settings, Verbalizer.bundled()
+        self.name = editor.method.name
+        bench = editor.workbench
+        layers = tuple(bench.moments)
+        facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=seed + 1, watched=True)
+        asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
+        keys = subject_keys(editor.model, editor.tokenizer, asked, layers)
+        moments = {
+            layer: with_facts(moment, keys[layer], settings.fact_weight) for layer, moment in bench.moments.items()
+        }
+        self._bench = replace(bench, moments=moments)
+
+    def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
+        """See `Writer`."""
+        method: Any = self._editor.method
+        if more:
+            steps = method.config.steps * self._settings.steps_factor
+            method = type(method)(method.config.model_copy(update={"steps": steps}))
+        if method.name == "memit":  # the joint write knows the keys of its own batch
+            bench = self._holding(earlier)
+            joint = method.together(bench, [[(item.request, item.subgraph) for item in items]])[0]
+            return columns(joint.delta, len(items))
+        # Its own keys in C' only lengthen a change's direction, which the closed form makes 1 at the key again.
+        bench = self._holding([*earlier, *items])
+        computed = method.compute(bench, [item.request for item in items], [item.subgraph for item in items])
+        return [one.delta for one in computed]
+
+    def _holding(self, items: Sequence[Item]) -> Workbench:
+        editor, bench = self._editor, self._bench
+        keys = subject_keys(
+            editor.model,
+            editor.tokenizer,
+            [pair for item in items for pair in self._asked(item)],
+            tuple(bench.moments),
+        )
+        moments = {
+            layer: HeldMoment(moment, keys[layer], self._settings.change_weight)
+            for layer, moment in bench.moments.items()
+        }
+        return replace(bench, moments=moments)
+
+    def _asked(self, item: Item) -> list[Asked]:
+        request = item.request
+        prompts = {request.prompt}
+        if request.relation is not None and request.relation in self._text:
+            prompts |= set(self._text.edit_wordings((request.relation,)))
+        return [(prompt, request.subject) for prompt in sorted(prompts)]
+
+
+def columns(delta: LowRankDelta, count: int) -> list[LowRankDelta]:
+    """A joint write, one column per edit on each weight, as one delta per edit.
+
+    Raises:
+        ValueError: A weight has another number of columns.
+    """
+    if any(update.rank != count for update in delta.updates):
+        raise ValueError(f"a joint write of {count} edits has ranks {[update.rank for update in delta.updates]}")
+    return [
+        LowRankDelta(
+            tuple(WeightUpdate(u.name, u.left[:, i : i + 1], u.right[:, i : i + 1], u.conv1d) for u in delta.updates),
+            delta.base_hash,
+            {**delta.manifest, "column": i, "columns": count},
+        )
+        for i in range(count)
+    ]

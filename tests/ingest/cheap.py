@@ -1,0 +1,96 @@
+"""A tiny model and changes whose deltas are drawn from their keys: everything of a store but the editing itself."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.edit import Edit
+from kgedit.ingest.apply import commit, recover
+from kgedit.ingest.checks import Probes
+from kgedit.ingest.entry import Entry, Received, State
+from kgedit.ingest.in_force import WeightsInForce
+from kgedit.ingest.item import Accepted, Decision, Item, Refused
+from kgedit.ingest.store import IngestStore, open_store
+from kgedit.methods.base import Request
+
+NAMES = ("0.weight", "2.weight")
+
+
+def tiny_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4))
+
+
+def received(name: str, slot: str | None = None) -> Received:
+    edit = Edit(subject=slot or name, relation="P1", target_new=name)
+    return Received(key=f"key-{name}", slot=f"slot-{slot or name}", change={"edit": edit.model_dump(mode="json")})
+
+
+def delta_of(key: str, model: nn.Module) -> LowRankDelta:
+    """The delta of a change: a function of its key alone."""
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big"))
+    updates = []
+    for name in NAMES:
+        d_out, d_in = model.get_parameter(name).shape
+        left, right = torch.randn(d_in, 1, generator=generator), torch.randn(d_out, 1, generator=generator)
+        updates.append(WeightUpdate(name, left / 7, right / 7))
+    return LowRankDelta(tuple(updates), hash_weights(tiny_model(), NAMES))
+
+
+def refused(key: str) -> bool:
+    """One change in five is refused, always the same ones."""
+    return hashlib.sha256(key.encode()).digest()[5] % 5 == 0
+
+
+def decide(entries: Iterable[Entry], model: nn.Module) -> Decision:
+    decision = Decision()
+    for entry in entries:
+        if refused(entry.key):
+            decision.refused.append(Refused(entry, "drawn", {"x": 1.0}))
+            continue
+        edit = Edit.model_validate(entry.change["edit"])
+        item = Item(entry, edit, Request("s", "{} is", "o"), None, Probes((("s is", "o"),)))
+        decision.accepted.append(Accepted(item, delta_of(entry.key, model), {"p": 0.5}))
+    return decision
+
+
+def batches(store: IngestStore, weights: WeightsInForce, size: int, after: Callable[[], None] = lambda: None) -> None:
+    """Take all received changes in, batch by batch; `after` is called behind each."""
+    while entries := list(store.journal.entries(State.RECEIVED, limit=size)):
+        commit(store, weights, decide(entries, weights.model))
+        after()
+
+
+def reopen(directory: Path) -> tuple[IngestStore, WeightsInForce]:
+    """The store and an unedited model brought to what the journal says."""
+    weights = WeightsInForce(tiny_model())
+    store = open_store(directory, write=True)
+    try:
+        store.bind("tiny", weights.base_hash)
+        recover(store, weights)
+    except BaseException:
+        store.close()
+        raise
+    return store, weights
+
+
+def names(seed: int, count: int) -> list[str]:
+    rng = random.Random(seed)
+    return [f"{rng.randrange(10**9)}" for _ in range(count)]
+
+
+def check_invariant(store: IngestStore, weights: WeightsInForce) -> None:
+    """The weights are the unedited ones with the live deltas applied one after another, bit for bit."""
+    fresh = tiny_model()
+    for delta in store.live_deltas():
+        delta.apply(fresh, check=False)
+    for name, parameter in fresh.named_parameters():
+        assert torch.equal(parameter, weights.model.get_parameter(name)), name
+    assert weights.hash() == store.weights_hash == WeightsInForce(fresh).base_hash
