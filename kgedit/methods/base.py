@@ -22,6 +22,10 @@ METHODS: Mapping[str, str] = {
     "rome": "kgedit.methods.rome:Rome",
     "memit": "kgedit.methods.memit:Memit",
     "glame": "kgedit.methods.glame:Glame",
+    "rome-kg": "kgedit.methods.kg:RomeKg",
+    "memit-kg": "kgedit.methods.kg:MemitKg",
+    "ft": "kgedit.methods.finetune:FineTune",
+    "ft-l": "kgedit.methods.finetune:FineTuneBounded",
 }
 
 

@@ -83,7 +83,8 @@ def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> A
     info = kind.model_fields[field]
     value = text.split("+") if get_origin(info.annotation) is tuple else text
     try:
-        return TypeAdapter[Any](Annotated[info.annotation, info]).validate_python(value)
+        kept: Any = Annotated[info.annotation, info]
+        return TypeAdapter(kept).validate_python(value)
     except ValidationError as error:
         raise SettingError(f"{variant!r} sets {field} to {text!r}, which it cannot be: {_reason(error)}") from None
 

@@ -24,6 +24,7 @@ def test_every_method_is_what_the_protocol_says(name) -> None:
     assert isinstance(method.uses_graph, bool)
     assert set(method.subgraph_options) <= {"order", "max_edges", "per_relation"}
     assert list(inspect.signature(method.compute).parameters) == ["bench", "requests", "subgraphs"]
+    assert list(inspect.signature(method.together).parameters) == ["bench", "cases"]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,0 +1,223 @@
+"""FT and FT-L: Adam on one MLP output matrix W until it gives the new objects (spec 4.2; Zhu et al., 2020).
+
+FT bounds nothing. FT-L keeps every entry of W within epsilon of what it was (L-infinity). The published code trains
+the layer's bias too; here a delta holds matrices only, so W alone is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import linear, log_softmax
+from transformers import PreTrainedModel
+
+from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.errors import EditDiverged
+from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length, to_math
+from kgedit.lm.hooks import add_at, capture, frozen, head_at, replay
+from kgedit.lm.tokens import encode_prompt, encode_target, pad, pad_id
+from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
+from kgedit.subgraph import Subgraph
+
+
+class FineTuneConfig(Settings):
+    """Hyper-parameters of FT (spec 4.2); the defaults are those published.
+
+    Attributes:
+        layer: Edited layer.
+        steps: Steps at most.
+        learning_rate: Adam's.
+        weight_decay: Adam's, on W itself.
+        stop_loss: The training stops below this mean loss.
+        epsilon: Bound of |W' - W|, entry by entry; None for no bound.
+        loss: "prompt_last" scores every token of the object at the prompt's last position, as published (the object
+            as a bag of tokens); "target" scores each behind those before it (FT-M).
+    """
+
+    layer: int = Field(ge=0)
+    steps: int = Field(default=25, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    stop_loss: float = Field(default=0.01, ge=0)
+    epsilon: float | None = Field(default=None, gt=0)
+    loss: Literal["prompt_last", "target"] = "prompt_last"
+
+
+class BoundedConfig(FineTuneConfig):
+    """Hyper-parameters of FT-L: those of FT, with the bound published for gpt2-xl.
+
+    Attributes:
+        epsilon: As for FT.
+    """
+
+    epsilon: float | None = Field(default=5e-4, gt=0)
+
+
+class FineTune:
+    """FT; see the module's docstring."""
+
+    name = "ft"
+    uses_graph = False
+    Config: type[FineTuneConfig] = FineTuneConfig
+
+    def __init__(self, config: FineTuneConfig) -> None:
+        """Take the hyper-parameters."""
+        self.config = config
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """None: second moments are not read."""
+        return ()
+
+    @property
+    def subgraph_options(self) -> dict[str, int]:
+        """None: subgraphs are not read."""
+        return {}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
+    ) -> list[Computed]:
+        """One delta per request, each trained alone (subgraphs are not read)."""
+        return self.together(bench, [[(request, None)] for request in requests])
+
+    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case, all its requests in one training batch.
+
+        Raises:
+            EditDiverged: A loss is NaN or infinite.
+        """
+        check_cases(cases)
+        model, layer = bench.model, self.config.layer
+        anatomy = anatomy_of(model)
+        anatomy.block(model, layer)
+        batches = [self._batch(bench, [request for request, _ in case]) for case in cases]
+        if not batches:
+            return []
+        name = anatomy.weight_name(layer)
+        with frozen(model):
+            base = hash_weights(model, [name])
+            computed = []
+            for number, batch in enumerate(batches):
+                change, losses = self._train(model, anatomy, batch)
+                log = {"losses": losses}
+                settings = self.config.model_dump()
+                manifest = {"method": self.name, "settings": settings, "seed": bench.seed, **log}
+                update = full_update(name, change, conv1d=anatomy.conv1d)
+                computed.append(Computed(LowRankDelta((update,), base, manifest), log=log))
+                if bench.progress:
+                    bench.progress("train", number + 1, len(batches))
+        return computed
+
+    def _batch(self, bench: Workbench, requests: Sequence[Request]) -> TrainingBatch:
+        limit, tokenizer = context_length(bench.model), bench.tokenizer
+        rows = []
+        for request in requests:
+            wanted = encode_target(tokenizer, request.target + self.config.ending)
+            room = limit - len(wanted) + 1
+            rows.append((encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, wanted))
+        return TrainingBatch(rows, self.config.loss, pad_id(tokenizer))
+
+    def _train(self, model: PreTrainedModel, anatomy: Anatomy, batch: TrainingBatch) -> tuple[Tensor, list[float]]:
+        """The change of W (d, d_ff), and the loss at each step."""
+        config = self.config
+        weight = to_math(anatomy.weight(model, config.layer).detach(), anatomy.conv1d)  # (d, d_ff)
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        change = torch.zeros(weight.shape, dtype=wide, device=weight.device, requires_grad=True)  # (d, d_ff)
+        adam = torch.optim.Adam([change], lr=config.learning_rate)
+        losses: list[float] = []
+        loss_of = batch.prepared(model, anatomy, config.layer)
+        for step in range(config.steps):
+            loss = loss_of(change)
+            losses.append(float(loss.detach()))
+            if not torch.isfinite(loss):
+                raise EditDiverged(
+                    f"the loss is {losses[-1]} at step {step}; lower the learning rate ({config.learning_rate}), or "
+                    "load the model in float32"
+                )
+            if losses[-1] < config.stop_loss:
+                break
+            (change.grad,) = torch.autograd.grad(loss, change)
+            if config.weight_decay:
+                change.grad += config.weight_decay * (weight.to(wide) + change.detach())
+            adam.step()
+            if config.epsilon is not None:
+                with torch.no_grad():
+                    change.clamp_(-config.epsilon, config.epsilon)
+        return change.detach(), losses
+
+
+class FineTuneBounded(FineTune):
+    """FT-L; see the module's docstring."""
+
+    name = "ft-l"
+    Config = BoundedConfig
+
+
+class TrainingBatch:
+    """Prompts with their objects, of which only the blocks from the edited one on are run again in each step."""
+
+    def __init__(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], kind: str, pad_id: int) -> None:
+        """Lay the rows out.
+
+        Args:
+            rows: Ids of prompt and object.
+            kind: See `FineTuneConfig.loss`.
+            pad_id: Any id.
+        """
+        whole = kind == "target"
+        texts = [(*prompt, *wanted[:-1]) if whole else tuple(prompt) for prompt, wanted in rows]
+        self.ids, self.mask = pad(texts, pad_id, "right")  # (rows, columns)
+        place = [
+            (row, len(prompt) - 1 + (index if whole else 0), token, 1 / len(wanted) / len(rows))
+            for row, (prompt, wanted) in enumerate(rows)
+            for index, token in enumerate(wanted)
+        ]
+        row_of, column, token, weight = zip(*place, strict=True)
+        self.row_of, self.column, self.token = torch.tensor(row_of), torch.tensor(column), torch.tensor(token)
+        self.weight = torch.tensor(
+            weight, dtype=torch.float64
+        )  # (scored,) mean over the tokens of a row, then over rows
+
+    def prepared(self, model: PreTrainedModel, anatomy: Anatomy, layer: int) -> Callable[[Tensor], Tensor]:
+        """Run the blocks below the layer once.
+
+        Returns:
+            A function of the change of W, (d, d_ff), to the mean loss ().
+        """
+        module, device = anatomy.mlp_out(model, layer), anatomy.weight(model, layer).device
+        inputs = {"input_ids": self.ids.to(device), "attention_mask": self.mask.to(device), "use_cache": False}
+        state = torch.empty(0)
+        if layer:
+            with torch.no_grad(), capture({"state": anatomy.block(model, layer - 1)}, stop=True) as found:
+                model(**inputs)
+            state = found["state"]  # (rows, columns, d)
+
+        def loss(change: Tensor) -> Tensor:
+            with ExitStack() as stack:
+                stack.enter_context(replay(model, anatomy, layer, state))
+                seen = stack.enter_context(capture({"key": module}, inputs=True))
+
+                def moved(output: Tensor) -> Tensor:
+                    return output + linear(seen["key"].to(change.dtype), change)
+
+                stack.enter_context(add_at(module, moved))
+                stack.enter_context(head_at(model, self.row_of, self.column))
+                scores = log_softmax(model(**inputs).logits[0].to(change.dtype), dim=-1)  # (scored, vocabulary)
+            per_token = -scores.gather(1, self.token.to(scores.device)[:, None])[:, 0]  # (scored,)
+            return per_token @ self.weight.to(per_token)
+
+        return loss
+
+
+def full_update(name: str, change: Tensor, *, conv1d: bool) -> WeightUpdate:
+    """A change of full rank, (d, d_ff), as factors: the identity on its smaller side, so that the product is exact."""
+    d, d_ff = change.shape
+    if d <= d_ff:
+        return WeightUpdate(name, change.T, torch.eye(d), conv1d)
+    return WeightUpdate(name, torch.eye(d_ff), change, conv1d)

@@ -1,0 +1,96 @@
+"""The edits of one case as one delta: what `Method.together` promises for every method."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+
+from families import tiny_model
+from kgedit.delta import Ledger
+from kgedit.errors import EditError
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.methods.base import METHODS, Request, load_method
+from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.presets import preset
+from methods.benches import REQUESTS, bench, graph_of, state_of
+
+LAYERS = (0, 1, 2)
+GRAPH = graph_of("Marie Curie", "P27", "Poland", {"P36": "Tokyo"})
+CASE = [(Request("Marie Curie", "{} is a citizen of", "Poland", "P27"), GRAPH), (REQUESTS[1], None)]
+
+
+def small(name: str):
+    """The method with few steps, and with layers that a tiny model has."""
+    kind = load_method(name)
+    fields, _ = preset("a model of no preset", name, n_layers=3)
+    return kind(kind.Config.model_validate(fields | {"steps": 3}))
+
+
+def test_rome_is_computed_and_applied_one_after_another() -> None:
+    """By hand: compute, apply, compute the next on the edited model, apply; then the same weights."""
+    model, tok = tiny_model("gpt2")
+    rome, work = Rome(RomeConfig(layer=1, steps=4)), bench(model, tok, (1,))
+    cases = [[(request, None) for request in REQUESTS[:3]], [(REQUESTS[3], None)]]
+    three, one = rome.together(work, cases)
+    weight = anatomy_of(model).weight(model, 1)
+    with ExitStack() as applied:
+        losses = []
+        for request in REQUESTS[:3]:
+            (computed,) = rome.compute(work, [request])
+            losses.append(computed.log["losses"])
+            applied.enter_context(computed.delta.apply(model))
+        by_hand = weight.detach().clone()
+    unedited = weight.detach().clone()
+    with three.delta.apply(model):
+        assert float((weight.detach() - by_hand).norm()) < 1e-5 * float((by_hand - unedited).norm())
+    for part, expected in zip(three.log["edits"], losses, strict=True):
+        assert part["losses"] == pytest.approx(expected, rel=1e-3)
+    assert three.delta.rank == 3
+    assert one.delta.id == rome.compute(work, [REQUESTS[3]])[0].delta.id
+    # Not what the edits would be if each met the unedited model.
+    alone = torch.stack([found.delta.updates[0].dense() for found in rome.compute(work, REQUESTS[:3])]).sum(dim=0)
+    assert float((three.delta.updates[0].dense() - alone).norm()) > 0.01 * float(alone.norm())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_makes_one_delta_per_case_and_leaves_the_model_alone(name) -> None:
+    model, tok = tiny_model("gpt2")
+    model.train()
+    method, work = small(name), bench(model, tok, LAYERS)
+    before = state_of(model)
+    with torch.inference_mode():
+        found = method.together(work, [CASE, CASE[:1]])
+    assert state_of(model) == before
+    assert len(found) == 2
+    ledger = Ledger(model)
+    for computed in found:
+        computed.delta.check_base(model)
+        ledger.apply(computed.delta)
+        assert state_of(model)["bytes"] != before["bytes"]
+        ledger.revert_all()
+    assert state_of(model)["bytes"] == before["bytes"]
+    (alone,) = method.compute(work, [CASE[0][0]], [GRAPH])
+    for one, other in zip(found[1].delta.updates, alone.delta.updates, strict=True):
+        assert float((one.dense() - other.dense()).norm()) < 1e-4 * other.norm()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_cases_and_a_case_without_edits(name) -> None:
+    model, tok = tiny_model("gpt2")
+    method, work = small(name), bench(model, tok, LAYERS)
+    assert method.together(work, []) == []
+    assert method.compute(work, [], []) == []
+    with pytest.raises(EditError, match="case 1 of 2 has no edit"):
+        method.together(work, [CASE, []])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_edit_that_is_refused_half_way_leaves_no_trace(name) -> None:
+    model, tok = tiny_model("mistral")
+    before = state_of(model)
+    case = [CASE[0], (Request("Nintendo", "{} is in", " "), None)]
+    with pytest.raises(EditError):
+        small(name).together(bench(model, tok, LAYERS), [case])
+    assert state_of(model) == before
