@@ -340,7 +340,7 @@ class Editor:
             self.method.layers,
             source=self._moments,
             cache_dir=Settings().cache_dir,
-            texts=self._texts() if self._texts else None,
+            texts=self._texts() if self._texts and self._moments == "auto" else None,
             progress=(lambda texts, tokens: progress("second moments", tokens, 0)) if progress else None,
         )
         prefixes = self._prefixes or sample_prefixes(
