@@ -27,6 +27,7 @@ from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, on
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.encoder import RelationalEncoder
 from kgedit.methods.layers import write_layers
+from kgedit.methods.lbfgs import Lbfgs
 from kgedit.methods.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from kgedit.methods.value import Solution, bounded, optimise
 from kgedit.methods.write import Key
@@ -45,11 +46,11 @@ class GlameConfig(Settings):
         order: Hops of the subgraph, and layers of the encoder.
         max_edges: Size of the subgraph, target triple included.
         steps: Evaluations of the loss.
-        learning_rate: AdamW's, for the encoder.
-        weight_decay: AdamW's, for the encoder.
+        first_step: Length of the first step, as a share of the mean ||m|| over the layers; later ones are at most
+            twice as long.
+        gate: How far the unfitted encoder's direction is followed at the start, as a share of the mean ||m||.
         dropout: Inside the encoder.
         free_offset: Train a free delta beside z.
-        free_learning_rate: Adam's, for delta.
         clamp: Bound of ||m* - m|| / ||m||, layer by layer.
         kl_weight: Weight of the "{s} is a" term (lambda).
         path_weight: Weight of the path term (alpha); 0 leaves it out.
@@ -59,8 +60,10 @@ class GlameConfig(Settings):
         hard_loss: See `extra_steps`.
         key: Keys that the write is solved for, see `write.closed_form`.
         ridge: Its ridge.
-        published: Mean aggregation with self-loops of relation 1, dropout behind the last layer, clamp outside the
-            gradient and not at the first step, the released code's final choice.
+        learning_rate: AdamW's, if published.
+        weight_decay: AdamW's, if published.
+        published: AdamW; mean aggregation with self-loops of relation 1; dropout behind the last layer; z in full
+            length; clamp outside the gradient and not at the first step; the released code's final choice.
     """
 
     layers: tuple[int, ...] = Field(min_length=1)
@@ -69,12 +72,11 @@ class GlameConfig(Settings):
     encoder: Literal["rgnn", "gnn", "mlp", "none"] = "rgnn"
     order: int = Field(default=2, ge=1, le=4)
     max_edges: int = Field(default=20, ge=1)
-    steps: int = Field(default=40, ge=1)
-    learning_rate: float = Field(default=0.01, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    steps: int = Field(default=30, ge=1)
+    first_step: float = Field(default=0.7, gt=0)
+    gate: float = Field(default=0.35, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     free_offset: bool = True
-    free_learning_rate: float = Field(default=0.5, gt=0)
     clamp: float = Field(default=4.0, gt=0)
     kl_weight: float = Field(default=0.0625, ge=0)
     path_weight: float = Field(default=1.0, ge=0)
@@ -84,6 +86,8 @@ class GlameConfig(Settings):
     hard_loss: float = Field(default=0.5, ge=0)
     key: Key = "contexts"
     ridge: float = Field(default=0.02, ge=0)
+    learning_rate: float = Field(default=0.5, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     published: bool = False
 
     @model_validator(mode="after")
@@ -108,9 +112,9 @@ class GlameConfig(Settings):
 class GraphOffset(nn.Module):
     """m* - m, bounded layer by layer; see `value.Offset`.
 
-    As published: z. Clean: delta + gate * ||m|| * z / ||z||, each layer with its own delta and gate, zero at first. A
-    fresh encoder's z is long and points anywhere; so the graph gives a direction, the gate says how far to go (the
-    split of direction and size is KGMET's), and the optimisation starts from the unedited model, as ROME's does.
+    As published: z, trained by AdamW. Clean: delta + gate * z / ||z||, each layer with its own delta and gate, all of
+    it trained by L-BFGS, since the objective is smooth and always the same. A fresh encoder's z is long; so the graph
+    gives a direction, and the gate says how far to go (the split of direction and size is KGMET's).
     """
 
     def __init__(self, config: GlameConfig, base: Tensor, encoder: nn.Module | None, graph: Data | None) -> None:
@@ -125,17 +129,17 @@ class GraphOffset(nn.Module):
         super().__init__()
         self.config, self.encoder, self._graph = config, encoder, graph
         self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset)
-        self.gate = nn.Parameter(torch.zeros(len(base), device=base.device), requires_grad=not config.published)
-        self._size = base.norm(dim=-1)  # (layers,)
-        self._bound = config.clamp * self._size
-        self._optimizers: list[torch.optim.Optimizer] = []
-        free = [parameter for parameter in (self.delta, self.gate) if parameter.requires_grad]
-        if free:
-            self._optimizers.append(torch.optim.Adam(free, lr=config.free_learning_rate))
-        if encoder is not None:
-            self._optimizers.append(
-                torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-            )
+        size = base.norm(dim=-1)  # (layers,)
+        self._bound, scale = config.clamp * size, float(size.mean())
+        start = torch.full_like(size, config.gate * scale)  # (layers,)
+        self.gate = nn.Parameter(start, requires_grad=encoder is not None and not config.published)
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        self._optimizer: torch.optim.Optimizer | Lbfgs
+        if config.published:
+            self._optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+        else:
+            first = config.first_step * scale
+            self._optimizer = Lbfgs(trained, first_step=first, longest_step=2 * first)
 
     def current(self, step: int) -> Tensor:
         """(layers, d) with gradients."""
@@ -156,11 +160,13 @@ class GraphOffset(nn.Module):
         """() nothing: weight decay is the optimiser's."""
         return self.delta.new_zeros(())
 
-    def update(self) -> None:
-        """A step of each optimiser."""
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+    def update(self, loss: float) -> None:
+        """A step of the optimiser."""
+        if isinstance(self._optimizer, Lbfgs):
+            self._optimizer.step(loss)
+        else:
+            self._optimizer.step()
+            self._optimizer.zero_grad()
 
     def _raw(self, *, training: bool) -> Tensor:
         if self.encoder is None or self._graph is None:
@@ -168,7 +174,7 @@ class GraphOffset(nn.Module):
         self.encoder.train(training)
         z: Tensor = self.encoder(self._graph)[0].unsqueeze(0)  # (1, d)
         if not self.config.published:
-            z = (self.gate * self._size).unsqueeze(1) * z / z.norm().clamp_min(1e-12)  # (layers, d)
+            z = self.gate.unsqueeze(1) * z / z.norm().clamp_min(1e-12)  # (layers, d)
         return z + self.delta  # (layers, d)
 
 
@@ -267,12 +273,19 @@ class Glame:
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, max_length=limit)
         if subgraph is not None and config.path_weight:
             found = associated_paths(bench.model, tokenizer, subgraph, self.text)
+            found += [(wording, request.target) for wording in self._other_wordings(request)]
             paths = [(prompt, label + config.ending) for prompt, label in found]
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         if subgraph is not None and config.keep_weight:
             facts = other_facts(subgraph, self.text)
             rows += keep_rows(tokenizer, subject, facts, config.keep_weight, max_length=limit)
         return Objective((*rows, essence_row(tokenizer, subject, config.kl_weight)))
+
+    def _other_wordings(self, request: Request) -> list[str]:
+        """What else the edited fact is asked by."""
+        if request.relation not in self.text:
+            return []
+        return [wording for wording in self.text.edit_wordings((request.relation,)) if wording != request.prompt]
 
     def _offset(self, bench: Workbench, subgraph: Subgraph | None, base: Tensor) -> GraphOffset:
         config = self.config

@@ -35,8 +35,8 @@ class Offset(Protocol):
         """() what is added to the loss."""
         ...
 
-    def update(self) -> None:
-        """One optimiser step on the gradients, then whatever bounds the parameters."""
+    def update(self, loss: float) -> None:
+        """One optimiser step on the gradients of this loss, then whatever bounds the parameters."""
         ...
 
 
@@ -75,7 +75,7 @@ class FreeOffset(nn.Module):
         shares: Tensor = self.delta.norm(dim=-1) / self._size**2  # (layers,)
         return self._weight_decay * shares.sum()
 
-    def update(self) -> None:
+    def update(self, loss: float) -> None:
         """An Adam step, then the projection onto the ball."""
         self._adam.step()
         self._adam.zero_grad()
@@ -145,7 +145,7 @@ def optimise(
             break
         total[going].sum().backward()  # type: ignore[no-untyped-call]
         for place in going:
-            offsets[running[place]].update()
+            offsets[running[place]].update(found[running[place]].losses[-1])
         if len(going) < _WORTH_SHRINKING * len(running):
             rest, running = rest.only(going), [running[place] for place in going]
     if keep == "published":

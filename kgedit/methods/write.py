@@ -101,7 +101,9 @@ def joint_form(keys: Tensor, wanted: Tensor, moment: Moment, ridge: float) -> Te
     gram = wide @ solved.T  # (n, n)
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
-    left: Tensor = solved.T @ (torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted.double().cpu())  # (d_ff, edits)
+    left: Tensor = solved.T @ (
+        torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted.double().cpu()
+    )  # (d_ff, edits)
     return left.to(torch.float32)
 
 

@@ -180,7 +180,7 @@ class Scripted:
     def penalty(self) -> Tensor:
         return torch.zeros(())
 
-    def update(self) -> None:
+    def update(self, loss: float) -> None:
         self.updates += 1
 
 
@@ -246,7 +246,7 @@ def test_an_offset_is_shrunk_onto_its_bound_and_never_stretched() -> None:
     ]
     offset = FreeOffset(torch.tensor([[3.0, 4.0], [0.6, 0.8]]), learning_rate=100.0, weight_decay=0.0, clamp=2.0)
     offset.current(0).sum().backward()
-    offset.update()
+    offset.update(0.0)
     assert offset.final().norm(dim=-1).tolist() == pytest.approx([10.0, 2.0])
 
 
