@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ SHOWS = {
     "02_compare_methods": "glame",
     "03_subgraph": "Albert Einstein -> country of citizenship -> France",
     "04_export_adapter": "adapter:",
+    "make_changes": "300 changes in all",
 }
 
 
@@ -25,6 +27,7 @@ def test_the_example_runs(
     path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path)])
     runpy.run_path(str(path), run_name="__main__")
     assert SHOWS[path.stem] in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [], "an example leaves nothing behind"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from kg_cache.errors import KnowledgeGraphError, UnknownEntity
-from kg_cache.graph import Candidate, KnowledgeGraph, Relation
+from kg_cache.errors import KnowledgeGraphError, UnknownEntity, UnknownRelation
+from kg_cache.graph import Candidate, KnowledgeGraph
 from kgedit.edit import Edit
 from kgedit.lm.tokens import find_subject
 from kgedit.verbalize import Verbalizer
@@ -43,7 +43,9 @@ class Names:
         """Take the graph that knows the names and the wordings of its relations."""
         self._text = text
         self._entity: Callable[[str], Candidate] = lru_cache(_REMEMBERED)(graph.resolve)
-        self._relation: Callable[[str], Relation] = lru_cache(_REMEMBERED)(graph.resolve_relation)
+        self._relation: Callable[[str], str] = lru_cache(_REMEMBERED)(self._property)
+        self._graph = graph
+        self._labels = {one.label.casefold(): id for id, one in text.texts.items()}
 
     def resolve(self, edit: Edit) -> Resolved:
         """What the names of an edit mean.
@@ -55,7 +57,7 @@ class Names:
         free = edit.prompt is not None
         subject_id, subject = self._item(edit.subject, free=free)
         target_id, target = self._item(edit.target_new, free=free)
-        relation = self._relation(edit.relation).id if edit.relation else None
+        relation = self._relation(edit.relation) if edit.relation else None
         prompt = edit.prompt
         if prompt is None:
             _ = self._text[relation or ""]
@@ -69,6 +71,15 @@ class Names:
             prompt=prompt,
         )
         return Resolved(by_id, subject, target, subject_id, relation, target_id)
+
+    def _property(self, text: str) -> str:
+        """The property that the graph knows by this id or label, or the wordings by this label."""
+        try:
+            return self._graph.resolve_relation(text).id
+        except UnknownRelation:
+            if (found := self._labels.get(text.strip().casefold())) is None:
+                raise
+            return found
 
     def _item(self, text: str, *, free: bool) -> tuple[str | None, str]:
         try:

@@ -1,0 +1,169 @@
+"""`kgedit ingest plan`: what a feed asks for, and what is to become of each record, before anything is touched."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kgedit.cli.options import AsJson, Model
+from kgedit.cli.output import emit, line, table, working
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import RenderableType
+
+    from kgedit.ingest.feeds.base import Feed, FeedOptions
+    from kgedit.ingest.planned import Plan, Planned
+
+
+class Policy(StrEnum):
+    """What holds when records disagree about a fact."""
+
+    REFUSE = "refuse"
+    LAST = "last-wins"
+    NEWEST = "newest-evidence"
+
+
+FeedName = Annotated[str, typer.Argument(help='A file; for "wikidata" item ids, comma-separated; else "stream".')]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="jsonl, csv, difference, wikidata or stream; a file's ending tells the first two."),
+]
+Mapped = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="column=field, where a file's columns have other names; may be repeated."),
+]
+Before = Annotated[Path | None, typer.Option(help="The older graph of a difference: a store or N-Triples.")]
+Properties = Annotated[
+    list[str] | None, typer.Option("--property", help="Only this property, e.g. P27; may be repeated.")
+]
+Entities = Annotated[
+    list[str] | None, typer.Option("--entity", help="Only this item's events of a stream; may be repeated.")
+]
+Since = Annotated[str | None, typer.Option(help="Where a stream starts: a time, or an earlier change's position.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Most events read of a stream.")]
+PolicyOption = Annotated[Policy, typer.Option(help="What holds when records disagree about a fact.")]
+GraphPath = Annotated[
+    Path | None, typer.Option("--graph", help="SQLite store of facts; the bundled snapshot by default.")
+]
+AnyKind = Annotated[
+    bool, typer.Option("--any-kind", help="Also plan changes that the graph or the wording speaks against.")
+]
+
+
+def plan(
+    feed: FeedName,
+    model: Model = "mini",
+    format: Format = None,
+    map: Mapped = None,
+    before: Before = None,
+    property: Properties = None,
+    entity: Entities = None,
+    since: Since = None,
+    limit: Limit = None,
+    policy: PolicyOption = Policy.REFUSE,
+    graph: GraphPath = None,
+    any_kind: AnyKind = False,
+    out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
+    show: Annotated[int, typer.Option(min=0, help="Most records listed.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Says what is to become of each record of a feed: new, known, duplicate, conflict ... Nothing is changed."""
+    source = opened(feed, format, feed_options(map, before, property, entity, since, limit))
+    with working(f"Loading {model}") as advance:
+        from kgedit.editor import Editor
+        from kgedit.ingest.plan import plan as make
+
+        # Any method will do: planning asks the model and computes no edit.
+        editor = Editor.from_pretrained(model, method="rome", graph=graph)
+        made = make(source, editor, policy=policy.value, check_kinds=not any_kind, progress=advance)
+        if out is not None:
+            made.save(out)
+    listed = list(islice(noteworthy(made), show))
+    data: dict[str, Any] = {
+        **made.header.model_dump(),
+        "feed": source.name,
+        "records": len(made),
+        "counts": {verdict.value: number for verdict, number in made.counts.items()},
+        "passed_over": dict(source.skipped),
+        "listed": [described(item) for item in listed],
+        "out": None if out is None else str(out),
+    }
+    emit(data, lambda: shown(made, source.skipped, listed, out), as_json=as_json)
+
+
+def feed_options(
+    mapped: list[str] | None,
+    before: Path | None,
+    properties: list[str] | None,
+    entities: list[str] | None,
+    since: str | None,
+    limit: int | None,
+) -> FeedOptions:
+    """The options of a feed as they stand on the command line.
+
+    Raises:
+        BadParameter: A mapping is not column=field, or names a column twice.
+    """
+    from kgedit.ingest.feeds.base import FeedOptions
+
+    columns: dict[str, str] = {}
+    for pair in mapped or []:
+        column, equals, field = pair.rpartition("=")
+        if not (equals and column and field) or column in columns:
+            raise typer.BadParameter(f"{pair!r} is not column=field, or names a column again", param_hint="--map")
+        columns[column] = field
+    return FeedOptions(columns, before, tuple(properties or ()), tuple(entities or ()), since, limit)
+
+
+def opened(feed: str, format: str | None, options: FeedOptions) -> Feed:
+    """The feed that the command line names."""
+    from kgedit.ingest.feeds.base import open_feed
+
+    return open_feed(feed, format, options)
+
+
+def noteworthy(plan: Plan) -> Iterator[Planned]:
+    """What a reader wants to see of a plan: refused records and what is to be applied, not what is known already."""
+    from kgedit.ingest.planned import Verdict
+
+    quiet = (Verdict.NEW, Verdict.KNOWN, Verdict.DUPLICATE)
+    yield from (item for item in plan if item.verdict not in quiet)
+    yield from plan.of(Verdict.NEW)
+
+
+def described(item: Planned) -> dict[str, Any]:
+    """One record for a reader."""
+    edit = item.change.edit if item.change else None
+    return {
+        "number": item.number,
+        "verdict": item.verdict.value,
+        "where": item.where,
+        "change": None if edit is None else f"{edit.subject} | {edit.relation or edit.prompt} | {edit.target_new}",
+        "reason": item.reason,
+    }
+
+
+def shown(
+    plan: Plan, skipped: Counter[str] | Mapping[str, int], listed: list[Planned], out: Path | None
+) -> Iterator[RenderableType]:
+    """The plan as tables."""
+    counts = [(verdict.value, number) for verdict, number in plan.counts.items() if number]
+    header = plan.header
+    title = f"{len(plan)} records for {header.model} (names from {header.graph}, conflicts: {header.policy})"
+    yield table(["class", "records"], counts, title=title, numbers=1)
+    if skipped:
+        yield table(["passed over", "times"], list(skipped.items()), numbers=1)
+    if listed:
+        rows = [
+            tuple(described(item)[name] or "" for name in ("where", "verdict", "change", "reason")) for item in listed
+        ]
+        yield table(["record", "class", "change", "why"], rows)
+    if out is not None:
+        yield line(f"The whole plan is in {out}.")
