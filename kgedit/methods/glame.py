@@ -9,7 +9,7 @@ other facts must keep their distributions (keep). `GlameConfig.paper()` is the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,8 +22,8 @@ from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.represent import Pooling, represent
-from kgedit.methods.associations import associated_paths, other_facts
-from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
+from kgedit.methods.associations import associated_paths, made, other_facts
+from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases, one_after_another
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.encoder import RelationalEncoder
 from kgedit.methods.layers import write_layers
@@ -199,25 +199,35 @@ class Glame:
         """How the subgraphs it is handed should be built."""
         return {"order": self.config.order, "max_edges": self.config.max_edges}
 
-    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
     ) -> list[Computed]:
         """One delta per request; the optimisation of all requests shares one batch."""
-        if not requests:
+        return self._joint(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case: what one edit changes counts in the graphs of the others, and one write serves all.
+
+        The published arithmetic knows single edits only: with it they are made one after another.
+        """
+        check_cases(cases)
+        return self._joint(bench, cases) if self.config.key == "contexts" else one_after_another(self, bench, cases)
+
+    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
+    def _joint(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        if not cases:
             return []
-        config, model = self.config, bench.model
+        config, model, progress = self.config, bench.model, bench.progress
         anatomy = anatomy_of(model)
         with frozen(model):
-            pairs = list(zip(requests, subgraphs, strict=True))
-            objectives = [self._objective(bench, request, subgraph) for request, subgraph in pairs]
+            objectives = [self._objective(bench, *pair, made(case)) for case in cases for pair in case]
             batch = EditBatch(model, anatomy, objectives, self.layers)
+            subgraphs = [subgraph for case in cases for _, subgraph in case]
             offsets = [
                 self._offset(bench, subgraph, torch.stack([batch.values[layer][row] for layer in self.layers]))
-                for (_, subgraph), row in zip(pairs, batch.first_rows, strict=True)
+                for subgraph, row in zip(subgraphs, batch.first_rows, strict=True)
             ]
-            progress = bench.progress
-            found = optimise(
+            solutions = optimise(
                 batch,
                 offsets,
                 steps=config.steps,
@@ -228,62 +238,59 @@ class Glame:
                 progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
             )
             base = hash_weights(model, [anatomy.weight_name(layer) for layer in self.layers])
-            cases = [[(objective, solution.offset)] for objective, solution in zip(objectives, found, strict=True)]
+            found = list(zip(objectives, solutions, subgraphs, strict=True))
+            of_case = [[found.pop(0) for _ in case] for case in cases]
             written = write_layers(
-                model, anatomy, cases, self.layers, bench.moments, key=config.key, ridge=config.ridge
+                model,
+                anatomy,
+                [[(objective, solution.offset) for objective, solution, _ in edits] for edits in of_case],
+                self.layers,
+                bench.moments,
+                key=config.key,
+                ridge=config.ridge,
             )
         return [
-            self._computed(bench, LowRankDelta(updates, base), objective, solution, subgraph)
-            for updates, objective, solution, subgraph in zip(written, objectives, found, subgraphs, strict=True)
+            self._computed(bench, LowRankDelta(updates, base), edits)
+            for updates, edits in zip(written, of_case, strict=True)
         ]
 
-    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
-        """One delta per case: its edits one after another."""
-        return one_after_another(self, bench, cases)
-
     def _computed(
-        self,
-        bench: Workbench,
-        delta: LowRankDelta,
-        objective: Objective,
-        solution: Solution,
-        subgraph: Subgraph | None,
+        self, bench: Workbench, delta: LowRankDelta, edits: Sequence[tuple[Objective, Solution, Subgraph | None]]
     ) -> Computed:
-        """The delta with all that is to be known about it."""
-        kinds = [row.kind for row in objective.rows]
-        log = {
-            "losses": solution.losses,
-            "parts": solution.parts,
-            "paths": kinds.count("path"),
-            "kept_facts": kinds.count("keep"),
-        }
-        manifest = {
-            "method": self.name,
-            "settings": self.config.model_dump(mode="json"),
-            "seed": bench.seed,
-            "graph": subgraph.manifest() if subgraph else None,
-            **log,
-        }
-        return Computed(replace(delta, manifest=manifest), _notes(subgraph), log)
+        """The delta of one case with all that is to be known about it."""
+        logs, graphs, notes = [], [], dict[str, None]()
+        for objective, solution, subgraph in edits:
+            kinds = [row.kind for row in objective.rows]
+            counts = {"paths": kinds.count("path"), "kept_facts": kinds.count("keep")}
+            logs.append({"losses": solution.losses, "parts": solution.parts, **counts})
+            graphs.append({"graph": subgraph.manifest() if subgraph else None})
+            notes |= dict.fromkeys(_notes(subgraph))
+        settings = {"method": self.name, "settings": self.config.model_dump(mode="json"), "seed": bench.seed}
+        log: dict[str, Any] = logs[0] if len(logs) == 1 else {"edits": logs}
+        each = [graph | log for graph, log in zip(graphs, logs, strict=True)]
+        manifest = settings | (each[0] if len(each) == 1 else {"edits": each})
+        return Computed(replace(delta, manifest=manifest), tuple(notes), log)
 
-    def _objective(self, bench: Workbench, request: Request, subgraph: Subgraph | None) -> Objective:
+    def _objective(
+        self, bench: Workbench, request: Request, subgraph: Subgraph | None, changes: Mapping[tuple[str, str], str]
+    ) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
         limit = context_length(bench.model)
         target = request.target + config.ending
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, max_length=limit)
         if subgraph is not None and config.path_weight:
-            found = associated_paths(bench.model, tokenizer, subgraph, self.text)
+            found = associated_paths(bench.model, tokenizer, subgraph, self.text, changes)
             found += [(wording, request.target) for wording in self._other_wordings(request)]
             paths = [(prompt, label + config.ending) for prompt, label in found]
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         if subgraph is not None and config.keep_weight:
-            facts = other_facts(subgraph, self.text)
+            facts = other_facts(subgraph, self.text, changes)
             rows += keep_rows(tokenizer, subject, facts, config.keep_weight, max_length=limit)
         return Objective((*rows, essence_row(tokenizer, subject, config.kl_weight)))
 
     def _other_wordings(self, request: Request) -> list[str]:
         """What else the edited fact is asked by."""
-        if request.relation not in self.text:
+        if request.relation is None or request.relation not in self.text:
             return []
         return [wording for wording in self.text.edit_wordings((request.relation,)) if wording != request.prompt]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from families import FAMILIES, D, tiny_model
 from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.methods.associations import associated_paths, other_facts
 from kgedit.methods.base import Computed, Request
 from kgedit.methods.encoder import RelationalEncoder
 from kgedit.methods.glame import Glame, GlameConfig
@@ -186,7 +187,7 @@ def test_the_ablations_differ_from_each_other(setting) -> None:
 
 def test_the_clean_clamp_holds_at_every_step_layer_by_layer() -> None:
     model, tok = tiny_model("gpt2")
-    settings = config(layers=(0, 1, 2), clamp=0.5, steps=6, free_learning_rate=2.0, key="original", **BARE)
+    settings = config(layers=(0, 1, 2), clamp=0.5, steps=6, first_step=2.0, key="original", **BARE)
     (computed,) = run(model, tok, settings)
     plain = Plain(model, (0, 1, 2), rome_sentences(tok, REQUEST.prompt, REQUEST.subject, REQUEST.target, [""], 1.0))
     for number, update in enumerate(computed.delta.updates):
@@ -196,24 +197,25 @@ def test_the_clean_clamp_holds_at_every_step_layer_by_layer() -> None:
 
 def test_the_clean_setting_takes_the_best_of_the_values_it_saw() -> None:
     model, tok = tiny_model("gpt2")
-    settings = config(steps=2, dropout=0.6, learning_rate=0.1, free_offset=False, **BARE)
+    settings = config(steps=4, first_step=50.0, clamp=1000.0, **BARE)  # the third step goes much too far
     (computed,) = run(model, tok, settings)
     losses = computed.log["losses"]
     assert min(losses) < losses[-1] - 1e-3, "choose settings at which the last value is not the best"
     assert sum(computed.log["parts"].values()) == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_without_a_subgraph_the_value_is_romes_and_the_edit_says_so() -> None:
+def test_without_a_subgraph_the_objective_is_romes_and_the_edit_says_so() -> None:
     model, tok = tiny_model("gpt2")
-    shared = {"steps": 6, "clamp": 1000.0, "kl_weight": 0.1}
-    settings = config(**shared, free_learning_rate=0.1, key="averaged")
+    shared = {"clamp": 1000.0, "kl_weight": 0.1}
+    settings = config(**shared, steps=12, key="averaged")
     (computed,) = run(model, tok, settings, graphs=[None])
     assert any("no subgraph" in note for note in computed.notes)
     assert computed.delta.manifest["graph"] is None
     assert (computed.log["paths"], computed.log["kept_facts"]) == (0, 0)
-    rome = RomeConfig(layer=1, learning_rate=0.1, weight_decay=0.0, stop_loss=0.02, **shared)
+    rome = RomeConfig(layer=1, learning_rate=0.1, weight_decay=0.0, stop_loss=0.02, steps=12, **shared)
     (expected,) = Rome(rome).compute(bench(model, tok, [1]), [REQUEST])
-    assert computed.log["losses"] == pytest.approx(expected.log["losses"], rel=1e-5)
+    assert computed.log["losses"][0] == pytest.approx(expected.log["losses"][0], rel=1e-5)
+    assert min(computed.log["losses"]) < min(expected.log["losses"])
     (bare,) = run(model, tok, settings.model_copy(update={"encoder": "none"} | BARE))
     assert bare.delta.id == computed.delta.id
     (published,) = run(model, tok, paper(), graphs=[None])
@@ -243,10 +245,40 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     for weight in (0.0, 1e-6, 2.0):
         settings = config(steps=25, clamp=20.0, kl_weight=0.0, **{f"{kind}_weight": weight, other: 0.0})
         (computed,) = run(model, tok, settings, graphs=[graph])
-        assert computed.log[counted] == (wordings if weight else 0)
+        asked = wordings + (kind == "path")  # the edited fact's own question counts as a path of length one
+        assert computed.log[counted] == (asked if weight else 0)
         found.append(computed.log["parts"].get(kind, 0.0) / (weight or 1.0))
     assert found[0] == 0
-    assert found[2] < 0.8 * found[1]
+    assert found[2] < 0.9 * found[1]
+
+
+def test_what_one_edit_of_a_case_changes_counts_in_the_graph_of_the_other() -> None:
+    model, tok = tiny_model("gpt2")
+    onward = Request("Japan", "The capital of {} is", "Kyoto", "P36")
+    asked: list[tuple[str, str]] = []
+
+    class Listening(Glame):
+        def _objective(self, bench, request, subgraph, changes):
+            asked.extend(associated_paths(bench.model, bench.tokenizer, subgraph, TEXT, changes))
+            return super()._objective(bench, request, subgraph, changes)
+
+    settings, place = config(layers=(0, 2)), bench(model, tok, (0, 2))
+    after = graph_of("Japan", "P36", "Kyoto", {})
+    (both,) = Listening(settings).together(place, [[(REQUEST, GRAPH), (onward, after)]])
+    capital = {label for template, label in asked if "capital" in template}
+    assert capital == {"Kyoto"}
+    assert both.delta.rank == 2
+    assert len(both.delta.manifest["edits"]) == 2
+    facts = other_facts(GRAPH, TEXT, {("Marie Curie", "P106"): "chemistry"})
+    assert {label for _, label in facts} == {"Ulm"}
+
+
+def test_cases_of_one_edit_are_single_edits() -> None:
+    model, tok = tiny_model("gpt2")
+    method, place = Glame(config()), bench(model, tok, (1,))
+    single = method.compute(place, [REQUEST, REQUEST], [GRAPH, None])
+    cases = method.together(place, [[(REQUEST, GRAPH)], [(REQUEST, None)]])
+    assert [computed.delta.id for computed in cases] == [computed.delta.id for computed in single]
 
 
 def test_an_edit_does_not_notice_the_company_it_is_computed_in() -> None:

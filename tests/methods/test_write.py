@@ -145,3 +145,24 @@ def test_each_layer_is_solved_for_the_keys_that_the_layers_below_lead_to(family,
             assert float((moved - wanted).norm()) < 1e-5 * float(wanted.norm())
     assert [update.name for update in updates] == [anatomy.weight_name(layer) for layer in layers]
     assert state_of(model) == before
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "opt"])
+def test_edits_of_one_case_get_their_own_offset_each_and_the_tokens_behind_get_nothing(family) -> None:
+    model, tok = tiny_model(family)
+    anatomy, layers = anatomy_of(model), (0, 2)
+    facts = [("The mother tongue of {} is", "Marie Curie", "Danish"), ("{} is a citizen of", "Nintendo", "Japan")]
+    objectives = [Objective(tuple(target_rows(tok, *fact, PREFIXES[:2]))) for fact in facts]
+    offsets = torch.randn(2, 2, D, generator=torch.Generator().manual_seed(1))  # (edits, layers, d)
+    cases = [list(zip(objectives, offsets, strict=True)), [(objectives[0], offsets[1])]]
+    moments = dict.fromkeys(layers, Diagonal(88))
+    with frozen(model):
+        both, alone = write_layers(model, anatomy, cases, layers, moments, key="contexts", ridge=0.0)
+        (apart,) = write_layers(model, anatomy, cases[1:], layers, moments, key="contexts", ridge=0.0)
+        for one, other in zip(alone, apart, strict=True):  # cases do not see each other
+            assert float((one.dense() - other.dense()).norm()) < 1e-4 * float(other.dense().norm())
+        with LowRankDelta(both[:1], "").apply(model, check=False):
+            for (prompt, subject, target), offset in zip(facts, offsets, strict=True):
+                plain = Plain(model, layers, [sentence(tok, prompt, subject, target, p) for p in PREFIXES[:2]])
+                shift = plain.keys[:, 1] @ both[1].dense().T  # (rows, d), at the subject
+                assert float((shift - offset[1]).norm()) < 1e-4 * float(offset[1].norm()) * 2
