@@ -106,10 +106,16 @@ class Method(Protocol):
         name: Name in `METHODS`.
         layers: Layers whose second moments it needs; none for a method that does without.
         uses_graph: Whether it reads subgraphs.
+        config: Its hyper-parameters.
     """
 
     name: str
     uses_graph: bool
+
+    @property
+    def config(self) -> Any:
+        """Hyper-parameters, a `Settings` of the method's own kind."""
+        ...
 
     @property
     def layers(self) -> tuple[int, ...]:

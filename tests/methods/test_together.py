@@ -9,11 +9,14 @@ import torch
 
 from families import tiny_model
 from kgedit.delta import Ledger
+from kgedit.edit import Edit
+from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import METHODS, Request, load_method
 from kgedit.methods.rome import Rome, RomeConfig
 from kgedit.presets import preset
+from kgedit.verbalize import Verbalizer
 from methods.benches import REQUESTS, bench, graph_of, state_of
 
 LAYERS = (0, 1, 2)
@@ -94,3 +97,16 @@ def test_an_edit_that_is_refused_half_way_leaves_no_trace(name) -> None:
     with pytest.raises(EditError):
         small(name).together(bench(model, tok, LAYERS), [case])
     assert state_of(model) == before
+
+
+def test_the_editor_makes_all_edits_of_a_case() -> None:
+    """Two facts of the bundled model, prepared by name, then one delta that makes both."""
+    editor = Editor.from_pretrained("mini", method="ft")
+    text = Verbalizer.bundled()
+    wanted = {"Albert Einstein": "Japan", "Niels Bohr": "Norway"}
+    edits = [Edit(subject=name, relation="P27", target_new=country) for name, country in wanted.items()]
+    (computed,) = editor.compute_cases([[editor.prepare(edit) for edit in edits]])
+    with computed.delta.apply(editor.model):
+        said = {name: editor.complete(text["P27"].cloze[0].replace("{}", name)) for name in wanted}
+    assert said == wanted
+    assert editor.compute_cases([]) == []
