@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kgedit.cli import eval_make
 from kgedit.cli.options import AsJson, Model, Moments, StorePath, moments_source
 from kgedit.cli.output import emit, line, working
 
@@ -126,3 +127,4 @@ def _shown(found: Finished, out: Path | None) -> Iterator[RenderableType]:
 
 for _suite, _about in SUITES.items():
     app.command(_suite, help=_about)(evaluate)
+app.command("make")(eval_make.make)

@@ -82,7 +82,7 @@ def make_manifest(
             "sha256": hashlib.sha256("\n".join(cases).encode()).hexdigest(),
         },
         "model": {
-            "name": settings.model,
+            "name": Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
             "weights": model_hash(model),
             "tokenizer": tokenizer_hash(editor.tokenizer),
             "dtype": str(model.dtype),
