@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from kgedit import __version__
-from kgedit.cli import demo, edit, eval, graph, mini, model, moments
+from kgedit.cli import demo, edit, eval, graph, ingest, journal, mini, model, moments
 from kgedit.cli.output import error_line, write_error
 
 app = typer.Typer(
@@ -47,6 +47,8 @@ app.command("models")(model.models)
 app.command("moments")(moments.moments)
 app.add_typer(eval.app, name="eval")
 app.add_typer(graph.app, name="graph")
+app.add_typer(ingest.app, name="ingest")
+app.add_typer(journal.app, name="journal")
 app.add_typer(mini.app, name="mini")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kgedit.delta import LowRankDelta
@@ -71,12 +72,12 @@ def finish(store: IngestStore, weights: WeightsInForce) -> int:
     return len(waiting)
 
 
-def recover(store: IngestStore, weights: WeightsInForce) -> int:
-    """Bring the model to what the journal says and finish what a killed run had begun; returns how many changes.
+def put_noted(store: IngestStore, weights: WeightsInForce) -> None:
+    """Have the live deltas in force, and make sure that they give the weights that the journal noted.
 
     Raises:
         FileCorrupt: A delta in force is damaged.
-        JournalError: The weights that the deltas give are not those that the journal noted.
+        JournalError: They give others.
     """
     weights.put(store.live_deltas())
     found = weights.hash()
@@ -86,6 +87,16 @@ def recover(store: IngestStore, weights: WeightsInForce) -> int:
             f"{store.weights_hash}: a file was exchanged, or another machine computes differently. "
             "Restore the store from a copy."
         )
+
+
+def recover(store: IngestStore, weights: WeightsInForce) -> int:
+    """Bring the model to what the journal says and finish what a killed run had begun; returns how many changes.
+
+    Raises:
+        FileCorrupt: A delta in force is damaged.
+        JournalError: The weights that the deltas give are not those that the journal noted.
+    """
+    put_noted(store, weights)
     done = finish(store, weights)
     store.remove_unnamed()
     return done
@@ -96,19 +107,44 @@ def undo(store: IngestStore, weights: WeightsInForce, id: int, *, reason: str = 
 
     Raises:
         UnknownEdit: The journal has no such change.
-        JournalError: It is not in force, or shares its delta with others: `finetune_adapter.undo_shared` is for those.
+        JournalError: It is not in force, or shares its delta with others: see `runner.take_back`.
     """
-    journal = store.journal
-    entry = journal.entry(id)
+    entry, live = store.journal.entry(id), store.live()
     if entry.state != State.CHECKED:
         raise JournalError(f"change {id} is {entry.state}, not in force; `kgedit journal list` shows those that are")
-    live = store.live()
     if len(live[entry.delta or ""]) > 1:
         raise JournalError(f"change {id} shares the delta {entry.delta} with others")
+    _put_and_note(store, weights, [other for other in live if other != entry.delta], entry, reason)
+
+
+def replace_shared(
+    store: IngestStore, weights: WeightsInForce, gone: Entry, others: Sequence[Entry], delta: LowRankDelta
+) -> None:
+    """Take a change back whose delta others share: the same place then holds a delta of the others alone."""
+    fresh = weights.on_base(delta)
+    store.save_delta(fresh)
+    order = [fresh.id if id == gone.delta else id for id in store.live()]
+    _put_and_note(store, weights, order, gone, "taken back", [entry.id for entry in others], fresh.id)
+
+
+def _put_and_note(
+    store: IngestStore,
+    weights: WeightsInForce,
+    order: Sequence[str],
+    gone: Entry,
+    reason: str,
+    others: Sequence[int] = (),
+    delta: str = "",
+) -> None:
     before = weights.deltas
-    weights.put([store.delta(other) for other in live if other != entry.delta])
+    have = {one.id: one for one in before}
+    weights.put([have[id] if id in have else store.delta(id) for id in order])
     try:
-        journal.move([Move(entry=id, state=State.UNDONE, reason=reason)], about={"weights_hash": weights.hash()})
+        with store.journal.writing():
+            if others:
+                store.journal.replace_delta(others, delta)
+            undone = Move(entry=gone.id, state=State.UNDONE, reason=reason)
+            store.journal.move([undone], about={"weights_hash": weights.hash()})
     except BaseException:
         weights.put(before)
         raise

@@ -133,19 +133,25 @@ class Decider:
         if self.writer.shared:
             again = [item for item, *_ in first]
             second = self._measured(again, self.writer.propose(again, earlier, more=True), below)
+            if any(one[3] for one in second) and self.mode == "refuse":
+                self._refuse(second, decision)
+                # What is refused must not stay in a delta that others share.
+                again = [item for item, _, _, reasons in second if not reasons]
+                second = self._measured(again, self.writer.propose(again, earlier, more=True), below) if again else []
         else:
             again = [item for item, *_ in bad]
             beside = [*below, *(delta for _, delta, _, _ in good)]
             with self.weights.trial(beside):
                 deltas = self.writer.propose(again, [*earlier, *(item for item, *_ in good)], more=True)
             second = good + self._measured(again, deltas, beside)
-        passed = [one for one in second if not one[3]]
-        for item, delta, numbers, reasons in second:
-            if reasons and self.mode == "warn" and _finite(numbers):
-                passed.append((item, delta, numbers, reasons))
-            elif reasons:
+        let_through = [one for one in second if not one[3] or (self.mode == "warn" and _finite(one[2]))]
+        self._refuse([one for one in second if one not in let_through], decision)
+        return let_through
+
+    def _refuse(self, measured: Sequence[Measured], decision: Decision) -> None:
+        for item, _, numbers, reasons in measured:
+            if reasons:
                 decision.refused.append(Refused(item.entry, "; ".join(reasons), rounded(numbers)))
-        return passed
 
     def _measured(
         self, items: Sequence[Item], deltas: Sequence[LowRankDelta], below: Sequence[LowRankDelta]
@@ -208,6 +214,12 @@ class Decider:
     def _tell(self, what: str, done: int, total: int) -> None:
         if self.progress:
             self.progress(what, done, total)
+
+
+def question_of(editor: Editor, entry: Entry) -> tuple[str, str]:
+    """The edit prompt of a change and its new object, without any model."""
+    request, _ = editor.prepare(Edit.model_validate(entry.change["edit"]))
+    return request.prompt.replace("{}", request.subject), request.target
 
 
 def remaining(live: Sequence[tuple[LowRankDelta, Sequence[Entry]]], gone: set[int]) -> list[LowRankDelta]:

@@ -50,6 +50,12 @@ def preset(model: str, method: str, n_layers: int) -> tuple[dict[str, Any], tupl
     return guess, (note,)
 
 
+def table(model: str, name: str) -> dict[str, Any]:
+    """A table that belongs to no method, such as [guards]; empty if the model's preset has none."""
+    found: dict[str, Any] = _tables(model).get(name, {})
+    return found
+
+
 def _tables(model: str) -> dict[str, Any]:
     file = resources.files(__name__).joinpath(f"{_name(model)}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -1,0 +1,125 @@
+"""`kgedit journal`: what became of every change of a store; take one back, and check that all is as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kgedit.cli.options import AsJson
+from kgedit.cli.output import emit, line, percent, table, working
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kgedit.ingest.entry import Entry
+
+app = typer.Typer(help="The journal of a store: list, show and undo changes, verify files and weights.")
+
+StoreDir = Annotated[Path, typer.Option("--store", help="Folder that `kgedit ingest run` wrote.")]
+Id = Annotated[int, typer.Argument(help="Number of the change in the journal.")]
+
+
+@app.command("list")
+def list_changes(
+    store: StoreDir,
+    state: Annotated[str | None, typer.Option(help="Only changes in this state, e.g. checked or refused.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most changes listed.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Lists changes with their states."""
+    from kgedit.ingest.entry import State
+    from kgedit.ingest.store import open_store
+
+    if state is not None and state not in list(State):
+        raise typer.BadParameter(f"{state!r} is no state; there are: {', '.join(State)}", param_hint="--state")
+    with open_store(store) as opened:
+        counts = opened.journal.counts()
+        entries = list(islice(opened.entries(*([State(state)] if state else [])), limit))
+        data = {
+            "model": opened.model,
+            "weights_hash": opened.weights_hash,
+            "counts": counts,
+            "changes": [_described(entry) for entry in entries],
+        }
+    rows = [(entry.id, *_words(entry), str(entry.state), entry.reason[:60]) for entry in entries]
+    title = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no change yet"
+    columns = ["change", "subject", "relation", "new object", "state", "why"]
+    emit(data, lambda: [table(columns, rows, title=title)], as_json=as_json)
+
+
+@app.command()
+def show(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
+    """Shows one change: what was asked, every step it took, and what was measured."""
+    from kgedit.ingest.store import open_store
+
+    with open_store(store) as opened:
+        entry, steps = opened.journal.entry(id), opened.journal.steps(id)
+    data = {**entry.model_dump(mode="json"), "steps": [step.model_dump(mode="json") for step in steps]}
+
+    def shown() -> Iterator[RenderableType]:
+        yield line(f"change {entry.id}: {' | '.join(_words(entry))}: {entry.state} {entry.reason}", style="bold")
+        yield table(["step", "time", "why"], [(str(step.state), step.time, step.reason) for step in steps])
+        if entry.numbers:
+            yield table(["measured", "value"], list(entry.numbers.items()), numbers=1)
+        if entry.delta:
+            yield line(f"delta {entry.delta}")
+
+    emit(data, shown, as_json=as_json)
+
+
+@app.command()
+def undo(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
+    """Takes one change back; the weights become those that the remaining changes alone give."""
+    with working("Loading the model") as advance:
+        from kgedit.ingest.maintenance import take_back_from
+
+        weights_hash = take_back_from(store, id, progress=advance)
+    data = {"undone": id, "weights_hash": weights_hash}
+    emit(data, lambda: [line(f"Change {id} is taken back; the weights have hash {weights_hash}.")], as_json=as_json)
+
+
+@app.command()
+def verify(store: StoreDir, as_json: AsJson = False) -> None:
+    """Checks every file of a store by its hash, and that base and deltas give the weights the journal noted."""
+    with working("Loading the model"):
+        from kgedit.ingest.maintenance import verify as check
+
+        found = check(store)
+    text = f"{found.deltas} deltas are whole, and base plus deltas give the weights noted ({found.weights_hash[:16]})."
+    emit(found.model_dump(mode="json"), lambda: [line(text)], as_json=as_json)
+
+
+@app.command()
+def replay(store: StoreDir, as_json: AsJson = False) -> None:
+    """Applies every change in force to the unedited model again, and asks each of them."""
+    with working("Loading the model") as advance:
+        from kgedit.ingest.maintenance import replay as again
+
+        found = again(store, progress=advance)
+    rows = [(one.id, one.question, one.answer, "yes" if one.right else "no") for one in found.answers]
+    title = f"{len(rows)} changes in force, {percent(found.right)} answer right"
+    columns = ["change", "question", "right answer", "answered so"]
+    emit(found.model_dump(mode="json"), lambda: [table(columns, rows, title=title)], as_json=as_json)
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    subject, relation, target = _words(entry)
+    return {
+        "id": entry.id,
+        "state": entry.state,
+        "subject": subject,
+        "relation": relation,
+        "target_new": target,
+        "batch": entry.batch,
+        "delta": entry.delta,
+        "reason": entry.reason,
+    }
+
+
+def _words(entry: Entry) -> tuple[str, str, str]:
+    edit: Any = entry.change["edit"]
+    return edit["subject"], edit["relation"] or edit["prompt"], edit["target_new"]

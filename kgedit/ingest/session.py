@@ -1,0 +1,117 @@
+"""A store open for work: model, weights in force, guards and writer, put together by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kg_cache.graph import KnowledgeGraph
+from kgedit.editor import Editor, Progress
+from kgedit.ingest.adapter import AdapterSettings, AdapterWriter
+from kgedit.ingest.apply import recover
+from kgedit.ingest.decide import Decider
+from kgedit.ingest.facts import FactPool
+from kgedit.ingest.guard import Guard, GuardSettings, Mode
+from kgedit.ingest.in_force import WeightsInForce
+from kgedit.ingest.store import IngestStore, open_store
+from kgedit.ingest.writer import MethodWriter, Writer, WriteSettings
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.methods.base import load_method
+from kgedit.presets import preset, table
+
+ADAPTER = AdapterWriter.name
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run works with.
+
+    Attributes:
+        store: The store, open for writing.
+        editor: Model, tokenizer, graph; no edit of its own is in force.
+        weights: The model's weights as the journal has them.
+        pool: Known facts.
+        decider: What becomes of a batch.
+        recovered: Changes that a killed run had begun and this one finished on opening.
+    """
+
+    store: IngestStore
+    editor: Editor
+    weights: WeightsInForce
+    pool: FactPool
+    decider: Decider
+    recovered: int
+
+
+@contextmanager
+def open_session(
+    directory: str | Path,
+    *,
+    model: str,
+    method: str = "glame",
+    graph: KnowledgeGraph | str | Path | None = None,
+    guard: Mode = "refuse",
+    seed: int = 0,
+    settings: dict[str, dict[str, Any]] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Session]:
+    """Open a store with its model, and finish what a killed run had begun.
+
+    Args:
+        directory: The store; made if it is not there.
+        model: "mini", a hub id, or a folder: the unedited model.
+        method: An editing method, or "finetune-adapter".
+        graph: See `Editor.from_pretrained`.
+        guard: What happens where a guard fails.
+        seed: Seed of whatever is drawn.
+        settings: Changes of the preset's tables "guards", "ingest" and "finetune-adapter".
+        progress: Called with (what, done, total).
+
+    Raises:
+        WrongBase: The store belongs to another model.
+        StoreBusy: Another process writes to it.
+        FileCorrupt, JournalError: It is damaged.
+        SaveFailed: It cannot be written.
+    """
+    changed = settings or {}
+
+    def of(name: str) -> dict[str, Any]:
+        return table(model, name) | changed.get(name, {})
+
+    chosen = WriteSettings.model_validate(of("ingest"))
+    with open_store(directory, write=True) as store:
+        editor = _editor(model, method, graph, seed, chosen, progress)
+        weights = WeightsInForce(editor.model)
+        store.bind(model, weights.base_hash)
+        # Everything that reads the unedited model comes before the changes in force.
+        pool = FactPool.of(model, editor.graph, editor.text)
+        guards = Guard(GuardSettings.model_validate(of("guards")), editor.model, editor.tokenizer, pool)
+        writer: Writer
+        if method == ADAPTER:
+            trained = AdapterSettings.model_validate(of(ADAPTER))
+            writer = AdapterWriter(editor.model, editor.tokenizer, pool, trained, seed=seed, progress=progress)
+        else:
+            writer = MethodWriter(editor, pool, chosen, seed)
+        recovered = recover(store, weights)
+        decider = Decider(editor, weights, pool, guards, writer, mode=guard, progress=progress)
+        yield Session(store, editor, weights, pool, decider, recovered)
+
+
+def _editor(
+    model: str,
+    method: str,
+    graph: KnowledgeGraph | str | Path | None,
+    seed: int,
+    settings: WriteSettings,
+    progress: Progress | None,
+) -> Editor:
+    name = "glame" if method == ADAPTER else method  # for an adapter it only builds the subgraphs
+    editor = Editor.from_pretrained(model, method=name, graph=graph, seed=seed, progress=progress)
+    if name in settings.settings:
+        fields, _ = preset(model, name, anatomy_of(editor.model).n_layers(editor.model))
+        kind = load_method(name)
+        editor.method = kind(kind.Config.model_validate(fields | settings.settings[name]))
+    return editor
