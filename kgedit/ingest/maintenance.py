@@ -76,8 +76,8 @@ def take_back_from(directory: Path, id: int, *, progress: Progress | None = None
             _, weights = _loaded(store)
             undo(store, weights, id)
             return store.weights_hash
-        model = store.model
-    with open_session(directory, model=model, method=ADAPTER, progress=progress) as session:
+        model, graph = store.model, store.graph
+    with open_session(directory, model=model, method=ADAPTER, graph=graph, progress=progress) as session:
         take_back(session, id)
         return session.store.weights_hash
 
@@ -126,7 +126,7 @@ def _loaded(store: IngestStore) -> tuple[Editor, WeightsInForce]:
     """The store's model, unedited; the method computes nothing and may be any."""
     if not store.base_hash:
         raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
-    editor = Editor.from_pretrained(store.model, method="rome")
+    editor = Editor.from_pretrained(store.model, method="rome", graph=store.graph)
     weights = WeightsInForce(editor.model)
     store.bind(store.model, weights.base_hash)
     return editor, weights

@@ -19,6 +19,7 @@ from kgedit.ingest.in_force import WeightsInForce
 from kgedit.ingest.store import IngestStore, open_store
 from kgedit.ingest.writer import MethodWriter, Writer, WriteSettings
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.statistics import Source
 from kgedit.methods.base import load_method
 from kgedit.presets import preset, table
 
@@ -54,6 +55,7 @@ def open_session(
     method: str = "glame",
     graph: KnowledgeGraph | str | Path | None = None,
     guard: Mode = "refuse",
+    moments: Source = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
     progress: Progress | None = None,
@@ -66,6 +68,7 @@ def open_session(
         method: An editing method, or "finetune-adapter".
         graph: See `Editor.from_pretrained`.
         guard: What happens where a guard fails.
+        moments: See `Editor.from_pretrained`.
         seed: Seed of whatever is drawn.
         settings: Changes of the preset's tables "guards", "ingest" and "finetune-adapter".
         progress: Called with (what, done, total).
@@ -83,9 +86,11 @@ def open_session(
 
     chosen = WriteSettings.model_validate(of("ingest"))
     with open_store(directory, write=True) as store:
-        editor = _editor(model, method, graph, seed, chosen, progress)
+        editor = _editor(model, method, graph, moments, seed, chosen, progress)
         weights = WeightsInForce(editor.model)
         store.bind(model, weights.base_hash)
+        if isinstance(graph, str | Path):
+            store.journal.set_about({"graph": str(Path(graph).absolute())})
         # Everything that reads the unedited model comes before the changes in force.
         pool = FactPool.of(model, editor.graph, editor.text)
         guards = Guard(GuardSettings.model_validate(of("guards")), editor.model, editor.tokenizer, pool)
@@ -104,12 +109,13 @@ def _editor(
     model: str,
     method: str,
     graph: KnowledgeGraph | str | Path | None,
+    moments: Source,
     seed: int,
     settings: WriteSettings,
     progress: Progress | None,
 ) -> Editor:
     name = "glame" if method == ADAPTER else method  # for an adapter it only builds the subgraphs
-    editor = Editor.from_pretrained(model, method=name, graph=graph, seed=seed, progress=progress)
+    editor = Editor.from_pretrained(model, method=name, graph=graph, moments=moments, seed=seed, progress=progress)
     if name in settings.settings:
         fields, _ = preset(model, name, anatomy_of(editor.model).n_layers(editor.model))
         kind = load_method(name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +55,11 @@ class IngestStore:
     def model(self) -> str:
         """Name of the model that the store belongs to."""
         return self.journal.about("model") or ""
+
+    @property
+    def graph(self) -> str | None:
+        """File of the graph that names are resolved against; None for the bundled one."""
+        return self.journal.about("graph")
 
     @property
     def base_hash(self) -> str:
@@ -171,11 +176,6 @@ def open_store(
         journal = Journal(directory / JOURNAL, read_only=not write, clock=clock)
         stack.callback(journal.close)
         return IngestStore(directory, journal, stack.pop_all())
-
-
-def without(deltas: Sequence[LowRankDelta], gone: set[str]) -> list[LowRankDelta]:
-    """The deltas whose ids are not among the given ones."""
-    return [delta for delta in deltas if delta.id not in gone]
 
 
 def _lock(directory: Path, wait: float, stack: ExitStack) -> None:

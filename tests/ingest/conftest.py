@@ -1,13 +1,24 @@
-"""The bundled model and graph, once for all tests that only ask them."""
+"""Changes of facts that the bundled model knows."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from kgedit.editor import Editor
+from kgedit.evaluate.cases import Case, Casebook
+from kgedit.ingest.change import Change, Provenance
 
 
 @pytest.fixture(scope="session")
-def mini() -> Editor:
-    """The bundled model with the bundled graph; tests here leave it as it is."""
-    return Editor.from_pretrained("mini", method="rome")
+def cases() -> list[Case]:
+    return Casebook().draw(6, seed=1001)
+
+
+@pytest.fixture(scope="session")
+def changes(cases: list[Case]) -> list[Change]:
+    seen = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        Change(edit=case.edit, provenance=Provenance(feed="test", position=f"line {number}", seen=seen))
+        for number, case in enumerate(cases, 1)
+    ]
