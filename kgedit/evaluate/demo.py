@@ -18,7 +18,7 @@ Progress = Callable[[str, int, int], None]
 
 METHODS = ("rome", "glame")
 NAMED = ("Q937", "P27", "Q142")  # Albert Einstein becomes a citizen of France
-CHUNK = 7
+CHUNK = 21
 
 
 class Answer(BaseModel):

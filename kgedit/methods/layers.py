@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -69,12 +70,16 @@ class _Pass:
     ) -> None:
         self.model, self.anatomy, self.cases, self.layers = model, anatomy, cases, layers
         self.moments, self.key, self.ridge = moments, key, ridge
+        counts = [sum(len(objective.rows) for objective, _ in case) for case in cases]
+        self.spans = [slice(end - count, end) for count, end in zip(counts, accumulate(counts), strict=True)]
         self.rows = [row for case in cases for objective, _ in case for row in objective.rows]
+        self.last = torch.tensor([row.subject_last for row in self.rows])  # (rows,)
+        self.lengths = torch.tensor([len(row.ids) for row in self.rows])  # (rows,)
         self.updates: list[list[WeightUpdate]] = [[] for _ in cases]
 
     def run(self) -> list[list[WeightUpdate]]:
         device = self.anatomy.weight(self.model, self.layers[0]).device
-        width = max(len(row.ids) for row in self.rows)
+        width = int(self.lengths.max())
         ids = torch.zeros(len(self.rows), width, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for index, row in enumerate(self.rows):
@@ -101,36 +106,40 @@ class _Pass:
     def _solve(self, captured: Mapping[str, Tensor], number: int, layer: int, values: Tensor) -> Tensor:
         """Solve one layer for every case, and add to the MLP outputs (rows, seq, d) what the updates add."""
         keys = captured[str(layer)].float()  # (rows, seq, d_ff)
-        added, start = [], 0
-        for case, updates in zip(self.cases, self.updates, strict=True):
-            span = slice(start, start + sum(len(objective.rows) for objective, _ in case))
-            start = span.stop
-            left, right = self._factors(case, keys[span], values[span].float(), number, layer)
+        factors = (
+            self._joint(keys, number, layer) if self.key == "contexts" else self._single(keys, values, number, layer)
+        )
+        added = []
+        for (left, right), updates, span in zip(factors, self.updates, self.spans, strict=True):
             updates.append(WeightUpdate(self.anatomy.weight_name(layer), left, right, self.anatomy.conv1d))
             added.append(keys[span] @ left.to(keys.device) @ right.T.to(keys.device))  # (rows, seq, d)
         return values + torch.cat(added).to(values.dtype)
 
-    def _factors(self, case: Case, keys: Tensor, values: Tensor, number: int, layer: int) -> tuple[Tensor, Tensor]:
-        """Left (d_ff, edits) and right (d, edits) of one case at one layer."""
-        rows = [row for objective, _ in case for row in objective.rows]
-        every = torch.arange(len(rows))
-        last = torch.tensor([row.subject_last for row in rows])
-        at_subject = keys[every, last]  # (rows, d_ff)
-        offsets = torch.stack([offset[number] for _, offset in case])  # (edits, d)
-        moment = self.moments[layer]
-        if self.key != "contexts":
-            ((objective, _),) = case
-            return closed_form(
-                self.key, at_subject, values[every, last], offsets[0], objective.contexts, moment, ridge=self.ridge
+    def _single(self, keys: Tensor, values: Tensor, number: int, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Left (d_ff, 1) and right (d, 1) of each case, which is of one edit."""
+        for case, span in zip(self.cases, self.spans, strict=True):
+            ((objective, offset),) = case
+            rows, last = torch.arange(len(self.last[span])), self.last[span]
+            at_subject = keys[span][rows, last], values[span][rows, last].float()  # (rows, d_ff), (rows, d)
+            yield closed_form(
+                self.key, *at_subject, offset[number], objective.contexts, self.moments[layer], ridge=self.ridge
             )
+
+    def _joint(self, keys: Tensor, number: int, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Left (d_ff, edits) and right (d, edits) of each case; one solve with C does for all of them."""
         columns = torch.arange(keys.shape[1])
-        lengths = torch.tensor([len(row.ids) for row in rows])
-        later = keys[(columns > last.unsqueeze(1)) & (columns < lengths.unsqueeze(1))]  # (tokens, d_ff)
-        owner = torch.tensor([edit for edit, (objective, _) in enumerate(case) for _ in objective.rows])
-        wanted = torch.zeros(len(rows) + len(later), len(case))  # (rows + tokens, edits)
-        wanted[every, owner] = 1.0
-        left = joint_form(torch.cat([at_subject, later]), wanted, moment, self.ridge)
-        return left, offsets.T.float().cpu()
+        behind = (columns > self.last.unsqueeze(1)) & (columns < self.lengths.unsqueeze(1))  # (rows, seq)
+        wide = []
+        for span in self.spans:
+            at_subject = keys[span][torch.arange(len(self.last[span])), self.last[span]]  # (rows, d_ff)
+            wide.append(torch.cat([at_subject, keys[span][behind[span]]]))  # (rows + tokens, d_ff)
+        solved = torch.split(self.moments[layer].solve(torch.cat(wide)), [len(each) for each in wide])
+        for case, each, its_solved in zip(self.cases, wide, solved, strict=True):
+            owner = torch.tensor([edit for edit, (objective, _) in enumerate(case) for _ in objective.rows])
+            wanted = torch.zeros(len(each), len(case))  # (rows + tokens, edits)
+            wanted[torch.arange(len(owner)), owner] = 1.0
+            offsets = torch.stack([offset[number] for _, offset in case])  # (edits, d)
+            yield joint_form(each, its_solved, wanted, self.ridge), offsets.T.float().cpu()
 
 
 def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:

@@ -67,7 +67,7 @@ def closed_form(
         if later is not None:
             wide = torch.cat([wide, later.double().cpu()])  # (rows + tokens, d_ff)
             wanted = torch.cat([wanted, wanted.new_zeros(len(later), 1)])  # (rows + tokens, 1)
-        return joint_form(wide, wanted, moment, ridge), _column(shift)
+        return joint_form(wide, moment.solve(wide), wanted, ridge), _column(shift)
     averaged = wide[contexts].mean(dim=0)  # (d_ff,)
     direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
     if key == "averaged":
@@ -84,21 +84,20 @@ def closed_form(
     return _column(direction / scale), _column(right)
 
 
-def joint_form(keys: Tensor, wanted: Tensor, moment: Moment, ridge: float) -> Tensor:
+def joint_form(keys: Tensor, solved: Tensor, wanted: Tensor, ridge: float) -> Tensor:
     """The change of least size, as C measures it, that gives each key its share of each offset.
 
     Args:
         keys: (n, d_ff) all keys that are solved for.
+        solved: (n, d_ff) float64, C^-1 times each of them.
         wanted: (n, edits) how much of each edit's offset each of them shall get: 1 or 0.
-        moment: Second moment of the layer's keys.
         ridge: eps, as a share of the mean diagonal of K C^-1 K^T.
 
     Returns:
         left (d_ff, edits), float32.
     """
-    wide = keys.double().cpu()
-    solved = moment.solve(wide).double().cpu()  # (n, d_ff)
-    gram = wide @ solved.T  # (n, n)
+    solved = solved.double().cpu()
+    gram = keys.double().cpu() @ solved.T  # (n, n)
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
     left: Tensor = solved.T @ (
