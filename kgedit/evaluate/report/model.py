@@ -95,15 +95,24 @@ def build_report(
 def pairs_of(methods: Sequence[str]) -> list[tuple[str, str]]:
     """Which methods are compared: the leading one with every other editor, then every editor with the unedited model.
 
-    The leading one is "glame", or else the first of its variants, or else the first editor. All
-    pairs of eight methods would be 28 chances of a difference that is none.
+    The leading one is "glame", or else the first of its variants, or else the first editor. All pairs of eight
+    methods would be 28 chances of a difference that is none. Where each editor stands there twice, the second time
+    at the end of a sequence of edits ("rome@end"), the two times are compared apart.
     """
-    editors = [name for name in methods if name != UNEDITED]
-    if not editors:
-        return []
-    lead = min(editors, key=lambda name: (name != "glame", name.split(":")[0] != "glame"))
-    found = [(lead, other) for other in editors if other != lead]
-    return found + [(name, UNEDITED) for name in editors if UNEDITED in methods]
+    stages: dict[str, list[str]] = {}
+    for name in methods:
+        if name != UNEDITED:
+            stages.setdefault(name.partition("@")[2], []).append(name)
+    leading = {stage: min(names, key=_precedence) for stage, names in stages.items()}
+    among = [(leading[stage], other) for stage, names in stages.items() for other in names if other != leading[stage]]
+    alone = [(name, UNEDITED) for names in stages.values() for name in names if UNEDITED in methods]
+    return among + alone
+
+
+def _precedence(name: str) -> tuple[bool, bool]:
+    """Least for what leads a comparison; equal names keep their order."""
+    variant = name.partition("@")[0]
+    return variant != "glame", variant.partition(":")[0] != "glame"
 
 
 def _ordered(found: Iterable[str], wanted: Sequence[str]) -> list[str]:

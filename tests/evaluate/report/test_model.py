@@ -105,6 +105,7 @@ def test_glame_is_compared_with_the_others_and_every_method_with_the_unedited_mo
     assert pairs_of(["glame:encoder=mlp", "glame"]) == [("glame", "glame:encoder=mlp")]
     assert pairs_of(["rome", "memit"]) == [("rome", "memit")]
     assert pairs_of(["unedited"]) == []
+    assert pairs_of(["rome", "rome@end", "glame", "glame@end"]) == [("glame", "rome"), ("glame@end", "rome@end")]
 
 
 def test_the_share_of_known_cases_is_said_first_and_stands_in_no_table() -> None:
