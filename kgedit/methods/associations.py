@@ -68,10 +68,14 @@ def associated_paths(
 def other_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({})) -> Associations:
     """The subject's other facts, one of each relation that has wordings, as (template, object label).
 
-    Facts that another edit of the same case changes are left out (`changes` as in `associated_paths`).
+    They are asked for by statement and by question in turns: both of each would cost a quarter of all computation and
+    bring little. Facts that another edit of the same case changes are left out (`changes` as in `associated_paths`).
     """
     objects: dict[str, str] = {}
     for triple, label in subgraph.other_facts():
         if triple.relation in text and (subgraph.subject_label, triple.relation) not in changes:
             objects.setdefault(triple.relation, label)
-    return [(template, label) for relation, label in objects.items() for template in text.edit_wordings((relation,))]
+    return [
+        (text.edit_wordings((relation,))[number % 2], label)
+        for number, (relation, label) in enumerate(objects.items())
+    ]
