@@ -14,7 +14,6 @@ from torch import Tensor
 from families import FAMILIES, D, tiny_model
 from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.methods.associations import associated_paths, other_facts
 from kgedit.methods.base import Computed, Request
 from kgedit.methods.encoder import RelationalEncoder
 from kgedit.methods.glame import Glame, GlameConfig
@@ -250,35 +249,6 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
         found.append(computed.log["parts"].get(kind, 0.0) / (weight or 1.0))
     assert found[0] == 0
     assert found[2] < 0.9 * found[1]
-
-
-def test_what_one_edit_of_a_case_changes_counts_in_the_graph_of_the_other() -> None:
-    model, tok = tiny_model("gpt2")
-    onward = Request("Japan", "The capital of {} is", "Kyoto", "P36")
-    asked: list[tuple[str, str]] = []
-
-    class Listening(Glame):
-        def _objective(self, bench, request, subgraph, changes):
-            asked.extend(associated_paths(bench.model, bench.tokenizer, subgraph, TEXT, changes))
-            return super()._objective(bench, request, subgraph, changes)
-
-    settings, place = config(layers=(0, 2)), bench(model, tok, (0, 2))
-    after = graph_of("Japan", "P36", "Kyoto", {})
-    (both,) = Listening(settings).together(place, [[(REQUEST, GRAPH), (onward, after)]])
-    capital = {label for template, label in asked if "capital" in template}
-    assert capital == {"Kyoto"}
-    assert both.delta.rank == 2
-    assert len(both.delta.manifest["edits"]) == 2
-    facts = other_facts(GRAPH, TEXT, {("Marie Curie", "P106"): "chemistry"})
-    assert {label for _, label in facts} == {"Ulm"}
-
-
-def test_cases_of_one_edit_are_single_edits() -> None:
-    model, tok = tiny_model("gpt2")
-    method, place = Glame(config()), bench(model, tok, (1,))
-    single = method.compute(place, [REQUEST, REQUEST], [GRAPH, None])
-    cases = method.together(place, [[(REQUEST, GRAPH)], [(REQUEST, None)]])
-    assert [computed.delta.id for computed in cases] == [computed.delta.id for computed in single]
 
 
 def test_an_edit_does_not_notice_the_company_it_is_computed_in() -> None:
