@@ -56,11 +56,9 @@ def make_probes(
     text: Verbalizer,
 ) -> Probes:
     """The questions about a change; the model is asked as it is now which facts it recalls."""
-    subject, target, relation = request.subject, request.target, request.relation
-    efficacy = ((request.prompt.replace("{}", subject), target),)
+    subject, relation, plain = request.subject, request.relation, fact_probes(request, text)
     if relation is None or relation not in text:
-        return Probes(efficacy)
-    wordings = tuple((wording.replace("{}", subject), target) for wording in text.held_out((relation,))[:2])
+        return plain
     near = sorted(
         (
             fact
@@ -78,11 +76,22 @@ def make_probes(
     recalled = ask_all(model, tokenizer, [*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
     return Probes(
-        efficacy,
-        wordings,
+        plain.efficacy,
+        plain.wordings,
         tuple(paths),
         tuple(pair for pair in kept if pair in neighbours)[:NEIGHBOURS],
         tuple(pair for pair in kept if pair in others),
+    )
+
+
+def fact_probes(request: Request, text: Verbalizer) -> Probes:
+    """The questions about the new fact itself."""
+    subject, target, relation = request.subject, request.target, request.relation
+    efficacy = ((request.prompt.replace("{}", subject), target),)
+    if relation is None or relation not in text:
+        return Probes(efficacy)
+    return Probes(
+        efficacy, tuple((wording.replace("{}", subject), target) for wording in text.held_out((relation,))[:2])
     )
 
 

@@ -15,7 +15,7 @@ from kgedit.delta import LowRankDelta
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
-from kgedit.ingest.checks import make_probes, measure, rounded
+from kgedit.ingest.checks import fact_probes, make_probes, measure, rounded
 from kgedit.ingest.entry import Entry
 from kgedit.ingest.facts import FactPool
 from kgedit.ingest.guard import Guard, Mode
@@ -72,9 +72,15 @@ class Decider:
         return Item(entry, edit, request, subgraph, probes, replaces)
 
     def known(self, entry: Entry) -> Item:
-        """The item of a change in force, with questions about the new fact only; made once."""
+        """The item of a change in force, with questions about the new fact only; made once.
+
+        No model is asked: what it recalls by now would tell a run that went on after a crash from one that did not.
+        """
         if entry.id not in self._known:
-            self._known[entry.id] = self.item(entry)
+            edit = Edit.model_validate(entry.change["edit"])
+            request, subgraph = self.editor.prepare(edit)
+            probes = fact_probes(request, self.editor.text)
+            self._known[entry.id] = Item(entry, edit, request, subgraph, probes)
         return self._known[entry.id]
 
     @torch.inference_mode(False)

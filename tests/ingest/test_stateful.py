@@ -36,10 +36,9 @@ class StoreMachine(RuleBasedStateMachine):
         changes = [
             received(name, slot="abcd"[ord(name) % 4] if slots and name in "abcdefgh" else None) for name in names
         ]
-        new = self.store.journal.receive(changes)
-        fresh = [c for c in {c.key: c for c in reversed(changes)}.values() if c.key not in self.received]
-        ordered = [c for c in changes if c in fresh and changes.index(c) == [d.key for d in changes].index(c.key)]
-        assert new == len({c.key for c in ordered})
+        fresh = {c.key: c for c in reversed(changes) if c.key not in self.received}  # the first of each key
+        ordered = sorted(fresh.values(), key=changes.index)
+        assert self.store.journal.receive(changes) == len(ordered)
         self.received += [c.key for c in ordered]
         self.waiting += [(c.key, c.slot) for c in ordered]
 
