@@ -26,7 +26,7 @@ from kgedit.evaluate.metrics.mquake import HOPS
 from kgedit.evaluate.results import RECALLED
 
 EDITING_SCORE = "editing_score"
-_SCORED = ("efficacy", "paraphrase", "neighborhood")
+SCORED = ("efficacy", "paraphrase", "neighborhood")
 _BY_CLASS = "multihop_probability"
 # The figures that the literature compares, in the order of tables; what is not named here follows by name.
 MAIN = (
@@ -91,7 +91,7 @@ class Figures:
 
     def _names(self, method: str) -> list[str]:
         measured = {name for case in self._values[method] for name in case}
-        whole = {EDITING_SCORE} if measured.issuperset(_SCORED) else set()
+        whole = {EDITING_SCORE} if measured.issuperset(SCORED) else set()
         return figure_names((measured - {EDITING_SCORE}) | whole)
 
     def _made_of(self, name: str, *methods: str) -> tuple[list[str], Statistic]:
@@ -101,7 +101,7 @@ class Figures:
             return [one for one in columns if all(any(one in case for case in self._values[m]) for m in methods)]
 
         if name == EDITING_SCORE:
-            return had((*_SCORED, "portability")), harmonic
+            return had((*SCORED, "portability")), harmonic
         classes = had(f"{_BY_CLASS}_{hops}" for hops in HOPS) if name == _BY_CLASS else []
         return classes or [name], plain
 
