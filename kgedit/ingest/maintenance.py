@@ -73,7 +73,7 @@ def take_back_from(directory: Path, id: int, *, progress: Progress | None = None
         entry, live = store.journal.entry(id), store.live()
         shares = entry.delta in live and len(live[entry.delta or ""]) > 1
         if not shares:
-            _, weights = _loaded(store)
+            _, weights = loaded(store)
             undo(store, weights, id)
             return store.weights_hash
         model, graph = store.model, store.graph
@@ -89,7 +89,7 @@ def verify(directory: Path) -> Verified:
         FileCorrupt, JournalError, WrongBase: Something is not as it should be; the message says what.
     """
     with open_store(directory) as store:
-        _, weights = _loaded(store)
+        _, weights = loaded(store)
         put_noted(store, weights)
         return Verified(
             model=store.model,
@@ -107,7 +107,7 @@ def replay(directory: Path, *, progress: Progress | None = None) -> Replayed:
         FileCorrupt, JournalError, WrongBase: See `verify`.
     """
     with open_store(directory) as store:
-        editor, weights = _loaded(store)
+        editor, weights = loaded(store)
         put_noted(store, weights)
         entries = store.journal.in_force()
         questions = [question_of(editor, entry) for entry in entries]
@@ -122,7 +122,7 @@ def replay(directory: Path, *, progress: Progress | None = None) -> Replayed:
         return Replayed(answers=answers, right=share, weights_hash=weights.hash())
 
 
-def _loaded(store: IngestStore) -> tuple[Editor, WeightsInForce]:
+def loaded(store: IngestStore) -> tuple[Editor, WeightsInForce]:
     """The store's model, unedited; the method computes nothing and may be any."""
     if not store.base_hash:
         raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
