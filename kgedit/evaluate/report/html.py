@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import plots
 from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.page import note, page, table
 from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out, span
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
-  background: #fff }
-h1 { font-size: 1.25rem } h2 { font-size: 1rem; margin-top: 2rem }
-figure { margin: 1rem 0 } figure img { width: 100% } figcaption, .note { font-size: .85rem; color: #555 }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
-  border-top: 2px solid #222; border-bottom: 2px solid #222 }
-th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap } thead { border-bottom: 1px solid #222 }
-th:first-child, td:first-child { text-align: left }
-pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; font-size: .8rem }
-"""
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def to_html(report: SuiteReport) -> str:
@@ -33,21 +20,15 @@ def to_html(report: SuiteReport) -> str:
     if not report.meaningful:
         parts.append(f"<p>{escape(NO_TABLE)}</p>")
     elif report.methods:
-        parts += [*_figures(report), "<h2>Figures</h2>", _estimates(report), _note(LEGEND)]
+        parts += [*_figures(report), "<h2>Figures</h2>", _estimates(report), note(LEGEND)]
         parts += [f"<p>{escape(sentence)}</p>" for sentence in differences(report)]
         if report.comparisons:
-            parts += ["<h2>Differences</h2>", _note("Paired over the cases that both have."), _compared(report)]
+            parts += ["<h2>Differences</h2>", note("Paired over the cases that both have."), _compared(report)]
     if (out := left_out(report)) is not None:
         parts.append(f"<p>{escape(out)}</p>")
     manifest = json.dumps(report.manifest, indent=2, ensure_ascii=False)
     parts += ["<h2>Manifest</h2>", f"<pre>{escape(manifest)}</pre>"]
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.suite)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return page(report.suite, parts)
 
 
 def _figures(report: SuiteReport) -> Iterable[str]:
@@ -57,7 +38,7 @@ def _figures(report: SuiteReport) -> Iterable[str]:
             (plots.by_hops(report), "Multi-hop figures by the number of hops, with 95 % bootstrap intervals."),
         ]
     except MissingExtra as error:
-        return [_note(str(error))]
+        return [note(str(error))]
     return [_figure(svg, caption) for svg, caption in drawn if svg is not None]
 
 
@@ -73,7 +54,7 @@ def _estimates(report: SuiteReport) -> str:
     lines = [
         [escape(metric), *(_cell(report, method, metric) for method in report.methods)] for metric in report.metrics
     ]
-    return _table(["", *map(escape, report.methods)], lines)
+    return table(["", *map(escape, report.methods)], lines)
 
 
 def _cell(report: SuiteReport, method: str, metric: str) -> str:
@@ -92,15 +73,4 @@ def _compared(report: SuiteReport) -> str:
         ]
         for one in report.comparisons
     ]
-    return _table(["", "metric", "difference", "cases", "verdict"], lines)
-
-
-def _table(heading: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already."""
-    head = "".join(f"<th>{text}</th>" for text in heading)
-    rows = "\n".join(f"<tr>{''.join(f'<td>{text}</td>' for text in line)}</tr>" for line in lines)
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'
+    return table(["", "metric", "difference", "cases", "verdict"], lines)
