@@ -160,7 +160,8 @@ def _svg(draw: Callable[[Figure], None], *, height: float, salt: str) -> str:
         draw(figure)
         file = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(file, metadata=nothing)
+        FigureCanvasSVG(figure)
+        figure.savefig(file, format="svg", metadata=nothing)
     return file.getvalue()
 
 
