@@ -1,4 +1,4 @@
-"""The command line: `kgedit demo | edit | ask | eval | graph | moments | models | mini`.
+"""The command line: `kgedit demo | edit | ask | eval | export | graph | ingest | journal | moments | models | mini`.
 
 The modules here import typer at most. torch and its kin are imported inside the commands that need them, so
 that every `--help` answers at once.
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from kgedit import __version__
-from kgedit.cli import demo, edit, eval, graph, ingest, journal, mini, model, moments
+from kgedit.cli import demo, edit, eval, export, graph, ingest, journal, mini, model, moments
 from kgedit.cli.output import error_line, write_error
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command("ask")(model.ask)
 app.command("models")(model.models)
 app.command("moments")(moments.moments)
 app.add_typer(eval.app, name="eval")
+app.add_typer(export.app, name="export")
 app.add_typer(graph.app, name="graph")
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(journal.app, name="journal")

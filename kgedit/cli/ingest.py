@@ -124,6 +124,26 @@ def calibrate(
     )
 
 
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `kgedit export` wrote.")],
+    model: Annotated[str | None, typer.Option(help="The unedited model, if not where it was then.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Loads an export afresh and asks every change in it again; exit code 1 if one does not hold."""
+    with working("Loading the export"):
+        from kgedit.ingest.verify import verify_export
+
+        found = verify_export(folder, model=model)
+    rows = [(one.change, one.kind, one.question, one.answer) for one in found.failed]
+    title = f"{found.kind} of {found.changes} changes: {found.right} of {found.checks} checks hold"
+    columns = ["change", "check", "question", "right answer"]
+    part = table(columns, rows, title=f"{title}; these do not:") if rows else line(title)
+    emit(found.model_dump(mode="json"), lambda: [part], as_json=as_json)
+    if not found.holds:
+        raise typer.Exit(1)
+
+
 def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
     """A run for a reader."""
     if not result.changed:

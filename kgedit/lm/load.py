@@ -46,7 +46,7 @@ def load_model(
     if not name or not Path(name).is_dir() and not _HUB_ID.fullmatch(name):
         raise _unknown(name, "there is no such folder.")
     try:
-        with _quiet():
+        with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 name,
                 dtype=dtype,
@@ -87,7 +87,7 @@ def _unknown(name: str, reason: str) -> UnknownModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No bars and no tables of transformers on the terminal; what matters becomes an error."""
     bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

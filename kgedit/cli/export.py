@@ -1,0 +1,58 @@
+"""`kgedit export`: hand the changes in force of a store over as an adapter, a checkpoint, or one delta."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kgedit.cli.options import AsJson
+from kgedit.cli.output import emit, line, table, working
+
+if TYPE_CHECKING:
+    from kgedit.ingest.exported import Exported
+
+app = typer.Typer(help="Hand the changes in force over: as a LoRA adapter, a merged checkpoint, or one delta.")
+
+StoreDir = Annotated[Path, typer.Option("--store", help="Folder that `kgedit ingest run` wrote.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to make; an earlier export in it is replaced.")]
+Rank = Annotated[
+    int | None, typer.Option("--rank", min=1, help="Largest rank per weight; what that loses is stated. All kept.")
+]
+
+
+@app.command()
+def adapter(store: StoreDir, out: Out, rank: Rank = None, as_json: AsJson = False) -> None:
+    """Writes a LoRA adapter that peft loads on the unedited model."""
+    _export("adapter", store, out, rank, as_json=as_json)
+
+
+@app.command()
+def checkpoint(store: StoreDir, out: Out, as_json: AsJson = False) -> None:
+    """Writes the edited model with its tokenizer and a card that lists the changes."""
+    _export("checkpoint", store, out, None, as_json=as_json)
+
+
+@app.command()
+def delta(store: StoreDir, out: Out, as_json: AsJson = False) -> None:
+    """Writes all changes as one delta, which `Editor.load_delta` puts on the unedited model."""
+    _export("delta", store, out, None, as_json=as_json)
+
+
+def _export(kind: str, store: Path, out: Path, rank: int | None, *, as_json: bool) -> None:
+    with working("Loading the model") as advance:
+        from kgedit.ingest.export import export
+        from kgedit.ingest.exported import Kind
+
+        record: Exported = export(store, out, Kind(kind), rank=rank, progress=advance)
+    checks = [check for change in record.changes for check in change.checks]
+    held = sum(check.held for check in checks)
+    rows = [(name, number, f"{record.errors.get(name, 0.0):.2e}") for name, number in record.ranks.items()]
+    title = f"{record.kind} of {len(record.changes)} changes in {out}; {held} of {len(checks)} checks hold"
+    shown = [
+        table(["weight", "rank", "relative error"], rows, title=title, numbers=2) if rows else line(title),
+        line(f"kgedit ingest verify {out}"),
+    ]
+    data = {**record.model_dump(mode="json"), "out": str(out), "checks": len(checks), "held": held}
+    emit(data, lambda: shown, as_json=as_json)

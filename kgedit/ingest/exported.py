@@ -1,0 +1,135 @@
+"""What an export folder says about itself, in `kgedit_export.json`: changes, questions, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kgedit.errors import FileCorrupt
+
+RECORD = "kgedit_export.json"
+CARD = "README.md"
+_LONGEST = 256 * 2**20  # bytes; one change takes about one kB
+
+
+class Kind(StrEnum):
+    """What is handed over."""
+
+    ADAPTER = "adapter"
+    CHECKPOINT = "checkpoint"
+    DELTA = "delta"
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(_Plain):
+    """A question about a change.
+
+    Attributes:
+        change: Number of the change in the journal.
+        kind: "efficacy" for the edit prompt, "wordings" for the fact in other words.
+        question: The prompt.
+        answer: The right answer.
+        held: Whether the weights in force gave it when the export was made.
+    """
+
+    change: int
+    kind: Literal["efficacy", "wordings"]
+    question: str
+    answer: str
+    held: bool
+
+    @property
+    def due(self) -> bool:
+        """Whether a sound export answers right: always to the edit prompt, else where the store's weights did."""
+        return self.held or self.kind == "efficacy"
+
+
+class ExportedChange(_Plain):
+    """A change that the export carries.
+
+    Attributes:
+        id: Its number in the journal.
+        subject: As the edit names it.
+        relation: As the edit names it; None for an edit by prompt.
+        target_new: The new object as the edit names it.
+        delta: Id of its delta.
+        source: Feed and place in it.
+        checks: What is asked about it, the edit prompt first.
+    """
+
+    id: int
+    subject: str
+    relation: str | None
+    target_new: str
+    delta: str
+    source: str
+    checks: tuple[Check, ...]
+
+
+class Exported(_Plain):
+    """An export.
+
+    Attributes:
+        kind: What it is.
+        model: Name of the unedited model.
+        base_hash: `in_force.model_hash` of the unedited model.
+        weights_hash: The same of the weights in force, which a checkpoint has bit for bit.
+        ranks: Parameter name -> rank of its change; empty for a checkpoint.
+        errors: Parameter name -> relative error of the compression; empty without one.
+        changes: The changes in force, in the order in which they were applied.
+        files: Name -> SHA-256 of every file but this one and the card.
+    """
+
+    format: Literal["kgedit-export"] = "kgedit-export"
+    version: Literal[1] = 1
+    kind: Kind
+    model: str
+    base_hash: str
+    weights_hash: str
+    ranks: dict[str, int] = {}
+    errors: dict[str, float] = {}
+    changes: tuple[ExportedChange, ...] = Field(min_length=1)
+    files: dict[str, str]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of the files of a folder, without record and card."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in (RECORD, CARD):
+            with path.open("rb") as file:
+                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def read_record(folder: Path) -> Exported:
+    """The record of an export folder, after a check of every file that it names.
+
+    Raises:
+        FileCorrupt: There is none, or it or a file is damaged.
+    """
+    path = folder / RECORD
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise FileCorrupt(f"{path} is larger than any record of an export; restore the folder from a copy")
+        record = Exported.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise FileCorrupt(
+            f"{folder} is no export: {RECORD} cannot be read ({error.strerror or error}); "
+            "check the path, or make the export with `kgedit export`"
+        ) from error
+    except ValidationError as error:
+        raise FileCorrupt(f"{path} is damaged or of another version; make the export anew") from error
+    found = hashes(folder)
+    for name, digest in record.files.items():
+        if found.get(name) != digest:
+            what = "is damaged" if name in found else "is missing"
+            raise FileCorrupt(f"{folder / name} {what}; restore it from a copy, or make the export anew")
+    return record

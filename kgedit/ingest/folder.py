@@ -1,0 +1,78 @@
+"""A folder that is either wholly there or not there at all: made beside, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from kgedit.errors import SaveFailed
+
+
+@contextmanager
+def whole_folder(target: Path, mark: str) -> Iterator[Path]:
+    """Make a folder in the block; it gets its name only when the block has ended well.
+
+    Args:
+        target: Its final name; an empty folder, or one that holds the file `mark`, is replaced.
+        mark: Name of the file by which such a folder is known.
+
+    Yields:
+        The folder to write into.
+
+    Raises:
+        SaveFailed: Something else is there, the disk is full, or the folder cannot be written; all is as before.
+    """
+    target = target.absolute()
+    beside: Path | None = None
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir()) and not (target / mark).is_file()):
+            raise SaveFailed(
+                f"{target} is there and is not an earlier export, so it is not replaced; name a new or an empty folder"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}."))
+        yield _made(beside / "new")
+        _settle(beside / "new")
+        if target.exists():
+            target.rename(beside / "old")
+        try:
+            (beside / "new").rename(target)
+        except OSError:
+            if (beside / "old").exists():
+                (beside / "old").rename(target)
+            raise
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SaveFailed(
+            f"{target} could not be written: {reason} (disk full, read-only folder, or not a folder); "
+            "nothing is half-written. Free some space or choose another folder."
+        ) from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _settle(folder: Path) -> None:
+    """Give every file the rights of ordinary ones, whatever its writer gave it, and flush it."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(folder.stat().st_mode & 0o666)
+    if os.name != "posix":  # Windows flushes no folder, and no file that is open for reading
+        return
+    for path in (*folder.rglob("*"), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
