@@ -44,13 +44,11 @@ def test_a_users_own_style_changes_nothing_and_stays(report: SuiteReport) -> Non
 
 
 def test_labels_of_eight_methods_do_not_meet(eight: SuiteReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
     drawn = []
-    write = FigureCanvasSVG.print_svg
-    monkeypatch.setattr(
-        FigureCanvasSVG, "print_svg", lambda self, *a, **k: (drawn.append(self.figure), write(self, *a, **k))
-    )
+    write = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), write(self, *a, **k)))
     bars(eight)
     figure = drawn[-1]
     boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
