@@ -187,6 +187,11 @@ class Journal:
             return json.loads(counts), None if result is None else json.loads(result)
         return None
 
+    def runs(self) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
+        """Fingerprint, counts and result of every run that was noted, in order; see `run`."""
+        rows = self._rows("SELECT feed, counts, result FROM run ORDER BY rowid")
+        return [(feed, json.loads(counts), json.loads(result) if result else None) for feed, counts, result in rows]
+
     def begin_run(self, feed: str, counts: Mapping[str, Any], changes: Iterable[Received]) -> int:
         """Note that a feed was planned, and take its changes in; in one transaction, see `receive`."""
         with self.writing():

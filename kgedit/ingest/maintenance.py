@@ -122,11 +122,11 @@ def replay(directory: Path, *, progress: Progress | None = None) -> Replayed:
         return Replayed(answers=answers, right=share, weights_hash=weights.hash())
 
 
-def loaded(store: IngestStore) -> tuple[Editor, WeightsInForce]:
-    """The store's model, unedited; the method computes nothing and may be any."""
+def loaded(store: IngestStore, method: str = "rome") -> tuple[Editor, WeightsInForce]:
+    """The store's model, unedited; the method computes nothing and only says how far subgraphs reach."""
     if not store.base_hash:
         raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
-    editor = Editor.from_pretrained(store.model, method="rome", graph=store.graph)
+    editor = Editor.from_pretrained(store.model, method=method, graph=store.graph)
     weights = WeightsInForce(editor.model)
     store.bind(store.model, weights.base_hash)
     return editor, weights

@@ -1,0 +1,49 @@
+"""`kgedit ingest report`: every change of a store on one page, with its answers before and now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kgedit.cli.options import AsJson
+from kgedit.cli.output import emit, line, working
+
+if TYPE_CHECKING:
+    from kgedit.cli.output import Advance
+    from kgedit.ingest.session import Session
+
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", help="Write a page about the store here; JSON if its name ends in .json.")
+]
+
+
+def report(
+    store: Annotated[Path, typer.Option("--store", help="Folder that `kgedit ingest run` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="The page; JSON if its name ends in .json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes every change of a store with its answers before and now, its facts and its numbers on one page."""
+    if out is None and not as_json:
+        raise typer.BadParameter("name the file of the page, or ask for --json", param_hint="--out")
+    with working("Loading the model") as advance:
+        from kgedit.ingest.report import report_of
+        from kgedit.ingest.report_html import write_report
+
+        found = report_of(store, progress=advance)
+        if out is not None:
+            write_report(found, out)
+    emit(
+        found.model_dump(mode="json"),
+        lambda: [line(f"{len(found.changes)} changes are on the page {out}.")],
+        as_json=as_json,
+    )
+
+
+def write(session: Session, path: Path, advance: Advance) -> None:
+    """The page of a store that is open for work."""
+    from kgedit.ingest.report import build_report
+    from kgedit.ingest.report_html import write_report
+
+    write_report(build_report(session.store, session.editor, session.weights, progress=advance), path)
