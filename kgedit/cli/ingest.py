@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli import ingest_plan
+from kgedit.cli import ingest_plan, ingest_report
 from kgedit.cli.ingest_live import LiveTable
 from kgedit.cli.ingest_plan import (
     AnyKind,
@@ -27,6 +27,7 @@ from kgedit.cli.ingest_plan import (
     feed_options,
     opened,
 )
+from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.options import AsJson, Model
 from kgedit.cli.output import emit, line, percent, table, working
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Batch ingestion of fact changes: plan them, apply them under guards, undo any of them.")
 app.command("plan")(ingest_plan.plan)
+app.command("report")(ingest_report.report)
 
 
 class GuardMode(StrEnum):
@@ -72,6 +74,7 @@ def run(
     graph: GraphPath = None,
     any_kind: AnyKind = False,
     seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.")] = 0,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Applies a feed of changes; the same command again goes on where it stopped, or changes nothing."""
@@ -95,6 +98,8 @@ def run(
                 check_kinds=not any_kind,
                 told=LiveTable(advance).told,
             )
+            if report is not None:
+                ingest_report.write(session, report, advance)
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 
 
