@@ -14,7 +14,7 @@ import networkx as nx
 Labelled = tuple[str, str, str]  # subject, relation, object, as text
 Place = tuple[int, float]  # column and row
 
-_COLUMN, _ROW, _MARGIN, _LONGEST = 330, 30, 16, 24  # pixels; letters of a label that are shown
+_COLUMN, _LAST, _ROW, _MARGIN, _LONGEST = 330, 190, 25, 16, 24  # pixels; letters of a label that are shown
 _LETTER = 6.6  # pixels, about, in the page's font
 
 
@@ -27,9 +27,9 @@ def draw(triples: Sequence[Labelled]) -> str:
     if not triples:
         return ""
     places = _places(triples)
-    width = _MARGIN + _COLUMN * (1 + max(column for column, _ in places.values()))
+    width = _MARGIN + _COLUMN * max(column for column, _ in places.values()) + _LAST
     height = 2 * _MARGIN + round(_ROW * max(row for _, row in places.values()))
-    title = f"{len(triples)} facts around {triples[0][0]}, {triples[0][1]}, {triples[0][2]}"
+    title = f"Facts around {triples[0][0]}, {triples[0][1]}, {triples[0][2]}: {len(triples)} in all"
     drawn: Counter[tuple[str, str]] = Counter()
     edges, words = [], []
     for number, fact in enumerate(triples):

@@ -61,7 +61,7 @@ def write_report(report: IngestReport, path: Path) -> None:
 
 def _parts(report: IngestReport) -> Iterator[str]:
     live = report.states[State.CHECKED]
-    held = "" if report.right is None else f"; {_share(report.right)} of them answer right now"
+    held = "" if report.right is None else f"; {_share(report.right)} of them answer right"
     yield f"<h1>{live} changes in force on {escape(report.model)}{held}</h1>"
     states = [(_GROUPS[state], str(report.states[state])) for state in _GROUPS if report.states[state]]
     yield table(["changes", ""], states)
@@ -107,7 +107,7 @@ def _change(change: ReportedChange) -> str:
     else:
         rows = [("before", *_answer(change.before)), ("now", *_answer(change.now))]
         verdict = '<span class="yes">yes</span>' if change.right else '<span class="no">no</span>'
-        parts.append(f"<p>{escape(change.question)} … Right now: {verdict}.</p>")
+        parts.append(f"<p>{escape(change.question)} … Answered right: {verdict}.</p>")
         parts.append(table(["", "answer", "probability of the new object"], rows))
     if change.numbers:
         names, values = zip(*sorted(change.numbers.items()), strict=True)
