@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from kgedit.cli import main
 from kgedit.errors import SaveFailed
 from kgedit.ingest.change import Malformed
 from kgedit.ingest.drawing import draw
@@ -136,3 +137,16 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveFailed):
         write_report(report, tmp_path / "file" / "page.html")
+
+
+def test_the_command_writes_the_page_and_prints_the_same_as_json(store, tmp_path, capsys) -> None:
+    words = ["ingest", "report", "--store", str(store), "--out", str(tmp_path / "page.html"), "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    report = IngestReport.model_validate_json(capsys.readouterr().out)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == to_html(report)
+    with pytest.raises(SystemExit) as ended:
+        main(words[:4])
+    assert ended.value.code == 2
+    assert "--out" in capsys.readouterr().err
