@@ -1,4 +1,4 @@
-"""Changes of facts that the bundled model knows."""
+"""The bundled model with its graph, and changes of facts that it knows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from kgedit.editor import Editor
 from kgedit.evaluate.cases import Case, Casebook
 from kgedit.ingest.change import Change, Provenance
+
+
+@pytest.fixture(scope="session")
+def mini() -> Editor:
+    """The bundled model with the bundled graph; tests here leave it as it is."""
+    return Editor.from_pretrained("mini", method="rome")
 
 
 @pytest.fixture(scope="session")
