@@ -8,6 +8,7 @@ All changes of a batch share the delta. Taking one of them back trains the other
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -163,7 +164,10 @@ def lora(model: PreTrainedModel, settings: AdapterSettings, seed: int, begin: Fa
             task_type="CAUSAL_LM",
             fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         )
-        adapter = peft.get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # Of peft's, about a name that transformers has changed; nothing that a user could mend.
+            warnings.simplefilter("ignore", FutureWarning)
+            adapter = peft.get_peft_model(model, config)
         try:
             for name, (a, b) in (begin or {}).items():
                 layer = adapter.get_submodule(f"base_model.model.{name.removesuffix('.weight')}")

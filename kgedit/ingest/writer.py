@@ -88,10 +88,17 @@ class MethodWriter:
             bench = self._holding(earlier)
             joint = method.together(bench, [[(item.request, item.subgraph) for item in items]])[0]
             return columns(joint.delta, len(items))
-        # Its own keys in C' only lengthen a change's direction, which the closed form makes 1 at the key again.
-        bench = self._holding([*earlier, *items])
-        computed = method.compute(bench, [item.request for item in items], [item.subgraph for item in items])
-        return [one.delta for one in computed]
+        if getattr(method.config, "key", None) == "contexts":
+            # The write is solved for the very keys that are held, so a change is not in its own way.
+            bench = self._holding([*earlier, *items])
+            computed = method.compute(bench, [item.request for item in items], [item.subgraph for item in items])
+            return [one.delta for one in computed]
+        # Solved for an averaged key: held at its own prompt's key, a change would avoid just that.
+        found: list[LowRankDelta] = []
+        for item in items:
+            bench = self._holding([other for other in (*earlier, *items) if other is not item])
+            found.append(method.compute(bench, [item.request], [item.subgraph])[0].delta)
+        return found
 
     def _holding(self, items: Sequence[Item]) -> Workbench:
         editor, bench = self._editor, self._bench
