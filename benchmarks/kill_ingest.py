@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from kgedit.errors import KgeditError
 from kgedit.evaluate.cases import Casebook
 from kgedit.ingest.apply import put_noted
 from kgedit.ingest.entry import State
@@ -94,7 +95,7 @@ def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
         "undisturbed_seconds": round(seconds, 1),
         "seconds_before_each_kill": moments,
         "killed_with": dict(sorted(killed_at.items())),
-        "accepted": len(accepted),
+        "accepted": calm["accepted"],
         "weights_hash": calm["weights_hash"],
         "failures": failures,
     }
@@ -123,7 +124,12 @@ def checked(store: Path, weights: WeightsInForce, before: set[str], failures: li
     if not (store / JOURNAL).exists():  # killed before it began
         return before
     with open_store(store, write=True) as opened:  # a writer, for SQLite may have to roll a killed one's work back
-        put_noted(opened, weights)
+        if not opened.base_hash:  # killed before the store was bound to its model
+            return before
+        try:
+            put_noted(opened, weights)
+        except KgeditError as error:
+            failures.append(f"{when}: {error}")
         entries = list(opened.entries(State.CHECKED))
         for entry in entries:
             times = sum(step.state == State.CHECKED for step in opened.journal.steps(entry.id))
