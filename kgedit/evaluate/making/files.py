@@ -55,9 +55,9 @@ def make_suite(
 ) -> Made:
     """Write OUT/SUITE-dev.json and OUT/SUITE-test.json; the same seed gives the same bytes.
 
-    Built from the facts and chains that the bundled model was trained on, as far as it recalls them: every case was
-    asked beforehand in the very prompts of its file, and only cases whose facts, old answers and pre-edit chains are
-    all exactly right are in. The subjects of the edited facts of the two files have none in common. Questions have
+    Built from the facts that the bundled model was trained on and from the chains that they make, trained or not, as
+    far as it knows them: the unedited model was asked every case beforehand in the very prompts of its file, and only
+    cases whose facts, old answers and pre-edit chains are all exactly right are in. The subjects of the edited facts of the two files have none in common. Questions have
     the form "Q: ... A:", which is how this model is asked. No prompt but that of the edit itself is in a wording that
     an editing method optimises (`Verbalizer.edit_wordings`).
 
