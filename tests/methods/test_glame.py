@@ -244,7 +244,8 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     for weight in (0.0, 1e-6, 2.0):
         settings = config(steps=25, clamp=20.0, kl_weight=0.0, **{f"{kind}_weight": weight, other: 0.0})
         (computed,) = run(model, tok, settings, graphs=[graph])
-        asked = wordings + (kind == "path")  # the edited fact's own question counts as a path of length one
+        # The edited fact's own question counts as a path of length one; the subject's one other fact is asked once.
+        asked = wordings + 1 if kind == "path" else 1
         assert computed.log[counted] == (asked if weight else 0)
         found.append(computed.log["parts"].get(kind, 0.0) / (weight or 1.0))
     assert found[0] == 0
@@ -280,13 +281,14 @@ def test_one_seed_gives_one_delta_and_another_seed_another(make) -> None:
 
 
 class Interrupted(Diagonal):
-    """A second moment whose second use is interrupted: in the middle of writing."""
+    """A second moment whose last use (one for each layer) is interrupted: in the middle of writing."""
 
     uses = 0
+    last = 1
 
     def solve(self, keys: Tensor) -> Tensor:
         self.uses += 1
-        if self.uses == 2:
+        if self.uses == self.last:
             raise KeyboardInterrupt
         return super().solve(keys)
 
@@ -312,7 +314,9 @@ def test_the_model_is_as_before_wherever_the_work_ends(layers, where) -> None:
         if where == "progress" and done == 2:
             raise RuntimeError("stop")
 
-    work = {"progress": progress, "moment": Interrupted(88) if where == "writing" else Diagonal(88)}
+    moment = Interrupted(88) if where == "writing" else Diagonal(88)
+    moment.last = len(layers)
+    work = {"progress": progress, "moment": moment}
     requests, graphs = (REQUEST, REQUEST), (GRAPH, None)
     if where == "nowhere":
         run(model, tok, config(layers=layers, steps=8), requests, graphs, **work)

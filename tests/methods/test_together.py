@@ -51,7 +51,8 @@ def test_rome_is_computed_and_applied_one_after_another() -> None:
     for part, expected in zip(three.log["edits"], losses, strict=True):
         assert part["losses"] == pytest.approx(expected, rel=1e-3)
     assert three.delta.rank == 3
-    assert one.delta.id == rome.compute(work, [REQUESTS[3]])[0].delta.id
+    single = rome.compute(work, [REQUESTS[3]])[0].delta.updates[0].dense()
+    assert float((one.delta.updates[0].dense() - single).norm()) < 1e-3 * float(single.norm())
     # Not what the edits would be if each met the unedited model.
     alone = torch.stack([found.delta.updates[0].dense() for found in rome.compute(work, REQUESTS[:3])]).sum(dim=0)
     assert float((three.delta.updates[0].dense() - alone).norm()) > 0.01 * float(alone.norm())
