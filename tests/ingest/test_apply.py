@@ -17,7 +17,7 @@ from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
 
 SMALL = {
-    "guards": {"facts": 40, "locality": 0.5, "neighbours": 0.0, "subject": 0.0, "norm": 9.0, "norm_cumulative": 9.0},
+    "guards": {"facts": 40, "locality": 0.5, "neighbours": 0.0, "subject": 0.0, "norm": 99.0, "norm_cumulative": 99.0},
     "ingest": {"facts": 60},
     "finetune-adapter": {"epochs": 4, "more_epochs": 4, "least_rehearsed": 60, "facts": 100, "rank": 8},
 }
