@@ -40,7 +40,7 @@ def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Ite
     pairs = list(dict.fromkeys((one.method, one.other) for one in found))
     if not pairs:
         return start
-    main = min(pairs, key=lambda pair: (pair[1] != "rome", pair[1] == UNEDITED))
+    main = min(pairs, key=lambda pair: (pair[1].partition(":")[0] != "rome", pair[1] == UNEDITED))
     named = {one.metric: one for one in found if (one.method, one.other) == main}
     said = [in_words(named[metric]) for metric in _MAIN if metric in named][:2]
     return "; ".join([start, *said])

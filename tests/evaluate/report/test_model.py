@@ -128,6 +128,8 @@ def test_the_headline_names_the_main_difference() -> None:
     half = {"efficacy": 0.5, "paraphrase": 0.5, "neighborhood": 0.5}
     found = report(rows("glame", [whole] * 8) + rows("rome", [half] * 8))
     assert "glame is 50.0 points above rome in editing_score [+50.0, +50.0]" in found.headline
+    third = report(rows("glame", [whole] * 8) + rows("ft", [half] * 8) + rows("rome:key=original", [half] * 8))
+    assert "glame is 50.0 points above rome:key=original in editing_score" in third.headline
     same = report(rows("glame", [whole] * 8) + rows("rome", [whole] * 8))
     assert "glame and rome are not separated in editing_score (+0.0 [+0.0, +0.0])" in same.headline
 

@@ -51,10 +51,10 @@ def test_labels_of_eight_methods_do_not_meet(eight: SuiteReport, monkeypatch: py
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), write(self, *a, **k)))
     bars(eight)
     figure = drawn[-1]
-    boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
-    boxes += [label.get_window_extent() for axes in figure.axes for label in axes.get_xticklabels()]
-    assert len(boxes) == len(EIGHT) + 5
-    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    texts = [*figure.legends[0].get_texts(), *(label for axes in figure.axes for label in axes.get_xticklabels())]
+    assert len(texts) == len(EIGHT) + 5
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    assert [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)] == []
 
 
 def test_without_hop_classes_there_is_no_drawing_by_hops(eight: SuiteReport) -> None:
