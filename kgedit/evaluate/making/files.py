@@ -57,9 +57,9 @@ def make_suite(
 
     Built from the facts that the bundled model was trained on and from the chains that they make, trained or not, as
     far as it knows them: the unedited model was asked every case beforehand in the very prompts of its file, and only
-    cases whose facts, old answers and pre-edit chains are all exactly right are in. The two files share no subject of
-    an edited fact. Questions have the form "Q: ... A:", which is how this model is asked. No prompt but that of
-    the edit itself is in a wording that an editing method optimises (`Verbalizer.edit_wordings`).
+    cases whose facts, old answers and pre-edit chains are all exactly right are in. The subjects of the edited facts
+    of one file are none of the other. Questions have the form "Q: ... A:", which is how this model is asked. No
+    prompt but that of the edit itself is in a wording that an editing method optimises (`Verbalizer.edit_wordings`).
 
     Args:
         suite: "mquake" or "counterfact".
