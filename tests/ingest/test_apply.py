@@ -133,7 +133,7 @@ def test_a_batch_that_would_harm_is_halved_until_the_harm_is_alone(tmp_path, cha
         assert weights.hash() == session.store.weights_hash
 
 
-@pytest.mark.skip(reason="the plan refuses this second object as of the wrong kind; it needs one that the guards accept")
+@pytest.mark.skip(reason="the plan refuses the second object as of the wrong kind; it needs another")
 def test_a_later_change_of_the_same_fact_supersedes_the_earlier_one(tmp_path, changes) -> None:
     first = changes[0]
     other = next(c.edit.target_new for c in changes[1:] if c.edit.relation != first.edit.relation)
