@@ -11,6 +11,7 @@ What happened first is decided by sequence numbers alone: a clock that goes back
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,15 +25,19 @@ from kgedit.ingest.entry import NEXT, Entry, Move, Received, State, Step
 APPLICATION_ID = 0x6B676A72  # "kgjr": tells a journal from any other SQLite file
 VERSION = 1
 
+_OPEN = ", ".join(f"'{state}'" for state in State if NEXT[state])
+
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entry (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, state TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, slot TEXT NOT NULL, state TEXT NOT NULL,
     change TEXT NOT NULL, batch INTEGER, place INTEGER, delta TEXT,
     numbers TEXT NOT NULL DEFAULT '{{}}', reason TEXT NOT NULL DEFAULT ''
 );
+-- a change is on its way or in force once; after it was refused, undone or superseded it may come again
+CREATE UNIQUE INDEX entry_key ON entry (key) WHERE state IN ({_OPEN});
 CREATE INDEX entry_state ON entry (state, id);
 CREATE INDEX entry_slot ON entry (slot);
 -- every step of every change, in the order in which it was taken; the time is for readers only
@@ -90,7 +95,7 @@ class Journal:
                 )
 
     def receive(self, changes: Iterable[Received]) -> int:
-        """Take changes in, all of them or none; one whose key is there already is passed over.
+        """Take changes in, all of them or none; one that is on its way or in force already is passed over.
 
         Returns:
             How many were new.
@@ -100,7 +105,7 @@ class Journal:
             for change in changes:
                 found = self._rows(
                     "INSERT INTO entry (key, slot, state, change) VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT (key) DO NOTHING RETURNING id",
+                    f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",
                     (change.key, change.slot, State.RECEIVED, _dump(change.change)),
                 )
                 for (entry,) in found:
@@ -125,7 +130,7 @@ class Journal:
                     )
                 columns = {"state": move.state, "reason": move.reason, **move.values}
                 if "numbers" in columns:
-                    columns["numbers"] = _dump(columns["numbers"])
+                    columns["numbers"] = _dump({name: _plain(value) for name, value in columns["numbers"].items()})
                 names = ", ".join(f"{name} = ?" for name in columns)
                 self._rows(f"UPDATE entry SET {names} WHERE id = ?", (*columns.values(), move.entry))  # noqa: S608
                 self._step(move.entry, move.state, move.reason)
@@ -150,8 +155,8 @@ class Journal:
         raise UnknownEdit(f"the journal has no change {id}; `kgedit journal list` shows those it has")
 
     def find(self, key: str) -> Entry | None:
-        """The entry of an idempotence key."""
-        return next(self._entries("WHERE key = ?", (key,)), None)
+        """The last entry of an idempotence key; those before it were refused, undone or superseded."""
+        return next(self._entries("WHERE key = ? ORDER BY id DESC LIMIT 1", (key,)), None)
 
     def entries(self, *states: State, after: int = 0, limit: int = -1) -> Iterator[Entry]:
         """Entries in the order of receipt, those of some states only if any are named."""
@@ -261,6 +266,11 @@ class Journal:
 
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON can hold it: what is not finite as its name."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _translate(error: sqlite3.Error, path: Path) -> Exception:

@@ -9,7 +9,7 @@ from kg_cache.errors import KnowledgeGraphError
 from kgedit.editor import Editor, Progress
 from kgedit.errors import EditError
 from kgedit.ingest.asking import Asking
-from kgedit.ingest.change import Change, Malformed, change_key
+from kgedit.ingest.change import Change, Malformed, change_key, slot_key
 from kgedit.ingest.names import Names, Resolved
 from kgedit.ingest.planned import Plan, PlanHeader, Planned, Policy, Verdict
 from kgedit.ingest.plausible import Plausibility
@@ -25,7 +25,8 @@ def plan(
     editor: Editor,
     *,
     policy: Policy = "refuse",
-    seen: Callable[[str], str | None] | None = None,
+    seen: Callable[[Planned], str | None] | None = None,
+    changed: Callable[[str], bool] | None = None,
     check_kinds: bool = True,
     batch: int = BATCH,
     progress: Progress | None = None,
@@ -42,7 +43,8 @@ def plan(
         editor: Its model is asked as it stands, with the edits in force; its graph resolves the names.
         policy: What holds when records disagree about a fact: none of them, the last, or the one with the newest
             evidence if there is one.
-        seen: What an earlier run did with a key, in a word ("applied"); None if it never had it.
+        seen: What an earlier run did with a record, in a word ("applied"); None if it is to be done (again).
+        changed: Whether a change of a slot is in force; the subject is no stranger then, whatever the model says.
         check_kinds: Whether to refuse what the graph and the wording speak against.
         batch: Changes asked about at once.
         progress: Called with (what, done, total).
@@ -63,7 +65,7 @@ def plan(
         spool.settle_conflicts(policy)
         total, done = spool.waiting(), 0
         for items in spool.batches(batch):
-            _ask(items, spool, names, asking, seen)
+            _ask(items, spool, names, asking, seen, changed)
             done += len(items)
             if progress:
                 progress("asking the model", done, total)
@@ -90,13 +92,18 @@ def _received(number: int, item: Change | Malformed, names: Names, plausible: Pl
 
 
 def _ask(
-    items: list[Planned], spool: Spool, names: Names, asking: Asking, seen: Callable[[str], str | None] | None
+    items: list[Planned],
+    spool: Spool,
+    names: Names,
+    asking: Asking,
+    seen: Callable[[Planned], str | None] | None,
+    changed: Callable[[str], bool] | None,
 ) -> None:
     fresh: list[tuple[int, Resolved]] = []
     for item in items:
         if item.key is None or item.edit is None:  # never so for a new record
             continue
-        if seen and (state := seen(item.key)):
+        if seen and (state := seen(item)):
             spool.decide(item.number, Verdict.DUPLICATE, f"an earlier run had this change: {state}")
         else:
             fresh.append((item.number, names.resolve(item.edit)))
@@ -109,6 +116,6 @@ def _ask(
         else:
             unknown.append((number, found))
     for (number, found), familiar in zip(unknown, asking.familiar([found for _, found in unknown]), strict=True):
-        if familiar is False:
+        if familiar is False and not (changed and changed(slot_key(found.edit))):
             why = f"the model knows none of the facts asked about {found.subject}"
             spool.decide(number, Verdict.UNFAMILIAR, why[:_TOLD])

@@ -13,10 +13,11 @@ from kgedit.errors import JournalError
 from kgedit.ingest.apply import commit, live_with_entries, replace_shared, undo
 from kgedit.ingest.change import Change, Malformed, slot_key
 from kgedit.ingest.decide import remaining
-from kgedit.ingest.entry import Entry, Received, State
+from kgedit.ingest.entry import NEXT, Entry, Received, State
 from kgedit.ingest.facts import ask_all
+from kgedit.ingest.journal import Journal
 from kgedit.ingest.plan import plan
-from kgedit.ingest.planned import Plan, Policy, Verdict
+from kgedit.ingest.planned import Plan, Planned, Policy, Verdict
 from kgedit.ingest.session import Session
 
 BATCH = 16
@@ -106,7 +107,8 @@ def run(
     if begun is None:
         made = plan(
             changes, session.editor, policy=policy, check_kinds=check_kinds, progress=decider.progress,
-            seen=lambda key: None if (entry := journal.find(key)) is None else str(entry.state),
+            seen=lambda item: done_before(journal, item),
+            changed=lambda slot: journal.of_slot(slot) is not None,
         )  # fmt: skip
         counts: dict[str, int] = {str(verdict): count for verdict, count in made.counts.items()}
         if fingerprint:
@@ -134,6 +136,21 @@ def run(
     if fingerprint:
         journal.end_run(fingerprint, result.model_dump(mode="json"))
     return result
+
+
+def done_before(journal: Journal, item: Planned) -> str | None:
+    """What became of a record's change in an earlier run; None if it is to be done.
+
+    A change that is not in force any more, or was refused, is done once more when another record asks for it: a fact
+    may return to what it was. The same record again, as a feed's second delivery has it, is not.
+    """
+    entry = journal.find(item.key or "")
+    if entry is None:
+        return None
+    told: Any = entry.change.get("provenance") or {}
+    here = item.change.provenance.model_dump(mode="json") if item.change else {}
+    same = all(told.get(name) == here.get(name) for name in ("feed", "position", "dated"))
+    return str(entry.state) if NEXT[entry.state] or same else None
 
 
 def received(made: Plan) -> Iterable[Received]:

@@ -84,15 +84,11 @@ class MethodWriter:
         if more:
             steps = method.config.steps * self._settings.steps_factor
             method = type(method)(method.config.model_copy(update={"steps": steps}))
-        if method.name == "memit":  # the joint write knows the keys of its own batch
+        if method.name == "memit" or getattr(method.config, "key", None) == "contexts":
+            # One write for the whole batch: it holds every edit at the keys of the others, a column for each.
             bench = self._holding(earlier)
             joint = method.together(bench, [[(item.request, item.subgraph) for item in items]])[0]
             return columns(joint.delta, len(items))
-        if getattr(method.config, "key", None) == "contexts":
-            # The write is solved for the very keys that are held, so a change is not in its own way.
-            bench = self._holding([*earlier, *items])
-            computed = method.compute(bench, [item.request for item in items], [item.subgraph for item in items])
-            return [one.delta for one in computed]
         # Solved for an averaged key: held at its own prompt's key, a change would avoid just that.
         found: list[LowRankDelta] = []
         for item in items:

@@ -99,10 +99,12 @@ def joint_form(keys: Tensor, solved: Tensor, wanted: Tensor, ridge: float) -> Te
     solved = solved.double().cpu()
     gram = keys.double().cpu() @ solved.T  # (n, n)
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    # Prompts that begin with the subject share one key: without a ridge the Gram matrix is singular.
-    left: Tensor = solved.T @ (
-        torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted.double().cpu()
-    )  # (d_ff, edits)
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if failed:  # prompts that begin with the subject share one key: without a ridge the Gram matrix is singular
+        shares = torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted.double().cpu()  # (n, edits)
+    else:
+        shares = torch.cholesky_solve(wanted.double().cpu(), factor)  # (n, edits)
+    left: Tensor = solved.T @ shares  # (d_ff, edits)
     return left.to(torch.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import Any
 
@@ -133,22 +134,32 @@ def test_a_batch_that_would_harm_is_halved_until_the_harm_is_alone(tmp_path, cha
         assert weights.hash() == session.store.weights_hash
 
 
-@pytest.mark.skip(reason="the plan refuses the second object as of the wrong kind; it needs another")
-def test_a_later_change_of_the_same_fact_supersedes_the_earlier_one(tmp_path, changes) -> None:
-    first = changes[0]
-    other = next(c.edit.target_new for c in changes[1:] if c.edit.relation != first.edit.relation)
-    second = first.model_copy(update={"edit": first.edit.model_copy(update={"target_new": other})})
+def test_a_later_change_of_the_same_fact_supersedes_the_earlier_one_and_the_first_may_return(tmp_path, changes) -> None:
+    first = changes[1]
+    back = first.model_copy(update={"edit": first.edit.model_copy(update={"target_new": first.edit.target_true})})
+    elsewhere = first.model_copy(update={"provenance": first.provenance.model_copy(update={"position": "line 9"})})
     with small(tmp_path) as session:
-        run(session, "one", [first], fingerprint=None)
-        (old,) = session.store.entries(State.CHECKED)
-        run(session, "two", [second], fingerprint=None, check_kinds=False)
-        states = {entry.id: entry.state for entry in session.store.entries()}
-        if states[2] == State.CHECKED:  # the editing itself may fail; the journal may not
-            assert states[old.id] == State.SUPERSEDED
-            assert same(session, alone(session, session.store.journal.entry(2)))
-        else:
-            assert states[old.id] == State.CHECKED
-            assert same(session, alone(session, old))
+        journal = session.store.journal
+        for record, wanted in [(first, ["checked"]), (back, ["superseded", "checked"])]:
+            result = run(session, "test", [record], fingerprint=None)
+            assert [entry.state for entry in journal.entries()] == wanted, result.refusals
+            assert same(session, alone(session, list(journal.entries())[-1]))
+        assert run(session, "test", [first], fingerprint=None).classes["duplicate"] == 1  # delivered once more
+        result = run(session, "test", [elsewhere], fingerprint=None)
+        states = [entry.state for entry in journal.entries()]
+        assert states == ["superseded", "superseded", "checked"], result.refusals
+        assert same(session, alone(session, journal.entry(3)))
+        assert journal.find(journal.entry(1).key).id == 3
+
+
+def test_numbers_that_are_not_finite_are_refused_and_listed(tmp_path, changes, monkeypatch) -> None:
+    with small(tmp_path, guard="warn") as session:
+        real = session.decider.guard.batch
+        monkeypatch.setattr(session.decider.guard, "batch", lambda *given: {**real(*given), "perplexity": math.inf})
+        result = run(session, "test", changes[:1], fingerprint="0" * 64)
+        assert (result.accepted, result.refused) == (0, 1)
+        assert result.refusals[0].numbers["perplexity"] == "inf"
+        assert session.weights.hash() == session.weights.base_hash
 
 
 def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes) -> None:

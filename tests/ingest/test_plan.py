@@ -160,7 +160,7 @@ def test_a_subject_that_the_model_has_never_heard_of_is_marked(mini: Editor, tmp
 def test_what_an_earlier_run_had_is_not_done_again(mini: Editor) -> None:
     (first,) = plan([change("Q937", "P27", "Q142")], mini)
     journal = {first.key: "applied"}
-    (again,) = plan([change("Albert Einstein", "P27", "France")], mini, seen=lambda key: journal.get(key))
+    (again,) = plan([change("Albert Einstein", "P27", "France")], mini, seen=lambda item: journal.get(item.key))
     assert (again.verdict, again.reason) == (Verdict.DUPLICATE, "an earlier run had this change: applied")
 
 

@@ -28,7 +28,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.received: list[str] = []
         self.waiting: list[tuple[str, str]] = []
         self.live: dict[str, str] = {}  # slot -> key
-        self.undone: set[str] = set()
+        self.undone: list[str] = []
 
     @rule(names=st.lists(st.sampled_from("abcdefghijkl"), min_size=1, max_size=4), slots=st.booleans())
     def deliver(self, names: list[str], slots: bool) -> None:
@@ -36,7 +36,8 @@ class StoreMachine(RuleBasedStateMachine):
         changes = [
             received(name, slot="abcd"[ord(name) % 4] if slots and name in "abcdefgh" else None) for name in names
         ]
-        fresh = {c.key: c for c in reversed(changes) if c.key not in self.received}  # the first of each key
+        there = {key for key, _ in self.waiting} | set(self.live.values())
+        fresh = {c.key: c for c in reversed(changes) if c.key not in there}  # the first of each key
         ordered = sorted(fresh.values(), key=changes.index)
         assert self.store.journal.receive(changes) == len(ordered)
         self.received += [c.key for c in ordered]
@@ -82,7 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
         entry = self.store.journal.find(self.live.pop(slot))
         assert entry is not None
         undo(self.store, self.weights, entry.id)
-        self.undone.add(entry.key)
+        self.undone.append(entry.key)
 
     @rule()
     def reopen(self) -> None:
@@ -94,7 +95,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         assert [entry.key for entry in self.store.journal.in_force()] == list(self.live.values())
-        assert {entry.key for entry in self.store.entries(State.UNDONE)} == self.undone
+        assert sorted(entry.key for entry in self.store.entries(State.UNDONE)) == sorted(self.undone)
         assert [entry.key for entry in self.store.entries()] == self.received
         check_invariant(self.store, self.weights)
 
