@@ -105,7 +105,7 @@ class Journal:
             for change in changes:
                 found = self._rows(
                     "INSERT INTO entry (key, slot, state, change) VALUES (?, ?, ?, ?) "
-                    f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",
+                    f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",  # noqa: S608
                     (change.key, change.slot, State.RECEIVED, _dump(change.change)),
                 )
                 for (entry,) in found:

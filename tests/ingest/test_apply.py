@@ -134,7 +134,7 @@ def test_a_batch_that_would_harm_is_halved_until_the_harm_is_alone(tmp_path, cha
         assert weights.hash() == session.store.weights_hash
 
 
-def test_a_later_change_of_the_same_fact_supersedes_the_earlier_one_and_the_first_may_return(tmp_path, changes) -> None:
+def test_a_later_change_of_the_same_fact_supersedes_the_earlier_and_the_first_may_return(tmp_path, changes) -> None:
     first = changes[1]
     back = first.model_copy(update={"edit": first.edit.model_copy(update={"target_new": first.edit.target_true})})
     elsewhere = first.model_copy(update={"provenance": first.provenance.model_copy(update={"position": "line 9"})})
