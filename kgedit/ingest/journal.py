@@ -104,8 +104,8 @@ class Journal:
         with self.writing():
             for change in changes:
                 found = self._rows(
-                    "INSERT INTO entry (key, slot, state, change) VALUES (?, ?, ?, ?) "
-                    f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",  # noqa: S608
+                    "INSERT INTO entry (key, slot, state, change) VALUES (?, ?, ?, ?) "  # noqa: S608
+                    f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",
                     (change.key, change.slot, State.RECEIVED, _dump(change.change)),
                 )
                 for (entry,) in found:
