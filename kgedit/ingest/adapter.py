@@ -86,7 +86,7 @@ class AdapterWriter:
         _peft()
         self._model, self._tokenizer, self._pool = model, tokenizer, pool
         self._settings, self._seed, self._progress = settings, seed, progress
-        self._facts = pool.recalled(model, tokenizer, settings.facts, seed=seed + 2, watched=True)
+        self._facts = pool.recalled(model, tokenizer, settings.facts, seed=seed + 2, part="held")
         self._last: tuple[frozenset[int], Factors] | None = None
 
     def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.edit import Edit
 from kgedit.errors import EditError
-from kgedit.ingest.facts import FactPool, ask_all, is_watched
+from kgedit.ingest.facts import FactPool, ask_all, part_of
 from kgedit.lm.score import Row, target_logprobs
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.associations import associated_paths, other_facts
@@ -63,7 +63,9 @@ def make_probes(
         (
             fact
             for fact in pool.facts
-            if fact.relation == relation and fact.subject != edit.subject and is_watched(fact.subject, fact.relation)
+            if fact.relation == relation
+            and fact.subject != edit.subject
+            and part_of(fact.subject, relation) == "watched"
         ),
         key=lambda fact: (fact.object != edit.target_true, fact.subject_label),
     )[: 2 * NEIGHBOURS]

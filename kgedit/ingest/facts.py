@@ -1,8 +1,8 @@
 """Facts that the unedited model recalls: what guards watch, what training rehearses, what results are measured on.
 
-One hash of subject and relation puts every fact into one of two halves for good. Guards, held keys and rehearsal use
-the watched half only; the share of unrelated facts still recalled at the end of a run is measured on the other. So a
-run cannot pass its final measure by having looked at it.
+One hash of subject and relation puts every fact into one of three parts for good: held or rehearsed while writing,
+watched by the guards, or measured at the end of a run. So no guard is passed by having been written for, and no final
+measure by having been looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,6 +23,10 @@ from kgedit.lm.answers import exact_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
 from kgedit.verbalize import Verbalizer
+
+Part = Literal["held", "watched", "measured"]
+
+_PARTS: tuple[Part, ...] = ("held",) * 4 + ("watched",) + ("measured",) * 3
 
 
 class Fact(NamedTuple):
@@ -81,27 +85,27 @@ class FactPool:
         count: int,
         *,
         seed: int,
-        watched: bool,
+        part: Part,
         without: Iterable[str] = (),
     ) -> list[Fact]:
-        """Draw facts of one half that the model recalls now.
+        """Draw facts of one part that the model recalls now.
 
         Args:
             model: The model, unedited.
             tokenizer: Its tokenizer.
             count: How many; fewer come back when there are no more.
             seed: Same seed, same facts.
-            watched: Which half.
+            part: Which part.
             without: Items that take no part, as subject or object.
         """
         left_out = set(without)
-        half = [fact for fact in self.facts if is_watched(fact.subject, fact.relation) == watched]
-        random.Random(seed).shuffle(half)
-        half = [fact for fact in half if not left_out & {fact.subject, fact.object}]
+        its = [fact for fact in self.facts if part_of(fact.subject, fact.relation) == part]
+        random.Random(seed).shuffle(its)
+        its = [fact for fact in its if not left_out & {fact.subject, fact.object}]
         found: list[Fact] = []
-        for start in range(0, len(half), 256):
-            part = half[start : start + min(256, 2 * (count - len(found)))]
-            found += [fact for fact, right in zip(part, self.ask(model, tokenizer, part), strict=True) if right]
+        for start in range(0, len(its), 256):
+            some = its[start : start + min(256, 2 * (count - len(found)))]
+            found += [fact for fact, right in zip(some, self.ask(model, tokenizer, some), strict=True) if right]
             if len(found) >= count:
                 break
         return found[:count]
@@ -114,9 +118,9 @@ class FactPool:
         return ask_all(model, tokenizer, questions)
 
 
-def is_watched(subject: str, relation: str) -> bool:
-    """Which half a fact belongs to: guards may look at watched ones, the final measure uses the others."""
-    return hashlib.sha256(f"{subject} {relation}".encode()).digest()[0] % 2 == 0
+def part_of(subject: str, relation: str) -> Part:
+    """Which part a fact belongs to."""
+    return _PARTS[hashlib.sha256(f"{subject} {relation}".encode()).digest()[0] % len(_PARTS)]
 
 
 def ask_all(

@@ -70,10 +70,10 @@ class Guard:
             settings: The thresholds.
             model: The model, unedited.
             tokenizer: Its tokenizer.
-            pool: Where facts come from; only its watched half is used.
+            pool: Where facts come from; only its watched part is used.
         """
         self.settings, self._tokenizer, self._pool = settings, tokenizer, pool
-        self.facts = pool.recalled(model, tokenizer, settings.facts, seed=settings.seed, watched=True)
+        self.facts = pool.recalled(model, tokenizer, settings.facts, seed=settings.seed, part="watched")
         self._sentences = [self._sentence(fact) for fact in self.facts[:100]]
         self._perplexity = self.perplexity(model)
 

@@ -189,7 +189,7 @@ def measured(session: Session, name: str, counts: dict[str, int], changed: int, 
         touched |= {edit["subject"], edit["target_new"]}
     with session.weights.trial([]):
         facts = session.pool.recalled(
-            editor.model, editor.tokenizer, UNRELATED, seed=0, watched=False, without=touched
+            editor.model, editor.tokenizer, UNRELATED, seed=0, part="measured", without=touched
         )
     recalled = session.pool.ask(editor.model, editor.tokenizer, facts)
     refusals = [

@@ -70,7 +70,7 @@ class MethodWriter:
         self.name = editor.method.name
         bench = editor.workbench
         layers = tuple(bench.moments)
-        facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=seed + 1, watched=True)
+        facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=seed + 1, part="held")
         asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
         keys = subject_keys(editor.model, editor.tokenizer, asked, layers)
         moments = {

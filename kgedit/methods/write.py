@@ -23,6 +23,8 @@ from kgedit.errors import IllConditioned
 
 Key = Literal["averaged", "original", "contexts"]
 
+_SINGULAR = 1e-10  # share of the largest eigenvalue below which a direction of float32 keys is rounding
+
 
 class Moment(Protocol):
     """What the closed form needs of second-moment statistics."""
@@ -100,8 +102,10 @@ def joint_form(keys: Tensor, solved: Tensor, wanted: Tensor, ridge: float) -> Te
     gram = keys.double().cpu() @ solved.T  # (n, n)
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     factor, failed = torch.linalg.cholesky_ex(gram)
-    if failed:  # prompts that begin with the subject share one key: without a ridge the Gram matrix is singular
-        shares = torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ wanted.double().cpu()  # (n, edits)
+    pivots = factor.diagonal().square()  # (n,)
+    if failed or float(pivots.min()) < _SINGULAR * float(pivots.max()):
+        # Prompts that begin with the subject share one key up to rounding: without a ridge nothing tells them apart.
+        shares = torch.linalg.pinv(gram, rtol=_SINGULAR, hermitian=True) @ wanted.double().cpu()  # (n, edits)
     else:
         shares = torch.cholesky_solve(wanted.double().cpu(), factor)  # (n, edits)
     left: Tensor = solved.T @ shares  # (d_ff, edits)

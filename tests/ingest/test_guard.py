@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kg_cache.bundled import bundled_store
-from kgedit.ingest.facts import FactPool, is_watched
+from kgedit.ingest.facts import FactPool, part_of
 from kgedit.ingest.guard import Guard, GuardSettings
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
@@ -88,10 +88,10 @@ def test_facts_that_were_changed_on_purpose_are_no_fixed_facts(guard, mini) -> N
 
 
 def test_what_guards_watch_is_never_what_the_end_of_a_run_measures(guard, mini, pool) -> None:
-    measured = pool.recalled(*mini, 60, seed=0, watched=False, without={guard.facts[0].object})
+    measured = pool.recalled(*mini, 60, seed=0, part="measured", without={guard.facts[0].object})
     assert len(measured) == 60
     assert not {(f.subject, f.relation) for f in measured} & {(f.subject, f.relation) for f in guard.facts}
-    assert all(is_watched(f.subject, f.relation) for f in guard.facts)
+    assert all(part_of(f.subject, f.relation) == "watched" for f in guard.facts)
     assert guard.facts[0].object not in {f.object for f in measured}
     assert all(pool.ask(*mini, measured))
-    assert measured == pool.recalled(*mini, 60, seed=0, watched=False, without={guard.facts[0].object})
+    assert measured == pool.recalled(*mini, 60, seed=0, part="measured", without={guard.facts[0].object})
