@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
+from typing import NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -12,17 +14,28 @@ from kgedit.errors import PromptError, TargetError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.score import greedy_match
 from kgedit.lm.tokens import encode_prompt, encode_target
-from kgedit.methods.base import Case
+from kgedit.methods.base import Case, Request
 from kgedit.subgraph import Subgraph
 from kgedit.verbalize import Verbalizer
 
 Associations = list[tuple[str, str]]
 Changes = Mapping[tuple[str, str], str]
+Onward = Mapping[str, Sequence[tuple[str, str]]]
+
+LONGEST_WALK = 4  # hops, as far as the field's multi-hop questions go
+MOST_LONGER_WALKS = 12  # of an edit; each is asked for in two wordings
 
 
 def made(case: Case) -> Changes:
     """What the edits of a case make true: (subject as written, relation) -> new object."""
     return {(request.subject, request.relation): request.target for request, _ in case if request.relation}
+
+
+class Walk(NamedTuple):
+    """Relations from the subject outwards, and the labels of all that they lead to."""
+
+    relations: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 def associated_paths(
@@ -45,24 +58,104 @@ def associated_paths(
         text: Wordings.
         changes: See `made`.
     """
-    labels, limit = subgraph.labels, context_length(model)
-    paths, rows, edited = [], [], {}
+    labels = subgraph.labels
+    facts, paths, edited = [], [], {}
     for path in subgraph.paths():
         if not text.composable((path.first, path.second)):
             continue
         if new := changes.get((labels[path.middle], path.second)):
             edited[path.first, path.second] = new
             continue
-        with suppress(PromptError, TargetError):  # a label that the tokenizer cannot write, or too long a one
-            wanted = encode_target(tokenizer, labels[path.object])
-            asked = encode_prompt(
-                tokenizer, text[path.second].cloze[0], labels[path.middle], max_length=limit - len(wanted) + 1
-            )
-            rows.append((asked.ids, wanted))
-            paths.append(path)
-    known = zip(paths, greedy_match(model, rows), strict=True)
-    found = [((path.first, path.second), labels[path.object]) for path, recalled in known if recalled]
+        facts.append((labels[path.middle], path.second, labels[path.object]))
+        paths.append((path.first, path.second))
+    known = zip(paths, facts, recalled(model, tokenizer, facts, text), strict=True)
+    found = [(path, fact[2]) for path, fact, right in known if right]
     return [(template, label) for path, label in [*edited.items(), *found] for template in text.edit_wordings(path)]
+
+
+def onward_facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, case: Case, text: Verbalizer) -> Onward:
+    """Label -> (relation, label of object) of what holds once the edits of a case are made, as far as is known.
+
+    The edits first, then what their subgraphs hold and the unedited model recalls. Empty for a single edit, whose
+    paths need no more than its own subgraph.
+    """
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    if len(case) == 1:
+        return found
+    changes = made(case)
+    for (label, relation), obj in changes.items():
+        found[label].append((relation, obj))
+    around = dict.fromkeys(
+        (graph.labels[triple.subject], triple.relation, graph.labels[triple.object])
+        for _, graph in case
+        if graph is not None
+        for triple in (*graph.triples, *graph.subject_facts)
+    )
+    facts = [fact for fact in around if fact[:2] not in changes and fact[1] in text]
+    for (label, relation, obj), right in zip(facts, recalled(model, tokenizer, facts, text), strict=True):
+        if right:
+            found[label].append((relation, obj))
+    return found
+
+
+def longer_walks(request: Request, onward: Onward, changes: Changes, text: Verbalizer) -> Associations:
+    """Composed prompts of three and more hops from one edit of a case over others of it, as (template, label).
+
+    What the model composes by itself stops at a fact that another edit changes. So walks over such facts are asked
+    for as a whole; at most `MOST_LONGER_WALKS`, those over most changes first.
+
+    Args:
+        request: The edit that the walks begin with.
+        onward: See `onward_facts`.
+        changes: See `made`.
+        text: Wordings.
+    """
+    if request.relation is None:
+        return []
+
+    def changed(walk: Walk) -> int:
+        return sum(pair in changes for pair in zip(walk.labels[1:-1], walk.relations[1:], strict=True))
+
+    begun = Walk((request.relation,), (request.subject, request.target))
+    walks = [walk for walk in _walks(begun, onward, text) if len(walk.relations) > 2 and changed(walk)]
+    walks.sort(key=lambda walk: (-changed(walk), len(walk.relations)))
+    return [
+        (template, walk.labels[-1])
+        for walk in walks[:MOST_LONGER_WALKS]
+        for template in text.edit_wordings(walk.relations)
+    ]
+
+
+def _walks(begun: Walk, onward: Onward, text: Verbalizer) -> Iterator[Walk]:
+    """The walks that go on from one, nearest first; none comes back to where it has been."""
+    walks = [begun]
+    while walks and len(walks[0].relations) < LONGEST_WALK:
+        walks = [
+            Walk((*walk.relations, relation), (*walk.labels, obj))
+            for walk in walks
+            for relation, obj in onward.get(walk.labels[-1], ())
+            if obj not in walk.labels and text.composable((*walk.relations, relation))
+        ]
+        yield from walks
+
+
+def recalled(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[tuple[str, str, str]],
+    text: Verbalizer,
+) -> list[bool]:
+    """Whether the model gives the object of each fact (label, relation, label); False where it cannot be asked."""
+    limit = context_length(model)
+    rows, asked = [], [False] * len(facts)
+    for number, (subject, relation, obj) in enumerate(facts):
+        with suppress(PromptError, TargetError):  # a label that the tokenizer cannot write, or too long a one
+            wanted = encode_target(tokenizer, obj)
+            prompt = encode_prompt(tokenizer, text[relation].cloze[0], subject, max_length=limit - len(wanted) + 1)
+            rows.append((prompt.ids, wanted))
+            asked[number] = True
+    answers = iter(greedy_match(model, rows))
+    return [put and next(answers) for put in asked]
 
 
 def other_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({})) -> Associations:

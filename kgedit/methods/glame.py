@@ -9,7 +9,7 @@ other facts must keep their distributions (keep). `GlameConfig.paper()` is the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,7 +22,15 @@ from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.represent import Pooling, represent
-from kgedit.methods.associations import associated_paths, made, other_facts
+from kgedit.methods.associations import (
+    Associations,
+    Changes,
+    associated_paths,
+    longer_walks,
+    made,
+    onward_facts,
+    other_facts,
+)
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases, one_after_another
 from kgedit.methods.batch import EditBatch
 from kgedit.methods.encoder import RelationalEncoder
@@ -220,7 +228,7 @@ class Glame:
         config, model, progress = self.config, bench.model, bench.progress
         anatomy = anatomy_of(model)
         with frozen(model):
-            objectives = [self._objective(bench, *pair, made(case)) for case in cases for pair in case]
+            objectives = [objective for case in cases for objective in self._objectives(bench, case)]
             batch = EditBatch(model, anatomy, objectives, self.layers)
             subgraphs = [subgraph for case in cases for _, subgraph in case]
             offsets = [
@@ -271,8 +279,15 @@ class Glame:
         manifest = settings | (each[0] if len(each) == 1 else {"edits": each})
         return Computed(replace(delta, manifest=manifest), tuple(notes), log)
 
+    def _objectives(self, bench: Workbench, case: Case) -> list[Objective]:
+        """What each edit of a case asks of the model; what the others change counts in its paths."""
+        changes = made(case)
+        onward = onward_facts(bench.model, bench.tokenizer, case, self.text) if self.config.path_weight else {}
+        further = [longer_walks(request, onward, changes, self.text) for request, _ in case]
+        return [self._objective(bench, *pair, changes, walks) for pair, walks in zip(case, further, strict=True)]
+
     def _objective(
-        self, bench: Workbench, request: Request, subgraph: Subgraph | None, changes: Mapping[tuple[str, str], str]
+        self, bench: Workbench, request: Request, subgraph: Subgraph | None, changes: Changes, further: Associations
     ) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
         limit = context_length(bench.model)
@@ -280,6 +295,7 @@ class Glame:
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, max_length=limit)
         if subgraph is not None and config.path_weight:
             found = associated_paths(bench.model, tokenizer, subgraph, self.text, changes)
+            found += further
             found += [(wording, request.target) for wording in self._other_wordings(request)]
             paths = [(prompt, label + config.ending) for prompt, label in found]
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)

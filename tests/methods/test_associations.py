@@ -6,7 +6,15 @@ import pytest
 
 from families import tiny_model
 from kg_cache.bundled import bundled_store
-from kgedit.methods.associations import associated_paths, other_facts
+from kgedit.methods.associations import (
+    MOST_LONGER_WALKS,
+    associated_paths,
+    longer_walks,
+    made,
+    onward_facts,
+    other_facts,
+)
+from kgedit.methods.base import Request
 from kgedit.subgraph import build_subgraph
 from kgedit.verbalize import Verbalizer
 from methods.benches import graph_of, recalled
@@ -85,3 +93,52 @@ def test_on_real_facts_the_edited_relation_is_not_among_those_that_stay() -> Non
     assert "Ulm" in {label for _, label in facts}
     assert not {template for template, _ in facts} & set(TEXT["P27"].cloze)
     assert len({template for template, _ in facts}) == len(facts)
+
+
+CITIZEN = Request("Marie Curie", "{} is a citizen of", "Japan", "P27")
+CAPITAL = Request("Japan", "The capital of {} is", "Kyoto", "P36")
+MAYOR = Request("Kyoto", "The head of government of {} is", "Niels Bohr", "P6")
+
+
+def walks(gpt2, case, start: int = 0):
+    return longer_walks(case[start][0], onward_facts(*gpt2, case, TEXT), made(case), TEXT)
+
+
+def test_walks_over_three_edits_are_asked_for_whole(gpt2) -> None:
+    """Citizen of Japan, whose capital is now Kyoto, whose mayor is now Niels Bohr: the mayor of the capital of ..."""
+    case = [(CITIZEN, None), (CAPITAL, None), (MAYOR, None)]
+    assert walks(gpt2, case) == [(template, "Niels Bohr") for template in TEXT.edit_wordings(("P27", "P36", "P6"))]
+    assert walks(gpt2, case, start=1) == []  # two hops are `associated_paths`' part
+    assert walks(gpt2, case, start=2) == []
+    # Without the last edit nothing says who the mayor is; without the middle one nothing leads there.
+    assert walks(gpt2, case[:2]) == []
+    assert walks(gpt2, [case[0], case[2]]) == []
+
+
+def test_walks_go_on_over_what_the_model_recalls_and_over_nothing_else(gpt2) -> None:
+    known = {r: o for r, o in recalled(*gpt2, "Kyoto").items() if TEXT.composable(("P27", "P36", r))}
+    assert len(known) > 2
+    graph = graph_of("Japan", "P36", "Kyoto", known)
+    case = [(CITIZEN, None), (CAPITAL, graph)]
+    assert dict(walks(gpt2, case)) == {
+        template: obj for r, obj in list(known.items())[:MOST_LONGER_WALKS]
+        for template in TEXT.edit_wordings(("P27", "P36", r))
+    }  # fmt: skip
+    wrong = graph_of("Japan", "P36", "Kyoto", dict.fromkeys(known, "Copenhagen"))
+    assert walks(gpt2, [(CITIZEN, None), (CAPITAL, wrong)]) == []
+
+
+def test_walks_over_most_changes_come_first_and_none_returns(gpt2) -> None:
+    known = {r: o for r, o in recalled(*gpt2, "Kyoto").items() if TEXT.composable(("P27", "P36", r)) and r != "P6"}
+    home = Request("Kyoto", "{} is named after", "Japan", "P138")
+    case = [(CITIZEN, None), (CAPITAL, graph_of("Japan", "P36", "Kyoto", known)), (MAYOR, None), (home, None)]
+    found = walks(gpt2, case)
+    assert found[:2] == [(template, "Niels Bohr") for template in TEXT.edit_wordings(("P27", "P36", "P6"))]
+    assert "Japan" not in {obj for _, obj in found}
+    assert 2 < len(found) <= 2 * MOST_LONGER_WALKS
+
+
+def test_a_single_edit_has_no_walks_beyond_its_own_graph(gpt2) -> None:
+    graph = graph_of("Marie Curie", "P27", "Japan", usable(*gpt2, "Japan"))
+    assert onward_facts(*gpt2, [(CITIZEN, graph)], TEXT) == {}
+    assert walks(gpt2, [(CITIZEN, graph)]) == []

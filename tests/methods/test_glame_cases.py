@@ -16,9 +16,10 @@ def test_what_one_edit_of_a_case_changes_counts_in_the_graph_of_the_other() -> N
     asked: list[tuple[str, str]] = []
 
     class Listening(Glame):
-        def _objective(self, bench, request, subgraph, changes):
+        def _objective(self, bench, request, subgraph, changes, further):
             asked.extend(associated_paths(bench.model, bench.tokenizer, subgraph, TEXT, changes))
-            return super()._objective(bench, request, subgraph, changes)
+            asked.extend(further)
+            return super()._objective(bench, request, subgraph, changes, further)
 
     settings, place = config(layers=(0, 2)), bench(model, tok, (0, 2))
     after = graph_of("Japan", "P36", "Kyoto", {})
