@@ -117,8 +117,8 @@ class AdapterWriter:
         # Changes in force speak of facts that the unedited model had otherwise.
         changed = {item.slot for item in (*items, *earlier)}
         facts = [fact for fact in self._facts if (fact.subject, fact.relation) not in changed]
-        lessons = [lesson(item, self._pool) for item in items]
-        kept = [Lesson(one.wordings[:3], one.paths, ()) for one in (lesson(item, self._pool) for item in earlier)]
+        lessons = [lesson(item, self._pool, facts) for item in items]
+        kept = [Lesson(one.wordings[:3], one.paths, ()) for one in (lesson(item, self._pool, ()) for item in earlier)]
         rehearsed = max(int(settings.rehearsed * len(items)), settings.least_rehearsed)
         epochs = settings.more_epochs if more else settings.epochs
         limit = context_length(self._model)

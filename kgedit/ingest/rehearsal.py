@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import EditError
+from kgedit.ingest.checks import NEIGHBOURS
 from kgedit.ingest.facts import Fact, FactPool
 from kgedit.ingest.item import Item
 from kgedit.lm.tokens import encode_target, encode_text
@@ -32,8 +33,14 @@ class Lesson:
     around: tuple[Question, ...]
 
 
-def lesson(item: Item, pool: FactPool) -> Lesson:
-    """What is learned of one change."""
+def lesson(item: Item, pool: FactPool, facts: Sequence[Fact]) -> Lesson:
+    """What is learned of one change.
+
+    Args:
+        item: The change.
+        pool: Wordings of facts.
+        facts: Known facts that may be rehearsed; none that a guard watches is among them.
+    """
     request, probes = item.request, item.probes
     templates = [request.prompt]
     if request.relation is not None and request.relation in pool.text:
@@ -41,7 +48,9 @@ def lesson(item: Item, pool: FactPool) -> Lesson:
         templates += [template for template in every if template not in templates]
     asked = [(template.replace("{}", request.subject), request.target) for template in templates]
     wordings = tuple(pair for pair in asked if pair not in probes.wordings)
-    return Lesson(wordings, probes.paths, (*probes.subject, *probes.neighbours))
+    near = [fact for fact in facts if fact.relation == request.relation and fact.subject != item.edit.subject]
+    near.sort(key=lambda fact: fact.object != item.edit.target_true)
+    return Lesson(wordings, probes.paths, (*probes.subject, *map(pool.question, near[:NEIGHBOURS])))
 
 
 def epoch(

@@ -8,12 +8,17 @@ import pytest
 import torch
 
 from kgedit.delta import LowRankDelta, WeightUpdate
+from kgedit.edit import Edit
+from kgedit.ingest.checks import NEIGHBOURS, Probes
+from kgedit.ingest.entry import Entry, State
 from kgedit.ingest.facts import Fact, FactPool
 from kgedit.ingest.held import HeldMoment, scale_of, with_facts
-from kgedit.ingest.rehearsal import Lesson, epoch
+from kgedit.ingest.item import Item
+from kgedit.ingest.rehearsal import Lesson, epoch, lesson
 from kgedit.ingest.writer import columns
 from kgedit.lm.second_moment import SecondMoment
 from kgedit.lm.statistics import IdentityMoment
+from kgedit.methods.base import Request
 from kgedit.methods.write import joint_form
 from kgedit.verbalize import Verbalizer
 
@@ -80,3 +85,23 @@ def test_each_pass_asks_the_change_what_follows_and_other_facts_in_a_seeded_orde
     assert {("edit", "o"), ("p", "x"), ("n", "y")} <= set(asked)
     assert len(asked) == 1 + 2 + 1 + 1 + 4
     assert len([pair for pair in asked if pair[1].startswith("Town")]) == 4
+
+
+def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
+    """Neither on the wordings kept for the check, nor on the neighbours that a guard watches."""
+    text = Verbalizer.bundled()
+    watched = ("The capital of Land0 is", "Town0")
+    kept = (text["P36"].cloze[1].replace("{}", "Peru"), "Lyon")
+    probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), (("own", "y"),))
+    edit = Edit(subject="Q419", relation="P36", target_new="Q456", target_true="Q7")
+    entry = Entry(id=1, key="k", slot="s", change={}, state=State.RECEIVED)
+    item = Item(entry, edit, Request("Peru", text["P36"].cloze[0], "Lyon", "P36"), None, probes)
+    facts = [Fact(f"Q{n}", "P36", f"Q{n + 1}", f"Land{n}", f"Town{n}") for n in range(1, 12)]
+    facts += [Fact("Q419", "P36", "Q2868", "Peru", "Lima"), Fact("Q5", "P30", "Q6", "Land5", "Asia")]
+    learned = lesson(item, FactPool(tuple(facts), text), facts)
+    assert kept not in learned.wordings
+    assert watched not in learned.around
+    assert learned.around[0] == ("own", "y")
+    assert learned.around[1][1] == "Town6"  # the neighbour with the same old object comes first
+    assert len(learned.around) == 1 + NEIGHBOURS
+    assert not {"Lima", "Asia"} & {answer for _, answer in learned.around}
