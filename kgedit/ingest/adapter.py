@@ -11,6 +11,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,9 +22,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged, MissingExtra
-from kgedit.ingest.facts import FactPool
+from kgedit.ingest.facts import Fact, FactPool
 from kgedit.ingest.item import Item
 from kgedit.ingest.rehearsal import Encoded, Lesson, encoded, epoch, lesson
+from kgedit.ingest.writer import Unedited
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import pad
 
@@ -74,20 +76,37 @@ class AdapterWriter:
         tokenizer: PreTrainedTokenizerBase,
         pool: FactPool,
         settings: AdapterSettings,
+        unedited: Unedited,
         *,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        """Choose the facts that are rehearsed; the model is unedited.
+        """Take what is needed; facts to rehearse are chosen once there is something to train.
+
+        Args:
+            model: The model.
+            tokenizer: Its tokenizer.
+            pool: Known facts.
+            settings: How it is trained.
+            unedited: A context in which the model is unedited.
+            seed: Draws facts, rehearsal and the adapter's first weights.
+            progress: Called with (what, done, total).
 
         Raises:
             MissingExtra: peft is not installed.
         """
         _peft()
         self._model, self._tokenizer, self._pool = model, tokenizer, pool
-        self._settings, self._seed, self._progress = settings, seed, progress
-        self._facts = pool.recalled(model, tokenizer, settings.facts, seed=seed + 2, part="held")
+        self._settings, self._unedited, self._seed, self._progress = settings, unedited, seed, progress
         self._last: tuple[frozenset[int], Factors] | None = None
+
+    @cached_property
+    def _facts(self) -> list[Fact]:
+        """Known facts to rehearse, recalled by the unedited model."""
+        with self._unedited():
+            return self._pool.recalled(
+                self._model, self._tokenizer, self._settings.facts, seed=self._seed + 2, part="held"
+            )
 
     def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
         """One delta for all changes; with `more`, training goes on from the last proposal for them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +92,18 @@ def open_session(
         store.bind(model, weights.base_hash)
         if isinstance(graph, str | Path):
             store.journal.set_about({"graph": str(Path(graph).absolute())})
-        # Everything that reads the unedited model comes before the changes in force.
+        unedited = partial(weights.trial, ())
+        # The guards read the unedited model before the changes in force are put.
         pool = FactPool.of(model, editor.graph, editor.text)
         guards = Guard(GuardSettings.model_validate(of("guards")), editor.model, editor.tokenizer, pool)
         writer: Writer
         if method == ADAPTER:
             trained = AdapterSettings.model_validate(of(ADAPTER))
-            writer = AdapterWriter(editor.model, editor.tokenizer, pool, trained, seed=seed, progress=progress)
+            writer = AdapterWriter(
+                editor.model, editor.tokenizer, pool, trained, unedited, seed=seed, progress=progress
+            )
         else:
-            writer = MethodWriter(editor, pool, chosen, seed)
+            writer = MethodWriter(editor, pool, chosen, unedited, seed)
         recovered = recover(store, weights)
         decider = Decider(editor, weights, pool, guards, writer, mode=guard, progress=progress)
         yield Session(store, editor, weights, pool, decider, recovered)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +17,8 @@ from kgedit.ingest.held import Asked, HeldMoment, subject_keys, with_facts
 from kgedit.ingest.item import Item
 from kgedit.methods.base import Workbench
 from kgedit.verbalize import Verbalizer
+
+Unedited = Callable[[], AbstractContextManager[None]]
 
 
 class Writer(Protocol):
@@ -64,19 +68,35 @@ class MethodWriter:
 
     shared = False
 
-    def __init__(self, editor: Editor, pool: FactPool, settings: WriteSettings, seed: int = 0) -> None:
-        """Read keys and statistics off the unedited model."""
-        self._editor, self._settings, self._text = editor, settings, Verbalizer.bundled()
+    def __init__(
+        self, editor: Editor, pool: FactPool, settings: WriteSettings, unedited: Unedited, seed: int = 0
+    ) -> None:
+        """Take what is needed; statistics and keys are read once there is something to write.
+
+        Args:
+            editor: Model, graph and method.
+            pool: Known facts.
+            settings: How dear they are.
+            unedited: A context in which the model is unedited.
+            seed: Draws the facts.
+        """
+        self._editor, self._pool, self._settings, self._text = editor, pool, settings, Verbalizer.bundled()
+        self._unedited, self._seed = unedited, seed
         self.name = editor.method.name
-        bench = editor.workbench
-        layers = tuple(bench.moments)
-        facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=seed + 1, part="held")
-        asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
-        keys = subject_keys(editor.model, editor.tokenizer, asked, layers)
+
+    @cached_property
+    def _bench(self) -> Workbench:
+        """The editor's workbench with known facts in its second moments, all read off the unedited model."""
+        editor, pool, settings = self._editor, self._pool, self._settings
+        with self._unedited():
+            bench = editor.workbench
+            facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=self._seed + 1, part="held")
+            asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
+            keys = subject_keys(editor.model, editor.tokenizer, asked, tuple(bench.moments))
         moments = {
             layer: with_facts(moment, keys[layer], settings.fact_weight) for layer, moment in bench.moments.items()
         }
-        self._bench = replace(bench, moments=moments)
+        return replace(bench, moments=moments)
 
     def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
         """See `Writer`."""
