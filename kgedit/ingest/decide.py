@@ -165,7 +165,8 @@ class Decider:
         """What each change does in the company of its batch, and which of its own guards it fails."""
         model, tokenizer = self.editor.model, self.editor.tokenizer
         deltas = [self.weights.on_base(delta) for delta in deltas]
-        norms = [max(delta.norms(model).values()) for delta in deltas]
+        with self.weights.trial(()):  # against the unedited weights: those in force grow with every change
+            norms = [max(delta.norms(model).values()) for delta in deltas]
         with self.weights.trial([*below, *unique(deltas)]):
             found = measure(model, tokenizer, [item.probes for item in items])
         measured = []

@@ -70,6 +70,8 @@ class _FileFeed:
     def __init__(self, path: Path, columns: Mapping[str, str], clock: Callable[[], datetime]) -> None:
         if unknown := sorted(set(columns.values()) - set(FIELDS)):
             raise FeedError(f"{unknown[0]!r} is no field of a change; the fields are {', '.join(FIELDS)}")
+        if not path.exists() or path.is_dir():  # said before a store is made for it
+            raise FeedError(f"{str(path)!r} cannot be opened: there is no such file; check the path")
         self.path, self.name, self.skipped = path, path.name, Counter[str]()
         self._columns, self._clock = dict(columns), clock
 

@@ -199,6 +199,8 @@ def test_a_table_without_what_it_needs_is_refused(
 
 
 def test_the_kind_of_a_file_is_told_by_its_ending(tmp_path: Path) -> None:
+    for name in ("a.jsonl.gz", "a.TSV", "a.txt"):
+        (tmp_path / name).touch()
     assert isinstance(open_feed(str(tmp_path / "a.jsonl.gz")), JsonLines)
     assert isinstance(open_feed(str(tmp_path / "a.TSV")), Table)
     assert isinstance(open_feed(str(tmp_path / "a.txt"), "jsonl"), JsonLines)
@@ -219,3 +221,10 @@ def test_no_bytes_whatever_raise_or_vanish(content: bytes, tmp_path_factory: pyt
         return
     *_, last = JsonLines(path)
     assert isinstance(last, Change)
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "folder.csv"])
+def test_what_is_no_file_is_refused_before_anything_is_made_for_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FeedError, match="there is no such file"):
+        open_feed(str(tmp_path / name))
