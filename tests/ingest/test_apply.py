@@ -67,6 +67,12 @@ def test_accepted_changes_answer_right_and_their_weights_are_base_plus_deltas(do
         for entry in live:
             assert entry.numbers["efficacy"] == 1.0
             assert {"probability", "norm", "perplexity", "locality", "kept", "norm_cumulative"} <= set(entry.numbers)
+        # Each norm is a share of the unedited weights, also in the second batch, where others are in force.
+        assert len({entry.batch for entry in live}) == 2
+        unedited, _ = load_model(str(mini_folder()), dtype=torch.float32)
+        for entry in live:
+            found = max(session.store.delta(entry.delta).norms(unedited).values())
+            assert entry.numbers["norm"] == pytest.approx(found, abs=1e-3)
 
 
 def test_a_second_run_changes_nothing_and_says_so(done, changes) -> None:
