@@ -6,7 +6,6 @@ import pytest
 
 from kgedit.editor import Editor
 from kgedit.evaluate.prepare import prepare
-from kgedit.methods.associations import made
 from kgedit.methods.base import Workbench
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
@@ -24,7 +23,7 @@ def optimised(editor: Editor, record) -> list[str]:
     """The prompts of all rows of the objectives of a record's edits: their texts up to what is scored first."""
     bench = Workbench(editor.model, editor.tokenizer, {}, PREFIXES)
     case = prepare(editor, record.rewrites)
-    rows = [row for pair in case for row in editor.method._objective(bench, *pair, made(case)).rows]
+    rows = [row for objective in editor.method._objectives(bench, case) for row in objective.rows]
     assert {row.kind for row in rows} >= {"target", "path"}, "the edit and what follows from it"
     prompts = [row.ids[: row.scored[0] + 1] for row in rows]
     return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts]
