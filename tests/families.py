@@ -9,6 +9,9 @@ every part matters.
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -101,13 +104,7 @@ def tiny_tokenizer(kind: str = "bytelevel", *, bos: bool = False) -> PreTrainedT
         )
         tok.train_from_iterator(SENTENCES, trainer)
     elif kind == "unigram":
-        tok = Tokenizer(models.Unigram())
-        tok.pre_tokenizer = pre_tokenizers.Metaspace()
-        tok.decoder = decoders.Metaspace()
-        tok.train_from_iterator(
-            SENTENCES,
-            trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False),
-        )
+        tok = _unigram(special)
     else:
         tok = _sentencepiece_bpe(special, bare=kind == "sentencepiece-bare")
     steps = [processors.ByteLevel(trim_offsets=kind == "bytelevel")] if kind.startswith("bytelevel") else []
@@ -123,6 +120,23 @@ def tiny_tokenizer(kind: str = "bytelevel", *, bos: bool = False) -> PreTrainedT
         pad_token="<pad>",
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def _unigram(special: list[str]) -> Tokenizer:
+    """Pieces and scores from counts: the library's trainer gives other pieces in every process."""
+    words = Counter(f"\u2581{word}" for sentence in SENTENCES for word in sentence.split())
+    pieces: Counter[str] = Counter()
+    for word, count in words.items():
+        for start, end in combinations(range(len(word) + 1), 2):
+            pieces[word[start:end]] += count * (end - start)
+    ranked = sorted(pieces.items(), key=lambda item: (len(item[0]) > 1, -item[1], item[0]))[: 400 - len(special)]
+    total = sum(count for _, count in ranked)
+    scored = [(piece, math.log(count / total)) for piece, count in ranked]
+    tok = Tokenizer(models.Unigram([*((name, 0.0) for name in special), *scored], unk_id=0))
+    tok.add_special_tokens(special)
+    tok.pre_tokenizer = pre_tokenizers.Metaspace()
+    tok.decoder = decoders.Metaspace()
+    return tok
 
 
 def _sentencepiece_bpe(special: list[str], *, bare: bool) -> Tokenizer:
