@@ -1,15 +1,15 @@
 """The high-order subgraph of an edit: the new fact (s, r, o*) and what is known about o* and beyond.
 
 GLAME's knowledge graph augmentation (Zhang et al., EMNLP 2024): what a walk from the subject over the new
-fact leads to. Only outgoing facts are used; the old object and the subject's other facts are not part of it.
+fact leads to. Only outgoing facts are part of it; the old object and the subject's other facts are not. What leads
+to the subject is kept beside it, for methods that ask for it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kg_cache.errors import InvalidId
@@ -21,6 +21,7 @@ from kg_cache.graph import (
     check_relation_id,
     id_order,
 )
+from kgedit.approaches import Approach, approaches, in_turn
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -75,8 +76,9 @@ class Subgraph:
         nodes: Ids in order of discovery.
         relations: Relation ids in order of first use.
         triples: The new fact first, then the facts around it, nearest first.
-        labels: Text of every id in `nodes`, `relations` and `subject_facts`.
+        labels: Text of every id in `nodes`, `relations`, `subject_facts` and `approaches`.
         subject_facts: What else the graph says of the subject; not part of the graph.
+        approaches: Walks that lead to the subject; not part of the graph.
         partial: Entities of which the graph did not give all facts (a hub, an interrupted fetch).
         missing: Entities that the graph does not know.
         left_out: Number of facts found but not taken because of `max_edges` and `per_relation`.
@@ -90,6 +92,7 @@ class Subgraph:
     triples: tuple[Triple, ...]
     labels: dict[str, str] = field(hash=False)
     subject_facts: tuple[Triple, ...] = ()
+    approaches: tuple[Approach, ...] = ()
     partial: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
     left_out: int = 0
@@ -183,6 +186,7 @@ class Subgraph:
             "source": self.source,
             "triples": [list(triple) for triple in self.triples],
             "subject_facts": [list(triple) for triple in self.subject_facts],
+            "approaches": [[list(triple) for triple in walk] for walk in self.approaches],
             "partial": sorted(self.partial),
             "missing": sorted(self.missing),
             "left_out": self.left_out,
@@ -198,6 +202,8 @@ def build_subgraph(
     order: int = 2,
     max_edges: int = 20,
     per_relation: int = 3,
+    approach_hops: int = 0,
+    approach_relations: Collection[str] = (),
     subject_label: str | None = None,
     target_label: str | None = None,
     seed: int = 0,
@@ -215,6 +221,8 @@ def build_subgraph(
         order: 1 is the new fact alone, 2 adds the facts of o*, 3 those of their objects, and so on.
         max_edges: Most facts in the result, the new one included (the paper's m).
         per_relation: Most objects per entity and relation, so that no list fills the graph.
+        approach_hops: Longest walk to the subject that is collected.
+        approach_relations: Relations that it may follow.
         subject_label: Text for s instead of the graph's label, e.g. the name as the prompt has it.
         target_label: Text for o*, likewise.
         seed: 0 takes the objects with the smallest item numbers first; another seed draws them.
@@ -244,12 +252,16 @@ def build_subgraph(
         expanded.update(frontier)
         fresh = [triple for triple in _facts_of(found, set(frontier)) if triple not in triples]
         ranked = [_ranked(fresh, entity, per_relation, seed) for entity in frontier]
-        taken = _in_turn(ranked)[: max_edges - len(triples)]
+        taken = in_turn(ranked)[: max_edges - len(triples)]
         left_out += len(fresh) - len(taken)
         triples += taken
         frontier = [end for end in dict.fromkeys(triple.object for triple in taken) if end not in expanded]
     nodes = tuple(dict.fromkeys(id for triple in triples for id in (triple.subject, triple.object)))
     subject_facts = tuple(_ranked(own, subject, per_relation, seed)[:max_edges])
+    towards: tuple[Approach, ...] = ()
+    if approach_hops and _is_item(subject):
+        towards = approaches(graph, subject, hops=approach_hops, relations=approach_relations, seed=seed)
+    around = [*triples, *subject_facts, *(triple for walk in towards for triple in walk)]
     given = {target: target_label, subject: subject_label}
     return Subgraph(
         center=subject,
@@ -257,8 +269,9 @@ def build_subgraph(
         nodes=nodes,
         relations=tuple(dict.fromkeys(triple.relation for triple in triples)),
         triples=tuple(triples),
-        labels=_labels(graph, [part for triple in (*triples, *subject_facts) for part in triple], given),
+        labels=_labels(graph, [part for triple in around for part in triple], given),
         subject_facts=subject_facts,
+        approaches=towards,
         partial=frozenset(partial),
         missing=frozenset(missing),
         left_out=left_out,
@@ -294,11 +307,6 @@ def _ranked(triples: Iterable[Triple], entity: str, per_relation: int, seed: int
         if used[triple.relation] <= per_relation:
             kept.append(triple)
     return kept
-
-
-def _in_turn(lists: Sequence[Sequence[Triple]]) -> list[Triple]:
-    """The best of each entity, then the second best of each, so that no entity fills the graph alone."""
-    return [triple for row in zip_longest(*lists) for triple in row if triple is not None]
 
 
 def _labels(graph: KnowledgeGraph, ids: Sequence[str], given: dict[str, str | None]) -> dict[str, str]:

@@ -18,7 +18,7 @@ PACKAGES = ("kgedit", "kg_cache")
 LEVELS = (
     {"errors"},
     {"edit", "files", "presets", "weights"},
-    {"lm", "mini", "delta", "adapter", "subgraph", "verbalize"},
+    {"lm", "mini", "delta", "adapter", "approaches", "subgraph", "verbalize"},
     {"methods"},
     {"editor"},
     {"evaluate", "ingest"},

@@ -76,12 +76,9 @@ def associated_paths(
 def onward_facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, case: Case, text: Verbalizer) -> Onward:
     """Label -> (relation, label of object) of what holds once the edits of a case are made, as far as is known.
 
-    The edits first, then what their subgraphs hold and the unedited model recalls. Empty for a single edit, whose
-    paths need no more than its own subgraph.
+    The edits first, then what their subgraphs hold and the unedited model recalls.
     """
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    if len(case) == 1:
-        return found
     changes = made(case)
     for (label, relation), obj in changes.items():
         found[label].append((relation, obj))
@@ -110,20 +107,29 @@ def longer_walks(request: Request, onward: Onward, changes: Changes, text: Verba
         changes: See `made`.
         text: Wordings.
     """
-    if request.relation is None:
-        return []
-
-    def changed(walk: Walk) -> int:
-        return sum(pair in changes for pair in zip(walk.labels[1:-1], walk.relations[1:], strict=True))
-
-    begun = Walk((request.relation,), (request.subject, request.target))
-    walks = [walk for walk in _walks(begun, onward, text) if len(walk.relations) > 2 and changed(walk)]
-    walks.sort(key=lambda walk: (-changed(walk), len(walk.relations)))
+    walks = [walk for walk in onward_walks(request, onward, changes, text) if len(walk.relations) > 2]
+    over_others = [walk for walk in walks if _changed(walk, changes)]
     return [
         (template, walk.labels[-1])
-        for walk in walks[:MOST_LONGER_WALKS]
+        for walk in over_others[:MOST_LONGER_WALKS]
         for template in text.edit_wordings(walk.relations)
     ]
+
+
+def onward_walks(request: Request, onward: Onward, changes: Changes, text: Verbalizer) -> list[Walk]:
+    """Walks of two and more hops that begin with an edit: those over most other changes first, then the shorter ones.
+
+    Arguments as in `longer_walks`.
+    """
+    if request.relation is None:
+        return []
+    walks = list(_walks(Walk((request.relation,), (request.subject, request.target)), onward, text))
+    return sorted(walks, key=lambda walk: (-_changed(walk, changes), len(walk.relations)))
+
+
+def _changed(walk: Walk, changes: Changes) -> int:
+    """How many facts of a walk, behind its first, are made by edits."""
+    return sum(pair in changes for pair in zip(walk.labels[1:-1], walk.relations[1:], strict=True))
 
 
 def _walks(begun: Walk, onward: Onward, text: Verbalizer) -> Iterator[Walk]:

@@ -123,7 +123,7 @@ class Method(Protocol):
         ...
 
     @property
-    def subgraph_options(self) -> dict[str, int]:
+    def subgraph_options(self) -> dict[str, Any]:
         """Options of `build_subgraph` for the subgraphs that it is handed."""
         ...
 

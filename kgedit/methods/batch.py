@@ -41,7 +41,7 @@ class EditBatch:
         self.model, self.anatomy, self.objectives, self.layers = model, anatomy, tuple(objectives), tuple(layers)
         rows = [row for objective in objectives for row in objective.rows]
         owner = [number for number, objective in enumerate(objectives) for _ in objective.rows]
-        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i].ids) - rows[i].subject_last)
+        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i].ids) - rows[i].place)
         count = max(1, len(rows) // ROWS_PER_STRIP)
         parts = [by_length[len(rows) * k // count : len(rows) * (k + 1) // count] for k in range(count)]
         self._strips = [

@@ -15,10 +15,9 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch import Tensor
 
-from kgedit.delta import LowRankDelta, hash_weights
+from kgedit.delta import LowRankDelta, compose, hash_weights
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.represent import Pooling, represent
@@ -33,14 +32,17 @@ from kgedit.methods.associations import (
 )
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases, one_after_another
 from kgedit.methods.batch import EditBatch
+from kgedit.methods.deep import Arrival, arrivals, write_deep
 from kgedit.methods.encoder import RelationalEncoder
+from kgedit.methods.graph_offset import GraphOffset
 from kgedit.methods.layers import write_layers
-from kgedit.methods.lbfgs import Lbfgs
 from kgedit.methods.objective import Objective, essence_row, keep_rows, path_rows, target_rows
-from kgedit.methods.value import Solution, bounded, optimise
+from kgedit.methods.value import Solution, optimise
 from kgedit.methods.write import Key
 from kgedit.subgraph import Subgraph
 from kgedit.verbalize import Verbalizer
+
+Asked = list[tuple[Objective, list[Arrival]]]  # of each edit of a case
 
 
 class GlameConfig(Settings):
@@ -68,6 +70,9 @@ class GlameConfig(Settings):
         hard_loss: See `extra_steps`.
         key: Keys that the write is solved for, see `write.closed_form`.
         ridge: Its ridge.
+        deep_layers: Later layers for questions that reach the edited fact on their way, ascending; none by default.
+        deep_hops: Longest walk to the subject that such questions begin with.
+        deep_walks: Walks over the edited fact that the deep write is optimised for, each in two wordings.
         learning_rate: AdamW's, if published.
         weight_decay: AdamW's, if published.
         published: AdamW; mean aggregation with self-loops of relation 1; dropout behind the last layer; z in full
@@ -94,6 +99,9 @@ class GlameConfig(Settings):
     hard_loss: float = Field(default=0.5, ge=0)
     key: Key = "contexts"
     ridge: float = Field(default=0.02, ge=0)
+    deep_layers: tuple[int, ...] = ()
+    deep_hops: int = Field(default=2, ge=1, le=3)
+    deep_walks: int = Field(default=24, ge=1)
     learning_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
     published: bool = False
@@ -102,8 +110,11 @@ class GlameConfig(Settings):
     def _something_to_train(self) -> GlameConfig:
         if self.encoder == "none" and not self.free_offset:
             raise ValueError('encoder="none" needs free_offset=True, else there is nothing to train')
-        if list(self.layers) != sorted(set(self.layers)):
-            raise ValueError(f"layers must be ascending and distinct, not {self.layers}")
+        for name, layers in (("layers", self.layers), ("deep_layers", self.deep_layers)):
+            if list(layers) != sorted(set(layers)):
+                raise ValueError(f"{name} must be ascending and distinct, not {layers}")
+        if self.deep_layers and self.published:
+            raise ValueError("the published procedure has no deep_layers; leave them out, or published=False")
         return self
 
     @classmethod
@@ -115,75 +126,6 @@ class GlameConfig(Settings):
             "published": True,
         }  # fmt: skip
         return cls.model_validate(published | changes)
-
-
-class GraphOffset(nn.Module):
-    """m* - m, bounded layer by layer; see `value.Offset`.
-
-    As published: z, trained by AdamW. Clean: delta + gate * z / ||z||, each layer with its own delta and gate, all of
-    it trained by L-BFGS, since the objective is smooth and always the same. A fresh encoder's z is long; so the graph
-    gives a direction, and the gate says how far to go (the split of direction and size is KGMET's).
-    """
-
-    def __init__(self, config: GlameConfig, base: Tensor, encoder: nn.Module | None, graph: Data | None) -> None:
-        """Take a fresh encoder.
-
-        Args:
-            config: Hyper-parameters.
-            base: (layers, d) unedited MLP outputs of the bare prompt.
-            encoder: Maps the graph to (nodes, d); node 0 is s. None without encoder.
-            graph: The subgraph with its initial representations.
-        """
-        super().__init__()
-        self.config, self.encoder, self._graph = config, encoder, graph
-        self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset)
-        size = base.norm(dim=-1)  # (layers,)
-        self._bound, scale = config.clamp * size, float(size.mean())
-        start = torch.full_like(size, config.gate * scale)  # (layers,)
-        self.gate = nn.Parameter(start, requires_grad=encoder is not None and not config.published)
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        self._optimizer: torch.optim.Optimizer | Lbfgs
-        if config.published:
-            self._optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-        else:
-            first = config.first_step * scale
-            self._optimizer = Lbfgs(trained, first_step=first, longest_step=2 * first)
-
-    def current(self, step: int) -> Tensor:
-        """(layers, d) with gradients."""
-        raw = self._raw(training=True)
-        if not self.config.published:
-            return bounded(raw, self._bound)
-        if step == 0:
-            return raw
-        shrunk = bounded(raw.detach(), self._bound)
-        return raw + (shrunk - raw).detach()  # the clamp takes no part in the gradient
-
-    def final(self) -> Tensor:
-        """(layers, d) without dropout."""
-        with torch.no_grad():
-            return bounded(self._raw(training=False), self._bound)
-
-    def penalty(self) -> Tensor:
-        """() nothing: weight decay is the optimiser's."""
-        return self.delta.new_zeros(())
-
-    def update(self, loss: float) -> None:
-        """A step of the optimiser."""
-        if isinstance(self._optimizer, Lbfgs):
-            self._optimizer.step(loss)
-        else:
-            self._optimizer.step()
-            self._optimizer.zero_grad()
-
-    def _raw(self, *, training: bool) -> Tensor:
-        if self.encoder is None or self._graph is None:
-            return self.delta * 1.0
-        self.encoder.train(training)
-        z: Tensor = self.encoder(self._graph)[0].unsqueeze(0)  # (1, d)
-        if not self.config.published:
-            z = self.gate.unsqueeze(1) * z / z.norm().clamp_min(1e-12)  # (layers, d)
-        return z + self.delta  # (layers, d)
 
 
 class Glame:
@@ -199,13 +141,16 @@ class Glame:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The edit layers."""
-        return self.config.layers
+        """The edit layers, those of the deep write among them."""
+        return tuple(sorted({*self.config.layers, *self.config.deep_layers}))
 
     @property
-    def subgraph_options(self) -> dict[str, int]:
+    def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""
-        return {"order": self.config.order, "max_edges": self.config.max_edges}
+        options = {"order": self.config.order, "max_edges": self.config.max_edges}
+        if not self.config.deep_layers:
+            return options
+        return options | {"approach_hops": self.config.deep_hops, "approach_relations": frozenset(self.text.texts)}
 
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
@@ -226,13 +171,14 @@ class Glame:
         if not cases:
             return []
         config, model, progress = self.config, bench.model, bench.progress
-        anatomy = anatomy_of(model)
+        anatomy, layers = anatomy_of(model), config.layers
         with frozen(model):
-            objectives = [objective for case in cases for objective in self._objectives(bench, case)]
-            batch = EditBatch(model, anatomy, objectives, self.layers)
+            asked = [self._objectives(bench, case) for case in cases]
+            objectives = [objective for case in asked for objective, _ in case]
+            batch = EditBatch(model, anatomy, objectives, layers)
             subgraphs = [subgraph for case in cases for _, subgraph in case]
             offsets = [
-                self._offset(bench, subgraph, torch.stack([batch.values[layer][row] for layer in self.layers]))
+                self._offset(bench, subgraph, torch.stack([batch.values[layer][row] for layer in layers]))
                 for subgraph, row in zip(subgraphs, batch.first_rows, strict=True)
             ]
             solutions = optimise(
@@ -252,15 +198,32 @@ class Glame:
                 model,
                 anatomy,
                 [[(objective, solution.offset) for objective, solution, _ in edits] for edits in of_case],
-                self.layers,
+                layers,
                 bench.moments,
                 key=config.key,
                 ridge=config.ridge,
             )
-        return [
-            self._computed(bench, LowRankDelta(updates, base), edits)
-            for updates, edits in zip(written, of_case, strict=True)
-        ]
+        deltas = [LowRankDelta(updates, base) for updates in written]
+        if config.deep_layers:
+            deltas = self._deepened(bench, deltas, asked)
+        return [self._computed(bench, delta, edits) for delta, edits in zip(deltas, of_case, strict=True)]
+
+    def _deepened(
+        self,
+        bench: Workbench,
+        deltas: Sequence[LowRankDelta],
+        asked: Sequence[Sequence[tuple[Objective, list[Arrival]]]],
+    ) -> list[LowRankDelta]:
+        """The deltas with a second write each, made with the first one in force."""
+        deeper = []
+        for number, (delta, case) in enumerate(zip(deltas, asked, strict=True)):
+            if bench.progress:
+                bench.progress("deep write", number, len(deltas))
+            objectives, its = zip(*case, strict=True)
+            with delta.apply(bench.model, check=False):
+                more = write_deep(bench, self.config, objectives, its)
+            deeper.append(compose(delta, LowRankDelta(more, ""), base_hash=delta.base_hash) if more else delta)
+        return deeper
 
     def _computed(
         self, bench: Workbench, delta: LowRankDelta, edits: Sequence[tuple[Objective, Solution, Subgraph | None]]
@@ -279,12 +242,22 @@ class Glame:
         manifest = settings | (each[0] if len(each) == 1 else {"edits": each})
         return Computed(replace(delta, manifest=manifest), tuple(notes), log)
 
-    def _objectives(self, bench: Workbench, case: Case) -> list[Objective]:
-        """What each edit of a case asks of the model; what the others change counts in its paths."""
+    def _objectives(self, bench: Workbench, case: Case) -> Asked:
+        """What each edit of a case asks of the model, and what reaches it; what the others change counts in both."""
+        config, text, model, tokenizer = self.config, self.text, bench.model, bench.tokenizer
         changes = made(case)
-        onward = onward_facts(bench.model, bench.tokenizer, case, self.text) if self.config.path_weight else {}
-        further = [longer_walks(request, onward, changes, self.text) for request, _ in case]
-        return [self._objective(bench, *pair, changes, walks) for pair, walks in zip(case, further, strict=True)]
+        # A single edit's paths need no more than its own subgraph.
+        walking = bool(config.deep_layers) or (bool(config.path_weight) and len(case) > 1)
+        onward = onward_facts(model, tokenizer, case, text) if walking else {}
+        asked = []
+        for request, subgraph in case:
+            further = longer_walks(request, onward, changes, text) if config.path_weight else []
+            objective = self._objective(bench, request, subgraph, changes, further)
+            reaching: list[Arrival] = []
+            if config.deep_layers:
+                reaching = arrivals(model, tokenizer, request, subgraph, onward, changes, text, most=config.deep_walks)
+            asked.append((objective, reaching))
+        return asked
 
     def _objective(
         self, bench: Workbench, request: Request, subgraph: Subgraph | None, changes: Changes, further: Associations

@@ -73,7 +73,7 @@ class _Pass:
         counts = [sum(len(objective.rows) for objective, _ in case) for case in cases]
         self.spans = [slice(end - count, end) for count, end in zip(counts, accumulate(counts), strict=True)]
         self.rows = [row for case in cases for objective, _ in case for row in objective.rows]
-        self.last = torch.tensor([row.subject_last for row in self.rows])  # (rows,)
+        self.last = torch.tensor([row.place for row in self.rows])  # (rows,)
         self.lengths = torch.tensor([len(row.ids) for row in self.rows])  # (rows,)
         self.updates: list[list[WeightUpdate]] = [[] for _ in cases]
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from kgedit.errors import TargetError
 from kgedit.lm.tokens import encode_prompt, encode_target
 
-Kind = Literal["target", "path", "keep", "essence"]
+Kind = Literal["target", "path", "keep", "essence", "arrival"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,17 @@ class Row:
 
     Attributes:
         ids: Prompt tokens, then all target tokens but the last.
-        subject_last: Position i_s.
+        place: Position that is written at: i_s, or the prompt's last token where the subject is not named.
         scored: Positions whose next-token distribution counts.
         targets: The token wanted after each scored position; empty where the unedited distribution is to be kept.
         kind: "target" (o* after the edit prompt), "path" (o_i after a composed prompt), "keep" (another fact of s),
-            "essence" (what the subject's last token alone predicts in "s is a").
+            "essence" (what the subject's last token alone predicts in "s is a"), "arrival" (what a prompt gives that
+            reaches the edited fact on its way).
         weight: Weight of the row's mean loss in the edit's loss.
     """
 
     ids: tuple[int, ...]
-    subject_last: int
+    place: int
     scored: tuple[int, ...]
     targets: tuple[int, ...]
     kind: Kind
@@ -43,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Objective:
-    """All rows of one edit; the first is the bare edit prompt, whose value m* starts from."""
+    """All rows of one edit in one write; row 0 of a first write is the bare edit prompt, whose value m* starts from."""
 
     rows: tuple[Row, ...]
 
@@ -109,6 +110,25 @@ def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float)
     prompt = encode_prompt(tokenizer, "{} is a", subject)
     seen = prompt.ids[: prompt.subject_last + 1]  # what stands behind the scored position is of no consequence
     return Row(seen, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
+
+
+def arrival_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    arrivals: Sequence[tuple[str, str, str]],
+    weight: float,
+    *,
+    max_length: int | None = None,
+) -> list[Row]:
+    """Prompts that reach the edited fact from elsewhere, written at their last token; otherwise as `path_rows`.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        arrivals: Item that the prompt names, template, answer.
+        weight: Weight of all of them together.
+        max_length: The model's context length.
+    """
+    rows = [row for start, *rest in arrivals for row in _writable(tokenizer, start, [(rest[0], rest[1])], "arrival")]
+    return [replace(row, place=row.scored[0]) for row in _sharing(rows, weight, max_length)]
 
 
 def _writable(

@@ -61,12 +61,12 @@ class Strip:
             self._run_unedited()
 
     def _lay_out(self) -> None:
-        cut = max(row.subject_last for row in self.rows)
-        rest = max(len(row.ids) - row.subject_last for row in self.rows)
+        cut = max(row.place for row in self.rows)
+        rest = max(len(row.ids) - row.place for row in self.rows)
         ids = torch.zeros(len(self.rows), cut + rest, dtype=torch.long)
         mask, positions = torch.zeros_like(ids), torch.zeros_like(ids)
         for index, row in enumerate(self.rows):
-            begin = cut - row.subject_last
+            begin = cut - row.place
             span = slice(begin, begin + len(row.ids))
             ids[index, span] = torch.tensor(row.ids)
             mask[index, span] = 1
@@ -77,7 +77,7 @@ class Strip:
 
     def _score_positions(self) -> None:
         place = [
-            (index, position - row.subject_last, token, row.weight / len(row.scored))
+            (index, position - row.place, token, row.weight / len(row.scored))
             for index, row in enumerate(self.rows)
             for position, token in zip(row.scored, row.targets or (-1,) * len(row.scored), strict=True)
         ]

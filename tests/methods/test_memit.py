@@ -93,7 +93,7 @@ def test_the_hidden_state_reaches_z(family) -> None:
         )
         model(input_ids=torch.tensor([row.ids]))
         handle.remove()
-    reached = states[0].reshape(-1, D)[row.subject_last]
+    reached = states[0].reshape(-1, D)[row.place]
     assert float((reached - goals[0]).norm()) < 1e-3 * float((goals[0] - hidden[0]).norm())
     assert float((goals[0] - hidden[0]).norm()) > 0.1
 
@@ -127,7 +127,7 @@ def test_the_averaged_key_weighs_the_bare_prompt_as_much_as_all_prefixes() -> No
     with torch.no_grad():
         for row in memit._objective(work, REQUEST).rows[: len(work.prefixes)]:
             model(input_ids=torch.tensor([row.ids]))
-            keys[-1] = keys[-1][row.subject_last]
+            keys[-1] = keys[-1][row.place]
     handle.remove()
     averaged = (keys[0] + torch.stack(keys[1:]).mean(dim=0)) / 2
     assert float(averaged @ update.left[:, 0]) == pytest.approx(1, rel=1e-5)

@@ -36,8 +36,8 @@ def test_a_target_row_reads_prompt_and_target_and_scores_every_target_token(kind
         # The token wanted after a scored position is the one that is read next.
         assert [row.ids[i + 1] for i in row.scored[:-1]] == list(row.targets[:-1])
         assert tok.decode(list(row.targets)).strip() == "New Tokyo"
-        assert tok.decode([*row.ids[: row.subject_last + 1]], skip_special_tokens=True).strip().endswith("Japan")
-        assert row.scored[0] > row.subject_last
+        assert tok.decode([*row.ids[: row.place + 1]], skip_special_tokens=True).strip().endswith("Japan")
+        assert row.scored[0] > row.place
         assert (row.ids[0] == tok.bos_token_id) is bos
     assert rows[0].kind == "target"
     assert [row.weight for row in rows] == [0.5, 0.5]
@@ -47,9 +47,9 @@ def test_a_target_row_reads_prompt_and_target_and_scores_every_target_token(kind
 def test_a_subject_at_either_end_of_its_prompt(kind, bos) -> None:
     tok = tiny_tokenizer(kind, bos=bos)
     (first,) = target_rows(tok, "{} is the capital of", "Paris", "France", [""])
-    assert first.subject_last == len(tok("Paris")["input_ids"]) - 1
+    assert first.place == len(tok("Paris")["input_ids"]) - 1
     (last,) = target_rows(tok, "The capital of France is not {}", "Tokyo", "Paris", [""])
-    assert last.scored[0] == last.subject_last
+    assert last.scored[0] == last.place
 
 
 def test_the_context_is_room_for_all_but_the_last_target_token() -> None:
@@ -77,7 +77,7 @@ def test_paths_and_other_facts_share_their_weight(make, kind) -> None:
     assert [row.weight for row in rows] == [0.4, 0.4]
     assert [row.kind for row in rows] == [kind, kind]
     plain = target_rows(tok, *("{} works in the field of", "Nintendo", "physics"), [""])[0]
-    assert (rows[1].ids, rows[1].scored, rows[1].subject_last) == (plain.ids, plain.scored, plain.subject_last)
+    assert (rows[1].ids, rows[1].scored, rows[1].place) == (plain.ids, plain.scored, plain.place)
     assert rows[1].targets == (plain.targets if kind == "path" else ())
     assert make(tok, "Nintendo", [], 0.8) == []
 
@@ -97,7 +97,7 @@ def test_what_the_graph_adds_never_stops_an_edit(make) -> None:
 def test_the_essence_is_asked_for_right_behind_the_subject(kind, bos) -> None:
     tok = tiny_tokenizer(kind, bos=bos)
     row = essence_row(tok, "Marie Curie", 0.0625)
-    assert (row.scored, row.targets) == ((row.subject_last,), ())
+    assert (row.scored, row.targets) == ((row.place,), ())
     assert tok.decode(list(row.ids), skip_special_tokens=True).strip() == "Marie Curie"
     assert (row.kind, row.weight) == ("essence", 0.0625)
 
