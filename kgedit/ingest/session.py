@@ -120,8 +120,11 @@ def _editor(
 ) -> Editor:
     name = "glame" if method == ADAPTER else method  # for an adapter it only builds the subgraphs
     editor = Editor.from_pretrained(model, method=name, graph=graph, moments=moments, seed=seed, progress=progress)
-    if name in settings.settings:
+    kind = load_method(name)
+    changes = settings.settings.get(name, {})
+    if "deep_layers" in kind.Config.model_fields:
+        changes = changes | {"deep_layers": ()}  # a batch's write is taken apart by change, which a deep one cannot be
+    if changes:
         fields, _ = preset(model, name, anatomy_of(editor.model).n_layers(editor.model))
-        kind = load_method(name)
-        editor.method = kind(kind.Config.model_validate(fields | settings.settings[name]))
+        editor.method = kind(kind.Config.model_validate(fields | changes))
     return editor

@@ -33,7 +33,7 @@ from kgedit.verbalize import Verbalizer
 if TYPE_CHECKING:
     from kgedit.methods.glame import GlameConfig
 
-_ENDINGS = 8  # walks onward from an edit that prompts from elsewhere go on with
+_ENDINGS = 5  # walks onward from an edit that prompts from elsewhere may go on with
 
 
 class Arrival(NamedTuple):
@@ -54,10 +54,10 @@ def arrivals(
     text: Verbalizer,
     *,
     most: int,
-) -> list[Arrival]:
+) -> list[list[Arrival]]:
     """Prompts that lead to the subject over facts that the unedited model recalls, over the edit, and further on.
 
-    The edit's own prompts come with them; without any that leads there, there is nothing to write.
+    Those that end alike stand together, with the subject's own prompt; what nothing leads to is left out.
 
     Args:
         model: The unedited model.
@@ -67,30 +67,30 @@ def arrivals(
         onward: See `associations.onward_facts`.
         changes: See `associations.made`.
         text: Wordings.
-        most: Walks taken, each put in two wordings; shorter ones first, different relations in turn.
+        most: Walks taken for each end, each put in two wordings; different relations in turn.
     """
     if subgraph is None or request.relation is None or request.relation not in text:
         return []
     starts = _starts(model, tokenizer, request.relation, subgraph, changes, text)
     begun = Walk((request.relation,), (request.subject, request.target))
-    endings = [begun, *onward_walks(request, onward, changes, text)[:_ENDINGS]]
-    ways = [
-        (path, ending)
-        for path in starts
-        for ending in endings
-        if len(path) + len(ending.relations) <= LONGEST_WALK and text.composable((*path, *ending.relations))
-    ]
-    ways.sort(key=lambda way: len(way[0]) + len(way[1].relations))
-    walks = in_turn(
-        [
-            (start, (*path, *ending.relations), ending.labels[-1])
-            for start in starts[path]
-            if start not in ending.labels
-        ]
-        for path, ending in ways
-    )[:most]
-    own = [(request.subject, begun.relations, request.target)] if walks else []
-    return [Arrival(start, prompt, end) for start, path, end in (*walks, *own) for prompt in text.edit_wordings(path)]
+    found = []
+    for ending in (begun, *onward_walks(request, onward, changes, text)[:_ENDINGS]):
+        paths = [path for path in starts if len(path) + len(ending.relations) <= LONGEST_WALK]
+        walks = in_turn(
+            [(start, (*path, *ending.relations)) for start in starts[path] if start not in ending.labels]
+            for path in paths
+            if text.composable((*path, *ending.relations))
+        )[:most]
+        if walks:
+            walks.append((request.subject, ending.relations))
+            found.append(
+                [
+                    Arrival(start, prompt, ending.labels[-1])
+                    for start, path in walks
+                    for prompt in text.edit_wordings(path)
+                ]
+            )
+    return found
 
 
 def _starts(
@@ -118,50 +118,52 @@ def _starts(
 
 
 def write_deep(
-    bench: Workbench, config: GlameConfig, objectives: Sequence[Objective], asked: Sequence[Sequence[Arrival]]
+    bench: Workbench,
+    config: GlameConfig,
+    objectives: Sequence[Objective],
+    asked: Sequence[Sequence[Sequence[Arrival]]],
 ) -> tuple[WeightUpdate, ...]:
     """The updates of one case on the later layers, for the model as it is: with the case's first write in force.
+
+    Each end has an offset of its own, and all are written at once.
 
     Args:
         bench: Model, tokenizer and second moments.
         config: Hyper-parameters.
-        objectives: What the edits' first write was optimised for; its other answers are held.
-        asked: Arrivals of each edit.
+        objectives: What the edits' first write was optimised for.
+        asked: Of each edit its arrivals, see `arrivals`.
 
     Returns:
-        One update per deep layer with a column for each edit, zeros for an edit without arrivals; none if no edit has.
+        One update per deep layer, with a column for each end; none if nothing leads to any subject.
     """
     anatomy, limit = anatomy_of(bench.model), context_length(bench.model)
-    rows = [
-        arrival_rows(
-            bench.tokenizer, [one._replace(answer=one.answer + config.ending) for one in its], 1.0, max_length=limit
-        )
-        for its in asked
-    ]
-    going = [edit for edit, its in enumerate(rows) if its]
-    if not going:
+    # What the first write made right stays: the subjects' other facts, and edits that nothing leads to.
+    keeping = [row for one in objectives for row in one.rows if row.kind == "keep"]
+    ends: list[Objective] = []
+    for objective, its in zip(objectives, asked, strict=True):
+        before = len(ends)
+        for alike in its:
+            ending = [one._replace(answer=one.answer + config.ending) for one in alike]
+            if rows := arrival_rows(bench.tokenizer, ending, 1.0, max_length=limit):
+                ends.append(Objective(tuple(rows)))
+        if len(ends) == before:
+            keeping.append(objective.rows[0])
+    if not ends:
         return ()
     with frozen(bench.model):
-        batch = EditBatch(bench.model, anatomy, [Objective(tuple(rows[edit])) for edit in going], config.deep_layers)
+        batch = EditBatch(bench.model, anatomy, ends, config.deep_layers)
         free = config.model_copy(update={"free_offset": True})
         offsets = []
-        for number in range(len(going)):
+        for number in range(len(ends)):
             values = [batch.of_edit(number, layer)[1].mean(dim=0) for layer in config.deep_layers]
             offsets.append(GraphOffset(free, torch.stack(values), None, None))
         found = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss, keep="best")
-        case = [(objective, solution.offset) for objective, solution in zip(batch.objectives, found, strict=True)]
-        held = [replace(row, place=row.scored[0]) for one in objectives for row in one.rows if row.kind == "keep"]
-        if held:
-            case.append((Objective(tuple(held)), torch.zeros_like(case[0][1])))
+        case = [(objective, solution.offset) for objective, solution in zip(ends, found, strict=True)]
+        if keeping:
+            held = Objective(tuple(replace(row, place=row.scored[0]) for row in keeping))
+            case.append((held, torch.zeros_like(case[0][1])))
         (updates,) = write_layers(
-            bench.model, anatomy, [case], config.deep_layers, bench.moments, key="contexts", ridge=config.ridge
+            bench.model, anatomy, [case], config.deep_layers, bench.moments, key="contexts", ridge=config.deep_ridge
         )
-    return tuple(_columns(update, going, len(asked)) for update in updates)
-
-
-def _columns(update: WeightUpdate, going: Sequence[int], edits: int) -> WeightUpdate:
-    """Its columns where they belong; that of what was held does nothing and is left out."""
-    left = update.left.new_zeros(len(update.left), edits)
-    right = update.right.new_zeros(len(update.right), edits)
-    left[:, list(going)], right[:, list(going)] = update.left[:, : len(going)], update.right[:, : len(going)]
-    return replace(update, left=left, right=right)
+    # The column of what is held does nothing but take part in the solution.
+    return tuple(replace(one, left=one.left[:, : len(ends)], right=one.right[:, : len(ends)]) for one in updates)

@@ -42,7 +42,7 @@ from kgedit.methods.write import Key
 from kgedit.subgraph import Subgraph
 from kgedit.verbalize import Verbalizer
 
-Asked = list[tuple[Objective, list[Arrival]]]  # of each edit of a case
+Asked = list[tuple[Objective, list[list[Arrival]]]]  # of each edit of a case
 
 
 class GlameConfig(Settings):
@@ -72,7 +72,8 @@ class GlameConfig(Settings):
         ridge: Its ridge.
         deep_layers: Later layers for questions that reach the edited fact on their way, ascending; none by default.
         deep_hops: Longest walk to the subject that such questions begin with.
-        deep_walks: Walks over the edited fact that the deep write is optimised for, each in two wordings.
+        deep_walks: Walks over the edited fact to each of its ends that the deep write is optimised for.
+        deep_ridge: Ridge of the deep write.
         learning_rate: AdamW's, if published.
         weight_decay: AdamW's, if published.
         published: AdamW; mean aggregation with self-loops of relation 1; dropout behind the last layer; z in full
@@ -101,7 +102,8 @@ class GlameConfig(Settings):
     ridge: float = Field(default=0.02, ge=0)
     deep_layers: tuple[int, ...] = ()
     deep_hops: int = Field(default=2, ge=1, le=3)
-    deep_walks: int = Field(default=24, ge=1)
+    deep_walks: int = Field(default=8, ge=1)
+    deep_ridge: float = Field(default=0.1, ge=0)
     learning_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
     published: bool = False
@@ -209,10 +211,7 @@ class Glame:
         return [self._computed(bench, delta, edits) for delta, edits in zip(deltas, of_case, strict=True)]
 
     def _deepened(
-        self,
-        bench: Workbench,
-        deltas: Sequence[LowRankDelta],
-        asked: Sequence[Sequence[tuple[Objective, list[Arrival]]]],
+        self, bench: Workbench, deltas: Sequence[LowRankDelta], asked: Sequence[Asked]
     ) -> list[LowRankDelta]:
         """The deltas with a second write each, made with the first one in force."""
         deeper = []
@@ -253,7 +252,7 @@ class Glame:
         for request, subgraph in case:
             further = longer_walks(request, onward, changes, text) if config.path_weight else []
             objective = self._objective(bench, request, subgraph, changes, further)
-            reaching: list[Arrival] = []
+            reaching: list[list[Arrival]] = []
             if config.deep_layers:
                 reaching = arrivals(model, tokenizer, request, subgraph, onward, changes, text, most=config.deep_walks)
             asked.append((objective, reaching))

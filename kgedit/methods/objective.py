@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Objective:
-    """All rows of one edit in one write; row 0 of a first write is the bare edit prompt, whose value m* starts from."""
+    """All rows of one edit in one write; row 0 of the first is the bare edit prompt, whose value m* starts from."""
 
     rows: tuple[Row, ...]
 
