@@ -102,7 +102,7 @@ class GlameConfig(Settings):
     ridge: float = Field(default=0.02, ge=0)
     deep_layers: tuple[int, ...] = ()
     deep_hops: int = Field(default=2, ge=1, le=3)
-    deep_walks: int = Field(default=8, ge=1)
+    deep_walks: int = Field(default=16, ge=1)
     deep_ridge: float = Field(default=0.1, ge=0)
     learning_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
@@ -208,7 +208,10 @@ class Glame:
         deltas = [LowRankDelta(updates, base) for updates in written]
         if config.deep_layers:
             deltas = self._deepened(bench, deltas, asked)
-        return [self._computed(bench, delta, edits) for delta, edits in zip(deltas, of_case, strict=True)]
+        return [
+            self._computed(bench, delta, edits, [reaching for _, reaching in case])
+            for delta, edits, case in zip(deltas, of_case, asked, strict=True)
+        ]
 
     def _deepened(
         self, bench: Workbench, deltas: Sequence[LowRankDelta], asked: Sequence[Asked]
@@ -225,13 +228,21 @@ class Glame:
         return deeper
 
     def _computed(
-        self, bench: Workbench, delta: LowRankDelta, edits: Sequence[tuple[Objective, Solution, Subgraph | None]]
+        self,
+        bench: Workbench,
+        delta: LowRankDelta,
+        edits: Sequence[tuple[Objective, Solution, Subgraph | None]],
+        arrived: Sequence[list[list[Arrival]]],
     ) -> Computed:
         """The delta of one case with all that is to be known about it."""
         logs, graphs, notes = [], [], dict[str, None]()
-        for objective, solution, subgraph in edits:
+        for (objective, solution, subgraph), ends in zip(edits, arrived, strict=True):
             kinds = [row.kind for row in objective.rows]
-            counts = {"paths": kinds.count("path"), "kept_facts": kinds.count("keep")}
+            counts = {
+                "paths": kinds.count("path"),
+                "kept_facts": kinds.count("keep"),
+                "arrivals": sum(len(alike) for alike in ends),
+            }
             logs.append({"losses": solution.losses, "parts": solution.parts, **counts})
             graphs.append({"graph": subgraph.manifest() if subgraph else None})
             notes |= dict.fromkeys(_notes(subgraph))

@@ -22,7 +22,7 @@ def test_every_method_is_what_the_protocol_says(name) -> None:
     assert list(method.layers) == sorted(set(method.layers))
     assert all(0 <= layer < 24 for layer in method.layers)
     assert isinstance(method.uses_graph, bool)
-    assert set(method.subgraph_options) <= {"order", "max_edges", "per_relation"}
+    assert set(method.subgraph_options) <= {"order", "max_edges", "approach_hops", "approach_relations"}
     assert list(inspect.signature(method.compute).parameters) == ["bench", "requests", "subgraphs"]
     assert list(inspect.signature(method.together).parameters) == ["bench", "cases"]
 

@@ -365,6 +365,8 @@ def test_the_manifest_names_graph_settings_and_seed() -> None:
         ({"layers": ()}, "layers"),
         ({"layers": (2, 1)}, "ascending"),
         ({"layers": (1, 1)}, "distinct"),
+        ({"deep_layers": (2, 1)}, "deep_layers must be ascending"),
+        ({"deep_layers": (2,), "published": True}, "published procedure has no deep_layers"),
         ({"order": 0}, "order"),
         ({"dropout": 1.0}, "dropout"),
         ({"alpha": 1.0}, "alpha"),
