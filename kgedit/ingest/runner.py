@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -255,8 +256,6 @@ def _since(started: float) -> float:
 
 def fingerprint(path: Path, *parts: str) -> str:
     """SHA-256 of a file's content and of what else decides its plan."""
-    import hashlib
-
     found = hashlib.sha256("\0".join(parts).encode())
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -21,7 +21,7 @@ class EditBatch:
 
     Attributes:
         objectives: One per edit.
-        values: Layer -> unedited MLP output m at the subject's last token, (rows, d), float32.
+        values: Layer -> unedited MLP output m at the row's written token, (rows, d), float32.
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
         edit_of: (rows,) number of the edit that each row belongs to.
@@ -75,7 +75,7 @@ class EditBatch:
         return self.keys[layer][mine], self.values[layer][mine]
 
     def losses(self, offsets: Tensor) -> dict[str, Tensor]:
-        """Run the layers above the first edit layer with m + offset at the subject's last token.
+        """Run the layers above the first edit layer with m + offset at the written token.
 
         Args:
             offsets: (edits, layers, d) float32, what is added to m at each edit layer; may carry gradients.

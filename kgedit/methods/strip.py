@@ -1,10 +1,11 @@
 """A strip of rows of similar length, of which only the part that an edit can change is computed again.
 
-Nothing before the subject's last token and nothing below the edit layer depends on the value being optimised. So the
-batch is cut at that token: what is before enters as cached keys and values, what is below as a stored state. The part
-before is padded on the left and the part behind on the right, hence the token sits in one column for all rows:
+Nothing before the written token (the subject's last, as a rule) and nothing below the edit layer depends on the value
+being optimised. So the batch is cut at that token: what is before enters as cached keys and values, what is below as
+a stored state. The part before is padded on the left and the part behind on the right, hence the token sits in one
+column for all rows:
 
-    prefix (left-padded) | subject's last token | rest of the prompt and target (right-padded)
+    prefix (left-padded) | written token        | rest of the prompt and target (right-padded)
     cached once          | column 0             | columns 1 ...
 """
 
@@ -28,7 +29,7 @@ class Strip:
     """Some rows of a batch, prepared on the unedited model.
 
     Attributes:
-        values: Layer -> unedited MLP output m at the subject's last token, (rows, d), float32.
+        values: Layer -> unedited MLP output m at the written token, (rows, d), float32.
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
     """
@@ -113,7 +114,7 @@ class Strip:
         return logits
 
     def losses(self, offsets: Tensor) -> dict[str, Tensor]:
-        """Run the layers above the first edit layer with m + offset at the subject's last token.
+        """Run the layers above the first edit layer with m + offset at the written token.
 
         Args:
             offsets: (edits, layers, d) float32, what is added to m at each edit layer; may carry gradients.
