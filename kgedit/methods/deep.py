@@ -57,7 +57,7 @@ def arrivals(
 ) -> list[list[Arrival]]:
     """Prompts that lead to the subject over facts that the unedited model recalls, over the edit, and further on.
 
-    Those that end alike stand together, with the subject's own prompt; what nothing leads to is left out.
+    Those that end alike stand together; what nothing leads to is left out.
 
     Args:
         model: The unedited model.
@@ -82,7 +82,6 @@ def arrivals(
             if text.composable((*path, *ending.relations))
         )[:most]
         if walks:
-            walks.append((request.subject, ending.relations))
             found.append(
                 [
                     Arrival(start, prompt, ending.labels[-1])
@@ -137,17 +136,15 @@ def write_deep(
         One update per deep layer, with a column for each end; none if nothing leads to any subject.
     """
     anatomy, limit = anatomy_of(bench.model), context_length(bench.model)
-    # What the first write made right stays: the subjects' other facts, and edits that nothing leads to.
+    # What the first write made right stays: the edit prompts, and the subjects' other facts.
     keeping = [row for one in objectives for row in one.rows if row.kind == "keep"]
     ends: list[Objective] = []
     for objective, its in zip(objectives, asked, strict=True):
-        before = len(ends)
         for alike in its:
             ending = [one._replace(answer=one.answer + config.ending) for one in alike]
             if rows := arrival_rows(bench.tokenizer, ending, 1.0, max_length=limit):
                 ends.append(Objective(tuple(rows)))
-        if len(ends) == before:
-            keeping.append(objective.rows[0])
+        keeping.append(objective.rows[0])
     if not ends:
         return ()
     with frozen(bench.model):

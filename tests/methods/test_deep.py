@@ -55,14 +55,8 @@ def asked(mini: Editor, request: Request, graph: Subgraph | None, changes: dict 
 def test_each_end_has_prompts_of_its_own_that_do_not_name_the_subject(mini) -> None:
     """The headquarters' country has a new capital, and that capital lies in a country."""
     capital, country = asked(mini, *oslo(mini))
-    assert capital == [
-        *(("Parlophone", prompt, "Oslo") for prompt in TEXT.edit_wordings(("P159", "P36"))),
-        *(("Germany", prompt, "Oslo") for prompt in TEXT.edit_wordings(("P36",))),
-    ]
-    assert country == [
-        *(("Parlophone", prompt, "Norway") for prompt in TEXT.edit_wordings(("P159", "P36", "P17"))),
-        *(("Germany", prompt, "Norway") for prompt in TEXT.edit_wordings(("P36", "P17"))),
-    ]
+    assert capital == [("Parlophone", prompt, "Oslo") for prompt in TEXT.edit_wordings(("P159", "P36"))]
+    assert country == [("Parlophone", prompt, "Norway") for prompt in TEXT.edit_wordings(("P159", "P36", "P17"))]
 
 
 def test_what_the_model_does_not_know_or_another_edit_changes_leads_nowhere(mini) -> None:
@@ -117,7 +111,7 @@ def test_the_second_write_makes_the_answer_likely_where_the_subject_is_not_named
         assert state_of(model) == before
         with computed.delta.apply(model):
             found[layers] = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
-        assert computed.log["arrivals"] == (4 if layers else 0)
+        assert computed.log["arrivals"] == (2 if layers else 0)
     assert all(deep > plain + 0.5 for deep, plain in zip(found[1, 2], found[()], strict=True))
     # The first write's two layers, and the second's: one column each, side by side where they meet.
     assert {name: update.rank for name, update in zip(computed.delta.names, computed.delta.updates, strict=True)} == {
