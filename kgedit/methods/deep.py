@@ -107,7 +107,7 @@ def _starts(
         path = tuple(triple.relation for triple in walk)
         if text.composable((*path, relation)) and all(text[step].single for step in path):
             walks[walk] = [(labels[t.subject], t.relation, labels[t.object]) for t in walk]
-    facts = list(dict.fromkeys(fact for facts in walks.values() for fact in facts if fact[:2] not in changes))
+    facts = list(dict.fromkeys(fact for its in walks.values() for fact in its if fact[:2] not in changes))
     known = {fact for fact, right in zip(facts, recalled(model, tokenizer, facts, text), strict=True) if right}
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for walk, its in walks.items():

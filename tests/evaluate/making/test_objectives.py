@@ -20,13 +20,15 @@ def editor() -> Editor:
 
 
 def optimised(editor: Editor, record) -> list[str]:
-    """The prompts of all rows of the objectives of a record's edits: their texts up to what is scored first."""
+    """All prompts that a record's edits are optimised for, in both writes."""
     bench = Workbench(editor.model, editor.tokenizer, {}, PREFIXES)
     case = prepare(editor, record.rewrites)
-    rows = [row for objective in editor.method._objectives(bench, case) for row in objective.rows]
+    asked = editor.method._objectives(bench, case)
+    rows = [row for objective, _ in asked for row in objective.rows]
     assert {row.kind for row in rows} >= {"target", "path"}, "the edit and what follows from it"
     prompts = [row.ids[: row.scored[0] + 1] for row in rows]
-    return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts]
+    arriving = [one.prompt.replace("{}", one.start) for _, ends in asked for alike in ends for one in alike]
+    return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts] + arriving
 
 
 def assert_held_out(editor: Editor, record, prompts: set[str]) -> None:
