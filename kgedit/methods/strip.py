@@ -88,7 +88,10 @@ class Strip:
         self.token = torch.tensor(token, device=self.device)  # -1: keep the unedited distribution
         self.weight = torch.tensor(weight, device=self.device)
         kinds = [self.rows[index].kind for index in row_of]
-        self.of_kind = {kind: torch.tensor([k == kind for k in kinds], device=self.device) for kind in set(kinds)}
+        # In a fixed order: losses are added up in it, and a set's order differs from process to process.
+        self.of_kind = {
+            kind: torch.tensor([k == kind for k in kinds], device=self.device) for kind in sorted({*kinds})
+        }
 
     def _run_unedited(self) -> None:
         modules = {layer: self.anatomy.mlp_out(self.model, layer) for layer in self.layers}
