@@ -57,12 +57,16 @@ def in_turn(lists: Iterable[Iterable[T]]) -> list[T]:
     return [one for row in zip_longest(*lists, fillvalue=nothing) for one in row if one is not nothing]  # type: ignore[misc]
 
 
+def lot(triple: Triple, seed: int) -> str:
+    """What a fact is sorted by when a seed draws; the same for all facts with seed 0."""
+    return hashlib.sha256(f"{seed} {' '.join(triple)}".encode()).hexdigest() if seed else ""
+
+
 def _into(graph: KnowledgeGraph, items: list[str], relations: Collection[str], seed: int) -> dict[str, list[Triple]]:
     """Item -> stored facts of which it is the object, in the order in which they are taken."""
 
     def key(triple: Triple) -> tuple[tuple[str, int], str, tuple[str, int]]:
-        drawn = hashlib.sha256(f"{seed} {' '.join(triple)}".encode()).hexdigest() if seed else ""
-        return id_order(triple.relation), drawn, id_order(triple.subject)
+        return id_order(triple.relation), lot(triple, seed), id_order(triple.subject)
 
     into: dict[str, list[Triple]] = defaultdict(list)
     for triple in sorted(graph.incoming(items, limit=_STORED).triples if items else (), key=key):

@@ -7,7 +7,6 @@ to the subject is kept beside it, for methods that ask for it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,7 @@ from kg_cache.graph import (
     check_relation_id,
     id_order,
 )
-from kgedit.approaches import Approach, approaches, in_turn
+from kgedit.approaches import Approach, approaches, in_turn, lot
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -296,9 +295,8 @@ def _ranked(triples: Iterable[Triple], entity: str, per_relation: int, seed: int
     """Facts of one entity: telling relations first, then by property number; a few objects of each."""
 
     def key(triple: Triple) -> tuple[int, tuple[str, int], str, tuple[str, int]]:
-        drawn = hashlib.sha256(f"{seed} {' '.join(triple)}".encode()).hexdigest() if seed else ""
         preference = _PREFERENCE.get(triple.relation, len(PREFERRED))
-        return preference, id_order(triple.relation), drawn, id_order(triple.object)
+        return preference, id_order(triple.relation), lot(triple, seed), id_order(triple.object)
 
     kept: list[Triple] = []
     used: dict[str, int] = {}
