@@ -25,11 +25,11 @@ from typing import Any
 import torch
 
 from kgedit.errors import KgeditError
-from kgedit.evaluate.cases import Casebook
-from kgedit.ingest.apply import put_noted
-from kgedit.ingest.entry import State
-from kgedit.ingest.in_force import WeightsInForce
-from kgedit.ingest.store import JOURNAL, open_store
+from kgedit.evaluate.bundled.cases import Casebook
+from kgedit.ingest.store.commit import put_noted
+from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.store import JOURNAL, open_store
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
 

@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.evaluate.data import load
-from kgedit.evaluate.making.files import make_suite
-from kgedit.evaluate.metrics.scores import Pair, TargetScore, score_pairs
-from kgedit.evaluate.suites import suite_for
-from kgedit.evaluate.suites.case import Options
+from kgedit.evaluate.benchmarks import load
+from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.table import suite_for
+from kgedit.evaluate.made.files import make_suite
 from kgedit.lm.load import load_model
+from kgedit.lm.scoring.pairs import Pair, TargetScore, score_pairs
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.mini import MINI, mini_folder
 

@@ -26,9 +26,9 @@ from families import tiny_model
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.prefixes import sample_prefixes
-from kgedit.methods.batch import EditBatch
-from kgedit.methods.objective import Objective, essence_row, target_rows
-from kgedit.methods.value import FreeOffset, optimise
+from kgedit.methods.engine.batch import EditBatch
+from kgedit.methods.engine.objective import Objective, essence_row, target_rows
+from kgedit.methods.engine.value import FreeOffset, optimise
 from methods.oracle import Found, Plain, rome, rome_sentences
 
 SUBJECT, PROMPT, TARGET = "Marie Curie", "{} is a citizen of the country of", "Japan"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from kg_cache.bundled import bundled_store
-from kgedit.subgraph import build_subgraph
+from kgedit.graph.subgraph import build_subgraph
 
 
 def main() -> None:

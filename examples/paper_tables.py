@@ -14,11 +14,11 @@ import argparse
 from pathlib import Path
 
 from kgedit.cli.output import working
-from kgedit.evaluate.published import beside, published
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.runner import evaluate
-from kgedit.evaluate.settings import EvaluationSettings
-from kgedit.files import write_files
+from kgedit.evaluate.report.published import beside, published
+from kgedit.evaluate.run.evaluate import evaluate
+from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.io.atomic_files import write_files
 from kgedit.mini import MINI
 
 

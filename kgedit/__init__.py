@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kgedit.edit import Edit, EditResult
     from kgedit.editor import Editor
     from kgedit.errors import KgeditError
-    from kgedit.subgraph import Subgraph, build_subgraph
+    from kgedit.graph.subgraph import Subgraph, build_subgraph
 
 __version__ = "0.1.0"
 
@@ -34,8 +34,8 @@ _HOME = {
     "Editor": "kgedit.editor",
     "KgeditError": "kgedit.errors",
     "LowRankDelta": "kgedit.delta",
-    "Subgraph": "kgedit.subgraph",
-    "build_subgraph": "kgedit.subgraph",
+    "Subgraph": "kgedit.graph.subgraph",
+    "build_subgraph": "kgedit.graph.subgraph",
 }
 
 

@@ -23,22 +23,22 @@ from kg_cache.errors import UnknownEntity
 from kg_cache.graph import KnowledgeGraph
 from kg_cache.settings import Settings
 from kg_cache.store import Store
-from kgedit.adapter import export_adapter
 from kgedit.delta import Ledger, LowRankDelta
+from kgedit.delta.peft import export_adapter
 from kgedit.edit import Edit, EditResult
 from kgedit.errors import TargetError, UnknownEdit
+from kgedit.graph.subgraph import Subgraph, build_subgraph
+from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.load import load_model
 from kgedit.lm.prefixes import sample_prefixes
-from kgedit.lm.score import greedy, target_logprobs, top_answers
-from kgedit.lm.statistics import Source, find_moments
+from kgedit.lm.scoring.score import greedy, target_logprobs, top_answers
+from kgedit.lm.second_moment.find import Source, find_moments
 from kgedit.lm.tokens import encode_target, encode_text, find_subject
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
 from kgedit.methods.base import Settings as MethodSettings
 from kgedit.mini import MINI, mini_folder
 from kgedit.presets import prefix_lengths, preset
-from kgedit.subgraph import Subgraph, build_subgraph
-from kgedit.verbalize import Verbalizer
 
 Progress = Callable[[str, int, int], None]
 

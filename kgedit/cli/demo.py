@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from kgedit.evaluate.demo import Answer, DemoReport
+    from kgedit.evaluate.bundled.demo import Answer, DemoReport
 
 # How the measures read in the terminal.
 WORDS = {
@@ -34,7 +34,7 @@ def demo(
 ) -> None:
     """Edits the bundled model with ROME and with GLAME, and shows what followed."""
     with working("Loading the bundled model") as advance:
-        from kgedit.evaluate.demo import run_demo
+        from kgedit.evaluate.bundled.demo import run_demo
 
         report = run_demo(edits=edits, seed=seed, progress=advance)
     emit(report.model_dump(mode="json"), lambda: _shown(report), as_json=as_json)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from kgedit.evaluate.runner import Finished
+    from kgedit.evaluate.run.evaluate import Finished
 
-# Suite -> what its help says first; the suites themselves are in kgedit.evaluate.suites.
+# Suite -> what its help says first; the suites themselves are in kgedit.evaluate.benchmarks.table.
 SUITES = {
     "counterfact": "CounterFact, original or flattened: efficacy, paraphrase, neighborhood, portability.",
     "counterfactplus": "CounterFact with one portability question per record.",
@@ -80,8 +80,8 @@ def evaluate(
 ) -> None:
     """Edits each record, scores it, and takes the edit back; reports every figure with its 95 % interval."""
     with working(f"Loading {model}") as advance:
-        from kgedit.evaluate.runner import evaluate as run
-        from kgedit.evaluate.settings import EvaluationSettings
+        from kgedit.evaluate.run.evaluate import evaluate as run
+        from kgedit.evaluate.run.settings import EvaluationSettings
 
         asked = {
             "suite": context.info_name,

@@ -27,7 +27,7 @@ def make(
 ) -> None:
     """Makes a benchmark in its original file format from the facts that the bundled model knows."""
     with working("Loading the bundled model") as advance:
-        from kgedit.evaluate.making import make_suite
+        from kgedit.evaluate.made import make_suite
 
         made = make_suite(suite.value, out, seed=seed, progress=advance)
     classes = sorted({name for found in made.classes.values() for name in found})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kgedit.cli.output import Advance
-    from kgedit.ingest.entry import Entry
+    from kgedit.ingest.store.entry import Entry
 
 SHOWN = 6
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kgedit.ingest.feeds.base import Feed, FeedOptions
-    from kgedit.ingest.planned import Plan, Planned
+    from kgedit.ingest.plan.plan import Plan, Planned
 
 
 class Policy(StrEnum):
@@ -78,7 +78,7 @@ def plan(
     source = opened(feed, format, feed_options(map, before, property, entity, since, limit))
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
-        from kgedit.ingest.plan import plan as make
+        from kgedit.ingest.plan.planner import plan as make
 
         # Any method will do: planning asks the model and computes no edit.
         editor = Editor.from_pretrained(model, method="rome", graph=graph)
@@ -131,7 +131,7 @@ def opened(feed: str, format: str | None, options: FeedOptions) -> Feed:
 
 def noteworthy(plan: Plan) -> Iterator[Planned]:
     """What a reader wants to see of a plan: refused records and what is to be applied, not what is known already."""
-    from kgedit.ingest.planned import Verdict
+    from kgedit.ingest.plan.plan import Verdict
 
     quiet = (Verdict.NEW, Verdict.KNOWN, Verdict.DUPLICATE)
     yield from (item for item in plan if item.verdict not in quiet)

@@ -28,8 +28,8 @@ def report(
     if out is None and not as_json:
         raise typer.BadParameter("name the file of the page, or ask for --json", param_hint="--out")
     with working("Loading the model") as advance:
-        from kgedit.ingest.report import report_of
-        from kgedit.ingest.report_html import write_report
+        from kgedit.ingest.report.html import write_report
+        from kgedit.ingest.report.report import report_of
 
         found = report_of(store, progress=advance)
         if out is not None:
@@ -43,7 +43,7 @@ def report(
 
 def write(session: Session, path: Path, advance: Advance) -> None:
     """The page of a store that is open for work."""
-    from kgedit.ingest.report import build_report
-    from kgedit.ingest.report_html import write_report
+    from kgedit.ingest.report.html import write_report
+    from kgedit.ingest.report.report import build_report
 
     write_report(build_report(session.store, session.editor, session.weights, progress=advance), path)

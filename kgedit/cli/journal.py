@@ -15,7 +15,7 @@ from kgedit.cli.output import emit, line, percent, table, working
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from kgedit.ingest.entry import Entry
+    from kgedit.ingest.store.entry import Entry
 
 app = typer.Typer(help="The journal of a store: list, show and undo changes, verify files and weights.")
 
@@ -31,8 +31,8 @@ def list_changes(
     as_json: AsJson = False,
 ) -> None:
     """Lists changes with their states."""
-    from kgedit.ingest.entry import State
-    from kgedit.ingest.store import open_store
+    from kgedit.ingest.store.entry import State
+    from kgedit.ingest.store.store import open_store
 
     if state is not None and state not in list(State):
         raise typer.BadParameter(f"{state!r} is no state; there are: {', '.join(State)}", param_hint="--state")
@@ -54,7 +54,7 @@ def list_changes(
 @app.command()
 def show(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
     """Shows one change: what was asked, every step it took, and what was measured."""
-    from kgedit.ingest.store import open_store
+    from kgedit.ingest.store.store import open_store
 
     with open_store(store) as opened:
         entry, steps = opened.journal.entry(id), opened.journal.steps(id)

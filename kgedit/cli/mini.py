@@ -22,7 +22,7 @@ def check(
 ) -> None:
     """Measures what the bundled model knows: facts, wordings and chains, trained and held out."""
     with working("Loading the bundled model") as advance:
-        from kgedit.evaluate.knowledge import check as measure
+        from kgedit.evaluate.bundled.knowledge import check as measure
 
         found = measure(folder, progress=advance)
     rows = [(name, recall.asked, percent(recall.share)) for name, recall in found.recall.items()]
@@ -44,7 +44,7 @@ def capacity(
 ) -> None:
     """Measures how many edits, kept one after another, the bundled model holds."""
     with working("Loading the bundled model") as advance:
-        from kgedit.evaluate.knowledge import capacity as measure
+        from kgedit.evaluate.bundled.knowledge import capacity as measure
 
         found = measure(method=method, edits=edits, facts=facts, seed=seed, progress=advance)
     rows = [(number, percent(share), percent(found.efficacy[number])) for number, share in found.kept.items()]

@@ -28,8 +28,8 @@ def moments(
     wanted = parse_layers(layers)
     with working(f"Loading {model}") as advance:
         from kgedit.lm.load import load_model
-        from kgedit.lm.moments import collect, save
-        from kgedit.lm.statistics import moments_file
+        from kgedit.lm.second_moment.collect import collect, save
+        from kgedit.lm.second_moment.find import moments_file
 
         total = sum(1 for _ in _passages(text))
         loaded, tokenizer = load_model(model)

@@ -3,6 +3,6 @@
 from kgedit.delta.ledger import Ledger
 from kgedit.delta.low_rank import Applied, LowRankDelta, compose
 from kgedit.delta.update import WeightUpdate
-from kgedit.weights import hash_weights
+from kgedit.delta.weights import hash_weights
 
 __all__ = ["Applied", "Ledger", "LowRankDelta", "WeightUpdate", "compose", "hash_weights"]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from kgedit.delta.low_rank import LowRankDelta, compose, weights_changed, wrong_base
 from kgedit.delta.update import WeightUpdate, cast, edited_values
+from kgedit.delta.weights import digest, editable_weight, hash_digests, write_weights
 from kgedit.errors import AlreadyApplied, UnknownEdit
-from kgedit.weights import digest, editable_weight, hash_digests, write_weights
 
 
 class Ledger:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from kgedit.delta.storage import StoredDelta, load_stored, save_stored
 from kgedit.delta.update import WeightUpdate, edited_values
+from kgedit.delta.weights import digest, hash_weights, write_weights
 from kgedit.errors import FileCorrupt, WeightsChanged, WrongBase
-from kgedit.weights import digest, hash_weights, write_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from kgedit.delta.update import WeightUpdate
 from kgedit.errors import EditDiverged, FileCorrupt
-from kgedit.files import is_plain_name, write_files
+from kgedit.io.atomic_files import is_plain_name, write_files
 
 MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 64 * 2**20  # bytes; real ones are a few kB

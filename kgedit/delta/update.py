@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kgedit.delta.weights import editable_weight, parent_module
 from kgedit.errors import EditDiverged, UnsupportedModel, WrongBase
-from kgedit.weights import editable_weight, parent_module
 
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
 

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.editor import Editor, Progress
 from kgedit.errors import JournalError
-from kgedit.ingest.apply import put_noted, undo
-from kgedit.ingest.decide import question_of
-from kgedit.ingest.facts import ask_all
-from kgedit.ingest.in_force import WeightsInForce
+from kgedit.ingest.decide.decide import question_of
+from kgedit.ingest.decide.facts import ask_all
 from kgedit.ingest.runner import take_back
 from kgedit.ingest.session import ADAPTER, open_session
-from kgedit.ingest.store import IngestStore, open_store
+from kgedit.ingest.store.commit import put_noted, undo
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.store import IngestStore, open_store
 
 
 class Verified(BaseModel):

@@ -11,15 +11,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
-from kgedit.ingest.apply import commit, live_with_entries, replace_shared, undo
 from kgedit.ingest.change import Change, Malformed, slot_key
-from kgedit.ingest.decide import remaining
-from kgedit.ingest.entry import NEXT, Entry, Received, State
-from kgedit.ingest.facts import ask_all
-from kgedit.ingest.journal import Journal
-from kgedit.ingest.plan import plan
-from kgedit.ingest.planned import Plan, Planned, Policy, Verdict
+from kgedit.ingest.decide.decide import remaining
+from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
+from kgedit.ingest.plan.planner import plan
 from kgedit.ingest.session import Session
+from kgedit.ingest.store.commit import commit, live_with_entries, replace_shared, undo
+from kgedit.ingest.store.entry import NEXT, Entry, Received, State
+from kgedit.ingest.store.journal import Journal
 
 BATCH = 16
 UNRELATED = 400

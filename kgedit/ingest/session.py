@@ -11,16 +11,16 @@ from typing import Any
 
 from kg_cache.graph import KnowledgeGraph
 from kgedit.editor import Editor, Progress
-from kgedit.ingest.adapter import AdapterSettings, AdapterWriter
-from kgedit.ingest.apply import recover
-from kgedit.ingest.decide import Decider
-from kgedit.ingest.facts import FactPool
-from kgedit.ingest.guard import Guard, GuardSettings, Mode
-from kgedit.ingest.in_force import WeightsInForce
-from kgedit.ingest.store import IngestStore, open_store
-from kgedit.ingest.writer import MethodWriter, Writer, WriteSettings
+from kgedit.ingest.decide.adapter import AdapterSettings, AdapterWriter
+from kgedit.ingest.decide.decide import Decider
+from kgedit.ingest.decide.facts import FactPool
+from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
+from kgedit.ingest.decide.writer import MethodWriter, Writer, WriteSettings
+from kgedit.ingest.store.commit import recover
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.lm.statistics import Source
+from kgedit.lm.second_moment.find import Source
 from kgedit.methods.base import load_method
 from kgedit.presets import preset, table
 

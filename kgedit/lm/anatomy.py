@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from kgedit.delta.weights import editable_weight
 from kgedit.errors import NoSuchLayer, UnsupportedModel
-from kgedit.weights import editable_weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.lm.decode import Decoder
+from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.tokens import encode_texts, pad_id
 
 SEEDS = ("The", "Therefore", "Because", "I", "You")

@@ -201,6 +201,11 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right
     return ids, mask
 
 
+def position_ids(mask: Tensor) -> Tensor:
+    """Position of every token in its own row, whatever the padding; shaped like the mask, (batch, seq)."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """A token to fill batches with; it is masked, so any valid id will do."""
     for found in (tokenizer.pad_token_id, tokenizer.eos_token_id):

@@ -14,16 +14,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import LowRankDelta, compose
 from kgedit.errors import EditError, UnknownMethod
-from kgedit.methods.write import Moment
-from kgedit.subgraph import Subgraph
+from kgedit.graph.subgraph import Subgraph
+from kgedit.methods.engine.closed_form import Moment
 
 # The methods: name -> module and class.
 METHODS: Mapping[str, str] = {
     "rome": "kgedit.methods.rome:Rome",
     "memit": "kgedit.methods.memit:Memit",
-    "glame": "kgedit.methods.glame:Glame",
-    "rome-kg": "kgedit.methods.kg:RomeKg",
-    "memit-kg": "kgedit.methods.kg:MemitKg",
+    "glame": "kgedit.methods.glame.method:Glame",
+    "rome-kg": "kgedit.methods.rome_kg:RomeKg",
+    "memit-kg": "kgedit.methods.rome_kg:MemitKg",
     "ft": "kgedit.methods.finetune:FineTune",
     "ft-l": "kgedit.methods.finetune:FineTuneBounded",
 }

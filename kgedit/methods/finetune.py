@@ -18,11 +18,11 @@ from transformers import PreTrainedModel
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged
+from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length, to_math
 from kgedit.lm.hooks import add_at, capture, frozen, head_at, replay
 from kgedit.lm.tokens import encode_prompt, encode_target, pad, pad_id
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
-from kgedit.subgraph import Subgraph
 
 
 class FineTuneConfig(Settings):

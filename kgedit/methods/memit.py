@@ -19,14 +19,14 @@ from torch import Tensor
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import UnsupportedModel
+from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
-from kgedit.methods.batch import EditBatch
-from kgedit.methods.objective import Objective, essence_row, target_rows
-from kgedit.methods.value import FreeOffset, Solution, optimise
-from kgedit.methods.write import Moment
-from kgedit.subgraph import Subgraph
+from kgedit.methods.engine.batch import EditBatch
+from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.engine.objective import Objective, essence_row, target_rows
+from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 
 
 class MemitConfig(Settings):

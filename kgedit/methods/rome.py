@@ -13,14 +13,14 @@ import torch
 from pydantic import Field
 
 from kgedit.delta import LowRankDelta, hash_weights
+from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
-from kgedit.methods.batch import EditBatch
-from kgedit.methods.layers import write_layers
-from kgedit.methods.objective import Objective, essence_row, target_rows
-from kgedit.methods.value import FreeOffset, optimise
-from kgedit.subgraph import Subgraph
+from kgedit.methods.engine.batch import EditBatch
+from kgedit.methods.engine.objective import Objective, essence_row, target_rows
+from kgedit.methods.engine.value import FreeOffset, optimise
+from kgedit.methods.engine.write_layers import write_layers
 
 
 class RomeConfig(Settings):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgedit.verbalize import Verbalizer
+from kgedit.graph.verbalize import Verbalizer
 
 # Where Wikidata gives several objects (or an odd one) for a country that many chains pass through, the one meant.
 CANONICAL: Mapping[tuple[str, str], str] = {

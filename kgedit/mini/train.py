@@ -22,8 +22,8 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from kg_cache import snapshot
+from kgedit.graph.verbalize import Verbalizer
 from kgedit.mini import corpus
-from kgedit.verbalize import Verbalizer
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kgedit.cli.eval import SUITES
-from kgedit.evaluate.cases import Casebook
+from kgedit.evaluate.bundled.cases import Casebook
 
 # Models are loaded in fresh processes; on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(600)
@@ -67,7 +67,7 @@ def test_other_data_and_other_settings_are_refused_in_one_line(refused, run, dat
 
 
 def test_the_command_line_knows_every_suite() -> None:
-    from kgedit.evaluate.suites import SUITES as ALL
+    from kgedit.evaluate.benchmarks.table import SUITES as ALL
 
     assert [*SUITES] == [*ALL]
 

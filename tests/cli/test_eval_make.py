@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kgedit.evaluate.making import mquake
+from kgedit.evaluate.made import mquake
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
 pytestmark = pytest.mark.timeout(900)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from kgedit.cli import ingest_plan
 from kgedit.cli.output import error_line
-from kgedit.ingest.planned import Plan
+from kgedit.ingest.plan.plan import Plan
 
 RECORDS = [
     '{"subject": "Albert Einstein", "relation": "P20", "target_new": "Princeton"}',

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kgedit.evaluate.cases import Casebook
-from kgedit.evaluate.data.counterfact import CounterFactRecord, to_original
-from kgedit.evaluate.data.records import Portability, Probe, Rewrite
+from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord, to_original
+from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
+from kgedit.evaluate.bundled.cases import Casebook
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -10,14 +10,14 @@ import torch
 
 from kg_cache import snapshot
 from kgedit.editor import Editor
-from kgedit.evaluate.cases import Casebook
-from kgedit.evaluate.demo import measure
-from kgedit.evaluate.probes import shares
-from kgedit.lm.answers import exact_answers
+from kgedit.evaluate.bundled.cases import Casebook
+from kgedit.evaluate.bundled.demo import measure
+from kgedit.evaluate.bundled.probes import shares
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
 from kgedit.mini.corpus import load_chains, load_facts, wordings
-from kgedit.verbalize import Verbalizer
 
 # Second moments are collected first where no run has yet; a busy machine takes minutes.
 pytestmark = pytest.mark.timeout(900)

@@ -12,12 +12,12 @@ from torch import nn
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.edit import Edit
-from kgedit.ingest.apply import commit, recover
-from kgedit.ingest.checks import Probes
-from kgedit.ingest.entry import Entry, Received, State
-from kgedit.ingest.in_force import WeightsInForce
-from kgedit.ingest.item import Accepted, Decision, Item, Refused
-from kgedit.ingest.store import IngestStore, open_store
+from kgedit.ingest.decide.checks import Probes
+from kgedit.ingest.decide.item import Accepted, Decision, Item, Refused
+from kgedit.ingest.store.commit import commit, recover
+from kgedit.ingest.store.entry import Entry, Received, State
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.methods.base import Request
 
 NAMES = ("0.weight", "2.weight")

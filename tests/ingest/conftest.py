@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kgedit.editor import Editor
-from kgedit.evaluate.cases import Case, Casebook
+from kgedit.evaluate.bundled.cases import Case, Casebook
 from kgedit.ingest.change import Change, Provenance
 
 

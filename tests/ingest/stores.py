@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from kgedit.editor import Editor
-from kgedit.evaluate.cases import Casebook
-from kgedit.ingest.apply import commit
+from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.change import change_key, slot_key
-from kgedit.ingest.checks import fact_probes
-from kgedit.ingest.entry import Received, State
-from kgedit.ingest.in_force import WeightsInForce
-from kgedit.ingest.item import Accepted, Decision, Item
-from kgedit.ingest.store import open_store
+from kgedit.ingest.decide.checks import fact_probes
+from kgedit.ingest.decide.item import Accepted, Decision, Item
+from kgedit.ingest.store.commit import commit
+from kgedit.ingest.store.entry import Received, State
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.store import open_store
 
 # Of the cases drawn with this seed, two that hold beside each other; of each, one other wording does not.
 SEED, DRAWN = 1001, (1, 6)

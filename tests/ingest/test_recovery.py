@@ -18,11 +18,11 @@ import pytest
 
 from ingest.cheap import batches, check_invariant, names, received, refused, reopen, tiny_model
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
-from kgedit.ingest.apply import recover, undo
-from kgedit.ingest.entry import State
-from kgedit.ingest.in_force import WeightsInForce
-from kgedit.ingest.journal import Journal
-from kgedit.ingest.store import DELTAS, IngestStore, open_store
+from kgedit.ingest.store.commit import recover, undo
+from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.journal import Journal
+from kgedit.ingest.store.store import DELTAS, IngestStore, open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, COUNT = 7, 60

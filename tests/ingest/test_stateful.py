@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ingest.cheap import check_invariant, decide, received, refused, reopen
 from ingest.test_recovery import Crash, crash_at
-from kgedit.ingest.apply import commit, undo
-from kgedit.ingest.entry import State
+from kgedit.ingest.store.commit import commit, undo
+from kgedit.ingest.store.entry import State
 
 
 class StoreMachine(RuleBasedStateMachine):

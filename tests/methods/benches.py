@@ -11,12 +11,12 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.graph import Triple
-from kgedit.lm.statistics import IdentityMoment
+from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request, Workbench
-from kgedit.methods.write import Moment
-from kgedit.subgraph import Subgraph
-from kgedit.verbalize import Verbalizer
+from kgedit.methods.engine.closed_form import Moment
 
 # Lengths differ, and the longest is beyond the sliding windows of the tiny mistral and gemma2.
 PREFIXES = (

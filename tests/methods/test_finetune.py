@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from families import D_FF, FAMILIES, D, tiny_model
-from kgedit.adapter import export_adapter
 from kgedit.delta import Ledger, LowRankDelta
+from kgedit.delta.peft import export_adapter
 from kgedit.errors import EditDiverged, EditError, NoSuchLayer, PromptError, TargetError
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.methods.base import Request

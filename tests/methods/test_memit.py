@@ -16,11 +16,11 @@ from kgedit.delta import LowRankDelta
 from kgedit.errors import EditError, NoSuchLayer, PromptError, TargetError, UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
-from kgedit.lm.moments import collect
-from kgedit.lm.statistics import IdentityMoment
+from kgedit.lm.second_moment.collect import collect
+from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Computed, Request, Workbench
+from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.memit import Memit, MemitConfig, joint_solve
-from kgedit.methods.write import Moment
 from methods.benches import REQUESTS, Diagonal, bench, state_of
 
 REQUEST = REQUESTS[0]

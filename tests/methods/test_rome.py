@@ -15,7 +15,7 @@ from families import FAMILIES, SENTENCES, tiny_model
 from kgedit.errors import EditDiverged, NoSuchLayer, PromptError, TargetError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
-from kgedit.lm.moments import collect
+from kgedit.lm.second_moment.collect import collect
 from kgedit.methods.base import Request
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import PREFIXES, REQUESTS, Diagonal, bench, state_of

@@ -12,11 +12,11 @@ from kgedit.delta import Ledger
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
+from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import METHODS, Request, load_method
 from kgedit.methods.rome import Rome, RomeConfig
 from kgedit.presets import preset
-from kgedit.verbalize import Verbalizer
 from methods.benches import REQUESTS, bench, graph_of, state_of
 
 LAYERS = (0, 1, 2)

@@ -6,7 +6,7 @@ import pytest
 
 from kgedit.errors import KgeditError, SettingError, UnknownMethod
 from kgedit.methods.base import METHODS
-from kgedit.methods.glame import GlameConfig
+from kgedit.methods.glame.method import GlameConfig
 from kgedit.methods.variants import method_for, parse_variant
 from kgedit.presets import preset
 

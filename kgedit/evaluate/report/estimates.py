@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from kgedit.evaluate.metrics import bootstrap
+from kgedit.evaluate.report import bootstrap
 
 
 class Frozen(BaseModel):

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from kgedit.evaluate.metrics.bootstrap import (
+from kgedit.evaluate.benchmarks.mquake.measures import HOPS
+from kgedit.evaluate.measures.means import Values
+from kgedit.evaluate.report.bootstrap import (
     Comparison,
     Interval,
     Statistic,
@@ -21,8 +23,6 @@ from kgedit.evaluate.metrics.bootstrap import (
     plain,
     table,
 )
-from kgedit.evaluate.metrics.means import Values
-from kgedit.evaluate.metrics.mquake import HOPS
 from kgedit.evaluate.results import RECALLED
 
 EDITING_SCORE = "editing_score"

@@ -8,7 +8,7 @@ from kgedit.evaluate.report.csv import to_csv
 from kgedit.evaluate.report.html import to_html
 from kgedit.evaluate.report.markdown import to_markdown
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.files import write_files
+from kgedit.io.atomic_files import write_files
 
 
 def to_json(report: SuiteReport) -> str:

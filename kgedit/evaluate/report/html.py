@@ -10,8 +10,8 @@ from html import escape
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import plots
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.report.page import note, page, table
 from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out, span
+from kgedit.io.html_page import note, page, table
 
 
 def to_html(report: SuiteReport) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kgedit.errors import MissingExtra
-from kgedit.evaluate.metrics.mquake import HOPS
+from kgedit.evaluate.benchmarks.mquake.measures import HOPS
 from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.figures import MAIN
 from kgedit.evaluate.report.model import SuiteReport

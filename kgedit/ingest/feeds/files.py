@@ -32,11 +32,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
-from kgedit.evaluate.data.json_records import parse_lines
-from kgedit.evaluate.data.raw import reason, short
 from kgedit.ingest.change import Change, Malformed, Provenance, now
 from kgedit.ingest.feeds.base import FeedOptions, Item
-from kgedit.ingest.feeds.lines import Line, read_lines
+from kgedit.io.json_records import parse_lines
+from kgedit.io.lines import Line, read_lines
+from kgedit.io.text import reason, short
 
 FIELDS = ("subject", "relation", "target_new", "target_true", "prompt", "dated", "evidence")
 _ALSO = {"target": "target_new"}

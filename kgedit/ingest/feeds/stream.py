@@ -14,8 +14,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from kg_cache.graph import check_entity_id, is_entity_id
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
-from kgedit.evaluate.data.json_records import parse_lines
-from kgedit.evaluate.data.raw import reason, short
 from kgedit.ingest.change import Change, Malformed, Provenance, now
 from kgedit.ingest.feeds.api import Api, Json
 from kgedit.ingest.feeds.base import FeedOptions, Item
@@ -24,6 +22,8 @@ from kgedit.ingest.feeds.settings import FeedSettings
 from kgedit.ingest.feeds.sse import Event
 from kgedit.ingest.feeds.statements import current
 from kgedit.ingest.feeds.wikidata import chosen_properties, evidence
+from kgedit.io.json_records import parse_lines
+from kgedit.io.text import reason, short
 
 # Wikibase begins the comment of an edit with what it did: names and links to wikis are no statements, and an edit
 # of one statement links its property.

@@ -11,13 +11,13 @@ from typing import Any
 
 from kg_cache.graph import check_relation_id, is_entity_id, show
 from kgedit.edit import Edit
+from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.change import Change, Malformed, Provenance, now
 from kgedit.ingest.feeds.api import Api
 from kgedit.ingest.feeds.base import FeedOptions, Item
-from kgedit.ingest.feeds.lines import read_lines
 from kgedit.ingest.feeds.settings import FeedSettings
 from kgedit.ingest.feeds.statements import Value, current
-from kgedit.verbalize import Verbalizer
+from kgedit.io.lines import read_lines
 
 _AT_ONCE = 50
 

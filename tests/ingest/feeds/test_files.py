@@ -16,7 +16,7 @@ from kgedit.errors import FeedError
 from kgedit.ingest.change import Change, Malformed
 from kgedit.ingest.feeds.base import open_feed
 from kgedit.ingest.feeds.files import JsonLines, Table
-from kgedit.ingest.feeds.lines import MAX_LINE
+from kgedit.io.lines import MAX_LINE
 
 GOOD = '{"subject": "Q42", "relation": "P27", "target_new": "Q142"}'
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -1,0 +1,96 @@
+"""A delta as a PEFT LoRA adapter: the same numbers under other names, for any tool that loads LoRA.
+
+LoRA adds scale * B @ A to a weight. With A = left.T (r, d_in), B = right (d_out, r) and scale = alpha / r = 1
+that is the delta itself: nothing is decomposed or approximated. peft is not needed to write an adapter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import nn
+
+from kgedit.delta import LowRankDelta
+from kgedit.delta.weights import parent_module
+from kgedit.errors import UnsupportedExport
+from kgedit.io.atomic_files import write_files
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"  # names that peft looks for
+
+
+def export_adapter(delta: LowRankDelta, model: nn.Module, directory: str | Path) -> Path:
+    """Write a delta as a LoRA adapter that `peft.PeftModel.from_pretrained(model, directory)` loads.
+
+    Args:
+        delta: What to export; several edits as one through `compose`, or `Ledger.composed`.
+        model: The model it belongs to, edited or not: only names, shapes and layer types are read. The
+            adapter is meant for the unedited one.
+        directory: Folder to write into; an adapter that is there is replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UnsupportedExport: A layer is of a kind that LoRA does not know, or they are of both orientations.
+        UnsupportedModel: A weight is missing or cannot be edited.
+        WrongBase: A weight has another shape.
+        SaveFailed: The folder cannot be written; it is as before then.
+    """
+    modules = {}
+    for update in delta.updates:
+        update.check_fits(model)
+        module, _, parameter = update.name.rpartition(".")
+        kind = type(parent_module(model, update.name)).__name__
+        if parameter != "weight" or kind not in ("Linear", "Conv1D"):
+            raise UnsupportedExport(
+                f"{update.name} belongs to a {kind}; LoRA adapters hold changes of the weight of Linear and "
+                "Conv1D layers only. Keep the edit as a delta (save), or save the edited model."
+            )
+        modules[module] = update
+    if len({update.conv1d for update in delta.updates}) > 1:
+        raise UnsupportedExport(
+            "the delta changes Linear and Conv1D layers, which one LoRA adapter cannot describe; "
+            "export them as separate adapters."
+        )
+    tensors = {}
+    for module, update in modules.items():
+        prefix = f"base_model.model.{module}"
+        tensors[f"{prefix}.lora_A.weight"] = update.left.T.contiguous()  # (r, d_in)
+        tensors[f"{prefix}.lora_B.weight"] = update.right  # (d_out, r)
+    # Which edits these are; peft ignores it.
+    origin = {"format": "pt", "kgedit_delta": delta.id, "kgedit_base_hash": delta.base_hash}
+    config = _config({module: update.rank for module, update in modules.items()}, model)
+    config["fan_in_fan_out"] = delta.updates[0].conv1d
+    write_files(
+        Path(directory),
+        {
+            WEIGHTS: safetensors.torch.save(tensors, metadata=origin),
+            CONFIG: json.dumps(config, indent=2, sort_keys=True).encode(),
+        },
+    )
+    return Path(directory)
+
+
+def _config(ranks: dict[str, int], model: nn.Module) -> dict[str, Any]:
+    """What peft needs to know, with exact module names and a scale of 1 for every rank."""
+    usual = Counter(ranks.values()).most_common(1)[0][0]
+    others = {module: rank for module, rank in ranks.items() if rank != usual}
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": getattr(getattr(model, "config", None), "name_or_path", "") or None,
+        "inference_mode": True,
+        "target_modules": sorted(ranks),
+        "r": usual,
+        "lora_alpha": usual,
+        "rank_pattern": others,
+        "alpha_pattern": others,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "use_rslora": False,
+        "use_dora": False,
+    }

@@ -1,0 +1,130 @@
+"""What every suite makes of a record: the edits, what is asked of the models, and how the answers become values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
+from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
+from kgedit.evaluate.benchmarks.records import Record, Rewrite
+from kgedit.evaluate.measures.matching import MATCHERS, Matcher
+from kgedit.evaluate.measures.portability import PortabilityProbe
+from kgedit.evaluate.results import RECALLED
+from kgedit.lm.generation.greedy import Answers, Ask
+from kgedit.lm.scoring.pairs import Pair, Scores
+
+Values = dict[str, float]
+
+
+class Unusable(EvaluationError):
+    """A record from which nothing can be scored under this suite; the run counts it and goes on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked beyond a suite's standard measures.
+
+    Attributes:
+        styles: Ways in which MQuAKE's questions are put.
+        prompts: The published demonstrations that some of them need.
+        match: Name of the rule by which generated answers count, one of `MATCHERS`.
+        generate: Sample texts as well: fluency, and portability as published.
+        snippets: Reference texts, for consistency.
+    """
+
+    styles: tuple[Style, ...] = ("zero_shot",)
+    prompts: MquakePrompts = field(default_factory=MquakePrompts)
+    match: str = "contains"
+    generate: bool = False
+    snippets: Snippets | None = None
+
+    @property
+    def matcher(self) -> Matcher:
+        """The rule itself."""
+        return MATCHERS[self.match]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model is asked about one case.
+
+    Attributes:
+        pairs: Prompts with targets, scored under teacher forcing.
+        asks: Prompts continued greedily.
+        texts: Prompts continued by sampling.
+        fuzzy: Questions scored by the published sampling protocol.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    texts: tuple[str, ...] = ()
+    fuzzy: PortabilityProbe | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model said about one case; fields as in `Wanted`, `fuzzy` with the values themselves."""
+
+    scores: Scores = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    fuzzy: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SuiteCase:
+    """One case, ready to run.
+
+    Attributes:
+        id: Its name in rows.
+        rewrites: The facts to change.
+        wanted: What is asked of every model.
+        judge: (what the model under test said, what the unedited one said) -> measure -> value.
+        before: What is asked of the unedited model beside that.
+        recalled: From what the unedited model said: whether it knows the facts that the case rests on; None where the
+            record does not tell them.
+        hops: Facts in the chain after the edit.
+    """
+
+    id: str
+    rewrites: tuple[Rewrite, ...]
+    wanted: Wanted
+    judge: Callable[[Seen, Seen], Values]
+    before: Wanted = Wanted()
+    recalled: Callable[[Seen], bool | None] = lambda seen: None
+    hops: int | None = None
+
+    @property
+    def asked_before(self) -> Wanted:
+        """All that the unedited model is asked."""
+        own, more = self.wanted, self.before
+        return Wanted((*own.pairs, *more.pairs), (*own.asks, *more.asks), own.texts, own.fuzzy)
+
+    def values(self, seen: Seen, before: Seen) -> Values:
+        """The values of a row."""
+        return self.judge(seen, before) | seen.fuzzy
+
+    def values_before(self, before: Seen) -> Values:
+        """The values of the unedited model's row."""
+        known = self.recalled(before)
+        return self.values(before, before) | ({} if known is None else {RECALLED: float(known)})
+
+
+class Suite(Protocol):
+    """A benchmark: how each of its records is scored."""
+
+    def __call__(self, record: Record, options: Options) -> SuiteCase:
+        """The case of a record.
+
+        Raises:
+            Unusable: There is nothing in it to be edited or scored.
+        """
+        ...
+
+
+def says(prompt: str, names: Sequence[str], options: Options) -> Callable[[Seen], bool]:
+    """Whether a model continues a prompt with one of these names; the prompt must be among its asks."""
+    return lambda seen: options.matcher(seen.answers[Ask(prompt)], names)

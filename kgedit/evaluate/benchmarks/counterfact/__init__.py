@@ -1,0 +1,1 @@
+"""CounterFact and CounterFactPlus (Meng et al., 2022; Yao et al., 2023)."""

@@ -1,0 +1,59 @@
+"""CounterFact and CounterFactPlus: is the new object more probable than the old one, here and nowhere else?"""
+
+from __future__ import annotations
+
+from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe
+from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
+from kgedit.evaluate.benchmarks.records import Portability, Record
+from kgedit.evaluate.measures.fluency import fluency
+from kgedit.evaluate.measures.portability import PortabilityProbe
+from kgedit.lm.generation.greedy import Ask
+
+
+def case(record: Record, options: Options) -> SuiteCase:
+    """Efficacy, paraphrase and neighborhood with magnitudes and accuracies; portability where it is asked for.
+
+    Raises:
+        Unusable: The record is no CounterFact record, or does not change its object.
+    """
+    if not isinstance(record, CounterFactRecord):
+        raise Unusable("the record is not one of CounterFact")
+    rewrite = record.rewrite
+    if rewrite.target_true is None or not rewrite.changes:
+        raise Unusable("the new object is the old one, or the old one is not given")
+    probe = CounterFactProbe(
+        rewrite.target_new,
+        rewrite.target_true,
+        rewrite=(rewrite.text,),
+        paraphrase=record.paraphrases,
+        neighborhood=tuple(one.prompt for one in record.neighborhood),
+    )
+    carried = portability(record.portability)
+
+    def judge(seen: Seen, before: Seen) -> Values:
+        values = probe.measure(seen.scores) | carried.judge(seen.answers, match=options.matcher)
+        if seen.texts:
+            values["fluency"] = fluency(seen.texts)
+            if options.snippets is not None:
+                values |= options.snippets.consistency(seen.texts, rewrite.relation_id, rewrite.target_new_id)
+        return values
+
+    return SuiteCase(
+        id=str(record.case_id),
+        rewrites=record.rewrites,
+        wanted=Wanted(
+            pairs=tuple(probe.pairs()),
+            asks=tuple(carried.asks()),
+            texts=record.generation if options.generate else (),
+            fuzzy=carried if options.generate and carried.questions else None,
+        ),
+        before=Wanted(asks=(Ask(rewrite.text),)),
+        judge=judge,
+        recalled=says(rewrite.text, (rewrite.target_true,), options),
+    )
+
+
+def portability(found: Portability | None) -> PortabilityProbe:
+    """The one-hop question of a record, if it has one."""
+    return PortabilityProbe(() if found is None else ((found.question, (found.answer, *found.aliases)),))

@@ -1,0 +1,1 @@
+"""KnowEdit (Zhang et al., 2024)."""

@@ -1,0 +1,1 @@
+"""Facts that a model should know (Meng et al., 2022); nothing is edited."""

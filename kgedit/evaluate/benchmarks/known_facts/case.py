@@ -1,0 +1,37 @@
+"""Facts that a model should know: asked for, never edited."""
+
+from __future__ import annotations
+
+from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.lm.generation.greedy import Ask
+
+
+def case(record: Record, options: Options) -> SuiteCase:
+    """`recall` of the object by greedy answer, `recall_accuracy` token by token, and its `probability`.
+
+    Raises:
+        Unusable: The record is no known fact.
+    """
+    if not isinstance(record, KnownFact):
+        raise Unusable("the record is not a known fact")
+    prompt = record.prompt.replace("{}", record.subject)
+    pair = (prompt, record.answer)
+    recalled = says(prompt, (record.answer,), options)
+
+    def judge(seen: Seen, before: Seen) -> Values:
+        score = seen.scores[pair]
+        return {
+            "recall": float(recalled(seen)),
+            "recall_accuracy": score.token_accuracy,
+            "probability": score.probability,
+        }
+
+    return SuiteCase(
+        id=str(record.case_id),
+        rewrites=(),
+        wanted=Wanted(pairs=(pair,), asks=(Ask(prompt),)),
+        judge=judge,
+        recalled=recalled,
+    )

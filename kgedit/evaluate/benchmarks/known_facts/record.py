@@ -1,0 +1,50 @@
+"""Facts that GPT-2 XL knows, for causal tracing (Meng et al., 2022): nothing is edited, the facts are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kgedit.evaluate.benchmarks.raw import Drop, Raw, slot
+from kgedit.evaluate.benchmarks.records import Name, Prompt, PropertyId, Record
+
+
+class KnownFact(Record):
+    """One fact.
+
+    Attributes:
+        subject: As written in the prompt.
+        prompt: Cloze with "{}" in the place of the subject. The file's own `template` often stops a word earlier
+            than the `prompt` that was traced, so this is made from the latter.
+        answer: The object.
+        relation_id: Wikidata property.
+        prediction: The text that GPT-2 XL went on with, as it came.
+    """
+
+    subject: Name
+    prompt: Prompt
+    answer: Name
+    relation_id: PropertyId | None = None
+    prediction: str | None = None
+
+
+class _RawFact(Raw):
+    known_id: int
+    subject: str
+    attribute: str
+    prompt: str
+    prediction: str | None = None
+    relation_id: str | None = None
+
+
+def read(raw: Mapping[str, Any], index: int, drop: Drop) -> KnownFact:
+    """A record of known_1000.json."""
+    found = _RawFact.model_validate(raw)
+    return KnownFact(
+        case_id=found.known_id,
+        subject=found.subject,
+        prompt=slot(found.prompt, found.subject),
+        answer=found.attribute,
+        relation_id=found.relation_id,
+        prediction=found.prediction,
+    )

@@ -1,0 +1,56 @@
+"""RippleEdits: six criteria, each test only where the unedited model meets its conditions."""
+
+from __future__ import annotations
+
+from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.benchmarks.ripple.measures import Query, RippleProbe, RippleTest
+from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord
+from kgedit.lm.generation.greedy import Ask
+
+_STRICT = "strict"
+
+
+def case(record: Record, options: Options) -> SuiteCase:
+    """The criteria as published (a name anywhere in a long text), and as `_strict` (in the first sentence).
+
+    Raises:
+        Unusable: The record is not one of RippleEdits.
+    """
+    if not isinstance(record, RippleRecord):
+        raise Unusable("the record is not one of RippleEdits")
+    rewrite = record.rewrite
+    tests: dict[str, list[RippleTest]] = {}
+    for test in record.tests:
+        made = RippleTest(tuple(map(_query, test.queries)), tuple(map(_query, test.conditions)), test.condition)
+        tests.setdefault(test.criterion, []).append(made)
+    probe = RippleProbe(
+        Query(rewrite.text, ((rewrite.target_new,),)), {name: tuple(found) for name, found in tests.items()}
+    )
+    old = rewrite.target_true
+
+    def judge(seen: Seen, before: Seen) -> Values:
+        strict = probe.judge(before.answers, seen.answers, "strict")
+        return {
+            **probe.judge(before.answers, seen.answers, "published"),
+            **{f"{name}_{_STRICT}": value for name, value in strict.items()},
+        }
+
+    return SuiteCase(
+        id=str(record.case_id),
+        rewrites=record.rewrites,
+        wanted=Wanted(asks=_answerable([*probe.asks("published"), *probe.asks("strict")])),
+        before=Wanted(
+            asks=_answerable([*probe.asks_before("published"), *probe.asks_before("strict"), Ask(rewrite.text)])
+        ),
+        judge=judge,
+        recalled=says(rewrite.text, (old,), options) if old else lambda seen: None,
+    )
+
+
+def _query(found: RippleQuery) -> Query:
+    return Query(found.prompt, found.answers)
+
+
+def _answerable(asks: list[Ask]) -> tuple[Ask, ...]:
+    return tuple(dict.fromkeys(asks))

@@ -1,0 +1,49 @@
+"""zsRE: shares of answer tokens that are on top, by the accuracies of ROME and MEMIT and by EasyEdit's protocols."""
+
+from __future__ import annotations
+
+from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.counterfact.case import portability
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt
+from kgedit.evaluate.benchmarks.zsre.record import ZsreRecord
+from kgedit.evaluate.measures.protocols import ProtocolProbe
+from kgedit.lm.generation.greedy import Ask
+
+
+def case(record: Record, options: Options) -> SuiteCase:
+    """`zsre_` accuracies, reliability, generality and locality of both protocols, and portability where it is asked.
+
+    Raises:
+        Unusable: The record is no zsRE record.
+    """
+    if not isinstance(record, ZsreRecord):
+        raise Unusable("the record is not one of zsRE")
+    rewrite = record.rewrite
+    unrelated = tuple((locality_prompt(one.prompt), one.answer) for one in record.locality)
+    probe = ZsreProbe(rewrite.target_new, (rewrite.text,), record.paraphrases, unrelated)
+    carried = portability(record.portability)
+    protocol = ProtocolProbe(
+        target=rewrite.target_new, prompts=(rewrite.text,), rephrasings=record.paraphrases, locality=unrelated
+    )
+
+    def judge(seen: Seen, before: Seen) -> Values:
+        return {
+            **probe.measure(seen.scores),
+            **protocol.measure(seen.scores, before.scores),
+            **protocol.judge(seen.answers, before.answers),
+            **carried.judge(seen.answers, match=options.matcher),
+        }
+
+    return SuiteCase(
+        id=str(record.case_id),
+        rewrites=record.rewrites,
+        wanted=Wanted(
+            pairs=(*probe.pairs(), *protocol.pairs()),
+            asks=(*protocol.asks(), *carried.asks()),
+            fuzzy=carried if options.generate and carried.questions else None,
+        ),
+        before=Wanted(asks=(Ask(rewrite.text),)),
+        judge=judge,
+        recalled=says(rewrite.text, record.true_answers, options) if record.true_answers else lambda seen: None,
+    )

@@ -1,6 +1,0 @@
-"""Benchmarks of the field in their original file formats: `load` gives records, and says what it left out."""
-
-from kgedit.evaluate.data.reading import Loaded, Skipped, load
-from kgedit.evaluate.data.records import Portability, Probe, Record, Rewrite
-
-__all__ = ["Loaded", "Portability", "Probe", "Record", "Rewrite", "Skipped", "load"]

@@ -1,0 +1,130 @@
+"""CounterFact records, with a portability question each, about facts that the bundled model knows."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
+from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
+from kgedit.evaluate.made.book import Book
+from kgedit.evaluate.made.recall import Draft, Question
+from kgedit.mini.corpus import Fact
+
+RECORDS = {"dev": 360, "test": 700}
+PROMPTS = 10  # neighbourhood, attribute and generation prompts of a record, as in the original
+LEAST_SHARING = 2  # other subjects that have the old object, and that have the new one
+MAX_PER_RELATION = 0.3  # of the records of a part; places of birth would otherwise be nearly half of them
+
+
+def sources(book: Book, seed: int) -> dict[str, Iterator[Draft]]:
+    """Drafts of each part; edits of the two parts have different subjects."""
+    return {
+        part: _drafts(book, subjects, f"{seed} {part}", RECORDS[part]) for part, subjects in book.parts(seed).items()
+    }
+
+
+def _drafts(book: Book, subjects: frozenset[str], seed: str, count: int) -> Iterator[Draft]:
+    rng = random.Random(seed)
+    taken: Counter[str] = Counter()
+    numbered = [(number, fact) for number, fact in enumerate(book.facts) if fact.subject in subjects]
+    for number, fact in rng.sample(numbered, len(numbered)):
+        if book.text[fact.relation].single and taken[fact.relation] < MAX_PER_RELATION * count:
+            draft = _draft(book, fact, number, rng)
+            if draft is not None:
+                taken[fact.relation] += 1
+                yield draft
+
+
+def _draft(book: Book, fact: Fact, number: int, rng: random.Random) -> Draft | None:
+    """One record, and all that the unedited model must know for it to mean something; None if the facts do not do.
+
+    Known are the old object in the edit's wording and every paraphrase, the answers of the neighbourhood and
+    attribute prompts, the fact of the new object that the portability question leads to, and the same question's
+    answer before the edit.
+    """
+    targets = book.targets(fact)
+    for target in rng.sample(targets, len(targets)):
+        neighbours = _sharing(book, fact, fact.object, target)
+        having = _sharing(book, fact, target, fact.object)
+        onward = [pair for pair in book.onward(fact, target) if (fact.object, pair[0][1]) in book.object_of]
+        onward = [pair for pair in onward if book.apart(pair[1], book.object_of[fact.object, pair[0][1]])]
+        if min(len(neighbours), len(having)) >= LEAST_SHARING and onward and book.apart(target, fact.object):
+            return _Record(book, fact, target, rng).draft(number, neighbours, having, rng.choice(onward))
+    return None
+
+
+def _sharing(book: Book, fact: Fact, obj: str, other: str) -> list[str]:
+    """Other subjects whose object of the same relation is this one."""
+    return [subject for subject in book.subjects_of[fact.relation, obj] if subject not in (fact.subject, other)]
+
+
+class _Record:
+    """One edit put into words; only the rewrite has a wording that editing methods may use."""
+
+    def __init__(self, book: Book, fact: Fact, target: str, rng: random.Random) -> None:
+        self.book, self.fact, self.target, self.rng = book, fact, target, rng
+
+    def draft(
+        self, number: int, neighbours: Sequence[str], having: Sequence[str], onward: tuple[tuple[str, str], str]
+    ) -> Draft:
+        book, fact = self.book, self.fact
+        old, new = book.labels[fact.object], book.labels[self.target]
+        rewrite = Rewrite(
+            subject=book.labels[fact.subject],
+            prompt=book.text[fact.relation].cloze[0],
+            target_new=new,
+            target_true=old,
+            subject_id=fact.subject,
+            relation_id=fact.relation,
+            target_new_id=self.target,
+            target_true_id=fact.object,
+        )
+        paraphrases = [book.fill(wording, fact.subject) for wording in book.text.held_out((fact.relation,))]
+        neighborhood, attributes = self._prompts(neighbours), self._prompts(having)
+        portability, premises = self._portability(onward)
+        record = CounterFactRecord(
+            case_id=0,
+            rewrites=(rewrite,),
+            paraphrases=tuple(paraphrases),
+            neighborhood=tuple(Probe(prompt=prompt, answers=((old,),)) for prompt in neighborhood),
+            attributes=tuple(Probe(prompt=prompt, answers=((new,),)) for prompt in attributes),
+            generation=self._generation(onward[0]),
+            portability=portability,
+            pararel_idx=number,
+        )
+        known = [(prompt, old) for prompt in (rewrite.text, *paraphrases, *neighborhood)]
+        known += [(prompt, new) for prompt in attributes]
+        return Draft(record, tuple(dict.fromkeys((*known, *premises))))
+
+    def _prompts(self, subjects: Sequence[str]) -> list[str]:
+        """Prompts about these subjects: first each in one wording, then each in another, up to `PROMPTS`."""
+        book, rng = self.book, self.rng
+        wordings = book.text.held_out((self.fact.relation,))
+        shuffled = [(subject, rng.sample(wordings, len(wordings))) for subject in rng.sample(subjects, len(subjects))]
+        turns = (book.fill(own[turn], subject) for turn in range(len(wordings)) for subject, own in shuffled)
+        return list(islice(turns, PROMPTS))
+
+    def _portability(self, onward: tuple[tuple[str, str], str]) -> tuple[Portability, list[Question]]:
+        """The question one step beyond the new object, and what the model must know for it."""
+        book, (path, answer) = self.book, onward
+        asked = self.rng.choice(book.questions(path) + book.questions(path, phrase=1))
+        question, labels = book.fill(asked, self.fact.subject), book.labels
+        old = book.object_of[self.fact.object, path[1]]
+        known = [(question, labels[old])]
+        known += [
+            (book.fill(wording, self.target), labels[answer])
+            for wording in (book.text[path[1]].cloze[0], book.questions(path[1:])[0])
+        ]
+        relation = f"({labels[self.target]}, {book.text[path[1]].label}, {labels[answer]})"
+        return Portability(
+            question=question, answer=labels[answer], aliases=book.other_names(answer), relation=relation
+        ), known
+
+    def _generation(self, path: tuple[str, str]) -> tuple[str, ...]:
+        """Statements about the subject that the edited fact or what follows from it would complete."""
+        book = self.book
+        templates = [*book.statements(path[:1]), *book.statements(path), *book.statements(path, phrase=1)]
+        return tuple(book.fill(template, self.fact.subject) for template in self.rng.sample(templates, PROMPTS))

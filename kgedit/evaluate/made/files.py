@@ -1,0 +1,124 @@
+"""Benchmark files for the bundled model: which cases, in which order, in which files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from kgedit.errors import DataError
+from kgedit.evaluate.benchmarks.counterfact import record as counterfact_format
+from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
+from kgedit.evaluate.benchmarks.mquake import record as mquake_format
+from kgedit.evaluate.benchmarks.mquake.record import MQuakeRecord
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.made import counterfact, mquake
+from kgedit.evaluate.made.book import Book
+from kgedit.evaluate.made.recall import Gathering, Progress, Recall
+from kgedit.io.atomic_files import write_files
+
+SUITES = ("mquake", "counterfact")
+PARTS = ("dev", "test")
+
+
+class Made(BaseModel):
+    """What was made.
+
+    Attributes:
+        suite: "mquake" or "counterfact".
+        seed: Seed of everything drawn.
+        files: Part -> path of its file.
+        cases: Part -> number of cases.
+        classes: Part -> class -> number of cases: "2 hops, 1 edit", or the label of the edited relation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    suite: str
+    seed: int
+    files: dict[str, str]
+    cases: dict[str, int]
+    classes: dict[str, dict[str, int]]
+
+
+def make_suite(
+    suite: str,
+    out: Path,
+    *,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> Made:
+    """Write OUT/SUITE-dev.json and OUT/SUITE-test.json; the same seed gives the same bytes.
+
+    Built from the facts that the bundled model was trained on and from the chains that they make, trained or not, as
+    far as it knows them: the unedited model was asked every case beforehand in the very prompts of its file, and only
+    cases whose facts, old answers and pre-edit chains are all exactly right are in. The subjects of the edited facts
+    of one file are none of the other. Questions have the form "Q: ... A:", which is how this model is asked. No
+    prompt but that of the edit itself is in a wording that an editing method optimises (`Verbalizer.edit_wordings`).
+
+    Args:
+        suite: "mquake" or "counterfact".
+        out: Folder of the files.
+        seed: Seed of everything drawn.
+        sizes: Part -> cases, for MQuAKE of each number of hops; the full size by default.
+        progress: Called with (what, done, total).
+
+    Raises:
+        DataError: No such suite, or the facts are too few for so many cases.
+        SaveFailed: The files cannot be written.
+    """
+    if suite not in SUITES:
+        raise DataError(f"there is no suite {suite!r} to make; there are: {', '.join(SUITES)}")
+    book, recall = Book(), Recall(progress=progress)
+    records: dict[str, list[Record]] = {}
+    if suite == "mquake":
+        gathering = Gathering(recall, mquake.sources(book, seed))
+        for part, count in (sizes or mquake.PER_HOPS).items():
+            records[part] = gathering.fill(mquake.slots(part, count))
+    else:
+        plain = Gathering(recall, counterfact.sources(book, seed))
+        for part, count in (sizes or counterfact.RECORDS).items():
+            records[part] = plain.fill([part] * count)
+    numbered = _numbered(records, first=1 if suite == "mquake" else 0)
+    names = {part: f"{suite}-{part}.json" for part in numbered}
+    write_files(out, {names[part]: _bytes(found) for part, found in numbered.items()})
+    return Made(
+        suite=suite,
+        seed=seed,
+        files={part: str(out / name) for part, name in names.items()},
+        cases={part: len(found) for part, found in numbered.items()},
+        classes={part: dict(sorted(Counter(map(_class, found)).items())) for part, found in numbered.items()},
+    )
+
+
+def _numbered(records: Mapping[str, list[Record]], first: int) -> dict[str, list[Record]]:
+    """Case numbers run on from one file to the next, so that a number means one case."""
+    found = {}
+    for part, cases in records.items():
+        found[part] = [case.model_copy(update={"case_id": first + i}) for i, case in enumerate(cases)]
+        first += len(cases)
+    return found
+
+
+def _bytes(records: list[Record]) -> bytes:
+    return (json.dumps([_original(record) for record in records], ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _original(record: Record) -> dict[str, Any]:
+    if isinstance(record, MQuakeRecord):
+        return mquake_format.to_original(record)
+    if isinstance(record, CounterFactRecord):
+        return counterfact_format.to_original(record)
+    raise TypeError(f"no layout is known for {type(record).__name__}")
+
+
+def _class(record: Record) -> str:
+    if isinstance(record, MQuakeRecord):
+        edits = len(record.rewrites)
+        return f"{len(record.hops)} hops, {edits} edit{'s' if edits > 1 else ''}"
+    return str(record.rewrite.relation_id)

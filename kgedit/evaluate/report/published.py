@@ -1,0 +1,121 @@
+"""The paper's tables as data, and our own figures beside them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.measures.means import harmonic_mean
+from kgedit.evaluate.report.estimates import Estimate
+from kgedit.evaluate.report.figures import EDITING_SCORE, SCORED
+from kgedit.evaluate.report.markdown import plain, table
+from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.wording import cell
+
+PORTABILITY = "portability"
+
+
+class PublishedTable(BaseModel):
+    """One table of a paper.
+
+    Attributes:
+        title: What it shows.
+        source: Where it was published.
+        suite: The suite that gives our figures.
+        metrics: Its columns, by our names.
+        notes: What a reader of the figures must know.
+        variants: Row -> how we run it; rows without an entry are not run.
+        figures: Model -> row -> figures, times 100.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    source: str
+    suite: str
+    metrics: tuple[str, ...]
+    notes: tuple[str, ...]
+    variants: dict[str, str]
+    figures: dict[str, dict[str, tuple[float, ...]]]
+
+    @model_validator(mode="after")
+    def _rows_are_whole(self) -> PublishedTable:
+        for model, rows in self.figures.items():
+            for row, found in rows.items():
+                if len(found) != len(self.metrics):
+                    raise ValueError(f"{row} of {model} has {len(found)} figures for {len(self.metrics)} metrics")
+        return self
+
+    def models(self, model: str) -> list[str]:
+        """The published models that a model is put beside: itself where it is one of them, else all."""
+        name = model.rstrip("/").rsplit("/", 1)[-1].lower()
+        return [name] if name in self.figures else list(self.figures)
+
+
+def published(number: int) -> PublishedTable:
+    """A table by its number in the paper.
+
+    Raises:
+        EvaluationError: It is not among the data.
+    """
+    text = resources.files("kgedit.evaluate.report").joinpath("published.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    if (name := f"table{number}") not in tables:
+        there = ", ".join(found.removeprefix("table") for found in tables)
+        raise EvaluationError(f"there is no table {number}; there are: {there}")
+    return PublishedTable.model_validate(tables[name])
+
+
+def beside(found: PublishedTable, model: str, reports: Sequence[SuiteReport], *, more: Sequence[str] = ()) -> str:
+    """Our figures with the published ones in brackets, as Markdown.
+
+    Args:
+        found: The published table.
+        model: The model that we ran.
+        reports: Ours; a metric is taken from the first that has it. None shows the published figures alone.
+        more: Variants to show that the paper does not have.
+    """
+    models = found.models(model)
+    rows = list(dict.fromkeys([row for name in models for row in found.figures[name]] + list(more)))
+    lines = []
+    for row in rows:
+        variant = found.variants.get(row, row)
+        ours = merged([report.methods.get(variant, {}) for report in reports])
+        cells = [_cell(found, models, row, metric, ours) for metric in found.metrics]
+        lines.append([plain(row if variant == row else f"{row} ({variant})"), *cells])
+    legend = f"In brackets: {found.source}, for {' / '.join(models)}."
+    ours_are = f"Ours: {model}, ± half the width of the 95 % bootstrap interval. " if reports else ""
+    parts = [f"**{found.title}**", *(plain(report.headline) for report in reports)]
+    return "\n\n".join([*parts, table(["", *found.metrics], lines), ours_are + legend, *found.notes]) + "\n"
+
+
+def merged(reports: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate | float]:
+    """Figures of one method from several runs: of each metric the first.
+
+    Where portability comes from another run than the rest, as in Table 1, the Editing Score is the harmonic mean of
+    the four means, and has no interval: the runs have no cases in common.
+    """
+    found: dict[str, Estimate | float] = {}
+    for figures in reports:
+        for metric, one in figures.items():
+            found.setdefault(metric, one)
+    first = reports[0] if reports else {}
+    if PORTABILITY in found and PORTABILITY not in first and first.keys() >= set(SCORED):
+        four = [found[name] for name in (*SCORED, PORTABILITY)]
+        found[EDITING_SCORE] = harmonic_mean(one.value for one in four if isinstance(one, Estimate))
+    return found
+
+
+def _cell(
+    found: PublishedTable, models: Sequence[str], row: str, metric: str, ours: Mapping[str, Estimate | float]
+) -> str:
+    place = found.metrics.index(metric)
+    figures = [found.figures[name].get(row) for name in models]
+    theirs = " / ".join(f"{figure[place]:.2f}" for figure in figures if figure is not None)
+    one = ours.get(metric)
+    text = f"{100 * one:.1f}" if isinstance(one, float) else cell(one)
+    return f"{text} ({theirs})" if theirs else text

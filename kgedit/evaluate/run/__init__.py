@@ -1,0 +1,1 @@
+"""One evaluation from file to rows: every case edited, scored and reverted."""

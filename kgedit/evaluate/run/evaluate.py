@@ -1,0 +1,153 @@
+"""An evaluation from file to report: each case edited, scored, and taken back; on disk as it goes.
+
+load --> cases --> unedited answers --> per method: edit, score, restore --> report
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kgedit.editor import Editor
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.benchmarks import Loaded, load
+from kgedit.evaluate.benchmarks.case import Options, SuiteCase, Unusable
+from kgedit.evaluate.benchmarks.table import suite_for
+from kgedit.evaluate.report.files import write_report
+from kgedit.evaluate.report.model import SuiteReport, build_report
+from kgedit.evaluate.results import UNEDITED, LeftOut
+from kgedit.evaluate.run.folder import in_order, open_folder
+from kgedit.evaluate.run.manifest import make_manifest
+from kgedit.evaluate.run.run import Progress, Run
+from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.methods.base import Settings as MethodSettings
+from kgedit.methods.variants import method_for, parse_variant
+
+MALFORMED = "a record of the file cannot be read"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run gives.
+
+    Attributes:
+        report: The figures.
+        left_out: Every case without values, by name.
+        notes: What the reader of the report should know beside it.
+    """
+
+    report: SuiteReport
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+
+def evaluate(settings: EvaluationSettings, *, out: Path | None = None, progress: Progress | None = None) -> Finished:
+    """Run a suite; a run that was stopped goes on where it was, and ends with the same report.
+
+    Args:
+        settings: What is evaluated.
+        out: Folder of the run; without one nothing is kept, and nothing can be continued.
+        progress: Called with (what, done, total).
+
+    Raises:
+        EvaluationError: The settings do not fit together, or not to the data.
+        OtherRun: The folder holds a run with other settings.
+        DataError: The data cannot be read.
+        NotReverted: A weight differs after an edit was taken back.
+    """
+    loaded, options = load(settings.data), settings.options()
+    variants = settings.variants
+    cases, unusable = _cases(settings, loaded, options)
+    notes: tuple[str, ...] = ()
+    if variants and not any(case.rewrites for case in cases):
+        variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
+    first = _editor(settings, "rome")
+    layers = anatomy_of(first.model).n_layers(first.model)
+    chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
+        variant: method_for(settings.model, variant, layers) for variant in variants
+    }
+    configs = {variant: method.config for variant, (method, _) in chosen.items()}
+    notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
+    manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
+    with _folder(out) as path, open_folder(path, manifest) as folder:
+        for item in (*_malformed(loaded), *unusable):
+            folder.leave_out(item)
+        run = Run(settings, folder, cases, manifest, progress)
+        run.ask_unedited(first)
+        del first  # each method meets a model fresh from disk, and there is never more than one
+        for label, config in configs.items():
+            run.method(label, partial(_editor, settings, parse_variant(label)[0], config))
+        return _finished(run, settings, manifest, notes)
+
+
+def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | None = None) -> Editor:
+    return Editor.from_pretrained(
+        settings.model,
+        method=method,
+        config=config,
+        graph=settings.store,
+        moments=settings.moments,
+        seed=settings.seed,
+        revision=settings.revision,
+    )
+
+
+def _cases(settings: EvaluationSettings, loaded: Loaded, options: Options) -> tuple[list[SuiteCase], list[LeftOut]]:
+    suite = suite_for(settings.suite, loaded)
+    cases: list[SuiteCase] = []
+    left_out: list[LeftOut] = []
+    for record in loaded.records[: settings.limit]:
+        try:
+            cases.append(suite(record, options))
+        except Unusable as error:
+            left_out.append(LeftOut(case=str(record.case_id), method=None, reason=str(error), detail=str(error)))
+    if not cases:
+        raise EvaluationError(f"{settings.data} holds no case that can be scored. {loaded.summary()}")
+    return cases, left_out
+
+
+def _malformed(loaded: Loaded) -> Iterator[LeftOut]:
+    for item in loaded.skipped:
+        yield LeftOut(case=f"{item.source}#{item.index}", method=None, reason=MALFORMED, detail=str(item))
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="kgedit-eval-") as made:
+        yield Path(made)
+
+
+def _finished(run: Run, settings: EvaluationSettings, manifest: dict[str, Any], notes: tuple[str, ...]) -> Finished:
+    folder, names = run.folder, [UNEDITED, *run.labels]
+    rows = in_order(folder.rows, [case.id for case in run.cases], names)
+    order = {case.id: place for place, case in enumerate(run.cases)}
+    left_out = sorted(
+        folder.left_out.values(),
+        key=lambda item: (
+            order.get(item.case, -1),
+            item.case,
+            -1 if item.method is None else names.index(item.method),
+        ),
+    )
+    counted = Counter(f"{item.method}: {item.reason}" if item.method else item.reason for item in left_out)
+    report = build_report(
+        rows,
+        suite=settings.suite,
+        manifest={**manifest, "methods": names, "prompts_cut": run.cut},
+        left_out=dict(counted),
+        seed=settings.seed,
+    )
+    write_report(report, folder.path)
+    if run.cut:
+        notes += (f"{run.cut} prompts are longer than the model's context; their beginning was cut off",)
+    return Finished(report, tuple(left_out), notes)

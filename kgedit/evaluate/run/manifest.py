@@ -1,0 +1,107 @@
+"""What the numbers of a run depend on: enough to repeat it, and to refuse to go on with something else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit import __version__
+from kgedit.delta.weights import digest, hash_digests
+from kgedit.editor import Editor
+from kgedit.evaluate.benchmarks import Loaded
+from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.results import UNEDITED
+from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.methods.base import Settings as MethodSettings
+
+# Cases whose edits share one optimisation batch; part of the manifest, since sums in floating point depend on it.
+CHUNK = 8
+
+
+def model_hash(model: PreTrainedModel) -> str:
+    """SHA-256 of all weights and buffers, as they are now."""
+    return hash_digests({name: digest(name, tensor) for name, tensor in model.state_dict().items()})
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of everything that decides which tokens a text becomes."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of what computes the numbers."""
+    return {
+        "kgedit": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def make_manifest(
+    settings: EvaluationSettings,
+    options: Options,
+    loaded: Loaded,
+    editor: Editor,
+    configs: Mapping[str, MethodSettings],
+    cases: Sequence[str],
+) -> dict[str, Any]:
+    """The manifest of a run, as plain JSON values; it names no path, so that it is the same on another machine.
+
+    Args:
+        settings: What was asked for.
+        options: What is scored beyond the standard measures.
+        loaded: The data.
+        editor: An editor of the unedited model.
+        configs: Label of each method -> its full settings.
+        cases: Ids of the cases, in order.
+    """
+    model = editor.model
+    return {
+        "suite": settings.suite,
+        "data": {
+            "source": Path(loaded.source).name,
+            "sha256": loaded.sha256,
+            "format": loaded.format,
+            "records": len(loaded.records),
+            "skipped": len(loaded.skipped),
+        },
+        "cases": {
+            "limit": settings.limit,
+            "number": len(cases),
+            "sha256": hashlib.sha256("\n".join(cases).encode()).hexdigest(),
+        },
+        "model": {
+            "name": Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
+            "weights": model_hash(model),
+            "tokenizer": tokenizer_hash(editor.tokenizer),
+            "dtype": str(model.dtype),
+            "device": model.device.type,
+        },
+        "graph": editor.graph.name,
+        "moments": settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
+        "methods": [UNEDITED, *configs],
+        "settings": {label: config.model_dump(mode="json") for label, config in configs.items()},
+        "mode": settings.mode,
+        "together": settings.batch_edits or 1,
+        "chunk": CHUNK,
+        "seed": settings.seed,
+        "scoring": {
+            "styles": list(options.styles),
+            "prompts": hashlib.sha256(repr(options.prompts).encode()).hexdigest(),
+            "match": options.match,
+            "generate": options.generate,
+            "snippets": hashlib.sha256(options.snippets.to_json().encode()).hexdigest() if options.snippets else None,
+        },
+        "versions": versions(),
+    }

@@ -1,0 +1,133 @@
+"""Which edits are in force while a case is scored: its own alone, those of several cases, or all since the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from kgedit.delta import LowRankDelta
+from kgedit.delta.weights import hash_weights
+from kgedit.editor import Editor
+from kgedit.errors import AlreadyApplied, EditError, FileCorrupt, NotReverted
+from kgedit.evaluate.benchmarks.case import SuiteCase
+from kgedit.evaluate.run.prepare import Edits, prepare
+from kgedit.methods.base import Computed
+
+
+class Stage(NamedTuple):
+    """A moment of a run: the model carries edits, and these cases are scored now."""
+
+    cases: tuple[SuiteCase, ...]
+
+
+class Refused(NamedTuple):
+    """A case whose edits cannot be made."""
+
+    case: SuiteCase
+    error: EditError
+
+
+def alone(editor: Editor, chunk: Sequence[SuiteCase]) -> Iterator[Stage | Refused]:
+    """Each case in its turn, with nothing but its own edits in force; the chunk shares the computation.
+
+    Yields:
+        A stage per case, in force until the next is asked for; or the reason why there is none.
+
+    Raises:
+        NotReverted: A weight differs after an edit was taken back.
+    """
+    ready, refused = _prepared(editor, chunk)
+    yield from refused
+    for (case, _), computed in zip(ready, _computed(editor, [edits for _, edits in ready]), strict=True):
+        if isinstance(computed, EditError):
+            yield Refused(case, computed)
+            continue
+        with _applied(editor, computed.delta):
+            yield Stage((case,))
+
+
+def together(editor: Editor, chunk: Sequence[SuiteCase]) -> Iterator[Stage | Refused]:
+    """All edits of the chunk in force at once, made as if they were one case's.
+
+    Raises:
+        NotReverted: A weight differs after the edits were taken back.
+    """
+    ready, refused = _prepared(editor, chunk)
+    yield from refused
+    while ready:
+        (computed,) = _computed(editor, [[edit for _, edits in ready for edit in edits]])
+        if not isinstance(computed, EditError):
+            with _applied(editor, computed.delta):
+                yield Stage(tuple(case for case, _ in ready))
+            return
+        each = _computed(editor, [edits for _, edits in ready])
+        faulty = [number for number, one in enumerate(each) if isinstance(one, EditError)] or range(len(ready))
+        for number in faulty:
+            found = each[number]
+            yield Refused(ready[number][0], found if isinstance(found, EditError) else computed)
+        ready = [one for number, one in enumerate(ready) if number not in faulty]
+
+
+def on_top(editor: Editor, case: SuiteCase, folder: Path) -> Stage | Refused:
+    """The case's edits on top of all earlier ones, where they stay.
+
+    Args:
+        editor: Editor with the earlier edits in force.
+        case: The case.
+        folder: Where its delta is kept, so that a run that was stopped need not compute it again.
+
+    """
+    if not _is_stored(folder):
+        ready, refused = _prepared(editor, [case])
+        if refused:
+            return refused[0]
+        (computed,) = _computed(editor, [ready[0][1]])
+        if isinstance(computed, EditError):
+            return Refused(case, computed)
+        computed.delta.save(folder)
+    try:
+        with suppress(AlreadyApplied):  # the same once more changes nothing
+            editor.load_delta(folder)
+    except EditError as error:  # the edited weights do not fit the model's dtype any more
+        return Refused(case, error)
+    return Stage((case,))
+
+
+def _is_stored(folder: Path) -> bool:
+    try:
+        LowRankDelta.load(folder)
+    except FileCorrupt:  # not there, or the run was stopped while it was written
+        return False
+    return True
+
+
+def _prepared(editor: Editor, chunk: Sequence[SuiteCase]) -> tuple[list[tuple[SuiteCase, Edits]], list[Refused]]:
+    ready: list[tuple[SuiteCase, Edits]] = []
+    refused: list[Refused] = []
+    for case in chunk:
+        try:
+            ready.append((case, prepare(editor, case.rewrites)))
+        except EditError as error:
+            refused.append(Refused(case, error))
+    return ready, refused
+
+
+def _computed(editor: Editor, cases: Sequence[Edits]) -> list[Computed | EditError]:
+    """The delta of each case; where one stops the batch, each is computed by itself."""
+    try:
+        return list(editor.compute_cases(cases)) if cases else []
+    except EditError as error:
+        if len(cases) == 1:
+            return [error]
+    return [one for case in cases for one in _computed(editor, [case])]
+
+
+@contextmanager
+def _applied(editor: Editor, delta: LowRankDelta) -> Iterator[None]:
+    before = hash_weights(editor.model, delta.names)
+    with delta.apply(editor.model):
+        yield
+    if hash_weights(editor.model, delta.names) != before:
+        raise NotReverted(f"{', '.join(delta.names)} differ after an edit was taken back")

@@ -1,0 +1,146 @@
+"""One run: which cases there are, what each model says to them, and what is on disk already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kg_cache.settings import Settings as CacheSettings
+from kgedit.editor import Editor
+from kgedit.errors import NotReverted
+from kgedit.evaluate.benchmarks.case import Seen, SuiteCase
+from kgedit.evaluate.results import UNEDITED, LeftOut, Row
+from kgedit.evaluate.run.ask import see
+from kgedit.evaluate.run.folder import RunFolder
+from kgedit.evaluate.run.manifest import CHUNK, model_hash
+from kgedit.evaluate.run.modes import Refused, Stage, alone, on_top, together
+from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
+
+Progress = Callable[[str, int, int], None]
+AT_END = "@end"
+
+
+class Run:
+    """Edits and scores every case under every method, but for what is on disk already.
+
+    Attributes:
+        settings: What was asked for.
+        folder: Where the results are.
+        cases: All cases, in the order of the file.
+        labels: The methods so far; in sequential mode each a second time, for the scores at the end.
+        cut: Number of prompts whose beginning was lost, since the context is too short.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        folder: RunFolder,
+        cases: Sequence[SuiteCase],
+        manifest: dict[str, Any],
+        progress: Progress | None = None,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            settings: What was asked for.
+            folder: Where the results go.
+            cases: All cases, in the order of the file.
+            manifest: The run's.
+            progress: Called with (what, done, total).
+        """
+        self.settings, self.folder, self.cases, self._progress = settings, folder, cases, progress
+        self.cut = 0
+        self.labels: list[str] = []
+        model = manifest["model"]
+        self._weights = model["weights"]
+        key = hashlib.sha256(json.dumps([model, manifest["versions"]], sort_keys=True).encode()).hexdigest()
+        places = [folder.path / "unedited", CacheSettings().cache_dir / "unedited"]
+        self._answers = UneditedAnswers(places, model_hash=key, seed=settings.seed)
+        self._before: dict[str, Seen] = {}
+
+    def ask_unedited(self, editor: Editor) -> None:
+        """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
+        self._tell("unedited", 0)
+        for done, chunk in _chunks(self.cases, CHUNK):
+            found: Before = self._answers.of(chunk, editor.model, editor.tokenizer)
+            for item in found.left_out:
+                self.folder.leave_out(item)
+            self.cut += found.cut
+            self._before |= found.seen
+            for case in chunk:
+                if case.id in found.seen:
+                    self._add(case, UNEDITED, case.values_before(found.seen[case.id]))
+            self._tell("unedited", done)
+
+    def method(self, label: str, opener: Callable[[], Editor]) -> None:
+        """All cases under one method; the editor is only opened if something is left to do."""
+        self.labels.append(label)
+        cases = [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
+        if self.settings.sequential:
+            self._sequential(label, cases, opener)
+            return
+        size = self.settings.batch_edits or CHUNK
+        in_force = alone if self.settings.batch_edits is None else together
+        editor: Editor | None = None
+        self._tell(label, 0)
+        for done, chunk in _chunks(cases, size):
+            # A chunk with a gap is done anew as a whole: its numbers depend on what shared its batches.
+            if not all(self.folder.is_done(case.id, label) for case in chunk):
+                editor = editor or opener()
+                for stage in in_force(editor, chunk):
+                    self._take(label, stage, editor)
+            self._tell(label, done)
+        if editor is not None and model_hash(editor.model) != self._weights:
+            raise NotReverted(f"the model's weights differ after all edits of {label} were taken back")
+
+    def _sequential(self, label: str, cases: Sequence[SuiteCase], opener: Callable[[], Editor]) -> None:
+        """Every case on top of those before it; scored right after its edit, and all again at the end."""
+        end = label + AT_END
+        self.labels.append(end)
+        if all(self.folder.is_done(case.id, name) for case in cases for name in (label, end)):
+            return
+        editor, kept = opener(), self.folder.path / "deltas" / hashlib.sha256(label.encode()).hexdigest()[:12]
+        for done, case in enumerate(cases, start=1):
+            if not self.folder.is_out(case.id, label):
+                stage = on_top(editor, case, kept / f"{done:06}")
+                if isinstance(stage, Refused) or not self.folder.is_done(case.id, label):
+                    self._take(label, stage, editor)
+            if self.folder.is_out(case.id, label) and not self.folder.is_out(case.id, end):
+                reason = self.folder.left_out[case.id, label]
+                self.folder.leave_out(reason.model_copy(update={"method": end}))
+            self._tell(label, done, len(cases))
+        for done, chunk in _chunks(cases, CHUNK):
+            left = tuple(case for case in chunk if not self.folder.is_out(case.id, end))
+            if left and not all(self.folder.is_done(case.id, end) for case in left):
+                self._take(end, Stage(left), editor)
+            self._tell(end, done, len(cases))
+
+    def _take(self, label: str, stage: Stage | Refused, editor: Editor) -> None:
+        """Score the cases of a stage, or note why there is none."""
+        if isinstance(stage, Refused):
+            error = stage.error
+            self.folder.leave_out(
+                LeftOut(case=stage.case.id, method=label, reason=reason_of(error), detail=str(error))
+            )
+            return
+        wanted = [case.wanted for case in stage.cases]
+        found = see(editor.model, editor.tokenizer, wanted, seed=self.settings.seed)
+        for case, seen in zip(stage.cases, found, strict=True):
+            self._add(case, label, case.values(seen, self._before[case.id]))
+
+    def _add(self, case: SuiteCase, label: str, values: dict[str, float]) -> None:
+        self.folder.add(Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values))
+
+    def _tell(self, what: str, done: int, total: int | None = None) -> None:
+        if self._progress:
+            self._progress(what, done, len(self.cases) if total is None else total)
+
+
+def _chunks(cases: Sequence[SuiteCase], size: int) -> Iterator[tuple[int, Sequence[SuiteCase]]]:
+    """(cases done with it, chunk), in the order of the file."""
+    for start in range(0, len(cases), size):
+        chunk = cases[start : start + size]
+        yield start + len(chunk), chunk

@@ -1,0 +1,106 @@
+"""What may be asked of an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
+from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
+from kgedit.evaluate.results import UNEDITED
+from kgedit.mini import MINI
+
+
+class EvaluationSettings(BaseModel):
+    """One evaluation.
+
+    Attributes:
+        suite: Name of a suite.
+        data: File, folder, or data set on the hub.
+        model: "mini", a hub id or a folder.
+        methods: Comma-separated, see `methods.variants`; the unedited model is always scored.
+        limit: Only so many cases, the first of the file.
+        seed: Of prefixes, encoders, sampled texts and resampling.
+        sequential: Edits stay in force, each case's on top of the former's.
+        batch_edits: So many cases' edits are in force together; they are made together too.
+        styles: How MQuAKE's questions are put.
+        prompts: Folder of MQuAKE's published demonstrations.
+        match: When a generated answer counts; by default exactly for mini, which ends its sentences with the name, and
+            if it contains the name for models that talk on.
+        generate: Sample texts as well: fluency, and portability as published.
+        snippets: CounterFact's attribute_snippets.json, for consistency.
+        moments: Second moments: "auto", "identity", or a folder.
+        store: A store of facts; the bundled snapshot by default.
+        revision: Revision of the model on the hub.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str
+    data: str
+    model: str = MINI
+    methods: str = "rome,memit,glame"
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    sequential: bool = False
+    batch_edits: int | None = Field(default=None, ge=1)
+    styles: tuple[Style, ...] = Field(default=("zero_shot",), min_length=1)
+    prompts: Path | None = None
+    match: Literal["begins", "contains", "exact"] | None = None
+    generate: bool = False
+    snippets: Path | None = None
+    moments: Literal["auto", "identity"] | Path = "auto"
+    store: Path | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> EvaluationSettings:
+        if self.sequential and self.batch_edits is not None:
+            raise ValueError("edits are either kept one after another (sequential) or made in batches, not both")
+        return self
+
+    @property
+    def mode(self) -> Literal["alone", "together", "sequential"]:
+        """What is in force while a case is scored; see `in_force`."""
+        if self.sequential:
+            return "sequential"
+        return "alone" if self.batch_edits is None else "together"
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The methods, without `unedited`.
+
+        Raises:
+            EvaluationError: None is named, or one twice.
+        """
+        words = [word for part in self.methods.split(",") if (word := part.strip())]
+        if not words:
+            raise EvaluationError("no method is named; give some, e.g. --methods rome,memit,glame")
+        if doubled := sorted({word for word in words if words.count(word) > 1}):
+            raise EvaluationError(f"{', '.join(doubled)} stands in the list of methods more than once")
+        return tuple(word for word in words if word != UNEDITED)
+
+    def options(self) -> Options:
+        """What is scored; reads the files that are named for it.
+
+        Raises:
+            EvaluationError: A style needs demonstrations that are not given.
+            DataError: A file cannot be read.
+        """
+        prompts = MquakePrompts.load(self.prompts) if self.prompts else MquakePrompts()
+        if missing := [style for style in self.styles if style not in prompts.styles]:
+            raise EvaluationError(
+                f"the style {', '.join(missing)} needs the demonstrations published with MQuAKE; "
+                "give the folder `prompts` of its repository with --prompts"
+            )
+        return Options(
+            styles=tuple(dict.fromkeys(self.styles)),
+            prompts=prompts,
+            match=self.match or ("exact" if self.model == MINI else "contains"),
+            generate=self.generate or self.snippets is not None,
+            snippets=Snippets.load(self.snippets) if self.snippets else None,
+        )

@@ -1,0 +1,129 @@
+"""A relation, or a path of relations, as text with one "{}" slot for the subject (data in relations.toml)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from kgedit.errors import UnknownRelationText
+
+
+class RelationText(BaseModel):
+    """The wordings of one relation.
+
+    Attributes:
+        label: The property's English label.
+        cloze: Statements ending right before the object; the first is the editing prompt.
+        question: Questions whose answer is the object.
+        phrase: Noun phrases that denote the object, for composition; the first is the plain one.
+        inverse: The property that states the same fact from the object's side, if there is one.
+        single: Whether a subject normally has one object only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    cloze: tuple[str, ...] = Field(min_length=4)
+    question: tuple[str, ...] = Field(min_length=2)
+    phrase: tuple[str, ...] = Field(min_length=1)
+    inverse: str | None = None
+    single: bool
+
+    @field_validator("cloze", "question", "phrase")
+    @classmethod
+    def _one_slot(cls, wordings: tuple[str, ...]) -> tuple[str, ...]:
+        for wording in wordings:
+            if wording.count("{}") != 1:
+                raise ValueError(f"the wording {wording!r} needs exactly one {{}} slot")
+        return wordings
+
+
+class Verbalizer:
+    """Turns relations and paths of relations into prompt templates.
+
+    A path is read from the subject outwards: `("P27", "P36")` is the capital of the country of citizenship.
+    """
+
+    def __init__(self, texts: Mapping[str, RelationText]) -> None:
+        """Take the wordings as they are; `Verbalizer.bundled()` reads those of the package."""
+        self.texts = dict(texts)
+
+    @classmethod
+    def bundled(cls) -> Verbalizer:
+        """Read the package's relations.toml."""
+        raw = tomllib.loads(resources.files("kgedit.graph").joinpath("relations.toml").read_text(encoding="utf-8"))
+        return cls({identifier: RelationText.model_validate(fields) for identifier, fields in raw.items()})
+
+    def __contains__(self, relation: object) -> bool:
+        """Whether there are wordings for this property id."""
+        return relation in self.texts
+
+    def __getitem__(self, relation: str) -> RelationText:
+        """The wordings of a property.
+
+        Raises:
+            UnknownRelationText: There are none.
+        """
+        try:
+            return self.texts[relation]
+        except KeyError:
+            raise UnknownRelationText(
+                f"there are no wordings for relation {relation}; pass a prompt with one {{}} for the subject, "
+                f"or add [{relation}] to relations.toml (known: {', '.join(sorted(self.texts, key=_number))})"
+            ) from None
+
+    def prompts(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
+        """All cloze templates of a path.
+
+        Args:
+            path: Property ids from the subject outwards, one or more.
+            phrase: Which noun phrase to nest (taken modulo the number that a relation has).
+        """
+        inner = self._nested(path[:-1], phrase)
+        return tuple(_capital(_fill(cloze, inner)) for cloze in self[path[-1]].cloze)
+
+    def questions(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
+        """All question templates of a path, in the form "Q: ... A:"."""
+        inner = self._nested(path[:-1], phrase)
+        return tuple(f"Q: {_fill(question, inner)} A:" for question in self[path[-1]].question)
+
+    def edit_wordings(self, path: Sequence[str]) -> tuple[str, ...]:
+        """The wordings of a path that an editing method may optimise: its first statement and its first question."""
+        return self.prompts(path)[0], self.questions(path)[0]
+
+    def held_out(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
+        """The wordings that only scoring uses: all statements and questions but the first of each."""
+        return (*self.prompts(path, phrase=phrase)[1:], *self.questions(path, phrase=phrase)[1:])
+
+    def composable(self, path: Iterable[str]) -> bool:
+        """Whether every relation of the path has wordings and no step undoes the one before it."""
+        steps = list(path)
+        if any(step not in self.texts for step in steps):
+            return False
+        return not any(self.are_inverse(first, then) for first, then in zip(steps, steps[1:], strict=False))
+
+    def are_inverse(self, first: str, then: str) -> bool:
+        """Whether `then` leads back along `first`."""
+        return self[first].inverse == then or self[then].inverse == first
+
+    def _nested(self, path: Sequence[str], phrase: int) -> str:
+        text = "{}"
+        for relation in path:
+            phrases = self[relation].phrase
+            text = _fill(phrases[phrase % len(phrases)], text)
+        return text
+
+
+def _fill(template: str, text: str) -> str:
+    return template.replace("{}", text, 1)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _number(identifier: str) -> int:
+    return int(identifier[1:])

@@ -1,0 +1,100 @@
+"""Thresholds of the guards for one model: what they see of harmless edits, in quantiles."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from statistics import quantiles
+
+from pydantic import BaseModel, ConfigDict
+
+from kgedit.editor import Progress
+from kgedit.errors import DataError
+from kgedit.evaluate.bundled.cases import Casebook
+from kgedit.ingest.change import change_key, slot_key
+from kgedit.ingest.runner import next_batch
+from kgedit.ingest.session import open_session
+from kgedit.ingest.store.entry import Received
+from kgedit.mini import MINI
+
+OPEN = {  # guards that refuse nothing, so that everything is seen
+    "norm": 1e9, "norm_cumulative": 1e9, "probability": 0.0, "paths": 0.0, "neighbours": 0.0, "subject": 0.0,
+    "perplexity": 1e9, "locality": 0.0, "kept": 0.0,
+}  # fmt: skip
+_MOST = ("norm", "norm_cumulative", "perplexity")
+
+
+class Calibration(BaseModel):
+    """What `kgedit ingest calibrate` prints.
+
+    Attributes:
+        model: The model.
+        method: What computed the deltas.
+        edits: Edits tried, each batch alone on the unedited model.
+        seed: Drew them.
+        quantiles: Number -> its 5 %, 50 % and 95 % quantile over the edits that answer right.
+        right: Share of the edits that answer right.
+        proposed: Number -> threshold: 1.5 times the 95 % quantile where less is better, else the 5 % quantile.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    method: str
+    edits: int
+    seed: int
+    quantiles: dict[str, tuple[float, float, float]]
+    right: float
+    proposed: dict[str, float]
+
+
+def calibrate(
+    model: str, *, method: str, edits: int, batch: int, seed: int, progress: Progress | None = None
+) -> Calibration:
+    """Try edits of known facts in batches, each batch on the unedited model, and collect what guards measure.
+
+    Raises:
+        DataError: There are no known facts to draw edits from; for now that needs the bundled model.
+    """
+    if model != MINI:
+        raise DataError(f"edits to calibrate with are drawn from what {MINI!r} was trained on, not {model!r}")
+    seen: dict[str, list[float]] = defaultdict(list)
+    right = 0
+    cases = Casebook().draw(edits, seed=seed)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_session(folder, model=model, method=method, progress=progress, settings={"guards": OPEN}) as session,
+    ):
+        session.store.journal.receive(
+            Received(
+                key=change_key(case.edit), slot=slot_key(case.edit), change={"edit": case.edit.model_dump(mode="json")}
+            )
+            for case in cases
+        )
+        done = 0
+        while entries := next_batch(session, batch, after=done):
+            done = entries[-1].id
+            decision = session.decider.decide(entries, [], lambda slot: None)
+            for one in decision.accepted:
+                right += 1
+                for name, value in one.numbers.items():
+                    seen[name].append(value)
+            if progress:
+                progress("trying edits", done, len(cases))
+    found = {name: _quantiles(values) for name, values in seen.items() if values}
+    proposed = {
+        name: round(1.5 * high, 4) if name in _MOST else round(low, 4)
+        for name, (low, _, high) in found.items()
+        if name in OPEN
+    }
+    return Calibration(
+        model=model, method=method, edits=len(cases), seed=seed, quantiles=found,
+        right=right / len(cases) if cases else 0.0, proposed=proposed,
+    )  # fmt: skip
+
+
+def _quantiles(values: list[float]) -> tuple[float, float, float]:
+    if len(values) == 1:
+        return (values[0],) * 3
+    cut = quantiles(values, n=20, method="inclusive")
+    return round(cut[0], 4), round(cut[9], 4), round(cut[18], 4)

@@ -1,0 +1,137 @@
+"""What is asked of the model about one change: the new fact, what follows from it, and what must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.edit import Edit
+from kgedit.errors import EditError
+from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.ingest.decide.facts import FactPool, ask_all, part_of
+from kgedit.lm.scoring.score import Row, target_logprobs
+from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.methods.base import Request
+from kgedit.methods.glame.consequences import associated_paths, other_facts
+
+NEIGHBOURS = 5
+
+Questions = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Questions about one change, each a prompt and the right answer after it.
+
+    Attributes:
+        efficacy: The edit prompt.
+        wordings: The fact in other words.
+        paths: What follows over the graph's paths, where the model knows the second step.
+        neighbours: The same relation of other subjects, recalled before the change.
+        subject: The subject's other facts, recalled before the change.
+    """
+
+    efficacy: Questions
+    wordings: Questions = ()
+    paths: Questions = ()
+    neighbours: Questions = ()
+    subject: Questions = ()
+
+    def items(self) -> list[tuple[str, Questions]]:
+        """Kind and questions of each kind."""
+        return [(name, getattr(self, name)) for name in ("efficacy", "wordings", "paths", "neighbours", "subject")]
+
+
+def make_probes(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    request: Request,
+    subgraph: Subgraph | None,
+    edit: Edit,
+    pool: FactPool,
+    text: Verbalizer,
+) -> Probes:
+    """The questions about a change; the model is asked as it is now which facts it recalls."""
+    subject, relation, plain = request.subject, request.relation, fact_probes(request, text)
+    if relation is None or relation not in text:
+        return plain
+    near = sorted(
+        (
+            fact
+            for fact in pool.facts
+            if fact.relation == relation
+            and fact.subject != edit.subject
+            and part_of(fact.subject, relation) == "watched"
+        ),
+        key=lambda fact: (fact.object != edit.target_true, fact.subject_label),
+    )[: 2 * NEIGHBOURS]
+    neighbours = [pool.question(fact) for fact in near]
+    paths: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
+    if subgraph is not None:
+        paths = [(p.replace("{}", subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
+        others = [(prompt.replace("{}", subject), label) for prompt, label in other_facts(subgraph, text)]
+    recalled = ask_all(model, tokenizer, [*neighbours, *others])
+    kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
+    return Probes(
+        plain.efficacy,
+        plain.wordings,
+        tuple(paths),
+        tuple(pair for pair in kept if pair in neighbours)[:NEIGHBOURS],
+        tuple(pair for pair in kept if pair in others),
+    )
+
+
+def fact_probes(request: Request, text: Verbalizer) -> Probes:
+    """The questions about the new fact itself."""
+    subject, target, relation = request.subject, request.target, request.relation
+    efficacy = ((request.prompt.replace("{}", subject), target),)
+    if relation is None or relation not in text:
+        return Probes(efficacy)
+    return Probes(
+        efficacy, tuple((wording.replace("{}", subject), target) for wording in text.held_out((relation,))[:2])
+    )
+
+
+def measure(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequence[Probes]
+) -> list[dict[str, float]]:
+    """Share of right answers per kind, and the probability of the whole new object, of each change.
+
+    A kind without questions is absent.
+    """
+    questions = [pair for one in probes for _, pairs in one.items() for pair in pairs]
+    answers = iter(ask_all(model, tokenizer, questions))
+    shares: list[dict[str, float]] = []
+    for one in probes:
+        found = {kind: [next(answers) for _ in pairs] for kind, pairs in one.items()}
+        shares.append({kind: fmean(right) for kind, right in found.items() if right})
+    for share, probability in zip(shares, probabilities(model, tokenizer, probes), strict=True):
+        share["probability"] = probability
+    return shares
+
+
+def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequence[Probes]) -> list[float]:
+    """Probability of the whole new object after the edit prompt; 0 where it cannot be asked."""
+    rows: list[Row] = []
+    asked: list[bool] = []
+    for one in probes:
+        ((prompt, target),) = one.efficacy
+        try:
+            row = (encode_text(tokenizer, prompt), encode_target(tokenizer, target))
+        except EditError:
+            asked.append(False)
+        else:
+            rows.append(row)
+            asked.append(True)
+    found = iter(target_logprobs(model, rows) if rows else [])
+    return [float(next(found).sum().exp()) if put else 0.0 for put in asked]
+
+
+def rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Numbers as the journal keeps them."""
+    return {name: round(value, 4) for name, value in numbers.items()}

@@ -1,0 +1,136 @@
+"""Facts that the unedited model recalls: what guards watch, what training rehearses, what results are measured on.
+
+One hash of subject and relation puts every fact into one of three parts for good: held or rehearsed while writing,
+watched by the guards, or measured at the end of a run. So no guard is passed by having been written for, and no final
+measure by having been looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kg_cache.graph import KnowledgeGraph, Triple
+from kg_cache.store import Store
+from kgedit.errors import EditError
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.generation.answers import exact_answers
+from kgedit.mini import MINI, mini_folder
+from kgedit.mini.corpus import load_facts
+
+Part = Literal["held", "watched", "measured"]
+
+_PARTS: tuple[Part, ...] = ("held",) * 4 + ("watched",) + ("measured",) * 3
+
+
+class Fact(NamedTuple):
+    """A triple with the labels of its ends."""
+
+    subject: str
+    relation: str
+    object: str
+    subject_label: str
+    object_label: str
+
+
+@dataclass(frozen=True)
+class FactPool:
+    """Candidate facts in a fixed order, and the wordings to ask them in.
+
+    Attributes:
+        facts: Candidates; whether the model recalls one is asked when it is drawn.
+        text: The wordings.
+    """
+
+    facts: tuple[Fact, ...]
+    text: Verbalizer
+
+    @classmethod
+    def of(cls, model: str, graph: KnowledgeGraph, text: Verbalizer) -> FactPool:
+        """Facts of single-valued relations: those the bundled model was trained on, or all of a local graph."""
+        triples: Iterable[Triple]
+        if model == MINI:
+            triples = [Triple(fact.subject, fact.relation, fact.object) for fact in load_facts(mini_folder())]
+        elif isinstance(graph, Store):
+            triples = (t for t in graph.triples() if t.relation in text and text[t.relation].single)
+        else:
+            triples = ()
+        found = list(triples)
+        objects = Counter((triple.subject, triple.relation) for triple in found)
+        labels = graph.labels(sorted({end for triple in found for end in (triple.subject, triple.object)}))
+        return cls(
+            tuple(
+                Fact(*triple, labels[triple.subject], labels[triple.object])
+                for triple in found
+                if objects[triple.subject, triple.relation] == 1 and {triple.subject, triple.object} <= labels.keys()
+            ),
+            text,
+        )
+
+    def question(self, fact: Fact, wording: int = 0) -> tuple[str, str]:
+        """Prompt and answer; wording 0 is the editing prompt, then the other statements, then the questions."""
+        wordings = (*self.text.prompts((fact.relation,)), *self.text.questions((fact.relation,)))
+        return wordings[wording % len(wordings)].replace("{}", fact.subject_label), fact.object_label
+
+    def recalled(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        count: int,
+        *,
+        seed: int,
+        part: Part,
+        without: Iterable[str] = (),
+    ) -> list[Fact]:
+        """Draw facts of one part that the model recalls now.
+
+        Args:
+            model: The model, unedited.
+            tokenizer: Its tokenizer.
+            count: How many; fewer come back when there are no more.
+            seed: Same seed, same facts.
+            part: Which part.
+            without: Items that take no part, as subject or object.
+        """
+        left_out = set(without)
+        its = [fact for fact in self.facts if part_of(fact.subject, fact.relation) == part]
+        random.Random(seed).shuffle(its)
+        its = [fact for fact in its if not left_out & {fact.subject, fact.object}]
+        found: list[Fact] = []
+        for start in range(0, len(its), 256):
+            some = its[start : start + min(256, 2 * (count - len(found)))]
+            found += [fact for fact, right in zip(some, self.ask(model, tokenizer, some), strict=True) if right]
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    def ask(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], wording: int = 0
+    ) -> list[bool]:
+        """Whether the model answers each fact exactly."""
+        questions = [self.question(fact, wording) for fact in facts]
+        return ask_all(model, tokenizer, questions)
+
+
+def part_of(subject: str, relation: str) -> Part:
+    """Which part a fact belongs to."""
+    return _PARTS[hashlib.sha256(f"{subject} {relation}".encode()).digest()[0] % len(_PARTS)]
+
+
+def ask_all(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
+) -> list[bool]:
+    """`exact_answers`, where a question that cannot be put (too long, no token) counts as not answered."""
+    try:
+        return exact_answers(model, tokenizer, questions) if questions else []
+    except EditError:
+        if len(questions) == 1:
+            return [False]
+        middle = len(questions) // 2
+        return ask_all(model, tokenizer, questions[:middle]) + ask_all(model, tokenizer, questions[middle:])

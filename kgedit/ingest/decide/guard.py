@@ -1,0 +1,130 @@
+"""Guards: what must hold before a batch may become durable, with thresholds per model.
+
+(a) every number finite, (b) the relative norm of each delta and of all together, (c) the target's probability and
+its exact answer, (d) perplexity on fixed sentences, (e) recall of fixed facts that no change speaks of, (f) changes
+accepted earlier still answer right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.ingest.decide.facts import Fact, FactPool, ask_all
+from kgedit.lm.scoring.score import target_logprobs
+from kgedit.lm.tokens import encode_text
+
+Mode = Literal["refuse", "warn"]
+
+
+class GuardSettings(BaseModel):
+    """Thresholds; the table [guards] of a model's preset, calibrated by `kgedit ingest calibrate`.
+
+    Attributes:
+        norm: Largest ||D|| / ||W|| of one change's delta on any weight.
+        norm_cumulative: The same of all changes in force together.
+        probability: Least probability of the new object after the edit prompt.
+        paths: Least share of the change's paths that answer right.
+        neighbours: Least share of the same relation's facts of other subjects that are kept.
+        subject: Least share of the subject's other facts that are kept.
+        perplexity: Largest perplexity of the fixed sentences, as a multiple of the unedited model's.
+        locality: Least share of the fixed facts still recalled.
+        kept: Least share of the changes accepted earlier that still answer right.
+        facts: Number of fixed facts and of fixed sentences.
+        seed: Draws them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    norm: float = Field(default=0.2, gt=0)
+    norm_cumulative: float = Field(default=1.0, gt=0)
+    probability: float = Field(default=0.5, ge=0, le=1)
+    paths: float = Field(default=0.0, ge=0, le=1)
+    neighbours: float = Field(default=0.6, ge=0, le=1)
+    subject: float = Field(default=0.5, ge=0, le=1)
+    perplexity: float = Field(default=1.3, ge=1)
+    locality: float = Field(default=0.965, ge=0, le=1)
+    kept: float = Field(default=0.98, ge=0, le=1)
+    facts: int = Field(default=300, ge=1)
+    seed: int = 0
+
+
+class Guard:
+    """The thresholds, and what they are compared with on the unedited model.
+
+    Attributes:
+        settings: The thresholds.
+        facts: The fixed facts, all recalled by the unedited model.
+    """
+
+    def __init__(
+        self, settings: GuardSettings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pool: FactPool
+    ) -> None:
+        """Choose facts and sentences, and read the unedited model's perplexity.
+
+        Args:
+            settings: The thresholds.
+            model: The model, unedited.
+            tokenizer: Its tokenizer.
+            pool: Where facts come from; only its watched part is used.
+        """
+        self.settings, self._tokenizer, self._pool = settings, tokenizer, pool
+        self.facts = pool.recalled(model, tokenizer, settings.facts, seed=settings.seed, part="watched")
+        self._sentences = [self._sentence(fact) for fact in self.facts[:100]]
+        self._perplexity = self.perplexity(model)
+
+    def perplexity(self, model: PreTrainedModel) -> float:
+        """Of the fixed sentences, per token; infinite where the model gives no number any more."""
+        if not self._sentences:
+            return 1.0
+        scores = target_logprobs(model, [(ids[:1], ids[1:]) for ids in self._sentences])
+        mean = sum(float(row.sum()) for row in scores) / sum(len(row) for row in scores)
+        return math.exp(min(-mean, 700.0)) if math.isfinite(mean) else math.inf
+
+    def batch(
+        self, model: PreTrainedModel, earlier: Sequence[tuple[str, str]], changed: set[tuple[str, str]]
+    ) -> dict[str, float]:
+        """Measure the model as it is now.
+
+        Args:
+            model: The model with a batch on trial.
+            earlier: Question and right answer of each change accepted earlier.
+            changed: Subject and relation of every change in force or on trial; these are no fixed facts.
+
+        Returns:
+            "perplexity" as a multiple, "locality" and "kept" as shares.
+        """
+        facts = [fact for fact in self.facts if (fact.subject, fact.relation) not in changed]
+        questions = [self._pool.question(fact) for fact in facts]
+        answers = ask_all(model, self._tokenizer, [*questions, *earlier])
+        return {
+            "perplexity": self.perplexity(model) / self._perplexity,
+            "locality": _share(answers[: len(facts)]),
+            "kept": _share(answers[len(facts) :]),
+        }
+
+    def failures(self, numbers: Mapping[str, float]) -> list[str]:
+        """What of the measured is beyond its threshold, each in words with both numbers; empty when all is well."""
+        found = []
+        for name, threshold in self.settings.model_dump(exclude={"facts", "seed"}).items():
+            if name not in numbers:
+                continue
+            value, most = numbers[name], name in ("norm", "norm_cumulative", "perplexity")
+            # A NaN is on neither side, and no pass.
+            if not (value <= threshold if most else value >= threshold):
+                found.append(f"{name} {value:.4g} is {'above' if most else 'below'} {threshold:g}")
+        if "efficacy" in numbers and numbers["efficacy"] < 1:
+            found.append("the edit prompt is not answered with the new object")
+        return found
+
+    def _sentence(self, fact: Fact) -> tuple[int, ...]:
+        prompt, answer = self._pool.question(fact, 1)
+        return encode_text(self._tokenizer, f"{prompt} {answer}.")
+
+
+def _share(answers: Sequence[bool]) -> float:
+    return sum(answers) / len(answers) if answers else 1.0

@@ -1,0 +1,100 @@
+"""Keys that a write must leave alone: facts of the unedited model, and changes accepted earlier.
+
+The closed form asks a second moment C which directions are dear. C of running text is dominated by common tokens; what
+many kept edits destroy are the keys at the last tokens of other subjects. So they are added to C:
+
+    C' = C + a s/h H^T H + b s/k K^T K,   H keys of many known facts, K of changes in force; s, h, k mean diagonals
+
+so a = 1 makes the facts together, and b = 1 each change, as dear as all of C. C + a s/h H^T H is formed once; K
+changes with every batch and enters through the Woodbury identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.hooks import capture, frozen
+from kgedit.lm.second_moment.matrix import SecondMoment
+from kgedit.lm.tokens import PromptTokens, encode_prompt, pad
+from kgedit.methods.engine.closed_form import Moment
+
+Asked = tuple[str, str]  # template with one "{}", subject
+
+_ROWS = 256
+
+
+class HeldMoment:
+    """C' of one layer, as the closed form wants it."""
+
+    def __init__(self, base: Moment, keys: Tensor, weight: float) -> None:
+        """Hold further keys.
+
+        Args:
+            base: What is solved with when there are no keys.
+            keys: (n, d_ff) keys to leave alone; n may be 0.
+            weight: b, how dear each is.
+        """
+        wide = keys.double()
+        size = wide.square().mean().clamp_min(1e-30).sqrt() if len(wide) else 1.0
+        self._base, self._keys = base, wide / size * scale_of(base) ** 0.5
+        solved = base.solve(self._keys).double() if len(keys) else self._keys  # (n, d_ff)
+        small = torch.eye(len(keys), dtype=torch.float64) / weight + self._keys @ solved.T  # (n, n)
+        self._solved, self._factor = solved, torch.linalg.cholesky(small)
+
+    def solve(self, keys: Tensor) -> Tensor:
+        """Rows k^T -> rows (C'^-1 k)^T, both (m, d_ff), float64."""
+        plain = self._base.solve(keys).double().cpu()  # (m, d_ff)
+        if not len(self._keys):
+            return plain
+        inner = torch.cholesky_solve(self._keys @ plain.T, self._factor)  # (n, m)
+        return plain - inner.T @ self._solved
+
+
+def with_facts(moment: Moment, keys: Tensor, weight: float) -> Moment:
+    """C + a s/h H^T H of one layer; a moment without statistics stays as it is.
+
+    Args:
+        moment: The layer's second moment.
+        keys: (n, d_ff) H.
+        weight: a.
+    """
+    if not isinstance(moment, SecondMoment) or not len(keys) or weight == 0:
+        return moment
+    wide = keys.double()
+    held = wide.T @ wide / len(wide)  # (d_ff, d_ff)
+    plain = moment.matrix.double()
+    both = plain + weight * held * (scale_of(moment) / held.diagonal().mean())
+    return SecondMoment(moment.layer, both, moment.count, moment.key)
+
+
+def scale_of(moment: Moment) -> float:
+    """Mean diagonal of C; 1 for the identity."""
+    return float(moment.matrix.diagonal().mean()) if isinstance(moment, SecondMoment) else 1.0
+
+
+def subject_keys(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: Sequence[Asked], layers: Sequence[int]
+) -> Mapping[int, Tensor]:
+    """Layer -> keys (n, d_ff) at the subject's last token of each prompt, on the model as it is."""
+    anatomy = anatomy_of(model)
+    modules = {str(layer): anatomy.mlp_out(model, layer) for layer in layers}
+    rows: list[PromptTokens] = [encode_prompt(tokenizer, prompt, subject) for prompt, subject in asked]
+    rows.sort(key=lambda row: len(row.ids))
+    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        # What stands behind the subject has no say in its key.
+        ids, mask = pad([row.ids[: row.subject_last + 1] for row in part], 0, "right")
+        at = torch.tensor([row.subject_last for row in part])
+        with frozen(model), torch.no_grad(), capture(modules, inputs=True, rows=len(part)) as captured:
+            model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
+        for layer in layers:
+            keys = captured[str(layer)]  # (rows, seq, d_ff)
+            found[layer].append(keys[torch.arange(len(part)), at].float().cpu())
+    width = {layer: anatomy.weight(model, layer).shape[0 if anatomy.conv1d else 1] for layer in layers}
+    return {layer: torch.cat([torch.zeros(0, width[layer]), *parts]) for layer, parts in found.items()}

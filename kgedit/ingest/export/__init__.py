@@ -1,0 +1,1 @@
+"""Exports of a store: adapter, checkpoint or delta, with a model card, verified from the files."""

@@ -1,0 +1,111 @@
+"""An export loaded afresh, as its recipient would, and asked again about every change that it carries."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.delta import LowRankDelta
+from kgedit.errors import FileCorrupt, MissingExtra, WrongBase
+from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.export.manifest import Check, Exported, Kind, read_record
+from kgedit.ingest.store.in_force import model_hash
+from kgedit.lm.load import load_model
+from kgedit.mini import MINI, mini_folder
+
+
+class ExportVerified(BaseModel):
+    """What `kgedit ingest verify` prints.
+
+    Attributes:
+        kind: What the export is.
+        model: Name of the unedited model.
+        changes: Number of changes.
+        checks: Number of questions that a sound export answers right.
+        right: How many of them it does.
+        failed: The others.
+        open: Wordings that the store's own weights did not answer when the export was made; not counted.
+        holds: Whether all are right.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    model: str
+    changes: int
+    checks: int
+    right: int
+    failed: tuple[Check, ...]
+    open: int
+    holds: bool
+
+
+def verify_export(folder: Path, *, model: str | None = None) -> ExportVerified:
+    """Load an export and ask about every change in it.
+
+    Args:
+        folder: What `export` made.
+        model: Where the unedited model is, if not where the record says; a checkpoint needs none.
+
+    Raises:
+        FileCorrupt: A file is missing or damaged.
+        WrongBase: The unedited model is not the one that the export was made for.
+        MissingExtra: An adapter, and peft is not installed.
+        UnknownModel: A model cannot be loaded.
+    """
+    record = read_record(folder)
+    edited, tokenizer = _loaded(record, folder, model or record.model)
+    checks = [check for change in record.changes for check in change.checks]
+    due = [check for check in checks if check.due]
+    right = ask_all(edited, tokenizer, [(check.question, check.answer) for check in due])
+    failed = tuple(check for check, said in zip(due, right, strict=True) if not said)
+    return ExportVerified(
+        kind=record.kind,
+        model=record.model,
+        changes=len(record.changes),
+        checks=len(due),
+        right=sum(right),
+        failed=failed,
+        open=len(checks) - len(due),
+        holds=not failed,
+    )
+
+
+def _loaded(record: Exported, folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if record.kind is Kind.CHECKPOINT:
+        model, tokenizer = load_model(str(folder))
+        found = model_hash(model)
+        if found != record.weights_hash:
+            raise FileCorrupt(
+                f"{folder} has weights of hash {found}, not {record.weights_hash} as when it was made; make it anew"
+            )
+        return model, tokenizer
+    bundled = base == MINI
+    model, tokenizer = load_model(str(mini_folder()) if bundled else base, dtype=torch.float32 if bundled else "auto")
+    found = model_hash(model)
+    if found != record.base_hash:
+        raise WrongBase(
+            f"the {record.kind} in {folder} was made for a model with weights of hash {record.base_hash}, but "
+            f"{base!r} has hash {found}; name the right one with --model"
+        )
+    if record.kind is Kind.DELTA:
+        LowRankDelta.load(folder, model).apply(model)
+        return model, tokenizer
+    adapted: Any = _peft().PeftModel
+    with warnings.catch_warnings():
+        # peft asks a model for an attribute that transformers renamed.
+        warnings.simplefilter("ignore", FutureWarning)
+        return adapted.from_pretrained(model, str(folder)).merge_and_unload(), tokenizer
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtra("an adapter is loaded by peft: pip install 'kgedit[peft]'") from error
+    return peft

@@ -1,0 +1,81 @@
+"""What the model says already: about the new facts, and about their subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kg_cache.errors import KnowledgeGraphError
+from kg_cache.graph import KnowledgeGraph
+from kgedit.errors import EditError
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.ingest.plan.names import Resolved
+from kgedit.lm.generation.answers import exact_answers
+
+_FACTS = 3  # facts of a subject of which the model must know one
+_LINKS = 100  # triples of a subject among which they are looked for
+
+Question = tuple[str, str]
+
+
+class Asking:
+    """Asks about many changes at once."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, graph: KnowledgeGraph, text: Verbalizer
+    ) -> None:
+        """Take the model as it is, its tokenizer, the graph that names the subject's other facts, and the wordings."""
+        self._model, self._tokenizer, self._graph, self._text = model, tokenizer, graph, text
+
+    def known(self, changes: Sequence[Resolved]) -> list[bool | EditError]:
+        """Whether the model gives each new object in every wording that is asked; or why it cannot be asked.
+
+        Asked are the change's own prompt, if it has one, and three wordings of its relation: the two that editing
+        uses, and the last statement, which it does not.
+        """
+        return self._all_right([self._wordings(change) for change in changes], every=True)
+
+    def familiar(self, changes: Sequence[Resolved]) -> list[bool | None]:
+        """Whether the model knows one of the facts that the graph has of each subject; None if it has none."""
+        asked = [self._facts(change) for change in changes]
+        found = self._all_right(asked, every=False)
+        return [bool(right is True) if questions else None for right, questions in zip(found, asked, strict=True)]
+
+    def _wordings(self, change: Resolved) -> list[Question]:
+        templates = [] if change.edit.prompt is None else [change.edit.prompt]
+        if change.relation is not None and change.relation in self._text:
+            path = (change.relation,)
+            templates += [*self._text.edit_wordings(path), self._text.prompts(path)[-1]]
+        return [(template.replace("{}", change.subject), change.target) for template in dict.fromkeys(templates)]
+
+    def _facts(self, change: Resolved) -> list[Question]:
+        if change.subject_id is None:
+            return []
+        try:
+            triples = self._graph.neighbours([change.subject_id], limit=_LINKS).triples
+            told = [triple for triple in triples if triple.relation in self._text]
+            # The fact that changes comes first: what the model says of it today is the best sign of all.
+            told.sort(key=lambda triple: (triple.relation != change.relation, not self._text[triple.relation].single))
+            labels = self._graph.labels([triple.object for triple in told[:_FACTS]])
+        except KnowledgeGraphError:
+            return []
+        return [
+            (self._text.prompts((triple.relation,))[0].replace("{}", change.subject), labels[triple.object])
+            for triple in told[:_FACTS]
+        ]
+
+    def _all_right(self, asked: Sequence[Sequence[Question]], *, every: bool) -> list[bool | EditError]:
+        try:
+            answers = iter(exact_answers(self._model, self._tokenizer, [one for some in asked for one in some]))
+        except EditError:  # one of them does not fit into the model: find out which
+            return [self._one(questions, every=every) for questions in asked]
+        rights = [[next(answers) for _ in questions] for questions in asked]
+        return [bool(right) and (all(right) if every else any(right)) for right in rights]
+
+    def _one(self, questions: Sequence[Question], *, every: bool) -> bool | EditError:
+        try:
+            right = exact_answers(self._model, self._tokenizer, questions)
+        except EditError as error:
+            return error
+        return bool(right) and (all(right) if every else any(right))

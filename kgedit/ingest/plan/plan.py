@@ -1,0 +1,194 @@
+"""A plan: every record of a feed in exactly one class, with the reason; printed, saved and read back."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kgedit.edit import Edit
+from kgedit.errors import FileCorrupt, PlanError
+from kgedit.ingest.change import Change, Malformed
+from kgedit.io.atomic_files import write_files
+
+Policy = Literal["refuse", "last-wins", "newest-evidence"]
+
+_LONGEST = 1 << 17  # bytes of a line; what a change may hold stays far below
+
+
+class Verdict(StrEnum):
+    """The class of a record.
+
+    Attributes:
+        NEW: To be applied.
+        UNFAMILIAR: The model knows none of the graph's facts about the subject.
+        KNOWN: The model answers it already, in every wording asked.
+        DUPLICATE: An earlier record, or the journal, has the same change.
+        CONFLICT: Another record gives the same fact another object, and the policy does not favour this one.
+        IMPLAUSIBLE: The graph says that it cannot be meant: no name, the wrong kind of thing, too general a subject.
+        UNRESOLVED: A name means nothing or several things, or the wording does not fit.
+        MALFORMED: The record cannot be read.
+    """
+
+    NEW = "new"
+    UNFAMILIAR = "unfamiliar"
+    KNOWN = "known"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    IMPLAUSIBLE = "implausible"
+    UNRESOLVED = "unresolved"
+    MALFORMED = "malformed"
+
+
+class Planned(BaseModel):
+    """What is to become of one record.
+
+    Attributes:
+        number: Place in the feed, from 1.
+        verdict: Its class.
+        reason: Why, for a reader.
+        change: The change as the feed gave it; None for a malformed record.
+        malformed: The malformed record; None otherwise.
+        key: Idempotence key with names replaced by ids; None where there is no change or a name is unresolved.
+        edit: The edit to apply, with ids for the names that the graph knows; None as for `key`.
+        of: Number of the record that this one repeats or is in conflict with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=1)
+    verdict: Verdict
+    reason: str
+    change: Change | None = None
+    malformed: Malformed | None = None
+    key: str | None = None
+    edit: Edit | None = None
+    of: int | None = None
+
+    @property
+    def where(self) -> str:
+        """Feed and position of the record."""
+        return self.change.provenance.where if self.change else self.malformed.where if self.malformed else ""
+
+
+class PlanHeader(BaseModel):
+    """What a plan was made for.
+
+    Attributes:
+        kgedit_plan: Version of the file's layout.
+        model: Name of the model that was asked.
+        graph: Name of the graph that resolved the names.
+        policy: What became of conflicts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kgedit_plan: Literal[1] = 1
+    model: str
+    graph: str
+    policy: Policy
+
+
+class Plan(Iterable[Planned]):
+    """A plan on disk, read record by record however many there are.
+
+    Attributes:
+        header: What it was made for.
+        counts: Number of records in each class; all classes are there.
+    """
+
+    def __init__(self, header: PlanHeader, items: Iterable[Planned]) -> None:
+        """Write the records down in a temporary file that lives as long as the plan; `plan()` calls this."""
+        self.header, self.counts = header, {verdict: 0 for verdict in Verdict}
+        self._folder = TemporaryDirectory(prefix="kgedit-plan-")
+        self._path = Path(self._folder.name) / "plan.jsonl"
+        found: Counter[Verdict] = Counter()
+        with self._path.open("wb") as file:
+            for item in items:
+                found[item.verdict] += 1
+                file.write(_line(item))
+        self.counts.update(found)
+
+    def __iter__(self) -> Iterator[Planned]:
+        """Every record, in the order of the feed."""
+        with self._path.open("rb") as file:
+            for line in file:
+                yield Planned.model_validate_json(line)
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return sum(self.counts.values())
+
+    def of(self, *verdicts: Verdict) -> Iterator[Planned]:
+        """The records of some classes, in the order of the feed."""
+        return (item for item in self if item.verdict in verdicts)
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON lines: header, records, and a last line with their number; all or nothing.
+
+        Raises:
+            SaveFailed: Disk full, read-only folder and the like.
+        """
+        write_files(path.absolute().parent, {path.name: self._lines()})
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan that `save` wrote; every record is checked.
+
+        Raises:
+            PlanError: There is no such file, or it is no plan.
+            FileCorrupt: It is damaged or cut off.
+        """
+        try:
+            with path.open("rb") as file:
+                header = _header(file.readline(_LONGEST), path)
+                return cls(header, _records(iter(lambda: file.readline(_LONGEST), b""), path))
+        except OSError as error:
+            raise PlanError(
+                f"the plan {str(path)!r} cannot be read ({error.strerror or error}); check the path"
+            ) from error
+
+    def _lines(self) -> Iterator[bytes]:
+        yield _line(self.header)
+        with self._path.open("rb") as file:
+            yield from file
+        yield json.dumps({"records": len(self)}).encode() + b"\n"
+
+
+def _line(model: BaseModel) -> bytes:
+    return model.model_dump_json(exclude_none=True).encode() + b"\n"
+
+
+def _header(line: bytes, path: Path) -> PlanHeader:
+    try:
+        return PlanHeader.model_validate_json(line)
+    except ValidationError as error:
+        raise PlanError(
+            f"{str(path)!r} is no plan of this version of kgedit; make it with `kgedit ingest plan`"
+        ) from error
+
+
+def _records(lines: Iterator[bytes], path: Path) -> Iterator[Planned]:
+    number = 0
+    for line in lines:
+        if line == json.dumps({"records": number}).encode() + b"\n":
+            if next(lines, None) is not None:
+                raise FileCorrupt(f"the plan {str(path)!r} goes on after its end; make it anew")
+            return
+        number += 1
+        try:
+            item = Planned.model_validate_json(line)
+        except ValidationError as error:
+            raise FileCorrupt(f"record {number} of the plan {str(path)!r} is damaged; make the plan anew") from error
+        if item.number != number:
+            raise FileCorrupt(
+                f"the plan {str(path)!r} has record {item.number} in the place of {number}; make it anew"
+            )
+        yield item
+    raise FileCorrupt(f"the plan {str(path)!r} is cut off after {number} records; make it anew")

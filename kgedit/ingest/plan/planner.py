@@ -1,0 +1,121 @@
+"""From a feed to a plan: what each record asks for, whether it still needs doing, and what stands against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+
+from kg_cache.errors import KnowledgeGraphError
+from kgedit.editor import Editor, Progress
+from kgedit.errors import EditError
+from kgedit.ingest.change import Change, Malformed, change_key, slot_key
+from kgedit.ingest.plan.asking import Asking
+from kgedit.ingest.plan.names import Names, Resolved
+from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Policy, Verdict
+from kgedit.ingest.plan.plausible import Plausibility
+from kgedit.ingest.plan.spool import Spool
+
+BATCH = 256
+
+_TOLD = 300  # letters of a reason
+
+
+def plan(
+    changes: Iterable[Change | Malformed],
+    editor: Editor,
+    *,
+    policy: Policy = "refuse",
+    seen: Callable[[Planned], str | None] | None = None,
+    changed: Callable[[str], bool] | None = None,
+    check_kinds: bool = True,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> Plan:
+    """Put every record of a feed into exactly one class; nothing is changed.
+
+    In this order: malformed; names that mean nothing (unresolved); what cannot be meant (implausible); the same
+    change again (duplicate); two objects for one fact (conflict); done or refused in an earlier run (duplicate);
+    answered already (known); about a subject of which the model knows nothing (unfamiliar); all others (new).
+    Records wait in a temporary file: memory does not grow with their number.
+
+    Args:
+        changes: The records; read once, to the end.
+        editor: Its model is asked as it stands, with the edits in force; its graph resolves the names.
+        policy: What holds when records disagree about a fact: none of them, the last, or the one with the newest
+            evidence if there is one.
+        seen: What an earlier run did with a record, in a word ("applied"); None if it is to be done (again).
+        changed: Whether a change of a slot is in force; the subject is no stranger then, whatever the model says.
+        check_kinds: Whether to refuse what the graph and the wording speak against.
+        batch: Changes asked about at once.
+        progress: Called with (what, done, total).
+
+    Raises:
+        KgeditError: The feed as a whole cannot be read.
+        KnowledgeGraphError: The feed's endpoint, or the graph's store, gives no answer.
+    """
+    names = Names(editor.graph, editor.text)
+    plausible = Plausibility(editor.graph, editor.tokenizer) if check_kinds else None
+    asking = Asking(editor.model, editor.tokenizer, editor.graph, editor.text)
+    with closing(Spool()) as spool:
+        for number, item in enumerate(changes, 1):
+            spool.add(_received(number, item, names, plausible))
+            if progress and number % BATCH == 0:
+                progress("reading changes", number, 0)
+        spool.merge_duplicates()
+        spool.settle_conflicts(policy)
+        total, done = spool.waiting(), 0
+        for items in spool.batches(batch):
+            _ask(items, spool, names, asking, seen, changed)
+            done += len(items)
+            if progress:
+                progress("asking the model", done, total)
+        return Plan(PlanHeader(model=editor.name, graph=editor.graph.name, policy=policy), spool)
+
+
+def _received(number: int, item: Change | Malformed, names: Names, plausible: Plausibility | None) -> Planned:
+    if isinstance(item, Malformed):
+        return Planned(number=number, verdict=Verdict.MALFORMED, reason=item.why[:_TOLD], malformed=item)
+
+    def judged(verdict: Verdict, reason: str, found: Resolved | None = None) -> Planned:
+        edit = found.edit if found else None
+        key = change_key(edit) if edit else None
+        return Planned(number=number, verdict=verdict, reason=reason[:_TOLD], change=item, key=key, edit=edit)
+
+    try:
+        found = names.resolve(item.edit)
+        complaint = plausible.complaint(found) if plausible else None
+    except (KnowledgeGraphError, EditError) as error:
+        return judged(Verdict.UNRESOLVED, str(error))
+    if complaint:
+        return judged(Verdict.IMPLAUSIBLE, complaint, found)
+    return judged(Verdict.NEW, "to be applied", found)
+
+
+def _ask(
+    items: list[Planned],
+    spool: Spool,
+    names: Names,
+    asking: Asking,
+    seen: Callable[[Planned], str | None] | None,
+    changed: Callable[[str], bool] | None,
+) -> None:
+    fresh: list[tuple[int, Resolved]] = []
+    for item in items:
+        if item.key is None or item.edit is None:  # never so for a new record
+            continue
+        if seen and (state := seen(item)):
+            spool.decide(item.number, Verdict.DUPLICATE, f"an earlier run had this change: {state}")
+        else:
+            fresh.append((item.number, names.resolve(item.edit)))
+    unknown: list[tuple[int, Resolved]] = []
+    for (number, found), known in zip(fresh, asking.known([found for _, found in fresh]), strict=True):
+        if isinstance(known, EditError):
+            spool.decide(number, Verdict.UNRESOLVED, str(known)[:_TOLD])
+        elif known:
+            spool.decide(number, Verdict.KNOWN, f"the model answers {found.target} already, in every wording asked")
+        else:
+            unknown.append((number, found))
+    for (number, found), familiar in zip(unknown, asking.familiar([found for _, found in unknown]), strict=True):
+        if familiar is False and not (changed and changed(slot_key(found.edit))):
+            why = f"the model knows none of the facts asked about {found.subject}"
+            spool.decide(number, Verdict.UNFAMILIAR, why[:_TOLD])

@@ -1,0 +1,111 @@
+"""The records of a plan in the making, in a temporary file that SQLite spills them to: memory stays constant."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+
+from kgedit.ingest.change import slot_key
+from kgedit.ingest.plan.plan import Planned, Policy, Verdict
+
+_SCHEMA = """
+CREATE TABLE item (number INTEGER PRIMARY KEY, body TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
+                   of INTEGER, key TEXT, slot TEXT, dated REAL);
+CREATE INDEX item_key ON item (key, number);
+CREATE INDEX item_slot ON item (slot, key, number);
+"""
+_UNDATED = float("-inf")
+
+
+class Spool:
+    """Records with their verdicts so far; those that are `new` may still get another."""
+
+    def __init__(self) -> None:
+        """Open an empty temporary file; it is gone when the spool is closed."""
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA} BEGIN;")
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._db.close()
+
+    def add(self, item: Planned) -> None:
+        """Take a record in; its key and slot count if it is `new`."""
+        keyed = item.edit if item.verdict is Verdict.NEW else None
+        dated: datetime | None = item.change.provenance.dated if item.change else None
+        self._db.execute(
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                item.number, item.model_dump_json(), item.verdict, item.reason, item.of,
+                item.key if keyed else None, slot_key(keyed) if keyed else None, dated.timestamp() if dated else None,
+            ),
+        )  # fmt: skip
+
+    def merge_duplicates(self) -> None:
+        """Of the records with one key the first stays `new`."""
+        for number, first in self._db.execute(
+            "SELECT i.number, f.number FROM item i JOIN (SELECT key, min(number) AS number FROM item "
+            "WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1) f ON i.key = f.key AND i.number > f.number"
+        ).fetchall():
+            self.decide(number, Verdict.DUPLICATE, f"the same change as record {first}", first)
+
+    def settle_conflicts(self, policy: Policy) -> None:
+        """Of the records that give one fact different objects, at most one stays `new`."""
+        slots = self._db.execute(
+            "SELECT slot FROM item WHERE slot IS NOT NULL GROUP BY slot HAVING count(DISTINCT key) > 1"
+        )
+        for (slot,) in slots.fetchall():
+            # One row per object: its first record, its last, and the newest date that speaks for it.
+            rivals = self._db.execute(
+                "SELECT min(number), max(number), max(dated) FROM item WHERE slot = ? GROUP BY key ORDER BY 1", (slot,)
+            ).fetchall()
+            winner, why = _winner(rivals, policy)
+            for first, _, _ in rivals:
+                if first != winner:
+                    other = winner or next(number for number, _, _ in rivals if number != first)
+                    self.decide(
+                        first, Verdict.CONFLICT, f"record {other} gives the same fact another object: {why}", other
+                    )
+
+    def decide(self, number: int, verdict: Verdict, reason: str, of: int | None = None) -> None:
+        """Give a record its verdict."""
+        self._db.execute(
+            "UPDATE item SET verdict = ?, reason = ?, of = ? WHERE number = ?", (verdict, reason, of, number)
+        )
+
+    def batches(self, size: int) -> Iterator[list[Planned]]:
+        """The records that are still `new`, in order, some at a time."""
+        last = 0
+        query = "SELECT number, body FROM item WHERE verdict = ? AND number > ? ORDER BY number LIMIT ?"
+        while rows := self._db.execute(query, (Verdict.NEW, last, size)).fetchall():
+            yield [Planned.model_validate_json(body) for _, body in rows]
+            last = rows[-1][0]
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return int(self._db.execute("SELECT count(*) FROM item").fetchone()[0])
+
+    def waiting(self) -> int:
+        """Number of records that are still `new`."""
+        return int(self._db.execute("SELECT count(*) FROM item WHERE verdict = ?", (Verdict.NEW,)).fetchone()[0])
+
+    def __iter__(self) -> Iterator[Planned]:
+        """All records with their verdicts, in order."""
+        for body, verdict, reason, of in self._db.execute(
+            "SELECT body, verdict, reason, of FROM item ORDER BY number"
+        ):
+            item = Planned.model_validate_json(body)
+            yield item.model_copy(update={"verdict": Verdict(verdict), "reason": reason, "of": of})
+
+
+def _winner(rivals: list[tuple[int, int, float | None]], policy: Policy) -> tuple[int | None, str]:
+    """The first record of the object that holds, if any, and why the others do not."""
+    if policy == "last-wins":
+        return max(rivals, key=lambda rival: rival[1])[0], "the last one wins"
+    if policy == "newest-evidence":
+        dates = sorted((_UNDATED if dated is None else dated for _, _, dated in rivals), reverse=True)
+        if dates[0] > dates[1]:
+            return next(first for first, _, dated in rivals if dated == dates[0]), "its evidence is newer"
+        return None, "none has newer evidence than the others"
+    return None, "both are refused"

@@ -1,0 +1,1 @@
+"""What a store holds, as a page or as JSON."""

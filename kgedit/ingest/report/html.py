@@ -1,0 +1,138 @@
+"""The report of a store as one page that needs nothing beside it, or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from kgedit.ingest.report.drawing import draw
+from kgedit.ingest.report.report import Answer, IngestReport, ReportedChange, ReportedRun
+from kgedit.ingest.store.entry import State
+from kgedit.io.atomic_files import write_files
+from kgedit.io.html_page import note, page, table
+
+_STYLE = """
+h3 { font-size: .95rem; margin: 1.6rem 0 .3rem } section { border-top: 1px solid #ddd }
+.words td { text-align: left; white-space: normal; vertical-align: top; overflow-wrap: anywhere }
+td, text, h3, p { unicode-bidi: isolate }
+.state { font-weight: 400; color: #555 } .yes { color: #00724f } .no { color: #b34700 }
+svg { max-width: 100%; height: auto; font: 12px system-ui, sans-serif }
+svg path { fill: none; stroke: #aaa } svg path.new { stroke: #0072b2; stroke-width: 2.5 }
+svg text.edge { fill: #666; font-style: italic; font-size: 11px } svg circle { fill: #222 }
+"""
+_GROUPS = {
+    State.CHECKED: "In force",
+    State.REFUSED: "Refused",
+    State.SUPERSEDED: "Superseded by a later change of the same fact",
+    State.UNDONE: "Taken back",
+    State.APPLIED: "Applied, not yet checked",
+    State.PREPARED: "Prepared, not yet applied",
+    State.RECEIVED: "Received, not yet decided",
+}
+_NUMBERS = (
+    "Numbers are those of the moment of the decision. efficacy, wordings, paths, neighbours, subject: shares of right "
+    "answers about the fact itself, the same in other words, what follows over the graph, the same relation of other "
+    "subjects, the subject's other facts; probability: of the whole new object; norm: of the change against the "
+    "weight, norm_cumulative: of all changes in force; perplexity: a multiple of the unedited model's; locality, "
+    "kept: shares of fixed facts and of earlier changes that still answer right."
+)
+
+
+def to_html(report: IngestReport) -> str:
+    """The page."""
+    return page(f"Changes of {report.model}", _parts(report), style=_STYLE)
+
+
+def to_json(report: IngestReport) -> str:
+    """The same as JSON."""
+    return report.model_dump_json(indent=2) + "\n"
+
+
+def write_report(report: IngestReport, path: Path) -> None:
+    """Write the page, or JSON where the name ends in .json; all or nothing.
+
+    Raises:
+        SaveFailed: Disk full, read-only folder and the like.
+    """
+    text = to_json(report) if path.suffix.lower() == ".json" else to_html(report)
+    write_files(path.absolute().parent, {path.name: text.encode("utf-8", errors="replace")})
+
+
+def _parts(report: IngestReport) -> Iterator[str]:
+    live = report.states[State.CHECKED]
+    held = "" if report.right is None else f"; {_share(report.right)} of them answer right"
+    yield f"<h1>{live} changes in force on {escape(report.model)}{held}</h1>"
+    states = [(_GROUPS[state], str(report.states[state])) for state in _GROUPS if report.states[state]]
+    yield table(["changes", ""], states)
+    yield note(f"Unedited weights {report.base_hash}; weights in force {report.weights_hash}.")
+    for run in report.runs:
+        yield from _run(run)
+    if report.changes:
+        yield note(_NUMBERS)
+    for state, heading in _GROUPS.items():
+        group = [change for change in report.changes if change.state == state]
+        if group:
+            yield f"<h2>{heading} ({len(group)})</h2>"
+            yield from map(_change, group)
+    for run in report.runs:
+        yield from _skipped(run)
+
+
+def _run(run: ReportedRun) -> Iterator[str]:
+    name = "Run that has not come to its end" if run.feed is None else f"Run over {run.feed}"
+    yield f"<h2>{escape(name)}</h2>"
+    yield table(["records", ""], [(escape(kind), str(count)) for kind, count in run.classes.items() if count])
+    if run.result:
+        found = run.result
+        yield (
+            f"<p>By {escape(str(found['method']))}. At its end {_share(found['accepted_right'])} of the changes in "
+            f"force answered right, and {_share(found['unrelated_recalled'])} of {found['unrelated_asked']} unrelated "
+            "facts that the unedited model recalled were recalled.</p>"
+        )
+
+
+def _change(change: ReportedChange) -> str:
+    words = f"{change.subject}, {change.relation}: {change.target_new}"
+    parts = [
+        f'<section id="change-{change.id}"><h3>{change.id}. {escape(words)} '
+        f'<span class="state">{change.state}</span></h3>'
+    ]
+    if change.where:
+        parts.append(note(change.where))
+    if change.reason:
+        parts.append(f"<p>{escape(change.reason)}</p>")
+    if change.question is None:
+        parts.append(note("It cannot be put into words, so the model was not asked."))
+    else:
+        rows = [("before", *_answer(change.before)), ("now", *_answer(change.now))]
+        verdict = '<span class="yes">yes</span>' if change.right else '<span class="no">no</span>'
+        parts.append(f"<p>{escape(change.question)} … Answered right: {verdict}.</p>")
+        parts.append(table(["", "answer", "probability of the new object"], rows))
+    if change.numbers:
+        names, values = zip(*sorted(change.numbers.items()), strict=True)
+        numbers = [f"{value:.4g}" if isinstance(value, float) else escape(str(value)) for value in values]
+        parts.append(table([escape(name) for name in names], [numbers]))
+    if change.facts:
+        parts.append(f"<figure>{draw(change.facts)}</figure>")
+    if change.partial:
+        parts.append(note("The graph is known to lack facts here."))
+    return "\n".join([*parts, "</section>"])
+
+
+def _answer(answer: Answer | None) -> tuple[str, str]:
+    return ("-", "-") if answer is None else (escape(answer.text), f"{answer.probability:.4f}")
+
+
+def _skipped(run: ReportedRun) -> Iterator[str]:
+    if not run.skipped:
+        return
+    yield f"<h2>Not to be applied{'' if run.feed is None else f', of {escape(run.feed)}'}</h2>"
+    rows = [[escape(text) for text in (one.where, one.verdict, one.change, one.reason)] for one in run.skipped]
+    yield f'<div class="words">{table(["record", "class", "change", "why"], rows)}</div>'
+    if run.left_out:
+        yield note(f"{run.left_out} more stand in the run's plan, in the store.")
+
+
+def _share(value: object) -> str:
+    return f"{100 * value:.1f} %" if isinstance(value, float | int) else "-"

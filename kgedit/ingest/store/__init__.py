@@ -1,0 +1,1 @@
+"""The store: the journal of all changes, their deltas, and durable commits."""

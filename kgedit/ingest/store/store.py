@@ -1,0 +1,193 @@
+"""A store of ingested changes: the journal, the deltas that it names, and a manifest of what model it belongs to.
+
+    DIR/journal.sqlite    what became of every change
+    DIR/deltas/ID/        one folder per delta, named by the delta's id (its hash)
+    DIR/manifest.json     model and hash of its unedited weights, for readers without SQLite
+
+The weights in force are the unedited ones with the live deltas applied one after another; nothing else is the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from kg_cache.lock import LockTimeout, exclusive
+from kgedit.delta import LowRankDelta
+from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
+from kgedit.ingest.store.entry import Entry, State
+from kgedit.ingest.store.journal import Journal
+from kgedit.io.atomic_files import write_files
+
+JOURNAL, DELTAS, MANIFEST, LOCK = "journal.sqlite", "deltas", "manifest.json", ".lock"
+
+
+class IngestStore:
+    """An open store; `open_store` makes it.
+
+    Attributes:
+        directory: Its folder.
+        journal: Its journal.
+    """
+
+    def __init__(self, directory: Path, journal: Journal, stack: ExitStack) -> None:
+        """Made by `open_store`; `stack` holds what is to be closed."""
+        self.directory, self.journal, self._stack = directory, journal, stack
+
+    def __enter__(self) -> IngestStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the journal and let other writers in."""
+        self._stack.close()
+
+    @property
+    def model(self) -> str:
+        """Name of the model that the store belongs to."""
+        return self.journal.about("model") or ""
+
+    @property
+    def graph(self) -> str | None:
+        """File of the graph that names are resolved against; None for the bundled one."""
+        return self.journal.about("graph")
+
+    @property
+    def base_hash(self) -> str:
+        """`in_force.model_hash` of the unedited model."""
+        return self.journal.about("base_hash") or ""
+
+    @property
+    def weights_hash(self) -> str:
+        """`in_force.model_hash` of the weights in force, as the journal has it."""
+        return self.journal.about("weights_hash") or self.base_hash
+
+    def entries(self, *states: State) -> Iterator[Entry]:
+        """The changes in order of receipt; those of some states only if any are named."""
+        return self.journal.entries(*states)
+
+    def live(self) -> dict[str, list[Entry]]:
+        """Id of each live delta -> the changes that it makes, in the order in which deltas are applied."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.journal.in_force():
+            found.setdefault(entry.delta or "", []).append(entry)
+        return found
+
+    def live_deltas(self) -> list[LowRankDelta]:
+        """The deltas in force, in the order in which they are applied to the unedited model.
+
+        Raises:
+            FileCorrupt: One is damaged; it is named together with its changes.
+        """
+        found = []
+        for id, entries in self.live().items():
+            try:
+                found.append(self.delta(id))
+            except FileCorrupt as error:
+                numbers = ", ".join(str(entry.id) for entry in entries)
+                raise FileCorrupt(
+                    f"{error} It belongs to change {numbers} of the journal; without a copy, take it back with "
+                    f"`kgedit journal undo --store {self.directory} {entries[0].id}`."
+                ) from error
+        return found
+
+    def delta(self, id: str) -> LowRankDelta:
+        """One delta by its id.
+
+        Raises:
+            FileCorrupt: It is missing or damaged, or another delta lies in its place.
+        """
+        delta = LowRankDelta.load(self.directory / DELTAS / id)
+        if delta.id != id:
+            raise FileCorrupt(f"{self.directory / DELTAS / id} holds the delta {delta.id}; restore it from a copy.")
+        return delta
+
+    def save_delta(self, delta: LowRankDelta) -> None:
+        """Write a delta and flush it to disk.
+
+        Raises:
+            SaveFailed: Disk full or read-only folder.
+        """
+        delta.save(self.directory / DELTAS / delta.id)
+
+    def remove_unnamed(self) -> int:
+        """Delete deltas that no change in force or under way names; returns how many there were."""
+        named = {
+            entry.delta for entry in self.journal.entries(State.PREPARED, State.APPLIED, State.CHECKED) if entry.delta
+        }
+        folder = self.directory / DELTAS
+        unnamed = [path for path in folder.iterdir() if path.name not in named] if folder.is_dir() else []
+        for path in unnamed:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(unnamed)
+
+    def bind(self, model: str, base_hash: str) -> None:
+        """Make sure that the store belongs to this model; a new store does from now on.
+
+        Raises:
+            WrongBase: It belongs to another one.
+        """
+        if not self.base_hash:
+            about = {"format": "kgedit-store", "version": 1, "model": model, "base_hash": base_hash}
+            write_files(self.directory, {MANIFEST: json.dumps(about, indent=1).encode()})
+            self.journal.set_about({"model": model, "base_hash": base_hash})
+        elif self.base_hash != base_hash:
+            raise WrongBase(
+                f"the store {self.directory} belongs to {self.model!r} with weights of hash {self.base_hash}, but "
+                f"{model!r} has hash {base_hash}: another model, or not its unedited weights. "
+                "Load the model that the store names, or begin a new store."
+            )
+
+
+def open_store(
+    directory: str | Path, *, write: bool = False, clock: Callable[[], datetime] | None = None, wait: float = 0.5
+) -> IngestStore:
+    """Open a store; with `write` as its only writer, and made if it is not there.
+
+    Args:
+        directory: Its folder.
+        write: Take the lock and allow changes.
+        clock: What the time of each step is taken from; nothing is decided by it.
+        wait: Seconds to wait for another writer.
+
+    Raises:
+        JournalError: There is no store, or one whose journal is lost.
+        StoreBusy: Another process writes to it; its process id is named.
+        FileCorrupt: The journal is damaged.
+        SaveFailed: Disk full or read-only folder.
+    """
+    directory = Path(directory)
+    with ExitStack() as stack:
+        if write:
+            _lock(directory, wait, stack)
+        if not (directory / JOURNAL).exists() and (directory / MANIFEST).exists():
+            raise JournalError(
+                f"{directory} holds a store without its {JOURNAL}; restore that from a copy, or begin a new store"
+            )
+        journal = Journal(directory / JOURNAL, read_only=not write, clock=clock)
+        stack.callback(journal.close)
+        return IngestStore(directory, journal, stack.pop_all())
+
+
+def _lock(directory: Path, wait: float, stack: ExitStack) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(exclusive(directory / LOCK, timeout=wait))
+    except LockTimeout as error:
+        raise StoreBusy(
+            f"process {error.owner} is writing to the store {directory}; let it finish, or end it, and try again"
+        ) from error
+    except OSError as error:
+        raise SaveFailed(
+            f"the store {directory} cannot be written: {error.strerror or error} "
+            "(disk full, read-only folder, or not a folder); choose another folder or mend its rights"
+        ) from error

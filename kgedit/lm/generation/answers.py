@@ -1,0 +1,58 @@
+"""Whether a model answers exactly: the whole object name and nothing after it but the end of the sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.errors import TargetError
+from kgedit.lm.scoring.score import greedy_match
+from kgedit.lm.tokens import encode_target, encode_text
+
+# Some tokenizers have tokens such as "o."; one of these words will stand apart from its full stop.
+_WORDS = ("a", "b", "q", "x", "7", "the")
+
+
+def exact_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[tuple[str, str]],
+    *,
+    batch_size: int = 128,
+) -> list[bool]:
+    """Whether greedy decoding of each prompt gives the answer followed by a full stop.
+
+    Args:
+        model: A causal language model; left as it was.
+        tokenizer: Its tokenizer.
+        questions: Pairs of prompt and answer.
+        batch_size: Rows per forward pass.
+
+    Returns:
+        One verdict per question. "New York" is no match where the model says "New York City", and a name
+        that itself ends in a full stop may or may not be followed by another.
+    """
+    stop = _full_stop(tokenizer)
+    rows, owner = [], []
+    for number, (prompt, answer) in enumerate(questions):
+        ids, plain = encode_text(tokenizer, prompt.rstrip(" ")), encode_target(tokenizer, answer)
+        # A name such as "D.C." may merge with the stop into one token or stay apart, and may serve as its own stop.
+        spellings = {(*plain, *stop), encode_target(tokenizer, f"{answer}.")}
+        if answer.endswith("."):
+            spellings.add(plain)
+        rows += [(ids, spelling) for spelling in sorted(spellings)]
+        owner += [number] * len(spellings)
+    found = [False] * len(questions)
+    for number, right in zip(owner, greedy_match(model, rows, batch_size=batch_size), strict=True):
+        found[number] |= right
+    return found
+
+
+def _full_stop(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The tokens of a full stop that stays apart from the word before it."""
+    for word in _WORDS:
+        alone, stopped = encode_target(tokenizer, word), encode_target(tokenizer, f"{word}.")
+        if stopped[: len(alone)] == alone and len(stopped) > len(alone):
+            return stopped[len(alone) :]
+    raise TargetError("the tokenizer merges every word with the full stop behind it, so answers have no clear end")

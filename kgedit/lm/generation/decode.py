@@ -1,0 +1,51 @@
+"""One token after another for several texts at once, with a key-value cache; callers pick the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from kgedit.lm.hooks import frozen, head_at
+from kgedit.lm.tokens import pad, position_ids
+
+
+class Decoder:
+    """A left-padded batch that grows by one token per row and step.
+
+    Args:
+        model: A causal language model; between calls it is as it was.
+        rows: Token ids, none of them empty.
+        fill: Token id for padding; it is masked.
+    """
+
+    def __init__(self, model: PreTrainedModel, rows: Sequence[Sequence[int]], fill: int) -> None:
+        self._model = model
+        self._ids, self._mask = (t.to(model.device) for t in pad(rows, fill, "left"))  # (batch, longest)
+        self._positions = position_ids(self._mask)
+        self._cache = DynamicCache(config=model.config)
+        self.width = int(self._ids.shape[1])
+
+    def logits(self) -> Tensor:
+        """Read the tokens not read yet; (batch, vocabulary) float32 logits of the next one."""
+        rows = torch.arange(len(self._ids))
+        last = torch.full_like(rows, self._ids.shape[1] - 1)
+        with frozen(self._model), torch.no_grad(), head_at(self._model, rows, last):
+            output = self._model(
+                input_ids=self._ids,
+                attention_mask=self._mask,
+                position_ids=self._positions,
+                past_key_values=self._cache,
+                use_cache=True,
+            )
+        found: Tensor = output.logits[0].float()  # (batch, vocabulary)
+        return found
+
+    def append(self, tokens: Tensor) -> None:
+        """Add one token per row, (batch,); call after `logits`."""
+        self._ids = tokens.to(self._ids.device).unsqueeze(1)  # (batch, 1)
+        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)  # (batch, past + 1)
+        self._positions = self._positions[:, -1:] + 1  # (batch, 1)
+        self.width += 1

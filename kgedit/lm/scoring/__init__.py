@@ -1,0 +1,1 @@
+"""Log-probabilities of given texts: batched, with shared beginnings computed once."""

@@ -1,0 +1,83 @@
+"""Second moments for the edit layers: from a folder, from the cache, collected now, or the identity by choice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.errors import MomentError
+from kgedit.lm.second_moment.collect import collect, weights_keys
+from kgedit.lm.second_moment.matrix import SecondMoment, load, save
+
+Source = Literal["auto", "identity"] | str | Path
+
+IDENTITY_NOTE = (
+    "no second moments for this model: the identity stands in for C, which harms facts with similar keys more; "
+    "collect them once with `kgedit moments`"
+)
+
+
+class IdentityMoment:
+    """C = I: no statistics at all, as some tools do; the user is told."""
+
+    def solve(self, keys: Tensor) -> Tensor:
+        """(n, d_ff) the keys themselves, float64."""
+        return keys.to(torch.float64)
+
+
+def moments_file(folder: Path, layer: int) -> Path:
+    """Where the statistics of a layer lie in a folder of them."""
+    return folder / f"layer-{layer}.safetensors"
+
+
+def find_moments(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    layers: Sequence[int],
+    *,
+    source: Source,
+    cache_dir: Path,
+    texts: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[dict[int, SecondMoment] | dict[int, IdentityMoment], tuple[str, ...]]:
+    """The second moments of some layers, and what the user should know about them.
+
+    Args:
+        model: The unedited model.
+        tokenizer: Its tokenizer.
+        layers: Edit layers.
+        source: "identity"; the path of a folder that `kgedit moments` wrote; or "auto": the cache, else collected
+            from `texts` where there are any, else the identity with a note.
+        cache_dir: Folder of the cache.
+        texts: What to collect from; part of the cache's key.
+        progress: Called with the numbers of texts and tokens while collecting.
+
+    Raises:
+        MomentError: The folder lacks a layer.
+        MomentMismatch: Its statistics are of other weights.
+        FileCorrupt: A file in it is damaged.
+    """
+    if source == "identity":
+        return {layer: IdentityMoment() for layer in layers}, ("C = I was asked for: no second moments are used",)
+    weights = weights_keys(model, layers)
+    if source != "auto":
+        folder = Path(source)
+        missing = [layer for layer in layers if not moments_file(folder, layer).exists()]
+        if missing:
+            raise MomentError(f"{folder} has no statistics of layers {missing}; collect them with `kgedit moments`")
+        return {layer: load(moments_file(folder, layer), weights=weights[layer]) for layer in layers}, ()
+    corpus = hashlib.sha256("\n".join(texts or ()).encode()).hexdigest()[:12] if texts else "user"
+    folders = {layer: cache_dir / "moments" / f"{weights[layer][:16]}-{corpus}" for layer in layers}
+    missing = [layer for layer in layers if not moments_file(folders[layer], layer).exists()]
+    if missing and not texts:
+        return {layer: IdentityMoment() for layer in layers}, (IDENTITY_NOTE,)
+    if missing and texts:
+        for layer, moment in collect(model, tokenizer, texts, missing, progress=progress).items():
+            save(moment, moments_file(folders[layer], layer))
+    return {layer: load(moments_file(folders[layer], layer), weights=weights[layer]) for layer in layers}, ()

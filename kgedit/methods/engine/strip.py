@@ -1,0 +1,151 @@
+"""A strip of rows of similar length, of which only the part that an edit can change is computed again.
+
+Nothing before the written token (the subject's last, as a rule) and nothing below the edit layer depends on the value
+being optimised. So the batch is cut at that token: what is before enters as cached keys and values, what is below as
+a stored state. The part before is padded on the left and the part behind on the right, hence the token sits in one
+column for all rows:
+
+    prefix (left-padded) | written token        | rest of the prompt and target (right-padded)
+    cached once          | column 0             | columns 1 ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+from transformers import PreTrainedModel
+
+from kgedit.lm.anatomy import Anatomy
+from kgedit.lm.cache import fork, prefill
+from kgedit.lm.hooks import add_at, capture, head_at, replay
+from kgedit.methods.engine.objective import Row
+
+
+class Strip:
+    """Some rows of a batch, prepared on the unedited model.
+
+    Attributes:
+        values: Layer -> unedited MLP output m at the written token, (rows, d), float32.
+        keys: Layer -> its key k, (rows, d_ff), float32.
+        hidden: Output of the first edit layer's block there, (rows, d), float32.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        anatomy: Anatomy,
+        rows: Sequence[Row],
+        edit_of: Sequence[int],
+        edits: int,
+        layers: Sequence[int],
+    ) -> None:
+        """Run the unedited model once over everything that later steps reuse.
+
+        Args:
+            model: Model in evaluation mode without gradients (`hooks.frozen`).
+            anatomy: Its anatomy.
+            rows: The rows.
+            edit_of: Number of the edit that each row belongs to.
+            edits: Number of edits in the whole batch.
+            layers: Edit layers in ascending order.
+        """
+        self.model, self.anatomy, self.rows, self.edits, self.layers = model, anatomy, rows, edits, tuple(layers)
+        self.device = anatomy.weight(model, self.layers[0]).device
+        self.edit_of = torch.tensor(edit_of, device=self.device)  # (rows,)
+        self._lay_out()
+        self._score_positions()
+        with torch.no_grad():
+            self._run_unedited()
+
+    def _lay_out(self) -> None:
+        cut = max(row.place for row in self.rows)
+        rest = max(len(row.ids) - row.place for row in self.rows)
+        ids = torch.zeros(len(self.rows), cut + rest, dtype=torch.long)
+        mask, positions = torch.zeros_like(ids), torch.zeros_like(ids)
+        for index, row in enumerate(self.rows):
+            begin = cut - row.place
+            span = slice(begin, begin + len(row.ids))
+            ids[index, span] = torch.tensor(row.ids)
+            mask[index, span] = 1
+            positions[index, begin:] = torch.arange(cut + rest - begin).clamp(max=len(row.ids) - 1)
+        ids, mask, positions = ids.to(self.device), mask.to(self.device), positions.to(self.device)
+        self.suffix = {"input_ids": ids[:, cut:], "attention_mask": mask, "position_ids": positions[:, cut:]}
+        self.past = prefill(self.model, ids[:, :cut], mask[:, :cut], positions[:, :cut])
+
+    def _score_positions(self) -> None:
+        place = [
+            (index, position - row.place, token, row.weight / len(row.scored))
+            for index, row in enumerate(self.rows)
+            for position, token in zip(row.scored, row.targets or (-1,) * len(row.scored), strict=True)
+        ]
+        row_of, column, token, weight = zip(*place, strict=True)
+        self.row_of = torch.tensor(row_of, device=self.device)  # (scored,)
+        self.column = torch.tensor(column, device=self.device)
+        self.token = torch.tensor(token, device=self.device)  # -1: keep the unedited distribution
+        self.weight = torch.tensor(weight, device=self.device)
+        kinds = [self.rows[index].kind for index in row_of]
+        # In a fixed order: losses are added up in it, and a set's order differs from process to process.
+        self.of_kind = {
+            kind: torch.tensor([k == kind for k in kinds], device=self.device) for kind in sorted({*kinds})
+        }
+
+    def _run_unedited(self) -> None:
+        modules = {layer: self.anatomy.mlp_out(self.model, layer) for layer in self.layers}
+        outputs = {f"m{layer}": module for layer, module in modules.items()}
+        outputs["state"] = self.anatomy.block(self.model, self.layers[0])
+        rows = len(self.rows)
+        with ExitStack() as stack:
+            found = stack.enter_context(capture(outputs, rows=rows))
+            keys = stack.enter_context(
+                capture({str(layer): module for layer, module in modules.items()}, inputs=True, rows=rows)
+            )
+            logits = self._logits(stack)
+        self.state = found["state"]  # (rows, columns, d)
+        self.hidden = self.state[:, 0].float()  # (rows, d)
+        self.values = {layer: found[f"m{layer}"][:, 0].float() for layer in self.layers}  # (rows, d)
+        self.keys = {layer: keys[str(layer)][:, 0].float() for layer in self.layers}  # (rows, d_ff)
+        self.kept = log_softmax(logits[self.token < 0], dim=-1)  # (kept, vocabulary)
+
+    def _logits(self, stack: ExitStack) -> Tensor:
+        stack.enter_context(head_at(self.model, self.row_of, self.column))
+        output = self.model(**self.suffix, past_key_values=fork(self.past), use_cache=True)
+        logits: Tensor = output.logits[0].float()  # (scored, vocabulary)
+        return logits
+
+    def losses(self, offsets: Tensor) -> dict[str, Tensor]:
+        """Run the layers above the first edit layer with m + offset at the written token.
+
+        Args:
+            offsets: (edits, layers, d) float32, what is added to m at each edit layer; may carry gradients.
+
+        Returns:
+            Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
+        """
+        of_row = offsets[self.edit_of]  # (rows, layers, d)
+        first, *above = self.layers
+        column = self.anatomy.shifted(self.model, first, self.hidden, self.values[first], of_row[:, 0])  # (rows, d)
+        state = torch.cat([column.unsqueeze(1).to(self.state.dtype), self.state[:, 1:]], dim=1)  # (rows, columns, d)
+        with ExitStack() as stack:
+            stack.enter_context(replay(self.model, self.anatomy, first + 1, state))
+            for number, layer in enumerate(above, start=1):
+                stack.enter_context(self._shift(layer, of_row[:, number]))
+            scores = log_softmax(self._logits(stack), dim=-1)  # (scored, vocabulary)
+        wanted = self.token >= 0
+        per_position = torch.zeros_like(self.weight)
+        per_position[wanted] = -scores[wanted].gather(1, self.token[wanted, None])[:, 0]
+        now = scores[~wanted]
+        per_position[~wanted] = (now.exp() * (now - self.kept)).sum(dim=-1)
+        weighted = per_position * self.weight
+        edit = self.edit_of[self.row_of]
+        empty = torch.zeros(self.edits, device=self.device)
+        return {kind: empty.index_add(0, edit[of], weighted[of]) for kind, of in self.of_kind.items()}
+
+    def _shift(self, layer: int, offset: Tensor) -> AbstractContextManager[None]:
+        def change(output: Tensor) -> Tensor:
+            return torch.cat([output[:, :1] + offset.unsqueeze(1).to(output.dtype), output[:, 1:]], dim=1)
+
+        return add_at(self.anatomy.mlp_out(self.model, layer), change, rows=len(self.rows))

@@ -1,0 +1,204 @@
+"""The optimisation of m*, shared by all methods that write a value: what to add to the MLP output at i_s.
+
+Each edit brings an `Offset`, a module whose parameters are trained; several edits run in one batch and each stops by
+itself, so that an edit's result does not depend on its company.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kgedit.errors import EditDiverged
+from kgedit.methods.engine.batch import EditBatch
+
+# Edits that have stopped leave the batch once they are this share of it: a new batch costs about two steps.
+_WORTH_SHRINKING = 0.75
+
+
+class Offset(Protocol):
+    """What is trained for one edit."""
+
+    def current(self, step: int) -> Tensor:
+        """(layers, d) the offset at this step, with gradients; `step` counts from 0."""
+        ...
+
+    def final(self) -> Tensor:
+        """(layers, d) the offset once training is over (no dropout), without gradients."""
+        ...
+
+    def penalty(self) -> Tensor:
+        """() what is added to the loss."""
+        ...
+
+    def update(self, loss: float) -> None:
+        """One optimiser step on the gradients of this loss, then whatever bounds the parameters."""
+        ...
+
+
+class FreeOffset(nn.Module):
+    """ROME's delta: one free vector per edit layer, with Adam, a norm penalty and a hard bound (spec 3.3).
+
+    Attributes:
+        delta: (layers, d), zeros at first.
+    """
+
+    def __init__(self, base: Tensor, *, learning_rate: float, weight_decay: float, clamp: float) -> None:
+        """Start from zero.
+
+        Args:
+            base: (layers, d) unedited MLP outputs m of the bare prompt.
+            learning_rate: Adam's.
+            weight_decay: Weight of ||delta|| / ||m||^2 in the loss (the published quotient).
+            clamp: Bound of ||delta|| / ||m||, enforced after each step, layer by layer.
+        """
+        super().__init__()
+        self.delta = nn.Parameter(torch.zeros_like(base))
+        self._size = base.norm(dim=-1)  # (layers,)
+        self._weight_decay, self._clamp = weight_decay, clamp
+        self._adam = torch.optim.Adam([self.delta], lr=learning_rate)
+
+    def current(self, step: int) -> Tensor:
+        """(layers, d) delta itself."""
+        return self.delta
+
+    def final(self) -> Tensor:
+        """(layers, d) delta itself, detached."""
+        return self.delta.detach().clone()
+
+    def penalty(self) -> Tensor:
+        """() weight decay, summed over layers."""
+        shares: Tensor = self.delta.norm(dim=-1) / self._size**2  # (layers,)
+        return self._weight_decay * shares.sum()
+
+    def update(self, loss: float) -> None:
+        """An Adam step, then the projection onto the ball."""
+        self._adam.step()
+        self._adam.zero_grad()
+        with torch.no_grad():
+            self.delta.copy_(bounded(self.delta, self._clamp * self._size))
+
+
+@dataclass
+class Solution:
+    """What the optimisation found for one edit.
+
+    Attributes:
+        offset: (layers, d), m* - m.
+        losses: Total loss at each evaluation.
+        parts: Kind of row -> its loss at the evaluation whose offset was taken.
+        best: Lowest total loss seen, and the offset there.
+    """
+
+    offset: Tensor
+    losses: list[float] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+    best: tuple[float, Tensor, dict[str, float]] | None = None
+    stopped: bool = False
+
+
+def optimise(
+    batch: EditBatch,
+    offsets: Sequence[Offset],
+    *,
+    steps: int,
+    stop_loss: float,
+    extra_steps: int = 0,
+    hard_loss: float = 0.0,
+    keep: Literal["last", "best", "published"] = "last",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Solution]:
+    """Train every edit's offset until its loss is below `stop_loss` or the steps are used up.
+
+    Args:
+        batch: The prepared rows.
+        offsets: One per edit.
+        steps: Evaluations of the loss; the last one is not followed by an update (so at most steps - 1 updates).
+        stop_loss: An edit whose total loss is below this takes no further step.
+        extra_steps: Further evaluations for an edit whose best loss is then still above `hard_loss`.
+        hard_loss: See `extra_steps`.
+        keep: "last" offset evaluated (ROME), "best" evaluated, or as the published GLAME code: the final one unless
+            its loss is neither below `stop_loss` nor within 0.1 of the best (spec 5.5).
+        progress: Called with (step, steps).
+
+    Raises:
+        EditDiverged: A loss is NaN or infinite.
+    """
+    found = [Solution(offset.final()) for offset in offsets]
+    running, rest = list(range(len(offsets))), batch
+    for step in range(steps + extra_steps):
+        current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
+        parts = rest.losses(current)
+        penalties = torch.stack([offsets[number].penalty() for number in running])
+        total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
+        _record([found[number] for number in running], current, parts, total, step, stop_loss)
+        for solution in found:
+            solution.stopped |= step == steps - 1 and min(solution.losses) <= hard_loss
+        going = [place for place, number in enumerate(running) if not found[number].stopped]
+        if progress:
+            progress(min(step + 1, steps), steps)
+        if not going or step == steps + extra_steps - 1:
+            break
+        total[going].sum().backward()  # type: ignore[no-untyped-call]
+        for place in going:
+            offsets[running[place]].update(found[running[place]].losses[-1])
+        if len(going) < _WORTH_SHRINKING * len(running):
+            rest, running = rest.only(going), [running[place] for place in going]
+    if keep == "published":
+        _published_choice(batch, offsets, found, stop_loss)
+    elif keep == "best":
+        for solution in found:
+            if solution.best is not None:
+                _, solution.offset, solution.parts = solution.best
+    return found
+
+
+def bounded(vectors: Tensor, sizes: Tensor) -> Tensor:
+    """Vectors (n, d) shrunk to at most these norms (n,); differentiable."""
+    norms = vectors.norm(dim=-1).clamp_min(1e-12)
+    shrunk: Tensor = vectors * (sizes / norms).clamp(max=1.0).unsqueeze(-1)
+    return shrunk
+
+
+def _record(
+    found: list[Solution],
+    current: Tensor,
+    parts: dict[str, Tensor],
+    total: Tensor,
+    step: int,
+    stop_loss: float,
+) -> None:
+    losses = total.detach().tolist()
+    pieces = {kind: values.detach().tolist() for kind, values in parts.items()}
+    for number, (solution, loss) in enumerate(zip(found, losses, strict=True)):
+        if solution.stopped:
+            continue
+        if not torch.isfinite(torch.tensor(loss)):
+            size = float(current[number].detach().norm())
+            raise EditDiverged(
+                f"the loss of edit {number} is {loss} at step {step}, with an offset of norm {size:.3g}; "
+                "lower the learning rate or the clamp, or load the model in float32"
+            )
+        solution.losses.append(loss)
+        solution.offset = current[number].detach().clone()
+        solution.parts = {kind: values[number] for kind, values in pieces.items()}
+        if solution.best is None or loss < solution.best[0]:
+            solution.best = (loss, solution.offset, solution.parts)
+        solution.stopped = loss < stop_loss
+
+
+def _published_choice(batch: EditBatch, offsets: Sequence[Offset], found: list[Solution], stop_loss: float) -> None:
+    final = torch.stack([offset.final() for offset in offsets])  # (edits, layers, d)
+    with torch.no_grad():
+        parts = batch.losses(final)
+    total = torch.stack(list(parts.values())).sum(dim=0).tolist()
+    for number, solution in enumerate(found):
+        if solution.best is not None and total[number] >= stop_loss and total[number] > solution.best[0] + 0.1:
+            _, solution.offset, solution.parts = solution.best
+        else:
+            solution.offset = final[number]
+            solution.parts = {kind: float(values[number]) for kind, values in parts.items()}

@@ -1,0 +1,169 @@
+"""ROME-KG and MEMIT-KG: what the graph says of the new object, written as edits of their own (GLAME's controls).
+
+Beside (s, r, o*) each path (s, r, o*, r_i, o_i) of the subgraph becomes an edit whose prompt is the composed
+"The {r_i} of the {r} of {s} is" and whose object is o_i (spec 4.3). ROME-KG writes them one after another with the
+published ROME, MEMIT-KG all at once. No code of the paper's own was released: wording and order are this project's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from kgedit.errors import PromptError, TargetError
+from kgedit.graph.subgraph import Subgraph
+from kgedit.lm.anatomy import context_length
+from kgedit.lm.tokens import encode_prompt, encode_target
+from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases
+from kgedit.methods.memit import Memit, MemitConfig
+from kgedit.methods.rome import Rome, RomeConfig
+
+ORDER = 2  # further than the facts of o* the paper's relations do not go
+
+
+class RomeKgConfig(RomeConfig):
+    """Hyper-parameters of ROME-KG: ROME's, as published.
+
+    Attributes:
+        key: As for ROME.
+        max_edges: Size of the subgraph, target triple included; GLAME's.
+        first: Whether the edited fact is written before what follows from it, or after (the order is unpublished).
+    """
+
+    key: Literal["averaged", "original"] = "original"
+    max_edges: int = Field(default=20, ge=1)
+    first: Literal["target", "graph"] = "target"
+
+
+class MemitKgConfig(MemitConfig):
+    """Hyper-parameters of MEMIT-KG: MEMIT's.
+
+    Attributes:
+        max_edges: Size of the subgraph, target triple included; GLAME's.
+    """
+
+    max_edges: int = Field(default=20, ge=1)
+
+
+class RomeKg:
+    """ROME-KG; see the module's docstring."""
+
+    name = "rome-kg"
+    uses_graph = True
+    Config = RomeKgConfig
+
+    def __init__(self, config: RomeKgConfig) -> None:
+        """Take the hyper-parameters."""
+        self.config, self._rome = config, Rome(config)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The edit layer."""
+        return self._rome.layers
+
+    @property
+    def subgraph_options(self) -> dict[str, int]:
+        """How the subgraphs it is handed should be built."""
+        return {"order": ORDER, "max_edges": self.config.max_edges}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+    ) -> list[Computed]:
+        """One delta per request, with what its subgraph adds."""
+        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case: fact by fact, each with what its subgraph adds, one after another."""
+        return _with_graph(self._rome, self, bench, cases, target_first=self.config.first == "target")
+
+
+class MemitKg:
+    """MEMIT-KG; see the module's docstring."""
+
+    name = "memit-kg"
+    uses_graph = True
+    Config = MemitKgConfig
+
+    def __init__(self, config: MemitKgConfig) -> None:
+        """Take the hyper-parameters."""
+        self.config, self._memit = config, Memit(config)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The band."""
+        return self._memit.layers
+
+    @property
+    def subgraph_options(self) -> dict[str, int]:
+        """How the subgraphs it is handed should be built."""
+        return {"order": ORDER, "max_edges": self.config.max_edges}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+    ) -> list[Computed]:
+        """One delta per request, with what its subgraph adds."""
+        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case: all its facts and what their subgraphs add, written jointly."""
+        return _with_graph(self._memit, self, bench, cases)
+
+
+def further_requests(bench: Workbench, request: Request, subgraph: Subgraph | None) -> list[Request]:
+    """The paths through the new object as edits of the same subject, in the subgraph's order.
+
+    What the graph adds to an edit must not stop it: a path whose labels the tokenizer cannot write, or that does not
+    fit into the context, is left out.
+    """
+    if subgraph is None:
+        return []
+    found = []
+    labels, limit = subgraph.labels, context_length(bench.model)
+    for path in subgraph.paths():
+        prompt = f"The {labels[path.second]} of the {labels[path.first]} of {{}} is"
+        with suppress(PromptError, TargetError):
+            wanted = encode_target(bench.tokenizer, labels[path.object])
+            encode_prompt(bench.tokenizer, prompt, request.subject, max_length=limit - len(wanted) + 1)
+            found.append(Request(request.subject, prompt, labels[path.object]))
+    return found
+
+
+def _with_graph(
+    inner: Rome | Memit,
+    method: RomeKg | MemitKg,
+    bench: Workbench,
+    cases: Sequence[Case],
+    *,
+    target_first: bool = True,
+) -> list[Computed]:
+    """The cases with what their subgraphs add, written by `inner` in the name of `method`."""
+    check_cases(cases)
+    expanded = []
+    for case in cases:
+        requests: list[Request] = []
+        for request, subgraph in case:
+            further = further_requests(bench, request, subgraph)
+            requests += [request, *further] if target_first else [*further, request]
+        expanded.append([(request, None) for request in requests])
+    return [
+        _named(computed, method, bench, case, len(requests))
+        for computed, case, requests in zip(inner.together(bench, expanded), cases, expanded, strict=True)
+    ]
+
+
+def _named(computed: Computed, method: RomeKg | MemitKg, bench: Workbench, case: Case, edits: int) -> Computed:
+    """The delta with the manifest of the method that was asked for."""
+    manifest = {
+        "parts": computed.delta.manifest,
+        "method": method.name,
+        "settings": method.config.model_dump(mode="json"),
+        "seed": bench.seed,
+        "edits": edits,
+        "graphs": [subgraph.manifest() if subgraph else None for _, subgraph in case],
+    }
+    notes = () if edits > len(case) else ("the graph adds no fact to this edit",)
+    return Computed(replace(computed.delta, manifest=manifest), (*computed.notes, *notes), computed.log)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kgedit.errors import UnknownFormat
+from kgedit.evaluate.benchmarks.formats import FORMATS, detect, named
+
+EXAMPLES = {
+    "mquake-questions": {"questions": [], "edited_hops": []},
+    "mquake": {"requested_rewrite": [], "questions": []},
+    "counterfact-plus": {"requested_rewrite": {}, "portability": {}},
+    "counterfact": {"requested_rewrite": {}, "portability": None},
+    "counterfact-flat": {"prompt": "", "rephrase_prompt": "", "locality_prompt": "", "target_new": ""},
+    "zsre-plus": {"src": "", "alt": "", "portability": {}},
+    "zsre": {"src": "", "alt": ""},
+    "rippleedits": {"edit": {}, "example_type": "recent"},
+    "known-facts": {"known_id": 0, "attribute": ""},
+    "knowedit": {"prompt": "", "target_new": "", "locality": {}},
+}
+
+
+def test_every_format_has_an_example_here_and_a_test_file_of_its_module() -> None:
+    assert {row.name for row in FORMATS} == set(EXAMPLES)
+    modules = {row.read.__module__.rpartition(".")[2] for row in FORMATS}
+    assert {name for name in modules if not Path(__file__).with_name(f"test_{name}.py").is_file()} == set()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_is_recognised_by_its_keys(name) -> None:
+    assert detect([EXAMPLES[name]], "here").name == name
+    assert named(name).name == name
+
+
+def test_most_records_decide() -> None:
+    records = [EXAMPLES["zsre"], {"x": 1}, EXAMPLES["mquake"], EXAMPLES["mquake"]]
+    assert detect(records, "here").name == "mquake"
+
+
+def test_an_unknown_format_names_the_keys_found_and_the_keys_known() -> None:
+    with pytest.raises(UnknownFormat, match=r"some\.json is in no known .* keys text, labels\. .*zsre: src, alt"):
+        detect([{"text": "", "labels": ""}], "some.json")
+
+
+def test_no_record_at_all() -> None:
+    with pytest.raises(UnknownFormat, match="holds no record"):
+        detect([], "some.json")
+
+
+def test_a_wrong_name_lists_the_right_ones() -> None:
+    with pytest.raises(UnknownFormat, match="no benchmark format 'cf'; known are .*counterfact-plus, counterfact"):
+        named("cf")

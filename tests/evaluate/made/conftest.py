@@ -1,0 +1,52 @@
+"""Small benchmark files, made once for all tests of this folder, and the facts they must agree with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kgedit.evaluate.benchmarks import load
+from kgedit.evaluate.made import Made, make_suite
+from kgedit.evaluate.made.book import Book
+
+SIZES = {"mquake": {"dev": 4, "test": 12}, "counterfact": {"dev": 6, "test": 12}}
+
+
+@pytest.fixture(scope="session")
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture(scope="session")
+def mquake(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_suite("mquake", tmp_path_factory.mktemp("mquake"), seed=5, sizes=SIZES["mquake"])
+
+
+@pytest.fixture(scope="session")
+def counterfact(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_suite("counterfact", tmp_path_factory.mktemp("counterfact"), seed=5, sizes=SIZES["counterfact"])
+
+
+def records(made: Made) -> list:
+    """The records of both parts, loaded as a user loads them."""
+    return [record for path in made.files.values() for record in load(path).records]
+
+
+@pytest.fixture(scope="session")
+def chains(mquake: Made) -> list:
+    return records(mquake)
+
+
+@pytest.fixture(scope="session")
+def singles(counterfact: Made) -> list:
+    return records(counterfact)
+
+
+@pytest.fixture
+def real() -> Path:
+    """The folder of real benchmark files, which are not part of the project."""
+    folder = Path(__file__).resolve().parents[4] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark files at {folder}")
+    return folder

@@ -1,0 +1,82 @@
+"""The paper's tables: typed in right, run by methods that there are, and shown beside ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.measures.means import editing_score
+from kgedit.evaluate.report.estimates import Estimate
+from kgedit.evaluate.report.model import SuiteReport, build_report
+from kgedit.evaluate.report.published import beside, merged, published
+from kgedit.evaluate.results import UNEDITED, Row
+from kgedit.methods.variants import parse_variant
+
+# The printed Editing Scores that their own rows contradict, as the notes of the tables say.
+MISPRINTED = {("gpt-j-6b", "ROME-KG"), ("gpt2-xl", "w/ MLP"), ("gpt-j-6b", "w/ MLP")}
+
+
+def figure(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.1, high=value + 0.1, n=10)
+
+
+def run_of(**values: float) -> SuiteReport:
+    rows = [Row(case=str(case), method="glame:paper", hops=None, edits=1, values=values) for case in range(8)]
+    return build_report(rows, suite="counterfact", manifest={}, left_out={}, seed=0)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_printed_editing_scores_follow_from_their_rows(number: int) -> None:
+    checked = 0
+    for model, rows in published(number).figures.items():
+        for row, (*four, score) in rows.items():
+            follows = 100 * editing_score(*(one / 100 for one in four)) == pytest.approx(score, abs=0.02)
+            assert follows is ((model, row) not in MISPRINTED), (model, row)
+            checked += 1
+    assert checked == {1: 16, 2: 8}[number]
+
+
+def test_printed_averages_of_hops_follow_from_their_rows() -> None:
+    for rows in published(6).figures.values():
+        for mean, *classes in rows.values():
+            assert mean == pytest.approx(sum(classes) / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("number", [1, 2, 6])
+def test_every_row_is_run_by_a_method_that_there_is(number: int) -> None:
+    table = published(number)
+    rows = {row for found in table.figures.values() for row in found}
+    assert rows - table.variants.keys() <= {"MEND"}
+    for variant in table.variants.values():
+        if variant != UNEDITED:
+            parse_variant(variant)
+
+
+def test_another_table_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="no table 3; there are: 1, 2, 6"):
+        published(3)
+
+
+def test_ours_stand_beside_the_published_figures_of_the_same_model() -> None:
+    text = beside(published(1), "EleutherAI/gpt-j-6B", [run_of(efficacy=0.5)])
+    assert "| GLAME (glame:paper) | 50.0 ±0.0 (100.00) | - (99.30) |" in text
+    assert "| MEND | - (97.40) |" in text
+    assert "for gpt-j-6b." in text
+
+
+def test_another_model_stands_beside_all_published_ones_and_may_have_rows_of_its_own() -> None:
+    report = run_of(efficacy=0.5)
+    own = report.model_copy(update={"methods": {"glame": report.methods["glame:paper"]}})
+    text = beside(published(1), "mini", [own], more=["glame"])
+    assert "| GLAME (glame:paper) | - (99.84 / 100.00) |" in text
+    assert "| glame | 50.0 ±0.0 |" in text
+
+
+def test_portability_of_another_run_gives_the_editing_score_of_the_four_means() -> None:
+    first = {"efficacy": figure(1.0), "paraphrase": figure(0.5), "neighborhood": figure(0.5)}
+    first["editing_score"] = figure(0.6)
+    second = {"portability": figure(0.25), "efficacy": figure(0.1)}
+    found = merged([first, second])
+    assert found["editing_score"] == pytest.approx(4 / (1 + 2 + 2 + 4))
+    assert found["efficacy"] == first["efficacy"]
+    assert merged([{**first, **second}])["editing_score"] == first["editing_score"]

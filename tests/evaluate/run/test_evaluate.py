@@ -1,0 +1,205 @@
+"""Evaluations of the bundled model: edits taken back, runs stopped and continued, cases left out by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kgedit.errors import DataError, EvaluationError, NotReverted, OtherRun, SettingError
+from kgedit.evaluate.benchmarks.table import SUITES
+from kgedit.evaluate.results import RECALLED, UNEDITED
+from kgedit.evaluate.run import run
+from kgedit.evaluate.run.evaluate import MALFORMED, evaluate
+from kgedit.evaluate.run.folder import LEFT_OUT, ROWS
+from kgedit.evaluate.run.settings import EvaluationSettings
+
+# A model is loaded twice per evaluation; on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(600)
+
+ROME = "rome:steps=4"
+# Real files, and the suites that they are run as.
+REAL_FILES = {
+    "counterfact/counterfact.json": "counterfact",
+    "counterfact/easyedit_counterfact-edit.json": "counterfact",
+    "zsre/zsre_mend_eval_portability_gpt4.json": "zsre",
+    "zsre/zsre_mend_train-1k.json": "zsre",
+    "mquake/MQuAKE-hard.json": "mquake",
+    "mquake/MQuAKE-CF-3k-v2.sample6.json": "mquake",
+    "mquake/MQuAKE-CF-3k.questions_and_edits.jsonl": "mquake",
+    "mquake/MQuAKE-T.questions_and_edits.jsonl": "mquake",
+    "knowedit/wiki_recent.json": "knowedit",
+    "knowedit/wiki_counterfact.json": "knowedit",
+    "rippleedits/popular_sample3.json": "ripple",
+    "known_facts/known_1000.json": "known-facts",
+}
+
+
+def settings(data: Path, **changes: Any) -> EvaluationSettings:
+    plain = {"suite": "counterfact", "data": str(data), "methods": ROME, "moments": "identity"}
+    return EvaluationSettings(**{**plain, **changes})
+
+
+def report_of(folder: Path) -> bytes:
+    return (folder / "report.json").read_bytes()
+
+
+def stop_after(folder: Path, rows: int, into: Path) -> None:
+    """Leave a folder as a run would that was killed while it wrote the row after so many."""
+    shutil.copytree(folder, into)
+    lines = (into / ROWS).read_bytes().splitlines(keepends=True)
+    (into / ROWS).write_bytes(b"".join(lines[:rows]) + lines[rows][:25])
+    for report in into.glob("report.*"):
+        report.unlink()
+
+
+def test_edits_show_in_their_rows_and_leave_the_others_alone(known_counterfacts: Path, tmp_path: Path) -> None:
+    chosen = settings(known_counterfacts, methods="rome", limit=3)
+    found = evaluate(chosen, out=tmp_path)
+    before, after = (found.report.methods[name] for name in (UNEDITED, "rome"))
+    assert found.report.known is not None
+    assert (found.report.cases, found.report.known.value, found.left_out) == (3, 1, ())
+    assert before["efficacy"].value == 0 < after["efficacy"].value
+    assert before["efficacy"].n == after["efficacy"].n == 3
+    rows = [json.loads(line) for line in (tmp_path / ROWS).read_text().splitlines()]
+    assert [(row["case"], row["method"]) for row in rows] == [
+        (case, name) for name in (UNEDITED, "rome") for case in ("100", "101", "102")
+    ]
+    assert [RECALLED in row["values"] for row in rows] == [True] * 3 + [False] * 3
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["settings"]["rome"]["steps"] == 30
+    assert manifest["data"]["source"] == known_counterfacts.name
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+@pytest.mark.parametrize("mode", [{}, {"sequential": True}, {"batch_edits": 2}], ids=["alone", "sequential", "batch"])
+def test_a_stopped_run_ends_like_one_that_was_not(
+    known_counterfacts: Path, tmp_path: Path, mode: dict[str, Any]
+) -> None:
+    chosen = settings(known_counterfacts, limit=4, **mode)
+    whole = evaluate(chosen, out=tmp_path / "whole")
+    stop_after(tmp_path / "whole", 5, tmp_path / "stopped")
+    assert evaluate(chosen, out=tmp_path / "stopped") == whole
+    assert report_of(tmp_path / "stopped") == report_of(tmp_path / "whole")
+    assert sorted((tmp_path / "stopped" / ROWS).read_text().splitlines()) == sorted(
+        (tmp_path / "whole" / ROWS).read_text().splitlines()
+    )
+    expected = [UNEDITED, ROME, *([f"{ROME}@end"] if mode.get("sequential") else [])]
+    assert [*whole.report.methods] == expected
+
+
+def test_what_is_in_force_differs_between_the_modes(known_counterfacts: Path) -> None:
+    modes = ({}, {"sequential": True}, {"batch_edits": 3})
+    alone, kept, batch = (evaluate(settings(known_counterfacts, limit=3, **mode)).report.methods for mode in modes)
+    magnitude = "neighborhood_magnitude"
+    assert alone[UNEDITED] == kept[UNEDITED] == batch[UNEDITED]
+    assert len({found[ROME][magnitude].value for found in (alone, kept, batch)}) == 3
+    assert kept[ROME][magnitude] != kept[f"{ROME}@end"][magnitude]
+
+
+def test_other_settings_do_not_continue_a_run(known_counterfacts: Path, tmp_path: Path) -> None:
+    chosen = settings(known_counterfacts, limit=1, methods=UNEDITED)
+    evaluate(chosen, out=tmp_path)
+    for changes, words in (
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"methods": ROME}, r"methods was \[\"unedited\"\], now"),
+        ({"limit": 2}, r"cases\.limit was 1, now 2"),
+    ):
+        with pytest.raises(OtherRun, match=words):
+            evaluate(chosen.model_copy(update=changes), out=tmp_path)
+
+
+def test_unedited_answers_are_asked_once(
+    known_counterfacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(known_counterfacts, limit=2, methods=UNEDITED, seed=77)
+    first = evaluate(chosen, out=tmp_path)
+    monkeypatch.setattr("kgedit.evaluate.run.unedited.see", lambda *_, **__: pytest.fail("asked again"))
+    assert evaluate(chosen) == first
+
+
+def test_a_weight_that_stays_changed_stops_the_run(known_counterfacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    see = run.see
+
+    def careless(model: Any, *args: Any, **options: Any) -> Any:
+        with torch.no_grad():
+            model.transformer.ln_f.weight[0] += 1e-6
+        return see(model, *args, **options)
+
+    monkeypatch.setattr(run, "see", careless)
+    with pytest.raises(NotReverted, match="differ after all edits of rome"):
+        evaluate(settings(known_counterfacts, limit=1))
+
+
+def test_cases_that_cannot_be_run_are_named_with_their_reason(known_counterfacts: Path, tmp_path: Path) -> None:
+    records = json.loads(known_counterfacts.read_text())[:5]
+    rewrites = [record["requested_rewrite"] for record in records]
+    rewrites[0]["target_new"] = rewrites[0]["target_true"]
+    rewrites[1]["prompt"] = "After a very long time and many more words than it can read, " * 9 + "{} is"
+    rewrites[2]["target_new"]["str"] = "<|endoftext|>"
+    del rewrites[3]["target_new"]
+    path, out = tmp_path / "records.json", tmp_path / "run"
+    path.write_text(json.dumps(records))
+    for _ in range(2):  # the second time everything is on disk
+        found = evaluate(settings(path), out=out)
+        reasons = {(item.case, item.method): item.reason for item in found.left_out}
+        assert reasons == {
+            ("records.json#3", None): MALFORMED,
+            ("100", None): "the new object is the old one, or the old one is not given",
+            ("101", ROME): "a prompt does not fit into the model's context",
+            ("102", None): "an object cannot be written with the model's tokenizer",
+        }
+        assert found.report.left_out == {
+            (f"{method}: " if method else "") + reason: 1 for (_, method), reason in reasons.items()
+        }
+        assert found.report.methods[ROME]["efficacy"].n == 1
+        assert found.report.methods[UNEDITED]["efficacy"].n == 2
+        assert any("beginning was cut off" in note for note in found.notes)
+    assert len((out / LEFT_OUT).read_text().splitlines()) == 4
+
+
+def test_a_batch_goes_on_without_the_case_that_cannot_be_made(known_counterfacts: Path, tmp_path: Path) -> None:
+    records = json.loads(known_counterfacts.read_text())[:3]
+    records[1]["requested_rewrite"]["prompt"] = "word " * 80 + "{} is"
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps(records))
+    found = evaluate(settings(path, batch_edits=3))
+    assert [(item.case, item.method) for item in found.left_out] == [("101", ROME)]
+    assert found.report.methods[ROME]["efficacy"].n == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"suite": "zsre"}, EvaluationError, "it can be run as counterfact"),
+        ({"suite": "counterfact", "data": "nowhere.json"}, DataError, "nowhere.json"),
+        ({"methods": "rome,rome"}, EvaluationError, "more than once"),
+        ({"methods": " , "}, EvaluationError, "no method is named"),
+        ({"methods": "rome:stpes=3"}, SettingError, "steps"),
+        ({"styles": ("few_shot",)}, EvaluationError, "needs the demonstrations"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    known_counterfacts: Path, changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        evaluate(settings(known_counterfacts, limit=1).model_copy(update=changes))
+
+
+@pytest.mark.parametrize("name", REAL_FILES)
+def test_five_cases_of_every_real_file_run(real: Path, name: str) -> None:
+    limit = 1 if "ripple" in name else 5  # each of its records has a hundred prompts with long answers
+    found = evaluate(settings(real / name, suite=REAL_FILES[name], limit=limit, methods="rome:steps=2"))
+    edited = {"rome:steps=2"} if REAL_FILES[name] != "known-facts" else set()
+    assert set(found.report.methods) == {UNEDITED, *edited}
+    ran = {item.case for item in found.left_out if item.reason != MALFORMED}
+    assert found.report.cases + len(ran) == limit
+    assert all(found.report.methods.values())
+
+
+def test_every_suite_runs_on_a_real_file() -> None:
+    assert set(REAL_FILES.values()) == set(SUITES) - {"counterfactplus"}

@@ -1,0 +1,152 @@
+"""The page of a store: every change is on it, no label is taken for markup, equal stores give equal bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+from kgedit.cli import main
+from kgedit.errors import SaveFailed
+from kgedit.ingest.change import Malformed
+from kgedit.ingest.decide.guard import GuardSettings
+from kgedit.ingest.plan.plan import Verdict
+from kgedit.ingest.report.drawing import draw
+from kgedit.ingest.report.html import to_html, to_json, write_report
+from kgedit.ingest.report.report import Answer, IngestReport, ReportedChange, ReportedRun, Skipped, report_of
+from kgedit.ingest.runner import run
+from kgedit.ingest.session import open_session
+from kgedit.ingest.store.entry import State
+
+HOSTILE = "<script>alert('\"&x')</script>"
+
+
+def hostile() -> IngestReport:
+    """A report whose every text is hostile; one change in each state."""
+    answer = Answer(text=HOSTILE, probability=0.25)
+    changes = tuple(
+        ReportedChange(
+            id=number, state=state, subject=HOSTILE, relation=HOSTILE, target_new=HOSTILE, where=HOSTILE,
+            question=HOSTILE, before=answer, now=answer, right=False, reason=HOSTILE, numbers={HOSTILE: 0.5},
+            facts=((HOSTILE, HOSTILE, "b"), ("b", HOSTILE, HOSTILE)), partial=True,
+        )
+        for number, state in enumerate(State, 1)
+    )  # fmt: skip
+    skipped = Skipped(where=HOSTILE, verdict=Verdict.MALFORMED, change=HOSTILE, reason=HOSTILE)
+    result = {"method": HOSTILE, "accepted_right": 1.0, "unrelated_recalled": 0.9, "unrelated_asked": 400}
+    found = ReportedRun(feed=HOSTILE, classes={"new": 7, HOSTILE: 1}, result=result, skipped=(skipped,), left_out=3)
+    states = dict.fromkeys(map(str, State), 1)
+    return IngestReport(
+        model=HOSTILE, base_hash="a", weights_hash="b", states=states, right=0.0, runs=(found,), changes=changes
+    )
+
+
+class Tags(HTMLParser):
+    """What a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_nothing_of_a_text_is_taken_for_markup() -> None:
+    text = to_html(hostile())
+    seen = Tags(text)
+    assert "script" not in seen.tags
+    assert not {"src", "href"} & seen.attributes, "the page loads nothing"
+    assert not {name for name in seen.attributes if name.startswith("on")}
+    assert unescape(text).count("alert(") > 7 * 8
+    assert seen.tags.count("section") == len(State)
+    assert "3 more stand in the run" in text
+
+
+def test_a_drawing_has_every_fact_and_the_walks_go_from_left_to_right() -> None:
+    text = draw([("s", "r", "o"), ("o", "r1", "a"), ("o", "r2", "b"), ("a", "r3", "s")])
+    assert text.count("<path") == 4
+    assert text.count("<circle") == 4
+    nodes = re.findall(r'<text x="([\d.]+)" y="[\d.]+" class="node">(\w)', text)
+    found = {label: float(place) for place, label in nodes}
+    assert found["s"] < found["o"] < found["a"] == found["b"]
+    assert draw([]) == ""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, changes):
+    """A store with one change in force, one refused, and a malformed record passed over."""
+    directory = tmp_path_factory.mktemp("report") / "store"
+    guards = {"facts": 20, "locality": 0.0, "neighbours": 0.0, "subject": 0.0, "norm": 9.0, "norm_cumulative": 9.0}
+    settings = {"guards": guards, "ingest": {"facts": 20}}
+    bad = Malformed(feed="feed<1>", position="line 9", why="not JSON")
+    with open_session(directory, model="mini", method="rome", moments="identity", settings=settings) as session:
+        run(session, "feed<1>", [changes[1], bad], fingerprint="a" * 64)
+        session.decider.guard.settings = GuardSettings.model_validate({**guards, "norm": 1e-6})
+        run(session, "feed<1>", [changes[0]], fingerprint="b" * 64)
+    return directory
+
+
+def test_every_change_is_on_the_page_with_its_answers_numbers_and_facts(store, cases) -> None:
+    report = report_of(store)
+    kept, refused = report.changes
+    assert (kept.state, refused.state) == (State.CHECKED, State.REFUSED)
+    assert report.right == 1.0
+    assert kept.right is True
+    assert refused.right is False
+    for change, case in zip(report.changes, (cases[1], cases[0]), strict=True):
+        question, target = case.probes["efficacy"][0]
+        assert (change.question, change.target_new) == (question, target)
+        assert change.before is not None
+        assert change.now is not None
+        assert change.before.text != target
+        assert (change.now.text == target) is (change is kept)
+        assert change.facts[0] == (change.subject, change.relation, target)
+    assert kept.before.probability < 0.5 < kept.now.probability
+    assert "norm" in refused.reason
+    assert refused.numbers["norm"] > 1e-6
+    text = to_html(report)
+    assert text.count("<svg") == 2
+    for change in report.changes:
+        assert f'id="change-{change.id}"' in text
+        assert f"{change.numbers['norm']:.4g}" in text
+    assert "feed&lt;1&gt;, line 9" in text
+    assert json.loads(to_json(report))["changes"][1]["reason"] == refused.reason
+
+
+def test_equal_stores_give_equal_bytes(store, tmp_path) -> None:
+    shutil.copytree(store, tmp_path / "elsewhere")
+    first, second = report_of(store), report_of(tmp_path / "elsewhere")
+    assert to_html(first) == to_html(second)
+    assert to_json(first) == to_json(second)
+
+
+def test_the_page_is_written_whole_or_not_at_all(tmp_path) -> None:
+    report = hostile()
+    write_report(report, tmp_path / "page.html")
+    write_report(report, tmp_path / "page.json")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == to_html(report)
+    assert json.loads((tmp_path / "page.json").read_text(encoding="utf-8")) == report.model_dump(mode="json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveFailed):
+        write_report(report, tmp_path / "file" / "page.html")
+
+
+def test_the_command_writes_the_page_and_prints_the_same_as_json(store, tmp_path, capsys) -> None:
+    words = ["ingest", "report", "--store", str(store), "--out", str(tmp_path / "page.html"), "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    report = IngestReport.model_validate_json(capsys.readouterr().out)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == to_html(report)
+    with pytest.raises(SystemExit) as ended:
+        main(words[:4])
+    assert ended.value.code == 2
+    assert "--out" in capsys.readouterr().err

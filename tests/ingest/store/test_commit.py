@@ -1,0 +1,198 @@
+"""Changes applied to the bundled model: right answers in force, exact undo, refusals with numbers, nothing twice."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from kgedit.errors import JournalError
+from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.runner import fingerprint, run, take_back
+from kgedit.ingest.session import open_session
+from kgedit.ingest.store.entry import State
+from kgedit.lm.load import load_model
+from kgedit.mini import mini_folder
+
+SMALL = {
+    "guards": {"facts": 40, "locality": 0.5, "neighbours": 0.0, "subject": 0.0, "norm": 99.0, "norm_cumulative": 99.0},
+    "ingest": {"facts": 60},
+    "finetune-adapter": {"epochs": 4, "more_epochs": 4, "least_rehearsed": 60, "facts": 100, "rank": 8},
+}
+
+
+@contextmanager
+def small(directory, method: str = "rome", **changed: Any):
+    settings = {**SMALL, "guards": SMALL["guards"] | changed.pop("guards", {})}
+    with open_session(directory, model="mini", method=method, settings=settings, **changed) as session:
+        yield session
+
+
+def alone(session, *entries) -> dict[str, torch.Tensor]:
+    """Weights of a fresh model with the deltas of some changes applied one after another."""
+    model, _ = load_model(str(mini_folder()), dtype=torch.float32)
+    for entry in entries:
+        session.store.delta(entry.delta).apply(model, check=False)
+    return dict(model.named_parameters())
+
+
+def same(session, wanted: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(session.editor.model.get_parameter(name), value) for name, value in wanted.items())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, changes):
+    """A store after a run over four changes."""
+    directory = tmp_path_factory.mktemp("store")
+    with small(directory) as session:
+        result = run(session, "test", changes[:4], fingerprint="f" * 64, batch=2)
+    return directory, result
+
+
+def test_accepted_changes_answer_right_and_their_weights_are_base_plus_deltas(done, cases) -> None:
+    directory, result = done
+    assert result.classes["new"] == 4
+    assert result.accepted >= 2, result.refusals
+    assert result.accepted_right == 1.0
+    assert result.changed == 4
+    with small(directory) as session:
+        live = session.store.journal.in_force()
+        questions = [session.decider.known(entry).question for entry in live]
+        assert set(questions) <= {case.probes["efficacy"][0] for case in cases}
+        assert all(ask_all(session.editor.model, session.editor.tokenizer, questions))
+        assert same(session, alone(session, *live))
+        for entry in live:
+            assert entry.numbers["efficacy"] == 1.0
+            assert {"probability", "norm", "perplexity", "locality", "kept", "norm_cumulative"} <= set(entry.numbers)
+        # Each norm is a share of the unedited weights, also in the second batch, where others are in force.
+        assert len({entry.batch for entry in live}) == 2
+        unedited, _ = load_model(str(mini_folder()), dtype=torch.float32)
+        for entry in live:
+            found = max(session.store.delta(entry.delta).norms(unedited).values())
+            assert entry.numbers["norm"] == pytest.approx(found, abs=1e-3)
+
+
+def test_a_second_run_changes_nothing_and_says_so(done, changes) -> None:
+    directory, result = done
+    with small(directory) as session:
+        steps = session.store.journal._rows("SELECT count(*) FROM step")
+        again = run(session, "test", changes[:4], fingerprint="f" * 64, batch=2)
+        assert session.store.journal._rows("SELECT count(*) FROM step") == steps
+    assert again.changed == 0
+    assert again.model_dump(exclude={"changed", "seconds"}) == result.model_dump(exclude={"changed", "seconds"})
+
+
+def test_undo_in_any_order_gives_what_the_remaining_changes_alone_give(tmp_path, changes) -> None:
+    with small(tmp_path) as session:
+        run(session, "test", changes[:4], fingerprint=None, batch=4)
+        live = session.store.journal.in_force()
+        assert len(live) >= 2
+        take_back(session, live[0].id)
+        assert same(session, alone(session, *live[1:]))
+        with pytest.raises(JournalError, match=r"is undone, not in force"):
+            take_back(session, live[0].id)
+        for entry in reversed(live[1:]):
+            take_back(session, entry.id)
+        assert session.weights.hash() == session.weights.base_hash == session.store.weights_hash
+        assert same(session, alone(session))
+
+
+def test_what_the_guards_refuse_is_listed_with_its_numbers_and_leaves_no_trace(tmp_path, changes) -> None:
+    with small(tmp_path, guards={"norm": 1e-6}) as session:
+        result = run(session, "test", changes[:2], fingerprint=None)
+        assert (result.accepted, result.refused) == (0, 2)
+        for refusal in result.refusals:
+            assert "norm" in refusal.reason
+            assert "is above 1e-06" in refusal.reason
+            assert refusal.numbers["norm"] > 1e-6
+        assert session.weights.hash() == session.weights.base_hash
+        assert list(tmp_path.glob("deltas/*")) == []
+
+
+def test_in_warn_mode_the_same_is_accepted_and_the_warning_kept(tmp_path, changes) -> None:
+    with small(tmp_path, guards={"norm": 1e-6}, guard="warn") as session:
+        result = run(session, "test", changes[:1], fingerprint=None)
+        assert (result.accepted, result.refused) == (1, 0)
+        (entry,) = session.store.entries(State.CHECKED)
+        assert "is above 1e-06" in entry.reason
+
+
+def test_a_batch_that_would_harm_is_halved_until_the_harm_is_alone(tmp_path, changes, monkeypatch) -> None:
+    with small(tmp_path) as session:
+        guard, weights = session.decider.guard, session.weights
+        real, bad = guard.batch, {}
+
+        def batch(model, earlier, changed):
+            numbers = real(model, earlier, changed)
+            harmful = bad.setdefault("slot", min(changed))
+            return {**numbers, "locality": 0.1 if harmful in changed else 1.0}
+
+        monkeypatch.setattr(guard, "batch", batch)
+        result = run(session, "test", changes[:4], fingerprint=None, batch=4)
+        assert result.refused >= 1
+        assert result.accepted + result.refused == 4
+        assert bad["slot"][0] in {refusal.subject for refusal in result.refusals}
+        assert "locality 0.1 is below 0.5" in " ".join(refusal.reason for refusal in result.refusals)
+        assert same(session, alone(session, *session.store.journal.in_force()))
+        assert weights.hash() == session.store.weights_hash
+
+
+def test_a_later_change_of_the_same_fact_supersedes_the_earlier_and_the_first_may_return(tmp_path, changes) -> None:
+    first = changes[1]
+    back = first.model_copy(update={"edit": first.edit.model_copy(update={"target_new": first.edit.target_true})})
+    elsewhere = first.model_copy(update={"provenance": first.provenance.model_copy(update={"position": "line 9"})})
+    with small(tmp_path) as session:
+        journal = session.store.journal
+        for record, wanted in [(first, ["checked"]), (back, ["superseded", "checked"])]:
+            result = run(session, "test", [record], fingerprint=None)
+            assert [entry.state for entry in journal.entries()] == wanted, result.refusals
+            assert same(session, alone(session, list(journal.entries())[-1]))
+        assert run(session, "test", [first], fingerprint=None).classes["duplicate"] == 1  # delivered once more
+        result = run(session, "test", [elsewhere], fingerprint=None)
+        states = [entry.state for entry in journal.entries()]
+        assert states == ["superseded", "superseded", "checked"], result.refusals
+        assert same(session, alone(session, journal.entry(3)))
+        assert journal.find(journal.entry(1).key).id == 3
+
+
+def test_numbers_that_are_not_finite_are_refused_and_listed(tmp_path, changes, monkeypatch) -> None:
+    with small(tmp_path, guard="warn") as session:
+        real = session.decider.guard.batch
+        monkeypatch.setattr(session.decider.guard, "batch", lambda *given: {**real(*given), "perplexity": math.inf})
+        result = run(session, "test", changes[:1], fingerprint="0" * 64)
+        assert (result.accepted, result.refused) == (0, 1)
+        assert result.refusals[0].numbers["perplexity"] == "inf"
+        assert session.weights.hash() == session.weights.base_hash
+
+
+def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes) -> None:
+    pytest.importorskip("peft")
+    with small(tmp_path, "finetune-adapter") as session:
+        flags = {name: p.requires_grad for name, p in session.editor.model.named_parameters()}
+        result = run(session, "test", changes[:4], fingerprint=None)
+        assert result.accepted + result.refused == 4
+        assert result.accepted >= 3
+        assert result.accepted_right == 1.0
+        live = session.store.journal.in_force()
+        assert len({entry.delta for entry in live}) == 1  # one delta for all
+        assert same(session, alone(session, live[0]))
+        assert {name: p.requires_grad for name, p in session.editor.model.named_parameters()} == flags
+        take_back(session, live[0].id)
+        left = session.store.journal.in_force()
+        assert [entry.id for entry in left] == [entry.id for entry in live[1:]]
+        assert left[0].delta != live[0].delta  # trained anew without it
+        assert same(session, alone(session, left[0]))
+        assert session.weights.hash() == session.store.weights_hash
+
+
+def test_the_fingerprint_of_a_feed_is_its_content_and_what_decides_its_plan(tmp_path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text("one")
+    first = fingerprint(file, "refuse")
+    assert first == fingerprint(file, "refuse")
+    assert first != fingerprint(file, "last-wins")
+    file.write_text("two")
+    assert first != fingerprint(file, "refuse")

@@ -1,0 +1,152 @@
+"""Second moments for the edit layers: where they come from, and what the user is told."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from families import D_FF, SENTENCES, tiny_model
+from kgedit.errors import FileCorrupt, MomentError, MomentMismatch
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.second_moment.collect import collect, weights_keys
+from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, find_moments, moments_file
+from kgedit.lm.second_moment.matrix import SecondMoment, save
+
+TEXTS = SENTENCES * 4
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    return tiny_model("gpt2")
+
+
+@pytest.fixture
+def folder(gpt2, tmp_path):
+    """What `kgedit moments` leaves behind, for layers 0 and 2."""
+    for layer, moment in collect(*gpt2, TEXTS, [0, 2]).items():
+        save(moment, moments_file(tmp_path / "moments", layer))
+    return tmp_path / "moments"
+
+
+def never(texts: int, tokens: int) -> None:
+    raise AssertionError("nothing should be collected")
+
+
+def test_the_identity_gives_keys_back_and_is_said_aloud(gpt2, tmp_path) -> None:
+    moments, notes = find_moments(*gpt2, [0, 2], source="identity", cache_dir=tmp_path, texts=TEXTS, progress=never)
+    keys = torch.randn(3, D_FF)
+    assert set(moments) == {0, 2}
+    assert torch.equal(moments[2].solve(keys), keys.double())
+    assert "identity" in notes[0] or "C = I" in notes[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["text", "path"])
+def test_a_folder_of_statistics(gpt2, folder, tmp_path, kind) -> None:
+    moments, notes = find_moments(*gpt2, [2, 0], source=kind(folder), cache_dir=tmp_path / "cache", progress=never)
+    expected = collect(*gpt2, TEXTS, [0, 2])
+    assert notes == ()
+    for layer in (0, 2):
+        assert torch.equal(moments[layer].matrix, expected[layer].matrix)
+        assert moments[layer].layer == layer
+
+
+def test_a_folder_that_lacks_a_layer_names_folder_and_layers(gpt2, folder, tmp_path) -> None:
+    with pytest.raises(MomentError, match=r"moments has no statistics of layers \[1\].*kgedit moments"):
+        find_moments(*gpt2, [0, 1], source=folder, cache_dir=tmp_path)
+    with pytest.raises(MomentError, match=r"\[0\]"):
+        find_moments(*gpt2, [0], source="no/such folder", cache_dir=tmp_path)
+
+
+def test_statistics_of_other_weights_are_refused(folder, tmp_path) -> None:
+    other, tok = tiny_model("gpt2", seed=1)
+    with pytest.raises(MomentMismatch, match="other weights"):
+        find_moments(other, tok, [0], source=folder, cache_dir=tmp_path)
+
+
+def test_an_edit_of_its_own_layer_leaves_the_statistics_valid_one_below_does_not(folder, tmp_path) -> None:
+    model, tok = tiny_model("gpt2")
+    with torch.no_grad():
+        anatomy_of(model).weight(model, 2).add_(0.1)
+    find_moments(model, tok, [2], source=folder, cache_dir=tmp_path)
+    with torch.no_grad():
+        anatomy_of(model).weight(model, 0).add_(0.1)
+    find_moments(model, tok, [0], source=folder, cache_dir=tmp_path)
+    with pytest.raises(MomentMismatch):
+        find_moments(model, tok, [2], source=folder, cache_dir=tmp_path)
+
+
+def test_a_damaged_file_is_refused(gpt2, folder, tmp_path) -> None:
+    file = moments_file(folder, 0)
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(FileCorrupt):
+        find_moments(*gpt2, [0], source=folder, cache_dir=tmp_path)
+
+
+def test_auto_collects_once_and_then_reads_its_cache(gpt2, tmp_path) -> None:
+    calls: list[tuple[int, int]] = []
+    first, notes = find_moments(
+        *gpt2,
+        [0, 2],
+        source="auto",
+        cache_dir=tmp_path,
+        texts=TEXTS,
+        progress=lambda texts, tokens: calls.append((texts, tokens)),
+    )
+    assert notes == ()
+    assert calls[-1][0] == len(TEXTS)
+    again, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=tmp_path, texts=TEXTS, progress=never)
+    assert notes == ()
+    expected = collect(*gpt2, TEXTS, [0, 2])
+    for layer in (0, 2):
+        assert isinstance(again[layer], SecondMoment)
+        assert torch.equal(first[layer].matrix, again[layer].matrix)
+        assert torch.equal(first[layer].matrix, expected[layer].matrix)
+
+
+def test_auto_collects_only_what_is_missing(gpt2, tmp_path) -> None:
+    find_moments(*gpt2, [0], source="auto", cache_dir=tmp_path, texts=TEXTS)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
+    moments, _ = find_moments(*gpt2, [0, 1], source="auto", cache_dir=tmp_path, texts=TEXTS)
+    assert set(moments) == {0, 1}
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+
+
+def test_other_texts_and_other_weights_have_their_own_place_in_the_cache(gpt2, tmp_path) -> None:
+    one, _ = find_moments(*gpt2, [1], source="auto", cache_dir=tmp_path, texts=TEXTS)
+    two, _ = find_moments(*gpt2, [1], source="auto", cache_dir=tmp_path, texts=TEXTS[:3])
+    other, tok = tiny_model("gpt2", seed=1)
+    three, _ = find_moments(other, tok, [1], source="auto", cache_dir=tmp_path, texts=TEXTS)
+    found = [moments[1].matrix for moments in (one, two, three)]
+    assert not torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    again, _ = find_moments(*gpt2, [1], source="auto", cache_dir=tmp_path, texts=TEXTS, progress=never)
+    assert torch.equal(again[1].matrix, found[0])
+
+
+def test_auto_without_texts_takes_what_was_collected_else_the_identity_with_a_note(gpt2, folder, tmp_path) -> None:
+    cache = tmp_path / "cache"
+    moments, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=cache)
+    assert notes == (IDENTITY_NOTE,)
+    assert all(isinstance(moment, IdentityMoment) for moment in moments.values())
+    weights = weights_keys(gpt2[0], [0, 2])
+    for layer in (0, 2):
+        place = moments_file(cache / "moments" / f"{weights[layer][:16]}-user", layer)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(moments_file(folder, layer), place)
+    moments, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=cache)
+    assert notes == ()
+    assert all(isinstance(moment, SecondMoment) for moment in moments.values())
+
+
+def test_the_model_is_left_alone(tmp_path) -> None:
+    model, tok = tiny_model("gpt2")
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    find_moments(model, tok, [1], source="auto", cache_dir=tmp_path, texts=TEXTS)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,0 +1,182 @@
+"""The second write of GLAME: which prompts reach an edited fact, and what writing at their last token does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from families import tiny_model
+from kg_cache.graph import Triple
+from kgedit import Edit, Editor
+from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.generation.answers import exact_answers
+from kgedit.lm.scoring.score import target_logprobs
+from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.methods.base import Request
+from kgedit.methods.glame.consequences import LONGEST_WALK, made, onward_facts
+from kgedit.methods.glame.method import Glame, GlameConfig
+from kgedit.methods.glame.second_write import arrivals
+from methods.benches import Diagonal, bench, graph_of, recalled, state_of
+
+TEXT = Verbalizer.bundled()
+SINGLE = [relation for relation in TEXT.texts if TEXT[relation].single]
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    return tiny_model("gpt2")
+
+
+@pytest.fixture(scope="module")
+def mini() -> Editor:
+    return Editor.from_pretrained("mini", method="glame")
+
+
+def oslo(mini: Editor) -> tuple[Request, Subgraph]:
+    """Germany's capital becomes Oslo, and one company has its headquarters in Germany, as the model knows."""
+    request, graph = mini.prepare(Edit(subject="Germany", relation="P36", target_new="Oslo"))
+    assert graph is not None
+    walk = next(w for w in graph.approaches if len(w) == 1 and graph.labels[w[0].subject] == "Parlophone")
+    assert walk[0].relation == "P159"
+    return request, replace(graph, approaches=(walk,))
+
+
+def asked(mini: Editor, request: Request, graph: Subgraph | None, changes: dict | None = None):
+    model, tok = mini.model, mini.tokenizer
+    onward = onward_facts(model, tok, [(request, graph)], TEXT)
+    return arrivals(model, tok, request, graph, onward, changes or made([(request, graph)]), TEXT, most=8)
+
+
+def test_each_end_has_prompts_of_its_own_that_do_not_name_the_subject(mini) -> None:
+    """The headquarters' country has a new capital, and that capital lies in a country."""
+    capital, country = asked(mini, *oslo(mini))
+    assert capital == [("Parlophone", prompt, "Oslo") for prompt in TEXT.edit_wordings(("P159", "P36"))]
+    assert country == [("Parlophone", prompt, "Norway") for prompt in TEXT.edit_wordings(("P159", "P36", "P17"))]
+
+
+def test_what_the_model_does_not_know_or_another_edit_changes_leads_nowhere(mini) -> None:
+    request, graph = oslo(mini)
+    start = graph.approaches[0][0].subject
+    assert asked(mini, request, replace(graph, labels=graph.labels | {start: "Albert Einstein"})) == []
+    assert asked(mini, request, graph, {("Parlophone", "P159"): "France"}) == []
+    assert asked(mini, request, replace(graph, approaches=())) == []
+    assert asked(mini, request, None) == []
+
+
+def test_walks_are_no_longer_than_the_fields_questions(mini) -> None:
+    request, graph = mini.prepare(Edit(subject="Germany", relation="P36", target_new="Oslo"))
+    hops = {one.prompt.count(" of ") for alike in asked(mini, request, graph) for one in alike}
+    assert max(hops) <= LONGEST_WALK
+    assert len({one.start for alike in asked(mini, request, graph) for one in alike}) > 5
+
+
+def led_to(model, tok) -> tuple[Request, Subgraph, str]:
+    """An edit whose subject the tiny model takes for a fact of Japan, its graph, and the relation that leads there."""
+    knows = recalled(model, tok, "Japan")
+    relation, second = next((r, s) for r in SINGLE if r in knows for s in SINGLE if TEXT.composable((r, s)))
+    subject = knows[relation]
+    graph = graph_of(subject, second, "Kyoto", {}, {"P106": "physics"})
+    walk = (Triple("Q50", relation, "Q1"),)
+    graph = replace(graph, approaches=(walk,), labels=graph.labels | {"Q50": "Japan"})
+    return Request(subject, TEXT[second].cloze[0], "Kyoto", second), graph, relation
+
+
+def config(**kwargs: Any) -> GlameConfig:
+    settings = {"layers": (0, 1), "repr_layer": 0, "steps": 8, "clamp": 20.0, "deep_layers": (1, 2), **kwargs}
+    return GlameConfig.model_validate(settings)
+
+
+def run(model, tok, settings: GlameConfig, graph: Subgraph | None, request: Request, **kwargs: Any):
+    method = Glame(settings)
+    return method.compute(bench(model, tok, method.layers, **kwargs), [request], [graph])[0]
+
+
+def logprob(model, tok, prompt: str, answer: str) -> float:
+    return float(target_logprobs(model, [(encode_text(tok, prompt), encode_target(tok, answer))])[0].sum())
+
+
+def test_the_second_write_makes_the_answer_likely_where_the_subject_is_not_named(gpt2) -> None:
+    model, tok = gpt2
+    request, graph, relation = led_to(model, tok)
+    prompts = [p.replace("{}", "Japan") for p in TEXT.edit_wordings((relation, request.relation))]
+    found = {}
+    before = state_of(model)
+    for layers in ((), (1, 2)):
+        computed = run(model, tok, config(deep_layers=layers), graph, request)
+        assert state_of(model) == before
+        with computed.delta.apply(model):
+            found[layers] = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
+        assert computed.log["arrivals"] == (2 if layers else 0)
+    assert all(deep > plain + 0.5 for deep, plain in zip(found[1, 2], found[()], strict=True))
+    # The first write's two layers, and the second's: one column each, side by side where they meet.
+    assert {name: update.rank for name, update in zip(computed.delta.names, computed.delta.updates, strict=True)} == {
+        "transformer.h.0.mlp.c_proj.weight": 1,
+        "transformer.h.1.mlp.c_proj.weight": 2,
+        "transformer.h.2.mlp.c_proj.weight": 1,
+    }
+
+
+def test_where_nothing_leads_to_the_subject_there_is_no_second_write(gpt2) -> None:
+    request, graph, _ = led_to(*gpt2)
+    alone = replace(graph, approaches=())
+    deep, plain = (run(*gpt2, config(deep_layers=layers), alone, request).delta for layers in ((2,), ()))
+    assert deep.names == plain.names
+    for ours, theirs in zip(deep.updates, plain.updates, strict=True):
+        assert torch.equal(ours.left, theirs.left)
+        assert torch.equal(ours.right, theirs.right)
+
+
+class Interrupted(Diagonal):
+    """A second moment whose last use is interrupted: the model has the first write in force then."""
+
+    def __init__(self, d_ff: int, last: int) -> None:
+        super().__init__(d_ff)
+        self.left = last
+
+    def solve(self, keys: Tensor) -> Tensor:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return super().solve(keys)
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
+def test_an_interrupted_second_write_leaves_the_model_as_it_was(gpt2, last) -> None:
+    model, tok = gpt2
+    request, graph, _ = led_to(model, tok)
+    before = state_of(model)
+    width = model.config.n_inner or 4 * model.config.n_embd
+    with pytest.raises(KeyboardInterrupt):  # two layers are solved for by the first write, two by the second
+        run(model, tok, config(), graph, request, moment=Interrupted(width, last))
+    assert state_of(model) == before
+
+
+def test_on_real_weights_people_whom_no_prompt_named_follow_their_countrys_new_capital(mini) -> None:
+    """The capital of the United States becomes Oslo; asked in wordings that no method optimises."""
+    edit = Edit(subject="Q30", relation="P36", target_new="Oslo")
+    request, graph = mini.prepare(edit)
+    assert graph is not None
+    named = {graph.labels[walk[0].subject] for walk in graph.approaches}
+    into = mini.graph.incoming(["Q30"], limit=100_000).triples
+    citizens = [triple.subject for triple in into if triple.relation == "P27"][:400]
+    labels = [label for label in mini.graph.labels(citizens).values() if label not in named][:60]
+    questions = [prompt.replace("{}", label) for prompt in TEXT.held_out(("P27", "P36"))[:2] for label in labels]
+    model, tok = mini.model, mini.tokenizer
+    right = exact_answers(model, tok, [(prompt, "Washington, D.C.") for prompt in questions])
+    known = [prompt for prompt, knows in zip(questions, right, strict=True) if knows]
+    assert len(known) > 40
+    rates = {}
+    for layers in ((), (3, 4)):
+        method = Glame(mini.method.config.model_copy(update={"deep_layers": layers}))
+        (computed,) = method.compute(mini.workbench, [request], [graph])
+        with computed.delta.apply(model):
+            new = exact_answers(model, tok, [(prompt, "Oslo") for prompt in known])
+            assert exact_answers(model, tok, [(request.prompt.replace("{}", request.subject), "Oslo")]) == [True]
+        rates[layers] = sum(new) / len(new)
+    assert rates[()] < 0.1
+    assert rates[3, 4] > 0.6
