@@ -39,8 +39,7 @@ from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load
 from kgedit.methods.base import Settings as MethodSettings
 from kgedit.mini import MINI, mini_folder
 from kgedit.presets import prefix_lengths, preset
-
-Progress = Callable[[str, int, int], None]
+from kgedit.progress import Progress
 
 # A bare full stop would cut names such as "Washington, D.C.".
 SENTENCE_END = (". ", ".\n", "\n")

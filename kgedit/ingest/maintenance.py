@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from kgedit.editor import Editor, Progress
+from kgedit.editor import Editor
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.decide import question_of
 from kgedit.ingest.decide.facts import ask_all
@@ -15,6 +15,7 @@ from kgedit.ingest.session import ADAPTER, open_session
 from kgedit.ingest.store.commit import put_noted, undo
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.progress import Progress
 
 
 class Verified(BaseModel):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kg_cache.graph import KnowledgeGraph
-from kgedit.editor import Editor, Progress
+from kgedit.editor import Editor
 from kgedit.ingest.decide.adapter import AdapterSettings, AdapterWriter
 from kgedit.ingest.decide.decide import Decider
 from kgedit.ingest.decide.facts import FactPool
@@ -23,6 +23,7 @@ from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import Source
 from kgedit.methods.base import load_method
 from kgedit.presets import preset, table
+from kgedit.progress import Progress
 
 ADAPTER = AdapterWriter.name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,6 +16,7 @@ from kgedit.delta import LowRankDelta, compose
 from kgedit.errors import EditError, UnknownMethod
 from kgedit.graph.subgraph import Subgraph
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.progress import Progress
 
 # The methods: name -> module and class.
 METHODS: Mapping[str, str] = {
@@ -81,7 +82,7 @@ class Workbench:
     moments: Mapping[int, Moment]
     prefixes: Sequence[str]
     seed: int = 0
-    progress: Callable[[str, int, int], None] | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)

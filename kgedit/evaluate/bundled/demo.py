@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -13,8 +12,7 @@ from kgedit.errors import NotReverted
 from kgedit.evaluate.bundled.cases import Case, Casebook
 from kgedit.evaluate.bundled.probes import Scores, score_case, shares
 from kgedit.lm.scoring.score import greedy
-
-Progress = Callable[[str, int, int], None]
+from kgedit.progress import Progress
 
 METHODS = ("rome", "glame")
 NAMED = ("Q937", "P27", "Q142")  # Albert Einstein becomes a citizen of France

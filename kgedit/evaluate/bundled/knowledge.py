@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,8 +21,7 @@ from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import Chain, Fact, load_chains, load_facts, wordings
-
-Progress = Callable[[str, int, int], None]
+from kgedit.progress import Progress
 
 
 class Recall(BaseModel):

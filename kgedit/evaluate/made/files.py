@@ -18,8 +18,9 @@ from kgedit.evaluate.benchmarks.mquake.record import MQuakeRecord
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.made import counterfact, mquake
 from kgedit.evaluate.made.book import Book
-from kgedit.evaluate.made.recall import Gathering, Progress, Recall
+from kgedit.evaluate.made.recall import Gathering, Recall
 from kgedit.io.atomic_files import write_files
+from kgedit.progress import Progress
 
 SUITES = ("mquake", "counterfact")
 PARTS = ("dev", "test")

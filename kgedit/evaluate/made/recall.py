@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,8 +14,8 @@ from kgedit.evaluate.benchmarks.records import Record
 from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
+from kgedit.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Question = tuple[str, str]
 Slot = TypeVar("Slot")
 

@@ -24,11 +24,12 @@ from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import UNEDITED, LeftOut
 from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import make_manifest
-from kgedit.evaluate.run.run import Progress, Run
+from kgedit.evaluate.run.run import Run
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Settings as MethodSettings
 from kgedit.methods.variants import method_for, parse_variant
+from kgedit.progress import Progress
 
 MALFORMED = "a record of the file cannot be read"
 

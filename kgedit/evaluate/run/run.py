@@ -18,8 +18,8 @@ from kgedit.evaluate.run.manifest import CHUNK, model_hash
 from kgedit.evaluate.run.modes import Refused, Stage, alone, on_top, together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
+from kgedit.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 AT_END = "@end"
 
 

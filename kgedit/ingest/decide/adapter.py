@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -28,8 +28,8 @@ from kgedit.ingest.decide.rehearsal import Encoded, Lesson, encoded, epoch, less
 from kgedit.ingest.decide.writer import Unedited
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import pad
+from kgedit.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Factors = dict[str, tuple[Tensor, Tensor]]  # weight -> A (r, d_in), B (d_out, r)
 
 

@@ -8,7 +8,6 @@ from statistics import quantiles
 
 from pydantic import BaseModel, ConfigDict
 
-from kgedit.editor import Progress
 from kgedit.errors import DataError
 from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.change import change_key, slot_key
@@ -16,6 +15,7 @@ from kgedit.ingest.runner import next_batch
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import Received
 from kgedit.mini import MINI
+from kgedit.progress import Progress
 
 OPEN = {  # guards that refuse nothing, so that everything is seen
     "norm": 1e9, "norm_cumulative": 1e9, "probability": 0.0, "paths": 0.0, "neighbours": 0.0, "subject": 0.0,

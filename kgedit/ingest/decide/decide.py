@@ -23,8 +23,8 @@ from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.lm.tokens import encode_target
+from kgedit.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Measured = tuple[Item, LowRankDelta, dict[str, float], list[str]]
 
 

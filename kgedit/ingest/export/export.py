@@ -13,7 +13,7 @@ from kgedit.delta import LowRankDelta, compose
 from kgedit.delta.compress import compress
 from kgedit.delta.peft import export_adapter
 from kgedit.edit import Edit
-from kgedit.editor import Editor, Progress
+from kgedit.editor import Editor
 from kgedit.errors import JournalError, StoreBusy
 from kgedit.ingest.decide.checks import fact_probes
 from kgedit.ingest.decide.facts import ask_all
@@ -26,6 +26,7 @@ from kgedit.ingest.store.store import open_store
 from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import whole_folder
 from kgedit.lm.load import quiet
+from kgedit.progress import Progress
 
 _AT_ONCE = 64  # changes prepared between two reports of progress
 

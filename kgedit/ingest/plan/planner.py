@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from kg_cache.errors import KnowledgeGraphError
-from kgedit.editor import Editor, Progress
+from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.ingest.change import Change, Malformed, change_key, slot_key
 from kgedit.ingest.plan.asking import Asking
@@ -14,6 +14,7 @@ from kgedit.ingest.plan.names import Names, Resolved
 from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Policy, Verdict
 from kgedit.ingest.plan.plausible import Plausibility
 from kgedit.ingest.plan.spool import Spool
+from kgedit.progress import Progress
 
 BATCH = 256
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from kg_cache.errors import KnowledgeGraphError
 from kgedit.edit import Edit
-from kgedit.editor import Editor, Progress
+from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.checks import Probes, probabilities
@@ -26,6 +26,7 @@ from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.scoring.score import greedy
 from kgedit.methods.base import METHODS, Request
+from kgedit.progress import Progress
 
 PLANS = "plans"
 MOST_SKIPPED = 1000  # of one run; the others stand in its plan
