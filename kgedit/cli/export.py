@@ -11,7 +11,7 @@ from kgedit.cli.options import AsJson
 from kgedit.cli.output import emit, line, table, working
 
 if TYPE_CHECKING:
-    from kgedit.ingest.export.manifest import Exported
+    from kgedit.ingest.exports.manifest import Exported
 
 app = typer.Typer(help="Hand the changes in force over: as a LoRA adapter, a merged checkpoint, or one delta.")
 
@@ -42,8 +42,8 @@ def delta(store: StoreDir, out: Out, as_json: AsJson = False) -> None:
 
 def _export(kind: str, store: Path, out: Path, rank: int | None, *, as_json: bool) -> None:
     with working("Loading the model") as advance:
-        from kgedit.ingest.export.export import export
-        from kgedit.ingest.export.manifest import Kind
+        from kgedit.ingest.exports.manifest import Kind
+        from kgedit.ingest.exports.write import export
 
         record: Exported = export(store, out, Kind(kind), rank=rank, progress=advance)
     checks = [check for change in record.changes for check in change.checks]

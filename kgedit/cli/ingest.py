@@ -114,7 +114,7 @@ def calibrate(
 ) -> None:
     """Measures what the guards would see of harmless edits, and says which thresholds let them through."""
     with working(f"Loading {model}") as advance:
-        from kgedit.ingest.decide.calibrate import calibrate as measure
+        from kgedit.ingest.calibrate import calibrate as measure
 
         found = measure(model, method=method, edits=edits, batch=batch, seed=seed, progress=advance)
     rows = [
@@ -137,7 +137,7 @@ def verify(
 ) -> None:
     """Loads an export afresh and asks every change in it again; exit code 1 if one does not hold."""
     with working("Loading the export"):
-        from kgedit.ingest.export.verify import verify_export
+        from kgedit.ingest.exports.verify import verify_export
 
         found = verify_export(folder, model=model)
     rows = [(one.change, one.kind, one.question, one.answer) for one in found.failed]

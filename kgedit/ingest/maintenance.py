@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
-from kgedit.ingest.decide.decide import question_of
-from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.decide.decider import question_of
+from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.runner import take_back
 from kgedit.ingest.session import ADAPTER, open_session
 from kgedit.ingest.store.commit import put_noted, undo
@@ -38,7 +38,7 @@ class Verified(BaseModel):
     counts: dict[str, int]
 
 
-class Answer(BaseModel):
+class ReplayedAnswer(BaseModel):
     """One change in force, asked again."""
 
     model_config = ConfigDict(frozen=True)
@@ -54,7 +54,7 @@ class Replayed(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    answers: tuple[Answer, ...]
+    answers: tuple[ReplayedAnswer, ...]
     right: float
     weights_hash: str
 
@@ -116,7 +116,7 @@ def replay(directory: Path, *, progress: Progress | None = None) -> Replayed:
             progress("asking", 0, len(entries))
         right = ask_all(editor.model, editor.tokenizer, questions)
         answers = tuple(
-            Answer(id=entry.id, question=prompt, answer=wanted, right=said)
+            ReplayedAnswer(id=entry.id, question=prompt, answer=wanted, right=said)
             for entry, (prompt, wanted), said in zip(entries, questions, right, strict=True)
         )
         share = round(sum(right) / len(right), 4) if right else 1.0

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
 from kgedit.ingest.change import Change, Malformed, slot_key
-from kgedit.ingest.decide.decide import remaining
-from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.decide.decider import remaining
+from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
 from kgedit.ingest.plan.planner import plan
 from kgedit.ingest.session import Session

@@ -12,9 +12,9 @@ from typing import Any
 from kg_cache.graph import KnowledgeGraph
 from kgedit.editor import Editor
 from kgedit.ingest.decide.adapter import AdapterSettings, AdapterWriter
-from kgedit.ingest.decide.decide import Decider
-from kgedit.ingest.decide.facts import FactPool
+from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
+from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import MethodWriter, Writer, WriteSettings
 from kgedit.ingest.store.commit import recover
 from kgedit.ingest.store.in_force import WeightsInForce

@@ -12,8 +12,8 @@ from torch import nn
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.edit import Edit
-from kgedit.ingest.decide.checks import Probes
-from kgedit.ingest.decide.item import Accepted, Decision, Item, Refused
+from kgedit.ingest.decide.probes import Probes
+from kgedit.ingest.decide.resolved_change import Accepted, Decision, Refusal, ResolvedChange
 from kgedit.ingest.store.commit import commit, recover
 from kgedit.ingest.store.entry import Entry, Received, State
 from kgedit.ingest.store.in_force import WeightsInForce
@@ -53,10 +53,10 @@ def decide(entries: Iterable[Entry], model: nn.Module) -> Decision:
     decision = Decision()
     for entry in entries:
         if refused(entry.key):
-            decision.refused.append(Refused(entry, "drawn", {"x": 1.0}))
+            decision.refused.append(Refusal(entry, "drawn", {"x": 1.0}))
             continue
         edit = Edit.model_validate(entry.change["edit"])
-        item = Item(entry, edit, Request("s", "{} is", "o"), None, Probes((("s is", "o"),)))
+        item = ResolvedChange(entry, edit, Request("s", "{} is", "o"), None, Probes((("s is", "o"),)))
         decision.accepted.append(Accepted(item, delta_of(entry.key, model), {"p": 0.5}))
     return decision
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from kgedit.editor import Editor
 from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.change import change_key, slot_key
-from kgedit.ingest.decide.checks import fact_probes
-from kgedit.ingest.decide.item import Accepted, Decision, Item
+from kgedit.ingest.decide.probes import fact_probes
+from kgedit.ingest.decide.resolved_change import Accepted, Decision, ResolvedChange
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import Received, State
 from kgedit.ingest.store.in_force import WeightsInForce
@@ -42,7 +42,7 @@ def edited_store(directory: Path) -> Path:
         decision = Decision()
         entries = store.entries(State.RECEIVED)
         for entry, edit, (request, _), one in zip(entries, edits, ready, computed, strict=True):
-            item = Item(entry, edit, request, None, fact_probes(request, editor.text))
+            item = ResolvedChange(entry, edit, request, None, fact_probes(request, editor.text))
             decision.accepted.append(Accepted(item, one.delta, {}))
         commit(store, weights, decision)
     return directory

@@ -22,9 +22,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged, MissingExtra
-from kgedit.ingest.decide.facts import Fact, FactPool
-from kgedit.ingest.decide.item import Item
+from kgedit.ingest.decide.known_facts import FactPool, KnownFact
 from kgedit.ingest.decide.rehearsal import Encoded, Lesson, encoded, epoch, lesson
+from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.writer import Unedited
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import pad
@@ -101,14 +101,16 @@ class AdapterWriter:
         self._last: tuple[frozenset[int], Factors] | None = None
 
     @cached_property
-    def _facts(self) -> list[Fact]:
+    def _facts(self) -> list[KnownFact]:
         """Known facts to rehearse, recalled by the unedited model."""
         with self._unedited():
             return self._pool.recalled(
-                self._model, self._tokenizer, self._settings.facts, seed=self._seed + 2, part="held"
+                self._model, self._tokenizer, self._settings.facts, seed=self._seed + 2, part="protected"
             )
 
-    def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
+    def propose(
+        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+    ) -> list[LowRankDelta]:
         """One delta for all changes; with `more`, training goes on from the last proposal for them."""
         keys = frozenset(item.entry.id for item in items)
         begin: Factors | None = None
@@ -130,7 +132,7 @@ class AdapterWriter:
         return [delta] * len(items)
 
     def _trained(
-        self, items: Sequence[Item], earlier: Sequence[Item], begin: Factors | None, *, more: bool
+        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], begin: Factors | None, *, more: bool
     ) -> Factors:
         settings, rng = self._settings, random.Random(f"{self._seed} {len(items)} {more}")
         # Changes in force speak of facts that the unedited model had otherwise.

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.ingest.decide.facts import Fact, FactPool, ask_all
+from kgedit.ingest.decide.known_facts import FactPool, KnownFact, ask_all
 from kgedit.lm.scoring.score import target_logprobs
 from kgedit.lm.tokens import encode_text
 
@@ -121,7 +121,7 @@ class Guard:
             found.append("the edit prompt is not answered with the new object")
         return found
 
-    def _sentence(self, fact: Fact) -> tuple[int, ...]:
+    def _sentence(self, fact: KnownFact) -> tuple[int, ...]:
         prompt, answer = self._pool.question(fact, 1)
         return encode_text(self._tokenizer, f"{prompt} {answer}.")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import EditError
-from kgedit.ingest.decide.checks import NEIGHBOURS
-from kgedit.ingest.decide.facts import Fact, FactPool
-from kgedit.ingest.decide.item import Item
+from kgedit.ingest.decide.known_facts import FactPool, KnownFact
+from kgedit.ingest.decide.probes import NEIGHBOURS
+from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.lm.tokens import encode_target, encode_text
 
 Question = tuple[str, str]
@@ -33,7 +33,7 @@ class Lesson:
     around: tuple[Question, ...]
 
 
-def lesson(item: Item, pool: FactPool, facts: Sequence[Fact]) -> Lesson:
+def lesson(item: ResolvedChange, pool: FactPool, facts: Sequence[KnownFact]) -> Lesson:
     """What is learned of one change.
 
     Args:
@@ -54,7 +54,7 @@ def lesson(item: Item, pool: FactPool, facts: Sequence[Fact]) -> Lesson:
 
 
 def epoch(
-    lessons: Sequence[Lesson], facts: Sequence[Fact], pool: FactPool, rng: random.Random, *, rehearsed: int
+    lessons: Sequence[Lesson], facts: Sequence[KnownFact], pool: FactPool, rng: random.Random, *, rehearsed: int
 ) -> list[Question]:
     """The questions of one pass: of each change three wordings, two paths and two facts around it, and other facts.
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from kgedit.delta import LowRankDelta, WeightUpdate
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.facts import FactPool
-from kgedit.ingest.decide.item import Item
+from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.protected_keys import Asked, HeldMoment, subject_keys, with_facts
+from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.methods.base import Workbench
 
 Unedited = Callable[[], AbstractContextManager[None]]
@@ -32,7 +32,9 @@ class Writer(Protocol):
     name: str
     shared: bool
 
-    def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
+    def propose(
+        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+    ) -> list[LowRankDelta]:
         """One delta per change (the same one for all where `shared`), for the model as it is; it is left unchanged.
 
         Args:
@@ -90,7 +92,9 @@ class MethodWriter:
         editor, pool, settings = self._editor, self._pool, self._settings
         with self._unedited():
             bench = editor.workbench
-            facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=self._seed + 1, part="held")
+            facts = pool.recalled(
+                editor.model, editor.tokenizer, settings.facts, seed=self._seed + 1, part="protected"
+            )
             asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
             keys = subject_keys(editor.model, editor.tokenizer, asked, tuple(bench.moments))
         moments = {
@@ -98,7 +102,9 @@ class MethodWriter:
         }
         return replace(bench, moments=moments)
 
-    def propose(self, items: Sequence[Item], earlier: Sequence[Item], *, more: bool) -> list[LowRankDelta]:
+    def propose(
+        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+    ) -> list[LowRankDelta]:
         """See `Writer`."""
         method: Any = self._editor.method
         if more:
@@ -116,7 +122,7 @@ class MethodWriter:
             found.append(method.compute(bench, [item.request], [item.subgraph])[0].delta)
         return found
 
-    def _holding(self, items: Sequence[Item]) -> Workbench:
+    def _holding(self, items: Sequence[ResolvedChange]) -> Workbench:
         editor, bench = self._editor, self._bench
         keys = subject_keys(
             editor.model,
@@ -130,7 +136,7 @@ class MethodWriter:
         }
         return replace(bench, moments=moments)
 
-    def _asked(self, item: Item) -> list[Asked]:
+    def _asked(self, item: ResolvedChange) -> list[Asked]:
         request = item.request
         prompts = {request.prompt}
         if request.relation is not None and request.relation in self._text:

@@ -9,10 +9,10 @@ from kg_cache.errors import KnowledgeGraphError
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.ingest.change import Change, Malformed, change_key, slot_key
-from kgedit.ingest.plan.asking import Asking
+from kgedit.ingest.plan.model_knowledge import ModelKnowledge
 from kgedit.ingest.plan.names import Names, Resolved
 from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Policy, Verdict
-from kgedit.ingest.plan.plausible import Plausibility
+from kgedit.ingest.plan.plausibility import Plausibility
 from kgedit.ingest.plan.spool import Spool
 from kgedit.progress import Progress
 
@@ -56,7 +56,7 @@ def plan(
     """
     names = Names(editor.graph, editor.text)
     plausible = Plausibility(editor.graph, editor.tokenizer) if check_kinds else None
-    asking = Asking(editor.model, editor.tokenizer, editor.graph, editor.text)
+    asking = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
     with closing(Spool()) as spool:
         for number, item in enumerate(changes, 1):
             spool.add(_received(number, item, names, plausible))
@@ -96,7 +96,7 @@ def _ask(
     items: list[Planned],
     spool: Spool,
     names: Names,
-    asking: Asking,
+    asking: ModelKnowledge,
     seen: Callable[[Planned], str | None] | None,
     changed: Callable[[str], bool] | None,
 ) -> None:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from kgedit.ingest.report.drawing import draw
-from kgedit.ingest.report.report import Answer, IngestReport, ReportedChange, ReportedRun
+from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun
 from kgedit.ingest.store.entry import State
 from kgedit.io.atomic_files import write_files
 from kgedit.io.html_page import note, page, table
@@ -120,7 +120,7 @@ def _change(change: ReportedChange) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def _answer(answer: Answer | None) -> tuple[str, str]:
+def _answer(answer: ReportedAnswer | None) -> tuple[str, str]:
     return ("-", "-") if answer is None else (escape(answer.text), f"{answer.probability:.4f}")
 
 

@@ -16,8 +16,8 @@ from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
-from kgedit.ingest.decide.checks import Probes, probabilities
-from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.decide.probes import Probes, probabilities
 from kgedit.ingest.maintenance import loaded
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.store.commit import put_noted
@@ -37,7 +37,7 @@ _ELSEWHERE = ("feed", "classes", "refusals", "seconds", "recovered", "changed")
 Prepared = tuple[Request, Subgraph | None]
 
 
-class Answer(BaseModel):
+class ReportedAnswer(BaseModel):
     """What a model says after the edit prompt, and how probable the whole new object is there."""
 
     model_config = ConfigDict(frozen=True)
@@ -73,8 +73,8 @@ class ReportedChange(BaseModel):
     target_new: str
     where: str = ""
     question: str | None = None
-    before: Answer | None = None
-    now: Answer | None = None
+    before: ReportedAnswer | None = None
+    now: ReportedAnswer | None = None
     right: bool | None = None
     reason: str = ""
     numbers: dict[str, JsonValue] = {}
@@ -82,7 +82,7 @@ class ReportedChange(BaseModel):
     partial: bool = False
 
 
-class Skipped(BaseModel):
+class SkippedRecord(BaseModel):
     """A record that was not to be applied."""
 
     model_config = ConfigDict(frozen=True)
@@ -109,7 +109,7 @@ class ReportedRun(BaseModel):
     feed: str | None
     classes: dict[str, int]
     result: dict[str, JsonValue]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedRecord, ...]
     left_out: int = 0
 
 
@@ -207,7 +207,7 @@ def _question(request: Request) -> tuple[str, str]:
     return request.prompt.replace("{}", request.subject), request.target
 
 
-def _answers(editor: Editor, questions: Sequence[tuple[str, str]]) -> list[Answer | None]:
+def _answers(editor: Editor, questions: Sequence[tuple[str, str]]) -> list[ReportedAnswer | None]:
     """An answer for each question; None for one that cannot be put to the model (too long, no token)."""
     if not questions:
         return []
@@ -219,7 +219,7 @@ def _answers(editor: Editor, questions: Sequence[tuple[str, str]]) -> list[Answe
         middle = len(questions) // 2
         return _answers(editor, questions[:middle]) + _answers(editor, questions[middle:])
     likely = probabilities(editor.model, editor.tokenizer, [Probes((question,)) for question in questions])
-    return [Answer(text=text, probability=round(share, 4)) for text, share in zip(texts, likely, strict=True)]
+    return [ReportedAnswer(text=text, probability=round(share, 4)) for text, share in zip(texts, likely, strict=True)]
 
 
 def _change(entry: Entry, prepared: Prepared | None) -> ReportedChange:
@@ -251,7 +251,7 @@ def _change(entry: Entry, prepared: Prepared | None) -> ReportedChange:
 
 def _run(store: IngestStore, fingerprint: str, classes: dict[str, int], result: dict[str, Any] | None) -> ReportedRun:
     path = store.directory / PLANS / f"{fingerprint[:16]}.jsonl"
-    skipped: list[Skipped] = []
+    skipped: list[SkippedRecord] = []
     left_out = sum(classes.values()) - classes.get(Verdict.NEW, 0)
     if path.is_file():
         others = (item for item in Plan.load(path) if item.verdict != Verdict.NEW)
@@ -262,7 +262,7 @@ def _run(store: IngestStore, fingerprint: str, classes: dict[str, int], result: 
     return ReportedRun(feed=feed, classes=classes, result=kept, skipped=tuple(skipped), left_out=left_out)
 
 
-def _skipped(item: Planned) -> Skipped:
+def _skipped(item: Planned) -> SkippedRecord:
     edit = item.change.edit if item.change else None
     words = "" if edit is None else f"{edit.subject} | {edit.relation or edit.prompt} | {edit.target_new}"
-    return Skipped(where=item.where, verdict=item.verdict, change=words, reason=item.reason)
+    return SkippedRecord(where=item.where, verdict=item.verdict, change=words, reason=item.reason)

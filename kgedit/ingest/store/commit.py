@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kgedit.delta import LowRankDelta
 from kgedit.errors import FileCorrupt, JournalError
-from kgedit.ingest.decide.item import Decision
+from kgedit.ingest.decide.resolved_change import Decision
 from kgedit.ingest.store.entry import Entry, Move, State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore

@@ -9,8 +9,8 @@ import torch
 
 from kg_cache.bundled import bundled_store
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.facts import FactPool, part_of
 from kgedit.ingest.decide.guard import Guard, GuardSettings
+from kgedit.ingest.decide.known_facts import FactPool, part_of
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
 

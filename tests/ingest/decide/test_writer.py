@@ -10,11 +10,11 @@ import torch
 from kgedit.delta import LowRankDelta, WeightUpdate
 from kgedit.edit import Edit
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.checks import NEIGHBOURS, Probes
-from kgedit.ingest.decide.facts import Fact, FactPool
-from kgedit.ingest.decide.item import Item
+from kgedit.ingest.decide.known_facts import FactPool, KnownFact
+from kgedit.ingest.decide.probes import NEIGHBOURS, Probes
 from kgedit.ingest.decide.protected_keys import HeldMoment, scale_of, with_facts
 from kgedit.ingest.decide.rehearsal import Lesson, epoch, lesson
+from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.writer import columns
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.lm.second_moment.find import IdentityMoment
@@ -77,7 +77,7 @@ def test_a_joint_write_is_the_sum_of_its_columns() -> None:
 
 def test_each_pass_asks_the_change_what_follows_and_other_facts_in_a_seeded_order() -> None:
     one = Lesson((("edit", "o"), ("w1", "o"), ("w2", "o"), ("w3", "o")), (("p", "x"),), (("n", "y"),))
-    facts = [Fact("Q1", "P36", "Q2", f"Land{n}", f"Town{n}") for n in range(9)]
+    facts = [KnownFact("Q1", "P36", "Q2", f"Land{n}", f"Town{n}") for n in range(9)]
     pool = FactPool(tuple(facts), Verbalizer.bundled())
     asked = epoch([one], facts, pool, random.Random(0), rehearsed=4)
     assert asked == epoch([one], facts, pool, random.Random(0), rehearsed=4)
@@ -95,9 +95,9 @@ def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
     probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), (("own", "y"),))
     edit = Edit(subject="Q419", relation="P36", target_new="Q456", target_true="Q7")
     entry = Entry(id=1, key="k", slot="s", change={}, state=State.RECEIVED)
-    item = Item(entry, edit, Request("Peru", text["P36"].cloze[0], "Lyon", "P36"), None, probes)
-    facts = [Fact(f"Q{n}", "P36", f"Q{n + 1}", f"Land{n}", f"Town{n}") for n in range(1, 12)]
-    facts += [Fact("Q419", "P36", "Q2868", "Peru", "Lima"), Fact("Q5", "P30", "Q6", "Land5", "Asia")]
+    item = ResolvedChange(entry, edit, Request("Peru", text["P36"].cloze[0], "Lyon", "P36"), None, probes)
+    facts = [KnownFact(f"Q{n}", "P36", f"Q{n + 1}", f"Land{n}", f"Town{n}") for n in range(1, 12)]
+    facts += [KnownFact("Q419", "P36", "Q2868", "Peru", "Lima"), KnownFact("Q5", "P30", "Q6", "Land5", "Asia")]
     learned = lesson(item, FactPool(tuple(facts), text), facts)
     assert kept not in learned.wordings
     assert watched not in learned.around

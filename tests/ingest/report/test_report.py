@@ -17,7 +17,14 @@ from kgedit.ingest.decide.guard import GuardSettings
 from kgedit.ingest.plan.plan import Verdict
 from kgedit.ingest.report.drawing import draw
 from kgedit.ingest.report.html import to_html, to_json, write_report
-from kgedit.ingest.report.report import Answer, IngestReport, ReportedChange, ReportedRun, Skipped, report_of
+from kgedit.ingest.report.report import (
+    IngestReport,
+    ReportedAnswer,
+    ReportedChange,
+    ReportedRun,
+    SkippedRecord,
+    report_of,
+)
 from kgedit.ingest.runner import run
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import State
@@ -27,7 +34,7 @@ HOSTILE = "<script>alert('\"&x')</script>"
 
 def hostile() -> IngestReport:
     """A report whose every text is hostile; one change in each state."""
-    answer = Answer(text=HOSTILE, probability=0.25)
+    answer = ReportedAnswer(text=HOSTILE, probability=0.25)
     changes = tuple(
         ReportedChange(
             id=number, state=state, subject=HOSTILE, relation=HOSTILE, target_new=HOSTILE, where=HOSTILE,
@@ -36,7 +43,7 @@ def hostile() -> IngestReport:
         )
         for number, state in enumerate(State, 1)
     )  # fmt: skip
-    skipped = Skipped(where=HOSTILE, verdict=Verdict.MALFORMED, change=HOSTILE, reason=HOSTILE)
+    skipped = SkippedRecord(where=HOSTILE, verdict=Verdict.MALFORMED, change=HOSTILE, reason=HOSTILE)
     result = {"method": HOSTILE, "accepted_right": 1.0, "unrelated_recalled": 0.9, "unrelated_asked": 400}
     found = ReportedRun(feed=HOSTILE, classes={"new": 7, HOSTILE: 1}, result=result, skipped=(skipped,), left_out=3)
     states = dict.fromkeys(map(str, State), 1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kgedit.errors import JournalError
-from kgedit.ingest.decide.facts import ask_all
+from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.runner import fingerprint, run, take_back
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import State

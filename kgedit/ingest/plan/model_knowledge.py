@@ -19,7 +19,7 @@ _LINKS = 100  # triples of a subject among which they are looked for
 Question = tuple[str, str]
 
 
-class Asking:
+class ModelKnowledge:
     """Asks about many changes at once."""
 
     def __init__(

@@ -15,17 +15,17 @@ from kgedit.delta import LowRankDelta
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
-from kgedit.ingest.decide.checks import fact_probes, make_probes, measure, rounded
-from kgedit.ingest.decide.facts import FactPool
 from kgedit.ingest.decide.guard import Guard, Mode
-from kgedit.ingest.decide.item import Accepted, Decision, Item, Refused
+from kgedit.ingest.decide.known_facts import FactPool
+from kgedit.ingest.decide.probes import fact_probes, make_probes, measure, rounded
+from kgedit.ingest.decide.resolved_change import Accepted, Decision, Refusal, ResolvedChange
 from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.lm.tokens import encode_target
 from kgedit.progress import Progress
 
-Measured = tuple[Item, LowRankDelta, dict[str, float], list[str]]
+Measured = tuple[ResolvedChange, LowRankDelta, dict[str, float], list[str]]
 
 
 class Decider:
@@ -55,9 +55,9 @@ class Decider:
         """
         self.editor, self.weights, self.pool, self.guard, self.writer = editor, weights, pool, guard, writer
         self.mode, self.progress = mode, progress
-        self._known: dict[int, Item] = {}
+        self._known: dict[int, ResolvedChange] = {}
 
-    def item(self, entry: Entry, replaces: Entry | None = None) -> Item:
+    def item(self, entry: Entry, replaces: Entry | None = None) -> ResolvedChange:
         """Resolve an entry's names and collect its questions; the model is asked as it is.
 
         Raises:
@@ -69,9 +69,9 @@ class Decider:
         request, subgraph = editor.prepare(edit)
         encode_target(editor.tokenizer, request.target)
         probes = make_probes(editor.model, editor.tokenizer, request, subgraph, edit, self.pool, editor.text)
-        return Item(entry, edit, request, subgraph, probes, replaces)
+        return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
 
-    def known(self, entry: Entry) -> Item:
+    def known(self, entry: Entry) -> ResolvedChange:
         """The item of a change in force, with questions about the new fact only; made once.
 
         No model is asked: what it recalls by now would tell a run that went on after a crash from one that did not.
@@ -80,7 +80,7 @@ class Decider:
             edit = Edit.model_validate(entry.change["edit"])
             request, subgraph = self.editor.prepare(edit)
             probes = fact_probes(request, self.editor.text)
-            self._known[entry.id] = Item(entry, edit, request, subgraph, probes)
+            self._known[entry.id] = ResolvedChange(entry, edit, request, subgraph, probes)
         return self._known[entry.id]
 
     @torch.inference_mode(False)
@@ -108,23 +108,27 @@ class Decider:
             self._admit(proposed, live, decision)
         except EditError as error:
             decision.refused += [
-                Refused(item.entry, str(error)) for item in items if item.entry.id not in _decided(decision)
+                Refusal(item.entry, str(error)) for item in items if item.entry.id not in _decided(decision)
             ]
         return decision
 
     def _ready(
         self, entries: Sequence[Entry], of_slot: Callable[[str], Entry | None], decision: Decision
-    ) -> list[Item]:
+    ) -> list[ResolvedChange]:
         items = []
         for entry in entries:
             try:
                 items.append(self.item(entry, of_slot(entry.slot)))
             except (EditError, KnowledgeGraphError) as error:
-                decision.refused.append(Refused(entry, str(error)))
+                decision.refused.append(Refusal(entry, str(error)))
         return items
 
     def _proposed(
-        self, items: list[Item], earlier: list[Item], below: Sequence[LowRankDelta], decision: Decision
+        self,
+        items: list[ResolvedChange],
+        earlier: list[ResolvedChange],
+        below: Sequence[LowRankDelta],
+        decision: Decision,
     ) -> list[Measured]:
         """Deltas of the changes that do what they should; those that do not get a second attempt."""
         if not items:
@@ -157,10 +161,10 @@ class Decider:
     def _refuse(self, measured: Sequence[Measured], decision: Decision) -> None:
         for item, _, numbers, reasons in measured:
             if reasons:
-                decision.refused.append(Refused(item.entry, "; ".join(reasons), rounded(numbers)))
+                decision.refused.append(Refusal(item.entry, "; ".join(reasons), rounded(numbers)))
 
     def _measured(
-        self, items: Sequence[Item], deltas: Sequence[LowRankDelta], below: Sequence[LowRankDelta]
+        self, items: Sequence[ResolvedChange], deltas: Sequence[LowRankDelta], below: Sequence[LowRankDelta]
     ) -> list[Measured]:
         """What each change does in the company of its batch, and which of its own guards it fails."""
         model, tokenizer = self.editor.model, self.editor.tokenizer
@@ -212,7 +216,7 @@ class Decider:
         elif len(proposed) == 1 or self.writer.shared:
             for (item, _, first, _), mine, more in zip(proposed, own, still, strict=True):
                 why = "; ".join([*more, *reasons]) or "another change of its batch failed"
-                decision.refused.append(Refused(item.entry, why, rounded({**first, **mine, **numbers})))
+                decision.refused.append(Refusal(item.entry, why, rounded({**first, **mine, **numbers})))
         else:
             middle = len(proposed) // 2
             self._admit(proposed[:middle], live, decision)

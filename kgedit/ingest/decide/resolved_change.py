@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from kgedit.delta import LowRankDelta
 from kgedit.edit import Edit
 from kgedit.graph.subgraph import Subgraph
-from kgedit.ingest.decide.checks import Probes
+from kgedit.ingest.decide.probes import Probes
 from kgedit.ingest.store.entry import Entry
 from kgedit.methods.base import Request
 
 
 @dataclass(frozen=True)
-class Item:
+class ResolvedChange:
     """A change that is being applied.
 
     Attributes:
@@ -47,14 +47,14 @@ class Item:
 class Accepted:
     """A change that may become durable, with its delta and what was measured; `warnings` in mode "warn" only."""
 
-    item: Item
+    item: ResolvedChange
     delta: LowRankDelta
     numbers: dict[str, float]
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """A change that may not, why, and what was measured."""
 
     entry: Entry
@@ -67,4 +67,4 @@ class Decision:
     """What becomes of each change of a batch."""
 
     accepted: list[Accepted] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import LowRankDelta
 from kgedit.errors import FileCorrupt, MissingExtra, WrongBase
-from kgedit.ingest.decide.facts import ask_all
-from kgedit.ingest.export.manifest import Check, Exported, Kind, read_record
+from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.exports.manifest import Check, Exported, Kind, read_record
 from kgedit.ingest.store.in_force import model_hash
 from kgedit.lm.load import load_model
 from kgedit.mini import MINI, mini_folder

@@ -12,7 +12,7 @@ from kgedit.edit import Edit
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.facts import FactPool, ask_all, part_of
+from kgedit.ingest.decide.known_facts import FactPool, ask_all, part_of
 from kgedit.lm.scoring.score import Row, target_logprobs
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request

@@ -15,10 +15,10 @@ from kgedit.delta.peft import export_adapter
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import JournalError, StoreBusy
-from kgedit.ingest.decide.checks import fact_probes
-from kgedit.ingest.decide.facts import ask_all
-from kgedit.ingest.export.card import card
-from kgedit.ingest.export.manifest import CARD, RECORD, Check, Exported, ExportedChange, Kind, hashes
+from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.decide.probes import fact_probes
+from kgedit.ingest.exports.card import card
+from kgedit.ingest.exports.manifest import CARD, RECORD, Check, Exported, ExportedChange, Kind, hashes
 from kgedit.ingest.maintenance import loaded
 from kgedit.ingest.store.commit import put_noted
 from kgedit.ingest.store.entry import Entry

@@ -14,9 +14,9 @@ from ingest.stores import edited_store
 from kgedit.delta import LowRankDelta, WeightUpdate
 from kgedit.delta.compress import compress
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, WrongBase
-from kgedit.ingest.export.export import export
-from kgedit.ingest.export.manifest import RECORD, Kind, hashes
-from kgedit.ingest.export.verify import verify_export
+from kgedit.ingest.exports.manifest import RECORD, Kind, hashes
+from kgedit.ingest.exports.verify import verify_export
+from kgedit.ingest.exports.write import export
 from kgedit.ingest.maintenance import take_back_from
 from kgedit.ingest.store.store import open_store
 from kgedit.io.atomic_folder import whole_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kgedit.ingest.export.manifest import Exported, Kind
+from kgedit.ingest.exports.manifest import Exported, Kind
 
 _LOADING = {
     Kind.ADAPTER: (

@@ -1,6 +1,6 @@
 """Facts that the unedited model recalls: what guards watch, what training rehearses, what results are measured on.
 
-One hash of subject and relation puts every fact into one of three parts for good: held or rehearsed while writing,
+One hash of subject and relation puts every fact into one of three parts for good: protected or rehearsed while writing,
 watched by the guards, or measured at the end of a run. So no guard is passed by having been written for, and no final
 measure by having been looked at.
 """
@@ -24,12 +24,12 @@ from kgedit.lm.generation.answers import exact_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
 
-Part = Literal["held", "watched", "measured"]
+Part = Literal["protected", "watched", "measured"]
 
-_PARTS: tuple[Part, ...] = ("held",) * 4 + ("watched",) + ("measured",) * 3
+_PARTS: tuple[Part, ...] = ("protected",) * 4 + ("watched",) + ("measured",) * 3
 
 
-class Fact(NamedTuple):
+class KnownFact(NamedTuple):
     """A triple with the labels of its ends."""
 
     subject: str
@@ -48,7 +48,7 @@ class FactPool:
         text: The wordings.
     """
 
-    facts: tuple[Fact, ...]
+    facts: tuple[KnownFact, ...]
     text: Verbalizer
 
     @classmethod
@@ -66,14 +66,14 @@ class FactPool:
         labels = graph.labels(sorted({end for triple in found for end in (triple.subject, triple.object)}))
         return cls(
             tuple(
-                Fact(*triple, labels[triple.subject], labels[triple.object])
+                KnownFact(*triple, labels[triple.subject], labels[triple.object])
                 for triple in found
                 if objects[triple.subject, triple.relation] == 1 and {triple.subject, triple.object} <= labels.keys()
             ),
             text,
         )
 
-    def question(self, fact: Fact, wording: int = 0) -> tuple[str, str]:
+    def question(self, fact: KnownFact, wording: int = 0) -> tuple[str, str]:
         """Prompt and answer; wording 0 is the editing prompt, then the other statements, then the questions."""
         wordings = (*self.text.prompts((fact.relation,)), *self.text.questions((fact.relation,)))
         return wordings[wording % len(wordings)].replace("{}", fact.subject_label), fact.object_label
@@ -87,7 +87,7 @@ class FactPool:
         seed: int,
         part: Part,
         without: Iterable[str] = (),
-    ) -> list[Fact]:
+    ) -> list[KnownFact]:
         """Draw facts of one part that the model recalls now.
 
         Args:
@@ -102,7 +102,7 @@ class FactPool:
         its = [fact for fact in self.facts if part_of(fact.subject, fact.relation) == part]
         random.Random(seed).shuffle(its)
         its = [fact for fact in its if not left_out & {fact.subject, fact.object}]
-        found: list[Fact] = []
+        found: list[KnownFact] = []
         for start in range(0, len(its), 256):
             some = its[start : start + min(256, 2 * (count - len(found)))]
             found += [fact for fact, right in zip(some, self.ask(model, tokenizer, some), strict=True) if right]
@@ -111,7 +111,7 @@ class FactPool:
         return found[:count]
 
     def ask(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact], wording: int = 0
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[KnownFact], wording: int = 0
     ) -> list[bool]:
         """Whether the model answers each fact exactly."""
         questions = [self.question(fact, wording) for fact in facts]
