@@ -127,6 +127,10 @@ class MissingExtra(KgeditError):
     """A part of kgedit needs packages that are not installed; the message names the extra to install."""
 
 
+class PluginError(KgeditError):
+    """An installed plugin cannot be loaded, or its name is taken; update, rename or uninstall it."""
+
+
 class FeedError(KgeditError):
     """A feed of changes cannot be read at all: no such file, unknown layout, a column missing; correct that."""
 
