@@ -140,11 +140,12 @@ def test_the_packages_print_nothing() -> None:
 def test_every_registered_method_has_its_tests() -> None:
     from kgedit.methods.base import METHODS
 
-    places = {name: place.partition(":")[0] for name, place in METHODS.items()}
-    files = {name: place.rpartition(".")[2] for name, place in places.items()}
-    assert places == {name: f"kgedit.methods.{file}" for name, file in files.items()}
-    tests = {name: ROOT / "tests" / "methods" / f"test_{file}.py" for name, file in files.items()}
-    untested = {name for name, test in tests.items() if not test.is_file() or f'"{name}"' not in test.read_text()}
+    untested = set()
+    for name, place in METHODS.items():
+        folders, _, module = place.partition(":")[0].removeprefix("kgedit.").rpartition(".")
+        test = ROOT.joinpath("tests", *folders.split("."), f"test_{module}.py")
+        if not test.is_file() or f'"{name}"' not in test.read_text(encoding="utf-8"):
+            untested.add(name)
     assert untested == set()
 
 
