@@ -22,8 +22,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from kgedit.errors import KgeditError
 from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.store.commit import put_noted
@@ -31,7 +29,7 @@ from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import JOURNAL, open_store
 from kgedit.lm.load import load_model
-from kgedit.mini import mini_folder
+from kgedit.mini import MINI
 
 
 def main() -> None:
@@ -61,7 +59,7 @@ def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     calm = finished(started(feed, folder / "calm", chosen.method))
     seconds = time.monotonic() - begun
     failures = [] if first == calm else [f"two undisturbed runs end with {first} and {calm}"]
-    model, _ = load_model(str(mini_folder()), dtype=torch.float32)
+    model, _ = load_model(MINI)
     weights = WeightsInForce(model)
     rng, kills, rounds, moments = random.Random(chosen.seed), 0, 0, []
     killed_at: Counter[str] = Counter()

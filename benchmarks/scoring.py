@@ -27,7 +27,7 @@ from kgedit.evaluate.made.files import make_suite
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.pairs import Pair, TargetScore, score_pairs
 from kgedit.lm.tokens import encode_target, encode_text
-from kgedit.mini import MINI, mini_folder
+from kgedit.mini import MINI
 
 Scored = dict[Pair, TargetScore]
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--data", help="a file of CounterFact; made by default")
     parser.add_argument("--model", default=MINI, help="mini, a folder or a hub id")
     chosen = parser.parse_args()
-    model, tokenizer = load_model(str(mini_folder()) if chosen.model == MINI else chosen.model, dtype=torch.float32)
+    model, tokenizer = load_model(chosen.model, dtype=torch.float32)
     cases = pairs_of_cases(chosen.data, chosen.cases)
     every = [pair for case in cases for pair in case]
     one_by_one(model, tokenizer, cases[0])  # so that no run pays for what the first call of all sets up

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.bundled import bundled_store
@@ -127,13 +126,7 @@ class Editor:
             progress: Called with (what, done, total) during longer work.
         """
         chosen = load_method(method)
-        loaded, tokenizer = load_model(
-            str(mini_folder()) if model == MINI else model,
-            device=device,
-            dtype=torch.float32 if model == MINI else "auto",
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-        )
+        loaded, tokenizer = load_model(model, device=device, revision=revision, trust_remote_code=trust_remote_code)
         notes: tuple[str, ...] = ()
         if config is None:
             fields, notes = preset(model, method, anatomy_of(loaded).n_layers(loaded))

@@ -1,4 +1,4 @@
-"""Load a causal language model and its tokenizer, from a folder or from the Hugging Face hub."""
+"""Loads a causal language model and its tokenizer: the bundled one, one from a folder, or one from the hub."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from kgedit.errors import UnknownModel
+from kgedit.mini import MINI, mini_folder
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -31,9 +32,10 @@ def load_model(
     """Load a model from safetensors, in evaluation mode.
 
     Args:
-        name: A folder or a hub id.
+        name: "mini" (the bundled model), a folder, or a hub id. A folder of that name is "./mini".
         device: Torch device; the CPU by default.
-        dtype: Of the weights; "auto" is the stored one (float32 for mini).
+        dtype: Of the weights; "auto" is the stored one, except for the bundled model, which is stored in half
+            precision and computes in float32.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run the repository's own Python; needs `revision` to be a full commit.
 
@@ -44,19 +46,22 @@ def load_model(
     if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
         raise ValueError("trust_remote_code runs code from the repository: pin it with revision=<40-digit commit>")
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    if not name or not Path(name).is_dir() and not _HUB_ID.fullmatch(name):
+    source = str(mini_folder()) if name == MINI else name
+    if dtype == "auto" and name and Path(source).absolute() == mini_folder():
+        dtype = torch.float32
+    if not source or not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
         raise _unknown(name, "there is no such folder.")
     try:
         with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                name,
+                source,
                 dtype=dtype,
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
                 **options,
             )
-            tokenizer = AutoTokenizer.from_pretrained(name, **options)
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except SafetensorError as error:
         raise _unknown(name, f"its weights are damaged ({error}).") from error
     except (OSError, ValueError, KeyError) as error:

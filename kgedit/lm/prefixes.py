@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.generation.decode import Decoder
-from kgedit.lm.tokens import encode_texts, pad_id
+from kgedit.lm.padding import pad_id
+from kgedit.lm.tokens import encode_texts
 
 SEEDS = ("The", "Therefore", "Because", "I", "You")
 _TOP_K = 5

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.errors import PromptError
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
-from kgedit.lm.tokens import encode_texts, pad, pad_id
+from kgedit.lm.padding import pad, pad_id
+from kgedit.lm.tokens import encode_texts
 
 Pooling = Literal["avg", "last", "composite", "composite_norm"]
 

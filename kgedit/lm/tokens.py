@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import PromptError, SlowTokenizer, SubjectAmbiguous, SubjectNotFound, TargetError
@@ -183,35 +180,6 @@ def find_subject(prompt: str, subject: str) -> str:
             'write "{}" in the place that is meant'
         )
     return prompt[: whole[0]] + "{}" + prompt[whole[0] + len(subject) :]
-
-
-def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"]) -> tuple[Tensor, Tensor]:
-    """Rows of token ids as one batch.
-
-    Returns:
-        Ids and mask, both (batch, longest row), int64; the mask is 1 for tokens and 0 for padding.
-    """
-    width = max((len(row) for row in rows), default=0)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        span = slice(0, len(row)) if side == "right" else slice(width - len(row), width)
-        ids[i, span] = torch.tensor(row, dtype=torch.long)
-        mask[i, span] = 1
-    return ids, mask
-
-
-def position_ids(mask: Tensor) -> Tensor:
-    """Position of every token in its own row, whatever the padding; shaped like the mask, (batch, seq)."""
-    return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
-def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """A token to fill batches with; it is masked, so any valid id will do."""
-    for found in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if found is not None:
-            return int(found)
-    return 0
 
 
 def _split_slot(template: str) -> tuple[str, str]:

@@ -21,7 +21,8 @@ from kgedit.errors import EditDiverged
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length, to_math
 from kgedit.lm.hooks import add_at, capture, frozen, head_at, replay
-from kgedit.lm.tokens import encode_prompt, encode_target, pad, pad_id
+from kgedit.lm.padding import pad, pad_id
+from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
 
 

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from families import FAMILIES, tiny_model
 from kgedit.errors import UnknownModel
 from kgedit.lm.load import load_model
+from kgedit.mini import mini_folder
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,11 @@ def test_the_terminal_settings_of_transformers_are_put_back(saved, tmp_path) -> 
     with pytest.raises(UnknownModel):
         load_model(str(tmp_path))
     assert (transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()) == before
+
+
+def test_the_bundled_model_has_a_name_and_computes_in_float32() -> None:
+    model, tokenizer = load_model("mini")
+    assert model.dtype == torch.float32
+    assert len(tokenizer) == model.config.vocab_size
+    assert load_model(str(mini_folder()))[0].dtype == torch.float32
+    assert load_model("mini", dtype=torch.float16)[0].dtype == torch.float16

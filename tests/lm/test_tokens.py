@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from families import SENTENCES, tiny_tokenizer
 from kgedit.errors import PromptError, SlowTokenizer, SubjectAmbiguous, SubjectNotFound, TargetError
-from kgedit.lm.tokens import encode_prompt, encode_target, encode_text, find_subject, pad, pad_id
+from kgedit.lm.tokens import encode_prompt, encode_target, encode_text, find_subject
 
 tokenizer = cache(tiny_tokenizer)
 KINDS = ["bytelevel", "bytelevel-spaces", "sentencepiece", "sentencepiece-bare"]
@@ -215,22 +214,3 @@ def test_find_subject_refuses_none_and_many() -> None:
         find_subject("Paris is not Paris, Texas", "Paris")
     with pytest.raises(PromptError, match="2 slots"):
         find_subject("{} is {}", "Paris")
-
-
-@pytest.mark.parametrize(("side", "ids", "mask"), [
-    ("left", [[9, 1, 2], [4, 5, 6], [9, 9, 9]], [[0, 1, 1], [1, 1, 1], [0, 0, 0]]),
-    ("right", [[1, 2, 9], [4, 5, 6], [9, 9, 9]], [[1, 1, 0], [1, 1, 1], [0, 0, 0]]),
-])  # fmt: skip
-def test_pad(side: str, ids: list[list[int]], mask: list[list[int]]) -> None:
-    got = pad([(1, 2), (4, 5, 6), ()], 9, side)
-    assert torch.equal(got[0], torch.tensor(ids))
-    assert torch.equal(got[1], torch.tensor(mask))
-
-
-def test_pad_id_falls_back() -> None:
-    tok = tiny_tokenizer()
-    assert pad_id(tok) == tok.pad_token_id
-    tok.pad_token = None
-    assert pad_id(tok) == tok.eos_token_id
-    tok.eos_token = None
-    assert pad_id(tok) == 0

@@ -13,7 +13,7 @@ from kgedit.errors import DataError
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
-from kgedit.mini import mini_folder
+from kgedit.mini import MINI
 from kgedit.progress import Progress
 
 Question = tuple[str, str]
@@ -45,7 +45,7 @@ class Recall:
             folder: Folder of the model; the bundled one by default.
             progress: Called with (what, done, total).
         """
-        self.model, self.tokenizer = load_model(str(folder or mini_folder()), dtype=torch.float32)
+        self.model, self.tokenizer = load_model(str(folder) if folder else MINI, dtype=torch.float32)
         self.progress = progress
         self._verdicts: dict[Question, bool] = {}
 

@@ -27,7 +27,7 @@ from kgedit.ingest.decide.rehearsal import Encoded, Lesson, encoded, epoch, less
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.writer import Unedited
 from kgedit.lm.anatomy import context_length
-from kgedit.lm.tokens import pad
+from kgedit.lm.padding import pad
 from kgedit.progress import Progress
 
 Factors = dict[str, tuple[Tensor, Tensor]]  # weight -> A (r, d_in), B (d_out, r)

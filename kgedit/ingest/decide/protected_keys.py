@@ -19,8 +19,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import capture, frozen
+from kgedit.lm.padding import pad
 from kgedit.lm.second_moment.matrix import SecondMoment
-from kgedit.lm.tokens import PromptTokens, encode_prompt, pad
+from kgedit.lm.tokens import PromptTokens, encode_prompt
 from kgedit.methods.engine.closed_form import Moment
 
 Asked = tuple[str, str]  # template with one "{}", subject

@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -16,7 +15,6 @@ from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.exports.manifest import Check, Exported, Kind, read_record
 from kgedit.ingest.store.in_force import model_hash
 from kgedit.lm.load import load_model
-from kgedit.mini import MINI, mini_folder
 
 
 class ExportVerified(BaseModel):
@@ -85,8 +83,7 @@ def _loaded(record: Exported, folder: Path, base: str) -> tuple[PreTrainedModel,
                 f"{folder} has weights of hash {found}, not {record.weights_hash} as when it was made; make it anew"
             )
         return model, tokenizer
-    bundled = base == MINI
-    model, tokenizer = load_model(str(mini_folder()) if bundled else base, dtype=torch.float32 if bundled else "auto")
+    model, tokenizer = load_model(base)
     found = model_hash(model)
     if found != record.base_hash:
         raise WrongBase(

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.tokens import pad, position_ids
+from kgedit.lm.padding import pad, position_ids
 
 
 class Decoder:

@@ -11,8 +11,9 @@ from kgedit.lm.anatomy import context_length
 from kgedit.lm.generation.batches import batches
 from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.generation.sentences import first_sentence, has_ended
+from kgedit.lm.padding import pad_id
 from kgedit.lm.scoring.fit import LEAST_ROOM, fit
-from kgedit.lm.tokens import encode_texts, pad_id
+from kgedit.lm.tokens import encode_texts
 
 Until = Literal["sentence", "line", "block", "limit"]
 

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.generation.batches import batches
 from kgedit.lm.generation.decode import Decoder
+from kgedit.lm.padding import pad_id
 from kgedit.lm.scoring.fit import LEAST_ROOM, fit
-from kgedit.lm.tokens import encode_texts, pad_id
+from kgedit.lm.tokens import encode_texts
 
 
 def sample_texts(

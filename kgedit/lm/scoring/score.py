@@ -15,7 +15,8 @@ from kgedit.errors import PromptError, TargetError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.tokens import encode_texts, pad, pad_id
+from kgedit.lm.padding import pad, pad_id
+from kgedit.lm.tokens import encode_texts
 
 Row = tuple[Sequence[int], Sequence[int]]
 

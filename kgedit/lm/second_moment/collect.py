@@ -19,8 +19,9 @@ from kgedit.errors import FileCorrupt, MomentError, MomentMismatch
 from kgedit.io.atomic_files import write_files
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
+from kgedit.lm.padding import pad
 from kgedit.lm.second_moment.matrix import SecondMoment, load, pack, save, unpack
-from kgedit.lm.tokens import encode_texts, pad
+from kgedit.lm.tokens import encode_texts
 
 __all__ = ["SecondMoment", "collect", "load", "save", "weights_keys"]
 
