@@ -40,4 +40,4 @@ def suite_for(name: str, loaded: Loaded) -> Suite:
             f"{loaded.source} is in the format {loaded.format}, which is not one of {name} "
             f"({', '.join(sorted(formats))}); it can be run as {' or '.join(fitting)}"
         )
-    return cast(Suite, import_module(f"{__name__}.{module}").case)
+    return cast(Suite, import_module(f"{__package__}.{module}.case").case)

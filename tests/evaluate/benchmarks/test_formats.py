@@ -23,8 +23,9 @@ EXAMPLES = {
 
 def test_every_format_has_an_example_here_and_a_test_file_of_its_module() -> None:
     assert {row.name for row in FORMATS} == set(EXAMPLES)
-    modules = {row.read.__module__.rpartition(".")[2] for row in FORMATS}
-    assert {name for name in modules if not Path(__file__).with_name(f"test_{name}.py").is_file()} == set()
+    places = {tuple(row.read.__module__.split(".")[3:]) for row in FORMATS}
+    tests = {place: Path(__file__).parent.joinpath(*place[:-1], f"test_{place[-1]}.py") for place in places}
+    assert {place for place, test in tests.items() if not test.is_file()} == set()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -22,7 +22,7 @@ from kgedit.ingest.feeds.files import JsonLines
 from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
 from kgedit.ingest.plan.planner import plan
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def change(
