@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.options import AsJson, Method, Model, Moments, StorePath, moments_source
+from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table, working
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def edit(
     prompt: Annotated[str | None, typer.Option(help='Own wording with one {}, e.g. "{} plays for".')] = None,
     model: Model = "mini",
     method: Method = "glame",
-    store: StorePath = None,
+    graph: Graph = None,
     moments: Moments = None,
     seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
@@ -40,7 +40,7 @@ def edit(
         from kgedit.editor import Editor
 
         editor = Editor.from_pretrained(
-            model, method=method, graph=store, moments=moments_source(moments), seed=seed, progress=advance
+            model, method=method, graph=graph, moments=moments_source(moments), seed=seed, progress=advance
         )
         result = editor.apply(request)
         editor.save(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgedit.cli import eval_make
-from kgedit.cli.options import AsJson, Model, Moments, StorePath, moments_source
+from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, working
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def evaluate(
     snippets: Annotated[
         Path | None, typer.Option(help="CounterFact: attribute_snippets.json, for consistency of sampled texts.")
     ] = None,
-    store: StorePath = None,
+    graph: Graph = None,
     moments: Moments = None,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +98,7 @@ def evaluate(
             "generate": generate,
             "snippets": snippets,
             "moments": moments_source(moments),
-            "store": store,
+            "store": graph,
         }
         found = run(EvaluationSettings.model_validate(asked), out=out, progress=advance)
     more = {

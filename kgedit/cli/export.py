@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.options import AsJson
+from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, table, working
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Hand the changes in force over: as a LoRA adapter, a merged checkpoint, or one delta.")
 
-StoreDir = Annotated[Path, typer.Option("--store", help="Folder that `kgedit ingest run` wrote.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to make; an earlier export in it is replaced.")]
 Rank = Annotated[
     int | None, typer.Option("--rank", min=1, help="Largest rank per weight; what that loses is stated. All kept.")
@@ -23,19 +22,19 @@ Rank = Annotated[
 
 
 @app.command()
-def adapter(store: StoreDir, out: Out, rank: Rank = None, as_json: AsJson = False) -> None:
+def adapter(store: Store, out: Out, rank: Rank = None, as_json: AsJson = False) -> None:
     """Writes a LoRA adapter that peft loads on the unedited model."""
     _export("adapter", store, out, rank, as_json=as_json)
 
 
 @app.command()
-def checkpoint(store: StoreDir, out: Out, as_json: AsJson = False) -> None:
+def checkpoint(store: Store, out: Out, as_json: AsJson = False) -> None:
     """Writes the edited model with its tokenizer and a card that lists the changes."""
     _export("checkpoint", store, out, None, as_json=as_json)
 
 
 @app.command()
-def delta(store: StoreDir, out: Out, as_json: AsJson = False) -> None:
+def delta(store: Store, out: Out, as_json: AsJson = False) -> None:
     """Writes all changes as one delta, which `Editor.load_delta` puts on the unedited model."""
     _export("delta", store, out, None, as_json=as_json)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.graph_fill import fetch, import_facts
-from kgedit.cli.options import AsJson, StorePath
+from kgedit.cli.options import AsJson, Graph
 from kgedit.cli.output import emit, line, table
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ def show(
     entity: Annotated[str, typer.Argument(help="Wikidata id, exact label or exact alias.")],
     incoming: Annotated[bool, typer.Option("--incoming", help="Also facts whose object it is.")] = False,
     limit: Limit = 50,
-    store: StorePath = None,
+    graph: Graph = None,
     as_json: AsJson = False,
 ) -> None:
     """Shows the stored facts of one entity."""
-    with open_store(store) as graph:
-        found = graph.resolve(entity)
-        outgoing = _facts(graph, graph.neighbours([found.id], limit=limit))
-        arriving = _facts(graph, graph.incoming([found.id], limit=limit)) if incoming else None
+    with open_graph(graph) as store:
+        named = store.resolve(entity)
+        outgoing = _facts(store, store.neighbours([named.id], limit=limit))
+        arriving = _facts(store, store.incoming([named.id], limit=limit)) if incoming else None
         data = {
-            "id": found.id,
-            "label": found.label,
-            "aliases": list(graph.aliases(found.id)),
-            "also": graph.labels(found.also),
-            "source": graph.name,
+            "id": named.id,
+            "label": named.label,
+            "aliases": list(store.aliases(named.id)),
+            "also": store.labels(named.also),
+            "source": store.name,
             **outgoing,
             **({"incoming": arriving} if arriving is not None else {}),
         }
@@ -53,34 +53,34 @@ def show(
 
 
 @app.command()
-def stats(store: StorePath = None, as_json: AsJson = False) -> None:
-    """Counts what a store holds, and says where it comes from."""
-    with open_store(store) as graph:
-        data = graph.provenance()
+def stats(graph: Graph = None, as_json: AsJson = False) -> None:
+    """Counts what a graph holds, and says where it comes from."""
+    with open_graph(graph) as store:
+        data = store.provenance()
     rows = [(name, value) for name, value in data.items() if not isinstance(value, dict)]
     sources = [(name, time) for name, time in data["sources"].items()]  # type: ignore[attr-defined]
     emit(
         data,
-        lambda: [table(["store", ""], rows), table(["source", "first used"], sources)],
+        lambda: [table(["graph", ""], rows), table(["source", "first used"], sources)],
         as_json=as_json,
     )
 
 
-def open_store(path: Path | None) -> Store:
-    """The store at a path, to read; the bundled snapshot without one."""
+def open_graph(path: Path | None) -> Store:
+    """The graph in a file, to read; the bundled snapshot without one."""
     from kg_cache.bundled import bundled_store
     from kg_cache.store import Store
 
     return bundled_store() if path is None else Store(path, read_only=True)
 
 
-def _facts(graph: Store, found: Neighbourhood) -> dict[str, Any]:
-    labels = graph.labels([part for triple in found.triples for part in triple])
+def _facts(store: Store, neighbourhood: Neighbourhood) -> dict[str, Any]:
+    labels = store.labels([part for triple in neighbourhood.triples for part in triple])
     facts = [
         {name: {"id": part, "label": labels[part]} for name, part in triple._asdict().items()}
-        for triple in found.triples
+        for triple in neighbourhood.triples
     ]
-    return {"facts": facts, "partial": bool(found.partial)}
+    return {"facts": facts, "partial": bool(neighbourhood.partial)}
 
 
 def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:

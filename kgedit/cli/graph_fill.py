@@ -1,4 +1,4 @@
-"""`kgedit graph fetch` and `kgedit graph import`: what brings facts into a store."""
+"""`kgedit graph fetch` and `kgedit graph import`: fill a graph file from Wikidata or from triples in a file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgedit.cli.options import AsJson
-from kgedit.cli.output import Advance, emit, line, table, working
+from kgedit.cli.options import AsJson, graph_file
+from kgedit.cli.output import emit, line, table, working
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kg_cache.wikidata import FetchReport, Wikidata
+    from kgedit.progress import Progress
 
 COUNTS = ("items", "triples", "dropped", "unlabelled")
 """Fields of a fetch report that add up over chunks; the others are collections."""
@@ -25,9 +26,13 @@ def fetch(
     entities: Annotated[list[str], typer.Argument(metavar="IDS...", help="Wikidata ids or exact labels.")],
     hops: Annotated[int, typer.Option(min=1, max=3, help="2 also fetches the objects found, and so on.")] = 1,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most facts stored of one entity.")] = 500,
-    store: Annotated[
+    graph: Annotated[
         Path | None,
-        typer.Option(help="SQLite store to fill; one per endpoint in the cache folder by default."),
+        typer.Option(
+            "--graph",
+            callback=graph_file,
+            help="SQLite file to fill, made if it is absent; by default one per endpoint in the cache folder.",
+        ),
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="SPARQL endpoint; KGEDIT_ENDPOINT or Wikidata's by default.")
@@ -37,13 +42,13 @@ def fetch(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetches the facts of entities from Wikidata into a store, also where they are stored already."""
+    """Fetches the facts of entities from Wikidata into a graph file, anew where they are stored already."""
     with working("Asking the endpoint") as advance:
-        graph = _graph(store, endpoint, contact, limit, advance)
-        asked = [text if _is_id(text) else graph.resolve(text).id for text in entities]
-        data = _fetch(graph, asked, hops, advance)
-        data["store"] = str(graph.store.path)
-        graph.store.close()
+        wikidata = _wikidata(graph, endpoint, contact, limit, advance)
+        ids = [text if _is_id(text) else wikidata.resolve(text).id for text in entities]
+        data = _fetch(wikidata, ids, hops, advance)
+        data["graph"] = str(wikidata.store.path)
+        wikidata.store.close()
     emit(data, lambda: _fetched(data), as_json=as_json)
 
 
@@ -52,7 +57,9 @@ def import_facts(
         Path,
         typer.Argument(exists=True, dir_okay=False, readable=True, help="N-Triples (.nt) or tabs; or .gz."),
     ],
-    store: Annotated[Path, typer.Option(help="SQLite store to fill; made when there is none.")],
+    graph: Annotated[
+        Path, typer.Option("--graph", callback=graph_file, help="SQLite file to fill; made if it is absent.")
+    ],
     language: Annotated[str, typer.Option(help="Language of the labels read from N-Triples.")] = "en",
     as_json: AsJson = False,
 ) -> None:
@@ -61,24 +68,26 @@ def import_facts(
     from kg_cache.importing import import_triples
     from kg_cache.store import Store
 
-    new = not store.exists()
+    new = not graph.exists()
     with working(f"Importing {file.name}") as advance:
         try:
-            with Store(store) as target:
+            with Store(graph) as target:
                 total = file.stat().st_size
                 report = import_triples(
                     file, target, language=language, on_lines=lambda done: advance(f"{done} lines", 0, total)
                 )
         except KnowledgeGraphError:
-            if new:  # an import that brought nothing leaves no empty store behind
+            if new:  # an import that brought nothing leaves no empty file behind
                 for part in ("", "-wal", "-shm", ".lock"):
-                    store.with_name(store.name + part).unlink(missing_ok=True)
+                    graph.with_name(graph.name + part).unlink(missing_ok=True)
             raise
-    data = {**asdict(report), "store": str(store)}
+    data = {**asdict(report), "graph": str(graph)}
     emit(data, lambda: [table(["imported", str(file)], list(data.items()))], as_json=as_json)
 
 
-def _graph(store: Path | None, endpoint: str | None, contact: str | None, limit: int, advance: Advance) -> Wikidata:
+def _wikidata(
+    graph: Path | None, endpoint: str | None, contact: str | None, limit: int, progress: Progress
+) -> Wikidata:
     from kg_cache.bundled import bundled_store
     from kg_cache.settings import Settings
     from kg_cache.sparql import Endpoint
@@ -89,15 +98,15 @@ def _graph(store: Path | None, endpoint: str | None, contact: str | None, limit:
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
 
     def on_wait(seconds: float, reason: str) -> None:
-        advance(f"Waiting {seconds:.0f} s: {reason}", 0, 1)
+        progress(f"Waiting {seconds:.0f} s: {reason}", 0, 1)
 
-    if store is None:
+    if graph is None:
         return Wikidata.open(settings, on_wait=on_wait)
     names = bundled_store(settings.cache_dir)
-    return Wikidata(Store(store), Endpoint(settings, on_wait=on_wait), settings=settings, names=names)
+    return Wikidata(Store(graph), Endpoint(settings, on_wait=on_wait), settings=settings, names=names)
 
 
-def _fetch(graph: Wikidata, ids: list[str], hops: int, advance: Advance) -> dict[str, Any]:
+def _fetch(wikidata: Wikidata, ids: list[str], hops: int, advance: Progress) -> dict[str, Any]:
     """Fetches chunk by chunk, so that the bar moves; a failure keeps what came before it."""
     total: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {
         "partial": {},
@@ -109,9 +118,9 @@ def _fetch(graph: Wikidata, ids: list[str], hops: int, advance: Advance) -> dict
         ids = list(dict.fromkeys(ids))
         for start in range(0, len(ids), 50):
             advance(f"Fetching hop {hop}", start, len(ids))
-            _add(total, graph.fetch(ids[start : start + 50]))
+            _add(total, wikidata.fetch(ids[start : start + 50]))
         if hop < hops:
-            ids = graph.store.unfetched(triple.object for triple in graph.store.neighbours(ids).triples)
+            ids = wikidata.store.unfetched(triple.object for triple in wikidata.store.neighbours(ids).triples)
     return total
 
 
@@ -129,7 +138,7 @@ def _is_id(text: str) -> bool:
 
 
 def _fetched(data: dict[str, Any]) -> Iterator[RenderableType]:
-    yield table(["fetched", ""], [(name, data[name]) for name in (*COUNTS, "store")])
+    yield table(["fetched", ""], [(name, data[name]) for name in (*COUNTS, "graph")])
     for note in data["notes"]:
         yield line(f"Note: {note}")
-    yield line(f"Look at them: kgedit graph show ID --store {data['store']}")
+    yield line(f"Look at them: kgedit graph show ID --graph {data['graph']}")

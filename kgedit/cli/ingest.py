@@ -17,7 +17,6 @@ from kgedit.cli.ingest_plan import (
     Entities,
     FeedName,
     Format,
-    GraphPath,
     Limit,
     Mapped,
     Policy,
@@ -28,7 +27,7 @@ from kgedit.cli.ingest_plan import (
     opened,
 )
 from kgedit.cli.ingest_report import ReportFile
-from kgedit.cli.options import AsJson, Model
+from kgedit.cli.options import AsJson, Graph, Model, Store
 from kgedit.cli.output import emit, line, percent, table, working
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ class GuardMode(StrEnum):
     WARN = "warn"
 
 
-StoreDir = Annotated[Path, typer.Option("--store", help="Folder with journal and deltas; made if it is not there.")]
 IngestMethod = Annotated[str, typer.Option("--method", help="glame, memit, rome ..., or finetune-adapter.")]
 GuardOption = Annotated[GuardMode, typer.Option("--guard", help="What happens where a guard fails.")]
 
@@ -56,7 +54,7 @@ GuardOption = Annotated[GuardMode, typer.Option("--guard", help="What happens wh
 @app.command()
 def run(
     feed: FeedName,
-    store: StoreDir,
+    store: Store,
     model: Model = "mini",
     method: IngestMethod = "glame",
     guard: GuardOption = GuardMode.REFUSE,
@@ -71,7 +69,7 @@ def run(
     since: Since = None,
     limit: Limit = None,
     policy: PolicyOption = Policy.REFUSE,
-    graph: GraphPath = None,
+    graph: Graph = None,
     any_kind: AnyKind = False,
     seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.")] = 0,
     report: ReportFile = None,

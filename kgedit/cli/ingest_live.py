@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kgedit.cli.output import Advance
     from kgedit.ingest.store.entry import Entry
+    from kgedit.progress import Progress
 
 SHOWN = 6
 
@@ -15,7 +15,7 @@ SHOWN = 6
 class LiveTable:
     """Keeps the last decided changes on a terminal, above the progress bar."""
 
-    def __init__(self, advance: Advance) -> None:
+    def __init__(self, advance: Progress) -> None:
         """Take the progress callback of `working`, whose console the lines go to."""
         from rich.console import Console
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgedit.cli.options import AsJson, Model
+from kgedit.cli.options import AsJson, Graph, Model
 from kgedit.cli.output import emit, line, table, working
 
 if TYPE_CHECKING:
@@ -49,9 +49,6 @@ Entities = Annotated[
 Since = Annotated[str | None, typer.Option(help="Where a stream starts: a time, or an earlier change's position.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Most events read of a stream.")]
 PolicyOption = Annotated[Policy, typer.Option(help="What holds when records disagree about a fact.")]
-GraphPath = Annotated[
-    Path | None, typer.Option("--graph", help="SQLite store of facts; the bundled snapshot by default.")
-]
 AnyKind = Annotated[
     bool, typer.Option("--any-kind", help="Also plan changes that the graph or the wording speaks against.")
 ]
@@ -68,7 +65,7 @@ def plan(
     since: Since = None,
     limit: Limit = None,
     policy: PolicyOption = Policy.REFUSE,
-    graph: GraphPath = None,
+    graph: Graph = None,
     any_kind: AnyKind = False,
     out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Most records listed.")] = 20,

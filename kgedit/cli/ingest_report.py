@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.options import AsJson
+from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, working
 
 if TYPE_CHECKING:
-    from kgedit.cli.output import Advance
     from kgedit.ingest.session import Session
+    from kgedit.progress import Progress
 
 ReportFile = Annotated[
     Path | None, typer.Option("--report", help="Write a page about the store here; JSON if its name ends in .json.")
@@ -20,7 +20,7 @@ ReportFile = Annotated[
 
 
 def report(
-    store: Annotated[Path, typer.Option("--store", help="Folder that `kgedit ingest run` wrote.")],
+    store: Store,
     out: Annotated[Path | None, typer.Option(help="The page; JSON if its name ends in .json.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +41,7 @@ def report(
     )
 
 
-def write(session: Session, path: Path, advance: Advance) -> None:
+def write(session: Session, path: Path, advance: Progress) -> None:
     """The page of a store that is open for work."""
     from kgedit.ingest.report.html import write_report
     from kgedit.ingest.report.report import build_report

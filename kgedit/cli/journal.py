@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgedit.cli.options import AsJson
+from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, percent, table, working
 
 if TYPE_CHECKING:
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The journal of a store: list, show and undo changes, verify files and weights.")
 
-StoreDir = Annotated[Path, typer.Option("--store", help="Folder that `kgedit ingest run` wrote.")]
 Id = Annotated[int, typer.Argument(help="Number of the change in the journal.")]
 
 
 @app.command("list")
 def list_changes(
-    store: StoreDir,
+    store: Store,
     state: Annotated[str | None, typer.Option(help="Only changes in this state, e.g. checked or refused.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most changes listed.")] = 100,
     as_json: AsJson = False,
@@ -52,7 +50,7 @@ def list_changes(
 
 
 @app.command()
-def show(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
+def show(id: Id, store: Store, as_json: AsJson = False) -> None:
     """Shows one change: what was asked, every step it took, and what was measured."""
     from kgedit.ingest.store.store import open_store
 
@@ -72,7 +70,7 @@ def show(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def undo(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
+def undo(id: Id, store: Store, as_json: AsJson = False) -> None:
     """Takes one change back; the weights become those that the remaining changes alone give."""
     with working("Loading the model") as advance:
         from kgedit.ingest.maintenance import take_back_from
@@ -83,7 +81,7 @@ def undo(id: Id, store: StoreDir, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(store: StoreDir, as_json: AsJson = False) -> None:
+def verify(store: Store, as_json: AsJson = False) -> None:
     """Checks every file of a store by its hash, and that base and deltas give the weights the journal noted."""
     with working("Loading the model"):
         from kgedit.ingest.maintenance import verify as check
@@ -94,7 +92,7 @@ def verify(store: StoreDir, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def replay(store: StoreDir, as_json: AsJson = False) -> None:
+def replay(store: Store, as_json: AsJson = False) -> None:
     """Applies every change in force to the unedited model again, and asks each of them."""
     with working("Loading the model") as advance:
         from kgedit.ingest.maintenance import replay as again

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read alike everywhere."""
+"""Options that several commands share, with the same name, help text and checks everywhere."""
 
 from __future__ import annotations
 
@@ -7,22 +7,88 @@ from typing import Annotated, Literal
 
 import typer
 
+# Bytes 68 to 71 of an SQLite file hold an id that says what application it belongs to.
+_SQLITE = b"SQLite format 3\x00"
+_KINDS = {b"kgca": "a knowledge graph", b"kgjr": "a journal"}
+
+
+def sqlite_kind(path: Path) -> str | None:
+    """What a file holds, told by its header: "a knowledge graph", "a journal", or None for anything else."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError:
+        return None
+    return _KINDS.get(header[68:72]) if header.startswith(_SQLITE) else None
+
+
+def graph_file(path: Path | None) -> Path | None:
+    """Refuses a journal, or a folder, where a graph is meant.
+
+    Raises:
+        typer.BadParameter: The path is a folder or the file of a journal.
+    """
+    if path is None:
+        return None
+    if (path / "journal.sqlite").is_file():
+        raise typer.BadParameter(
+            f"{path} is a folder with a journal (what --store takes); --graph takes a SQLite file of facts, "
+            "as `kgedit graph fetch` or `kgedit graph import` writes it"
+        )
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; --graph takes a SQLite file of facts")
+    if sqlite_kind(path) == "a journal":
+        raise typer.BadParameter(
+            f"{path} is a journal; --graph takes a SQLite file of facts, and --store the folder of a journal"
+        )
+    return path
+
+
+def store_folder(path: Path) -> Path:
+    """Refuses a graph, or any other file, where a folder with a journal is meant.
+
+    Raises:
+        typer.BadParameter: The path is a file.
+    """
+    if not path.is_file():
+        return path
+    held = sqlite_kind(path)
+    if held == "a journal":
+        raise typer.BadParameter(f"{path} is the journal itself; --store takes its folder, {path.parent}")
+    if held is not None:
+        raise typer.BadParameter(
+            f"{path} is {held} (what --graph takes); --store takes the folder that `kgedit ingest run` wrote"
+        )
+    raise typer.BadParameter(f"{path} is a file; --store takes the folder that `kgedit ingest run` wrote")
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Model = Annotated[str, typer.Option("--model", help="mini (bundled), a Hugging Face id, or a folder.")]
 Method = Annotated[str, typer.Option("--method", help="Editing method; `kgedit models` lists them.")]
-StorePath = Annotated[
-    Path | None, typer.Option("--store", help="SQLite store of facts; the bundled snapshot by default.")
+Graph = Annotated[
+    Path | None,
+    typer.Option(
+        "--graph", callback=graph_file, help="SQLite file of facts; the bundled slice of Wikidata by default."
+    ),
+]
+Store = Annotated[
+    Path,
+    typer.Option(
+        "--store", callback=store_folder, help="Folder with the journal and its deltas; `ingest run` makes it."
+    ),
 ]
 Moments = Annotated[
     str | None,
     typer.Option(
-        "--moments", help='Folder that `kgedit moments` wrote, or "identity"; found or collected by default.'
+        "--moments",
+        help='Second moments of the keys: a folder that `kgedit moments` wrote, or "identity"; '
+        "found or collected by default.",
     ),
 ]
 
 
 def moments_source(given: str | None) -> Literal["auto", "identity"] | Path:
-    """What `--moments` means to an editor."""
+    """The editor's argument `moments` for a value of `--moments`."""
     if given is None:
         return "auto"
     return "identity" if given == "identity" else Path(given)

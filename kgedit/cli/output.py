@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-Advance = Callable[[str, int, int], None]
-"""Progress of a long piece of work: what is being done, steps done, steps in all (0 where not known)."""
+    from kgedit.progress import Progress
 
 
 def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
@@ -79,7 +78,7 @@ def percent(share: float | None) -> str:
 
 
 @contextmanager
-def working(what: str) -> Iterator[Advance]:
+def working(what: str) -> Iterator[Progress]:
     """Shows on a terminal that work goes on, with a bar and an estimate where its length is known.
 
     Args:
@@ -90,18 +89,12 @@ def working(what: str) -> Iterator[Advance]:
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as ProgressBar
 
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
+    with ProgressBar(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task(escape(what), total=None)

@@ -47,7 +47,7 @@ def test_an_ambiguous_label_lists_the_ids_that_it_may_mean(refused: Run, tmp_pat
     with Store(path) as store:
         springfields = [Entity(id="Q1", label="Springfield"), Entity(id="Q2", label="Springfield")]
         store.add([Triple("Q1", "P17", "Q30")], springfields)
-    told = refused("graph", "show", "Springfield", "--store", str(path))
+    told = refused("graph", "show", "Springfield", "--graph", str(path))
     assert "Q1" in told
     assert "Q2" in told
 
@@ -55,14 +55,14 @@ def test_an_ambiguous_label_lists_the_ids_that_it_may_mean(refused: Run, tmp_pat
 def test_a_file_that_is_no_store_is_named_and_left_alone(refused: Run, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 200)
-    assert str(path) in refused("graph", "stats", "--store", str(path))
+    assert str(path) in refused("graph", "stats", "--graph", str(path))
     assert path.read_text() == "no database " * 200
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_store_is_not_made(refused: Run, tmp_path: Path) -> None:
     path = tmp_path / "absent.sqlite"
-    assert str(path) in refused("graph", "stats", "--store", str(path))
+    assert str(path) in refused("graph", "stats", "--graph", str(path))
     assert list(tmp_path.iterdir()) == []
 
 

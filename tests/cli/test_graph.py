@@ -33,14 +33,14 @@ def store(tmp_path: Path, run: Run) -> str:
     rows = ["\t".join(row) for row in (*TRIPLES, *LABELS.items(), ("Q937", "Albert Einstein", "Einstein"))]
     file.write_text("\n".join(rows), encoding="utf-8")
     path = str(tmp_path / "facts.sqlite")
-    found = run("graph", "import", str(file), "--store", path, "--json")
-    assert (found["triples"], found["malformed"], found["store"]) == (3, 0, path)
+    found = run("graph", "import", str(file), "--graph", path, "--json")
+    assert (found["triples"], found["malformed"], found["graph"]) == (3, 0, path)
     return path
 
 
 def test_imported_facts_are_shown_by_name_alias_and_id(store: str, run: Run) -> None:
     for name in ("Albert Einstein", "Einstein", "Q937"):
-        shown = run("graph", "show", name, "--store", store, "--json")
+        shown = run("graph", "show", name, "--graph", store, "--json")
         assert (shown["id"], shown["aliases"], shown["partial"]) == ("Q937", ["Einstein"], False)
         assert facts(shown) == {("Q937", "P27", "Q39")}
         assert shown["facts"][0]["relation"]["label"] == "citizen of"
@@ -48,27 +48,27 @@ def test_imported_facts_are_shown_by_name_alias_and_id(store: str, run: Run) -> 
 
 
 def test_incoming_facts_are_shown_when_asked_for(store: str, run: Run) -> None:
-    shown = run("graph", "show", "Q39", "--incoming", "--store", store, "--json")
+    shown = run("graph", "show", "Q39", "--incoming", "--graph", store, "--json")
     assert facts(shown["incoming"]) == {("Q937", "P27", "Q39"), ("Q70", "P17", "Q39")}
 
 
 def test_facts_left_out_by_the_limit_are_reported(store: str, run: Run) -> None:
-    shown = run("graph", "show", "Q39", "--incoming", "--limit", "1", "--store", store, "--json")
+    shown = run("graph", "show", "Q39", "--incoming", "--limit", "1", "--graph", store, "--json")
     assert (shown["partial"], shown["incoming"]["partial"]) == (False, True)
-    assert "left out" in run("graph", "show", "Q39", "--incoming", "--limit", "1", "--store", store)
+    assert "left out" in run("graph", "show", "Q39", "--incoming", "--limit", "1", "--graph", store)
 
 
 def test_brackets_in_a_label_are_shown_and_not_taken_for_markup(tmp_path: Path, run: Run) -> None:
     file = tmp_path / "facts.tsv"
     file.write_text("Q1\tP1\tQ2\nQ1\tsong [bold]live[/bold]\nQ2\t[/]", encoding="utf-8")
-    run("graph", "import", str(file), "--store", str(tmp_path / "s.sqlite"))
-    shown = run("graph", "show", "Q1", "--store", str(tmp_path / "s.sqlite"))
+    run("graph", "import", str(file), "--graph", str(tmp_path / "s.sqlite"))
+    shown = run("graph", "show", "Q1", "--graph", str(tmp_path / "s.sqlite"))
     assert "song [bold]live[/bold]" in shown
     assert "[/]" in shown
 
 
 def test_stats_count_and_name_the_sources(store: str, run: Run) -> None:
-    found = run("graph", "stats", "--store", store, "--json")
+    found = run("graph", "stats", "--graph", store, "--json")
     assert (found["triples"], found["entities"], found["path"]) == (3, 3, store)
     assert list(found["sources"]) == ["file facts.tsv"]
 
@@ -83,26 +83,26 @@ def test_an_import_that_fails_leaves_no_store_and_no_other_file_behind(tmp_path:
     file, kept = tmp_path / "bad.tsv", tmp_path / "new.sqlite.backup"
     file.write_text("not a fact\n")
     kept.write_text("kept")
-    assert "line 1" in refused("graph", "import", str(file), "--store", str(tmp_path / "new.sqlite"))
+    assert "line 1" in refused("graph", "import", str(file), "--graph", str(tmp_path / "new.sqlite"))
     assert sorted(tmp_path.iterdir()) == [file, kept]
 
 
 def test_fetch_follows_as_many_hops_as_asked_and_the_store_then_shows_them(tmp_path: Path, run: Run) -> None:
     path = str(tmp_path / "fetched.sqlite")
     with SparqlServer(wikidata_rdf(TRIPLES, LABELS)) as server:
-        found = run("graph", "fetch", "Q937", "--hops", "2", "--store", path, "--endpoint", server.url, "--json")
+        found = run("graph", "fetch", "Q937", "--hops", "2", "--graph", path, "--endpoint", server.url, "--json")
     assert (found["items"], found["triples"], found["partial"]) == (2, 2, {})
-    shown = run("graph", "show", "Q39", "--store", path, "--json")
+    shown = run("graph", "show", "Q39", "--graph", path, "--json")
     assert facts(shown) == {("Q39", "P36", "Q70")}
-    assert run("graph", "stats", "--store", path, "--json")["fetched"] == 2
+    assert run("graph", "stats", "--graph", path, "--json")["fetched"] == 2
 
 
 def test_fetch_says_what_was_cut(tmp_path: Path, run: Run) -> None:
     hub = [("Q1", "P1", f"Q{number}") for number in range(10, 30)]
     path = str(tmp_path / "hub.sqlite")
     with SparqlServer(wikidata_rdf(hub)) as server:
-        words = ["graph", "fetch", "Q1", "--limit", "5", "--store", path, "--endpoint", server.url]
+        words = ["graph", "fetch", "Q1", "--limit", "5", "--graph", path, "--endpoint", server.url]
         found = run(*words, "--json")
         assert "more claims" in run(*words)
     assert found["partial"] == {"Q1": 15}
-    assert run("graph", "show", "Q1", "--store", path, "--json")["partial"] is True
+    assert run("graph", "show", "Q1", "--graph", path, "--json")["partial"] is True

@@ -143,7 +143,7 @@ def test_models_lists_what_can_be_edited_and_how(run: Run) -> None:
         (["--prompt", "{} " + "and so on " * 300], "tokens"),
         (["--target", " "], "target_new"),
         (["--model", "no/such-model"], "no/such-model"),
-        (["--store", "absent.sqlite"], "absent.sqlite"),
+        (["--graph", "absent.sqlite"], "absent.sqlite"),
         (["--moments", "absent"], "absent"),
     ],
 )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
-import typer
 
+from command_tree import commands
 from kgedit import __version__
-from kgedit.cli import app
 
 HEAVY = {
     "torch",
@@ -36,14 +34,6 @@ for words in json.loads(sys.argv[1]):
     loaded[" ".join(words)] = sorted({name.split(".")[0] for name in sys.modules})
 json.dump(loaded, sys.stdout)
 """
-
-
-def commands(group: object = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Every command and group of the command line, with the words that name it."""
-    group = typer.main.get_command(app) if group is None else group
-    yield words, group
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*words, name))
 
 
 def test_no_help_text_loads_a_heavy_library() -> None:
