@@ -10,7 +10,8 @@ from typing import NamedTuple
 from kg_cache import queries
 from kg_cache.answers import Row, Selects, Term
 from kg_cache.errors import EndpointTruncated
-from kg_cache.graph import Triple, id_order
+from kg_cache.graph import Triple
+from kg_cache.ids import id_order
 
 _ITEM = re.compile(re.escape(queries.ENTITY) + r"(Q[1-9][0-9]{0,11})")
 _ANY = re.compile(re.escape(queries.ENTITY) + r"([QP][1-9][0-9]{0,11})")

@@ -1,12 +1,8 @@
-"""What can go wrong between a question and the graph: each class names the cause and the remedy."""
+"""The exception tree of kg_cache: each class names the cause and the remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kg_cache.graph import Candidate
 
 
 class KnowledgeGraphError(Exception):
@@ -29,10 +25,10 @@ class AmbiguousLabel(KnowledgeGraphError):
     """Several items share the text and nothing ranks them; pass the id of the one that is meant.
 
     Attributes:
-        candidates: The items that share the text, best linked first.
+        candidates: Ids of the items that share the text, best linked first.
     """
 
-    def __init__(self, message: str, candidates: Sequence[Candidate] = ()) -> None:
+    def __init__(self, message: str, candidates: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.candidates = list(candidates)
 

@@ -1,63 +1,13 @@
-"""What a knowledge graph is here: validated ids, triples of ids, labels, and the questions one may ask."""
+"""A knowledge graph: triples of ids, items and properties with their labels, and the questions one may ask."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
-from kg_cache.errors import InvalidId
-
-_ENTITY = re.compile(r"Q[1-9][0-9]{0,11}")
-_RELATION = re.compile(r"P[1-9][0-9]{0,11}")
-
-
-def check_entity_id(text: str) -> str:
-    """Return `text` if it is an item id such as Q42 (ASCII digits only).
-
-    Raises:
-        InvalidId: It is anything else.
-    """
-    if not is_entity_id(text):
-        raise InvalidId(f"{show(text)} is no item id; an item id is Q and up to 12 ASCII digits, e.g. Q42")
-    return text
-
-
-def check_relation_id(text: str) -> str:
-    """Return `text` if it is a property id such as P31 (ASCII digits only).
-
-    Raises:
-        InvalidId: It is anything else.
-    """
-    if not is_relation_id(text):
-        raise InvalidId(f"{show(text)} is no property id; a property id is P and up to 12 ASCII digits, e.g. P31")
-    return text
-
-
-def is_entity_id(text: str) -> bool:
-    """Whether `text` has the form of an item id."""
-    return _ENTITY.fullmatch(text) is not None
-
-
-def is_relation_id(text: str) -> bool:
-    """Whether `text` has the form of a property id."""
-    return _RELATION.fullmatch(text) is not None
-
-
-def show(text: str, limit: int = 120) -> str:
-    """Foreign text made safe for a message: quoted, control and direction characters escaped, shortened."""
-    return repr(text if len(text) <= limit else text[:limit] + "…")
-
-
-def id_order(identifier: str) -> tuple[str, int]:
-    """Sort key of ids: items and properties apart, each by number."""
-    return identifier[0], int(identifier[1:])
-
-
-EntityId = Annotated[str, AfterValidator(check_entity_id)]
-RelationId = Annotated[str, AfterValidator(check_relation_id)]
+from kg_cache.ids import EntityId, RelationId
 
 
 class Entity(BaseModel):

@@ -11,17 +11,10 @@ from typing import BinaryIO, NamedTuple, cast
 
 from kg_cache import queries
 from kg_cache.errors import ImportFailed
-from kg_cache.graph import (
-    Entity,
-    Relation,
-    Triple,
-    check_entity_id,
-    check_relation_id,
-    is_entity_id,
-    is_relation_id,
-    show,
-)
+from kg_cache.graph import Entity, Relation, Triple
+from kg_cache.ids import check_entity_id, check_relation_id, is_entity_id, is_relation_id
 from kg_cache.store import Store
+from kg_cache.text import show
 
 _BATCH = 50_000  # lines per transaction
 _LONGEST = 1 << 20  # bytes of a line

@@ -11,8 +11,8 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 from kg_cache.errors import EndpointDown, EndpointTruncated, UnsafeEndpoint
-from kg_cache.graph import show
 from kg_cache.settings import is_loopback
+from kg_cache.text import show
 
 
 def safe_opener(endpoint: str) -> urllib.request.OpenerDirector:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kg_cache.graph import check_entity_id, check_relation_id
+from kg_cache.ids import check_entity_id, check_relation_id
 
 ENTITY = "http://www.wikidata.org/entity/"
 DIRECT = "http://www.wikidata.org/prop/direct/"

@@ -1,16 +1,15 @@
-"""From a text to the item or property it means: exact names only, ranked, and honest about ambiguity."""
+"""Resolves a text to the item or property it names: exact names only, ranked; ambiguity is an error."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
-from kg_cache.graph import Candidate, Relation, id_order, is_entity_id, show
-
-if TYPE_CHECKING:
-    from kg_cache.store import Store
+from kg_cache.graph import Candidate, Relation
+from kg_cache.ids import id_order, is_entity_id
+from kg_cache.text import show
 
 _LISTED = 8  # candidates and similar names that a message lists
 
@@ -23,7 +22,44 @@ class Name(NamedTuple):
     text: str
 
 
-def resolve_entity(store: Store, text: str) -> Candidate:
+class NameIndex(Protocol):
+    """Stored names as resolution asks for them; `Store` is one."""
+
+    @property
+    def name(self) -> str:
+        """Name of the graph, for messages."""
+        ...
+
+    def knows(self, id: str) -> bool:
+        """Whether anything is stored about the item."""
+        ...
+
+    def canonical(self, id: str) -> str:
+        """The item that this one was merged into, or the id itself."""
+        ...
+
+    def labels(self, ids: Sequence[str]) -> dict[str, str]:
+        """Label of each item or property; the id itself where there is none."""
+        ...
+
+    def links(self, id: str) -> int:
+        """Number of stored triples that the item is part of."""
+        ...
+
+    def names(self, text: str) -> list[Name]:
+        """Items one of whose names equals the text when case is ignored."""
+        ...
+
+    def names_near(self, text: str) -> list[str]:
+        """Names that may be misspelt as the text."""
+        ...
+
+    def relations(self) -> list[Relation]:
+        """Every property with a stored label, by number."""
+        ...
+
+
+def resolve_entity(index: NameIndex, text: str) -> Candidate:
     """The item that an id, exact label or exact alias means.
 
     Names that equal the text letter by letter come before those that differ in case, labels before aliases,
@@ -36,26 +72,26 @@ def resolve_entity(store: Store, text: str) -> Candidate:
     """
     text = text.strip()
     if is_entity_id(text):
-        if not store.knows(text):
-            raise UnknownEntity(f"{text} is not in {store.name}; fetch it first, or check the id")
-        item = store.canonical(text)
-        return Candidate(id=item, label=store.labels([item])[item], matched=text, kind="id", links=store.links(item))
-    names = store.names(text)
+        if not index.knows(text):
+            raise UnknownEntity(f"{text} is not in {index.name}; fetch it first, or check the id")
+        item = index.canonical(text)
+        return Candidate(id=item, label=index.labels([item])[item], matched=text, kind="id", links=index.links(item))
+    names = index.names(text)
     names = [name for name in names if name.text == text] or names
     if not names:
-        near = difflib.get_close_matches(text, store.names_near(text), n=_LISTED)
-        raise UnknownEntity(f"no item of {store.name} is called {show(text)}{_did_you_mean(near)}")
-    ranked = _rank(store, names)
+        near = difflib.get_close_matches(text, index.names_near(text), n=_LISTED)
+        raise UnknownEntity(f"no item of {index.name} is called {show(text)}{_did_you_mean(near)}")
+    ranked = _rank(index, names)
     first, others = ranked[0], [other for other in ranked[1:] if other.kind == ranked[0].kind]
     if others and (first.kind == "label" or first.links <= 2 * others[0].links):
         raise AmbiguousLabel(
             f"{show(text)} means {1 + len(others)} items: {_listed([first, *others])}; pass the id of one",
-            ranked,
+            [candidate.id for candidate in ranked],
         )
     return first.model_copy(update={"also": tuple(other.id for other in ranked[1:])})
 
 
-def resolve_relation(store: Store, text: str) -> Relation:
+def resolve_relation(index: NameIndex, text: str) -> Relation:
     """The property that an id or exact label means; a label that differs only in case counts too.
 
     Raises:
@@ -63,34 +99,36 @@ def resolve_relation(store: Store, text: str) -> Relation:
         AmbiguousLabel: Several properties have it.
     """
     text = text.strip()
-    relations = store.relations()
-    found = (
+    relations = index.relations()
+    matching = (
         [relation for relation in relations if text in (relation.id, relation.label)]
         or [relation for relation in relations if relation.label.casefold() == text.casefold()]
     )  # fmt: skip
-    if not found:
+    if not matching:
         labels = [relation.label for relation in relations]
         near = difflib.get_close_matches(text.casefold(), labels, n=_LISTED, cutoff=0.5)
-        raise UnknownRelation(f"no property of {store.name} is called {show(text)}{_did_you_mean(near)}")
-    if len(found) > 1:
-        raise AmbiguousLabel(f"{show(text)} means several properties: {', '.join(r.id for r in found)}; pass one id")
-    if found[0].label == found[0].id:  # asked for once, and nobody had a label for it
-        raise UnknownRelation(f"{text} is no known property of {store.name}; check the id")
-    return found[0]
+        raise UnknownRelation(f"no property of {index.name} is called {show(text)}{_did_you_mean(near)}")
+    if len(matching) > 1:
+        raise AmbiguousLabel(
+            f"{show(text)} means several properties: {', '.join(r.id for r in matching)}; pass one id"
+        )
+    if matching[0].label == matching[0].id:  # asked for once, and nobody had a label for it
+        raise UnknownRelation(f"{text} is no known property of {index.name}; check the id")
+    return matching[0]
 
 
-def _rank(store: Store, names: Sequence[Name]) -> list[Candidate]:
+def _rank(index: NameIndex, names: Sequence[Name]) -> list[Candidate]:
     best: dict[str, Name] = {}
     for name in sorted(names, key=lambda name: name.rank):
         best.setdefault(name.entity, name)
-    labels = store.labels(list(best))
+    labels = index.labels(list(best))
     candidates = [
         Candidate(
             id=item,
             label=labels[item],
             matched=name.text,
             kind="alias" if name.rank else "label",
-            links=store.links(item),
+            links=index.links(item),
         )
         for item, name in best.items()
     ]

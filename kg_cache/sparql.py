@@ -32,10 +32,10 @@ from kg_cache.errors import (
     EndpointTruncated,
     UnsafeEndpoint,
 )
-from kg_cache.graph import show
 from kg_cache.lock import LockTimeout, exclusive
 from kg_cache.opener import read_bounded, safe_opener
 from kg_cache.settings import Settings, is_loopback
+from kg_cache.text import show
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +9,10 @@ from types import TracebackType
 from typing import Literal, NamedTuple
 
 from kg_cache.database import Database
-from kg_cache.graph import (
-    Candidate,
-    Entity,
-    Neighbourhood,
-    Relation,
-    Triple,
-    check_entity_id,
-    check_relation_id,
-)
+from kg_cache.graph import Candidate, Entity, Neighbourhood, Relation, Triple
+from kg_cache.ids import check_entity_id, check_relation_id
 from kg_cache.resolve import Name, resolve_entity, resolve_relation
+from kg_cache.text import fold, storable
 
 _PAGE = 10_000  # triples read at once when all are asked for
 
@@ -124,14 +117,14 @@ class Store:
         """
         facts = [(_item(s), _property(p), _item(o)) for s, p, o in triples]
         items = list(entities)
-        properties = [(_property(r.id), _clean(r.label)) for r in relations]
+        properties = [(_property(r.id), storable(r.label)) for r in relations]
         records = [
             (_item(f.entity), f.state, f.cut, f.dropped, _item(f.target) if f.target else None) for f in fetched
         ]
         names = [
             (number, rank, text, fold(text))
             for number, entity in ((_item(e.id), e) for e in items)
-            for rank, text in enumerate(map(_clean, (entity.label, *entity.aliases)))
+            for rank, text in enumerate(map(storable, (entity.label, *entity.aliases)))
         ]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._db.writing():
@@ -331,15 +324,6 @@ class Store:
             " OR EXISTS (SELECT 1 FROM triple WHERE object = ?1)"
         )
         return self._db.rows(query, (number,)) == [(1,)]
-
-
-def fold(text: str) -> str:
-    """The form in which names are compared when case is ignored."""
-    return unicodedata.normalize("NFC", text).casefold()
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be stored
 
 
 def _item(id: str) -> int:

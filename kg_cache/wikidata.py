@@ -11,16 +11,8 @@ from kg_cache.answers import Selects
 from kg_cache.bundled import bundled_store
 from kg_cache.claims import Claims, fetch_claims, fetch_names, fetch_presence
 from kg_cache.errors import EndpointError, UnknownEntity, UnknownRelation
-from kg_cache.graph import (
-    Candidate,
-    Entity,
-    KnowledgeGraph,
-    Neighbourhood,
-    Relation,
-    check_entity_id,
-    is_entity_id,
-    is_relation_id,
-)
+from kg_cache.graph import Candidate, Entity, KnowledgeGraph, Neighbourhood, Relation
+from kg_cache.ids import check_entity_id, is_entity_id, is_relation_id
 from kg_cache.settings import Settings
 from kg_cache.store import Fetched, Store
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable
 from itertools import zip_longest
 from typing import TypeVar
 
-from kg_cache.graph import KnowledgeGraph, Triple, id_order
+from kg_cache.graph import KnowledgeGraph, Triple
+from kg_cache.ids import id_order
 
 T = TypeVar("T")
 Approach = tuple[Triple, ...]  # in walking order; the last one's object is the subject

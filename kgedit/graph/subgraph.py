@@ -12,14 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kg_cache.errors import InvalidId
-from kg_cache.graph import (
-    KnowledgeGraph,
-    Neighbourhood,
-    Triple,
-    check_entity_id,
-    check_relation_id,
-    id_order,
-)
+from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple
+from kg_cache.ids import check_entity_id, check_relation_id, id_order
 from kgedit.graph.incoming_walks import Approach, approaches, in_turn, lot
 
 if TYPE_CHECKING:

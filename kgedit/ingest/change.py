@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from kg_cache.graph import is_entity_id, is_relation_id
-from kg_cache.store import fold
+from kg_cache.ids import is_entity_id, is_relation_id
+from kg_cache.text import fold
 from kgedit.edit import Edit
 
 

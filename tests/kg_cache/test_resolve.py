@@ -33,7 +33,7 @@ def test_two_labels_are_ambiguous_however_many_links_one_has(filled: Store) -> N
     filled.add([Triple("Q5", "P17", "Q30")], [Entity(id="Q5", label="Germany")])
     with pytest.raises(AmbiguousLabel, match=r"Q183 \(5 links\), Q5 \(1 links\)") as caught:
         filled.resolve("Germany")
-    assert [c.id for c in caught.value.candidates] == ["Q183", "Q5"]
+    assert caught.value.candidates == ["Q183", "Q5"]
 
 
 def test_a_label_beats_an_alias_and_says_whom(filled: Store) -> None:

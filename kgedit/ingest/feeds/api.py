@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kg_cache.errors import EndpointBusy, EndpointRefused, EndpointTruncated
-from kg_cache.graph import check_entity_id, show
+from kg_cache.ids import check_entity_id
 from kg_cache.opener import read_bounded, safe_opener
 from kg_cache.sparql import Endpoint, plain_errors, retry_after, user_agent
+from kg_cache.text import show
 from kgedit.ingest.feeds.settings import FeedSettings
 
 _PER_REQUEST = 50  # ids that the API takes at once

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kg_cache.errors import KnowledgeGraphError
-from kg_cache.graph import Triple, id_order
+from kg_cache.graph import Triple
+from kg_cache.ids import id_order
 from kg_cache.importing import import_triples
 from kg_cache.store import Store
 from kgedit.edit import Edit

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from kg_cache.errors import EndpointBusy, EndpointDown, EndpointError, EndpointRefused, EndpointTruncated
-from kg_cache.graph import show
 from kg_cache.opener import safe_opener
 from kg_cache.sparql import plain_errors, user_agent
+from kg_cache.text import show
 from kgedit.errors import FeedError
 from kgedit.ingest.feeds.settings import FeedSettings
 from kgedit.ingest.feeds.sse import Event, Parser

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kg_cache.graph import is_entity_id
+from kg_cache.ids import is_entity_id
 
 START, END, RETRIEVED = "P580", "P582", "P813"
 _TIME = re.compile(r"([+-])0*([0-9]{1,16})-([0-9]{2})-([0-9]{2})T")

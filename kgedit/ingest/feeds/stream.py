@@ -11,7 +11,7 @@ from itertools import islice
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from kg_cache.graph import check_entity_id, is_entity_id
+from kg_cache.ids import check_entity_id, is_entity_id
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
 from kgedit.ingest.change import Change, Malformed, Provenance, now

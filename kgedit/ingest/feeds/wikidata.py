@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kg_cache.graph import check_relation_id, is_entity_id, show
+from kg_cache.ids import check_relation_id, is_entity_id
+from kg_cache.text import show
 from kgedit.edit import Edit
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.change import Change, Malformed, Provenance, now

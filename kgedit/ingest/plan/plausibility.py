@@ -22,8 +22,9 @@ from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
 
-from kg_cache.graph import KnowledgeGraph, Triple, show
+from kg_cache.graph import KnowledgeGraph, Triple
 from kg_cache.store import Store
+from kg_cache.text import show
 from kgedit.ingest.plan.names import Resolved
 from kgedit.lm.tokens import encode_target
 

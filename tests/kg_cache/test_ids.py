@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kg_cache.errors import InvalidId, KnowledgeGraphError
-from kg_cache.graph import Entity, check_entity_id, check_relation_id, id_order, show
+from kg_cache.graph import Entity
+from kg_cache.ids import check_entity_id, check_relation_id, id_order
 
 HOSTILE = [
     "", "Q", "Q0", "Q01", "q42", "42", "P31", "Q-1", "Q42 ", " Q42", "Q42\n", "Q1234567890123",
@@ -35,12 +36,6 @@ def test_a_model_checks_its_id() -> None:
     with pytest.raises(ValueError, match="no item id"):
         Entity(id="Q1 }", label="x")
     assert issubclass(InvalidId, KnowledgeGraphError)
-
-
-def test_foreign_text_cannot_act_in_a_message() -> None:
-    shown = show("a\x1b[31m\u202eb\n" + "x" * 500)
-    assert shown.isprintable()
-    assert len(shown) < 160
 
 
 def test_ids_are_ordered_by_number() -> None:
