@@ -1,8 +1,7 @@
-"""The SQLite file under a store: opening, checking, one writer at a time, errors in plain words."""
+"""The SQLite file under a store: its tables, one writer at a time, errors in plain words."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +10,13 @@ from typing import Any
 
 from kg_cache.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from kg_cache.lock import LockTimeout, exclusive
+from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
 
 APPLICATION_ID = 0x6B676361  # "kgca": tells a store from any other SQLite file
 SCHEMA_VERSION = 1
 
 # Ids are kept as their number: smaller, and the numeric order that answers have comes for free.
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
+_SCHEMA = """
 CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, time TEXT NOT NULL);
 CREATE TABLE triple (
     subject INTEGER NOT NULL, relation INTEGER NOT NULL, object INTEGER NOT NULL, source INTEGER NOT NULL,
@@ -63,54 +61,25 @@ class Database:
         self.read_only = read_only
         self._wait = wait
         self._guard = threading.RLock()
-        if read_only and not path.is_file():
-            raise StoreError(f"there is no store at {path}; fetch or import facts into it first")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the folder {path.parent} ({error}); set KGEDIT_CACHE_DIR") from error
-        with self._plain_errors():
-            mode = "ro" if read_only else "rwc"
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True, timeout=wait, isolation_level=None, check_same_thread=False,
-            )  # fmt: skip
-        try:
-            self._prepare(wal)
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _prepare(self, wal: bool) -> None:
-        if not self.rows("SELECT 1 FROM sqlite_master LIMIT 1") and not self.read_only:
-            with self.writing():
-                if not self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):  # no other process was faster
-                    for statement in _SCHEMA.split(";\n"):
-                        self.execute(statement)
-        if self.rows("PRAGMA application_id") != [(APPLICATION_ID,)]:
-            raise StoreCorrupt(f"{self.path} is not a kg_cache store; use another file name")
-        ((version,),) = self.rows("PRAGMA user_version")
-        if version != SCHEMA_VERSION:
-            raise StoreError(f"{self.path} has store version {version}, not {SCHEMA_VERSION}; rebuild or refetch it")
-        findings = self.rows("PRAGMA quick_check(1)")
-        if findings != [("ok",)]:
-            raise StoreCorrupt(f"{self.path} is damaged ({findings[0][0]}); move it away and refetch or rebuild it")
-        if not self.read_only:
-            self.rows(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
-            self.execute(f"PRAGMA synchronous = {'NORMAL' if wal else 'FULL'}")
+        self._file = SqliteFile(
+            path, _STORE, read_only=read_only, wal=wal, synchronous="NORMAL" if wal else "FULL", wait=wait
+        )
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement."""
-        with self._plain_errors():
-            return self._connection.execute(query, values).fetchall()
+        return self._file.rows(query, values)
 
     def execute(self, statement: str, rows: list[tuple[Any, ...]] | None = None) -> None:
         """Run a statement once, or once per row; call it inside `writing`."""
-        with self._plain_errors():
-            if rows is None:
-                self._connection.execute(statement)
-            else:
-                self._connection.executemany(statement, rows)
+        if rows is None:
+            self._file.rows(statement)
+        else:
+            self._file.run_many(statement, rows)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -124,15 +93,9 @@ class Database:
             raise StoreError(f"{self.path} is opened read-only; write to a store of your own")
         lock = self.path.with_name(self.path.name + ".lock")
         try:
-            with self._guard, exclusive(lock, timeout=self._wait):
-                self.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self.execute("COMMIT")
-                except BaseException:
-                    with self._plain_errors():
-                        self._connection.rollback()
-                    raise
+            # SQLite alone would keep writers apart too, but could not say which process is the other one.
+            with self._guard, exclusive(lock, timeout=self._wait), self._file.transaction():
+                yield
         except LockTimeout as error:
             raise StoreLocked(
                 f"process {error.owner} is writing to {self.path} (waited {self._wait:g} s); "
@@ -143,24 +106,25 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-
-    @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _translate(error, self.path) from error
+        self._file.close()
 
 
-def _translate(error: sqlite3.Error, path: Path) -> StoreError:
-    """SQLite's primary result code decides which of our errors it is."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+def _error(fault: SqliteFault, path: Path, detail: str) -> StoreError:
+    match fault:
+        case SqliteFault.MISSING:
+            return StoreError(f"there is no store at {path}; fetch or import facts into it first")
+        case SqliteFault.FOREIGN:
+            return StoreCorrupt(f"{path} is not a kg_cache store; use another file name")
+        case SqliteFault.OTHER_VERSION:
+            return StoreError(f"{path} has store version {detail}, not {SCHEMA_VERSION}; rebuild or refetch it")
+        case SqliteFault.DAMAGED:
+            return StoreCorrupt(f"{path} is damaged or no store ({detail}); move it away and refetch or rebuild it")
+        case SqliteFault.BUSY:
             return StoreLocked(f"another process is using {path}; let it finish, or use another file")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StoreCorrupt(f"{path} is damaged or no store ({error}); move it away and refetch or rebuild it")
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
-            return StoreFull(f"{path} could not be written ({error}); free disk space. Nothing was changed")
+        case SqliteFault.FULL:
+            return StoreFull(f"{path} could not be written ({detail}); free disk space. Nothing was changed")
         case _:
-            return StoreError(f"{path} cannot be used ({error}); check the path and its permissions")
+            return StoreError(f"{path} cannot be used ({detail}); check the path and its permissions")
+
+
+_STORE = SqliteKind(APPLICATION_ID, SCHEMA_VERSION, _SCHEMA, _error)

@@ -1,16 +1,17 @@
-"""One at a time, across threads and processes: a lock file that names the process holding it."""
+"""One process and thread at a time: a lock file that names the process holding it.
+
+The operating system frees the lock when its holder ends, however it ends; the file stays, since removing it would
+let two waiters each lock a file of that name. Readers take no lock.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-if sys.platform != "win32":
-    import fcntl
+from filelock import FileLock, Timeout
 
 
 class LockTimeout(Exception):
@@ -22,52 +23,32 @@ class LockTimeout(Exception):
 
 
 @contextmanager
-def exclusive(
-    path: Path,
-    *,
-    timeout: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[None]:
+def exclusive(path: Path, *, timeout: float) -> Iterator[None]:
     """Hold the lock file for the length of the block.
 
     Args:
-        path: The lock file; it is left in place, since removing it would split later waiters.
-        timeout: Seconds to wait for the present owner.
-        clock: Monotonic seconds.
-        sleep: Pauses for some seconds.
+        path: The lock file.
+        timeout: Seconds to wait for the present holder.
 
     Raises:
         LockTimeout: Another thread or process kept the lock.
         OSError: The lock file cannot be opened.
     """
-    if sys.platform == "win32":  # no flock there: SQLite's own lock still keeps writers apart
-        yield
-        return
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = FileLock(path, timeout=timeout)
     try:
-        deadline = clock() + timeout
-        while not _try_lock(handle):
-            if clock() >= deadline:
-                raise LockTimeout(path, os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown")
-            sleep(0.05)
-        _write_owner(handle)
+        lock.acquire()
+    except Timeout:
+        raise LockTimeout(path, _owner(path)) from None
+    try:
+        with suppress(OSError):  # a full disk: the lock holds without the name in it
+            path.write_text(str(os.getpid()), encoding="ascii")
         yield
     finally:
-        os.close(handle)  # also releases the lock
+        lock.release()
 
 
-def _try_lock(handle: int) -> bool:
+def _owner(path: Path) -> str:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _write_owner(handle: int) -> None:
-    try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
-    except OSError:  # a full disk: the lock holds without the name on it
-        return
+        return path.read_text(encoding="ascii", errors="replace")[:20].strip() or "unknown"
+    except OSError:  # Windows lets nobody read a locked file
+        return "unknown"

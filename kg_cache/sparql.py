@@ -145,7 +145,7 @@ class Endpoint:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 lock = folder / f"{self._host.replace(':', '_')}.lock"
-                stack.enter_context(exclusive(lock, timeout=budget, clock=self._clock, sleep=self._sleep))
+                stack.enter_context(exclusive(lock, timeout=budget))
             except LockTimeout as error:
                 raise EndpointBusy(f"process {error.owner} is asking {self._host}; wait for it to finish") from error
             except OSError as error:

@@ -238,7 +238,7 @@ def test_one_request_at_a_time(server: SparqlServer, settings: MakeSettings) -> 
 
 
 def test_another_process_that_asks_is_waited_for(server: SparqlServer, settings: MakeSettings, clock) -> None:
-    chosen = settings(server.url)
+    chosen = settings(server.url, retry_budget=0.2)
     chosen.cache_dir.mkdir()
     code = (
         "import sys; from pathlib import Path; from kg_cache.lock import exclusive\n"

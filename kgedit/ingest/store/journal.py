@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, UnknownEdit
 from kgedit.ingest.store.entry import NEXT, Entry, Move, Received, State, Step
 
@@ -28,8 +28,6 @@ VERSION = 1
 _OPEN = ", ".join(f"'{state}'" for state in State if NEXT[state])
 
 _SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entry (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, slot TEXT NOT NULL, state TEXT NOT NULL,
@@ -64,22 +62,11 @@ class Journal:
         """
         self.path, self.read_only = path, read_only
         self._clock = clock or (lambda: datetime.now(UTC))
-        if read_only and not path.is_file():
-            raise JournalError(f"there is no journal at {path}; check the path, or begin one with `kgedit ingest run`")
-        with self._plain_errors():
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
-                uri=True, timeout=5.0, isolation_level=None, check_same_thread=False,
-            )  # fmt: skip
-        try:
-            self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
+        self._file = SqliteFile(path, _JOURNAL, read_only=read_only)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._file.close()
 
     def about(self, name: str) -> str | None:
         """A fact about the store itself, e.g. "base_hash"."""
@@ -212,35 +199,8 @@ class Journal:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction: everything in the block is durable at its end, or nothing is. Nested blocks join."""
-        if self._connection.in_transaction:
+        with self._file.transaction():
             yield
-            return
-        self._rows("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._rows("COMMIT")
-        except BaseException:
-            with self._plain_errors():
-                self._connection.rollback()  # nothing happens where a full disk ended the transaction by itself
-            raise
-
-    def _prepare(self) -> None:
-        if not self._rows("SELECT 1 FROM sqlite_master LIMIT 1") and not self.read_only:
-            # Before the schema: a crash in between leaves an empty file, not a half-made journal.
-            with self.writing():
-                for statement in _SCHEMA.split(";\n"):
-                    self._rows(statement)
-        if self._rows("PRAGMA application_id") != [(APPLICATION_ID,)]:
-            raise FileCorrupt(f"{self.path} is no journal of kgedit; check the path, or restore it from a copy")
-        ((version,),) = self._rows("PRAGMA user_version")
-        if version != VERSION:
-            raise JournalError(f"{self.path} has version {version}, this kgedit reads {VERSION}; use the kgedit of it")
-        findings = self._rows("PRAGMA quick_check(1)")
-        if findings != [("ok",)]:
-            raise FileCorrupt(f"{self.path} is damaged ({findings[0][0]}); restore the store from a copy")
-        if not self.read_only:
-            self._rows("PRAGMA journal_mode = WAL")
-            self._rows("PRAGMA synchronous = FULL")
 
     def _step(self, entry: int, state: State, reason: str) -> None:
         time = self._clock().isoformat(timespec="seconds")
@@ -253,15 +213,7 @@ class Journal:
             yield Entry(**{**fields, "change": json.loads(row[4]), "numbers": json.loads(row[8])})
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._plain_errors():
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _translate(error, self.path) from error
+        return self._file.rows(statement, values)
 
 
 def _dump(value: Any) -> str:
@@ -273,16 +225,27 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _translate(error: sqlite3.Error, path: Path) -> Exception:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+def _error(fault: SqliteFault, path: Path, detail: str) -> Exception:
+    match fault:
+        case SqliteFault.MISSING:
+            return JournalError(
+                f"there is no journal at {path}; check the path, or start one with `kgedit ingest run`"
+            )
+        case SqliteFault.FOREIGN:
+            return FileCorrupt(f"{path} is no journal of kgedit; check the path, or restore it from a copy")
+        case SqliteFault.OTHER_VERSION:
+            return JournalError(f"{path} has version {detail}, this kgedit reads {VERSION}; use the kgedit of it")
+        case SqliteFault.DAMAGED:
+            return FileCorrupt(f"{path} is damaged or no journal ({detail}); restore the store from a copy")
+        case SqliteFault.BUSY:
             return StoreBusy(f"another process is using {path}; let it finish")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return FileCorrupt(f"{path} is damaged or no journal ({error}); restore the store from a copy")
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+        case SqliteFault.FULL | SqliteFault.NO_RIGHTS:
             return SaveFailed(
-                f"{path} could not be written ({error}): disk full or read-only folder. "
-                "Nothing is half-written; free some space or mend the rights, and run the same command again."
+                f"{path} could not be written ({detail}): disk full or read-only folder. "
+                "Nothing is half-written; free some space or fix the permissions, and run the same command again."
             )
         case _:
-            return JournalError(f"{path} cannot be used ({error}); check the path and its rights")
+            return JournalError(f"{path} cannot be used ({detail}); check the path and its permissions")
+
+
+_JOURNAL = SqliteKind(APPLICATION_ID, VERSION, _SCHEMA, _error)
