@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 from collections.abc import Iterator
 from functools import cache
@@ -14,9 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("kgedit", "kg_cache")
 
-# Each tuple lists the parts of a package from the lowest row to the highest; what stands in one row may import its own
-# row and the rows above it in the list. A new file or folder belongs somewhere here: `test_every_part_has_a_level` fails
-# until that is decided.
+# Each tuple lists the parts of a package, lowest row first: a part may import its own row and those before it. A new
+# file or folder belongs somewhere here: `test_every_part_has_a_level` fails until that is decided.
 LEVELS: dict[str, tuple[set[str], ...]] = {
     "kgedit": (
         {"errors"},
@@ -166,6 +166,27 @@ def test_the_packages_print_nothing() -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda page: page.name)
+def test_every_relative_link_of_a_page_leads_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        place, _, heading = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        linked = (page.parent / place) if place else page
+        if not linked.exists() or (heading and heading not in headings(linked)):
+            broken.append(target)
+    assert broken == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a Markdown page has, one per heading."""
+    lines_of_page = page.read_text(encoding="utf-8").splitlines()
+    titles = (line.lstrip("#").strip().lower() for line in lines_of_page if line.startswith("#"))
+    return {re.sub(r"[^\w -]", "", title).replace(" ", "-") for title in titles}
+
+
 def test_every_registered_method_has_its_tests() -> None:
     from kgedit.methods.base import METHODS
 
@@ -173,7 +194,7 @@ def test_every_registered_method_has_its_tests() -> None:
     for name, place in METHODS.items():
         folders, _, module = place.partition(":")[0].removeprefix("kgedit.").rpartition(".")
         test = ROOT.joinpath("tests", *folders.split("."), f"test_{module}.py")
-        if not test.is_file() or f'"{name}"' not in test.read_text(encoding="utf-8"):
+        if not test.is_file() or not re.search(rf'[".]{name}"', test.read_text(encoding="utf-8")):
             untested.add(name)
     assert untested == set()
 
@@ -183,3 +204,15 @@ def test_every_model_family_of_the_table_runs_through_the_tests() -> None:
     from kgedit.lm.anatomy import FAMILIES
 
     assert set(families.FAMILIES) == set(FAMILIES)
+
+
+def test_every_kind_of_feed_has_its_tests() -> None:
+    from kgedit.ingest.feeds.base import FEEDS
+
+    untested = set()
+    for name, place in FEEDS.items():
+        module = place.partition(":")[0].rpartition(".")[2]
+        test = ROOT / "tests" / "ingest" / "feeds" / f"test_{module}.py"
+        if not test.is_file() or not re.search(rf'[".]{name}"', test.read_text(encoding="utf-8")):
+            untested.add(name)
+    assert untested == set()
