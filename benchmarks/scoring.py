@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.evaluate.benchmarks import load
 from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.benchmarks.table import suite_for
-from kgedit.evaluate.made.files import make_suite
+from kgedit.evaluate.made.files import make_benchmark
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.pairs import Pair, TargetScore, score_pairs
 from kgedit.lm.tokens import encode_target, encode_text
@@ -76,7 +76,7 @@ def main() -> None:
 def pairs_of_cases(data: str | None, count: int) -> list[list[Pair]]:
     """Prompts with targets, per case."""
     with tempfile.TemporaryDirectory() as folder:
-        file = data or make_suite("counterfact", Path(folder), sizes={"test": count}).files["test"]
+        file = data or make_benchmark("counterfact", Path(folder), sizes={"test": count}).files["test"]
         loaded = load(file)
     suite = suite_for("counterfact", loaded)
     return [list(suite(record, Options()).wanted.pairs) for record in loaded.records[:count]]

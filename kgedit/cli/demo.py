@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from kgedit.evaluate.bundled.demo import Answer, DemoReport
+    from kgedit.evaluate.bundled.demo import DemoReport, ShownAnswer
 
 # How the measures read in the terminal.
 WORDS = {
@@ -34,7 +34,7 @@ def demo(
 ) -> None:
     """Edits the bundled model with ROME and with GLAME, and shows what followed."""
     with working("Loading the bundled model") as advance:
-        from kgedit.evaluate.bundled.demo import run_demo
+        from kgedit.evaluate import run_demo
 
         report = run_demo(edits=edits, seed=seed, progress=advance)
     emit(report.model_dump(mode="json"), lambda: _shown(report), as_json=as_json)
@@ -58,7 +58,7 @@ def _shown(report: DemoReport) -> Iterator[RenderableType]:
     yield line(f"Exact greedy match of the whole name, in wordings held out from the edit. {report.seconds:.0f} s.")
 
 
-def _said(answer: Answer, name: str) -> Text:
+def _said(answer: ShownAnswer, name: str) -> Text:
     from rich.text import Text
 
     said = answer.said[name]

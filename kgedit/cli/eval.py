@@ -1,4 +1,4 @@
-"""`kgedit eval`: which editor is better, on what, by how much."""
+"""`kgedit eval`: compares editing methods on a benchmark."""
 
 from __future__ import annotations
 
@@ -10,25 +10,16 @@ import typer
 from kgedit.cli import eval_make
 from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, working
+from kgedit.evaluate.benchmarks.table import benchmarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from kgedit.evaluate.run.evaluate import Finished
+    from kgedit.evaluate import EvaluationResult
 
-# Suite -> what its help says first; the suites themselves are in kgedit.evaluate.benchmarks.table.
-SUITES = {
-    "counterfact": "CounterFact, original or flattened: efficacy, paraphrase, neighborhood, portability.",
-    "counterfactplus": "CounterFact with one portability question per record.",
-    "zsre": "zsRE, with or without portability: shares of right answer tokens.",
-    "mquake": "MQuAKE: multi-hop questions across one to four edited facts.",
-    "ripple": "RippleEdits: six criteria for what must change with an edit, and what must not.",
-    "knowedit": "KnowEdit: reliability, generality, locality, portability.",
-    "known-facts": "Facts to be recalled; nothing is edited.",
-}
-_NAMED = 5
+_NAMED = 5  # cases left out that are listed
 
 app = typer.Typer(help="Compares editing methods on the field's benchmarks.", no_args_is_help=True)
 
@@ -80,10 +71,10 @@ def evaluate(
 ) -> None:
     """Edits each record, scores it, and takes the edit back; reports every figure with its 95 % interval."""
     with working(f"Loading {model}") as advance:
-        from kgedit.evaluate.run.evaluate import evaluate as run
-        from kgedit.evaluate.run.settings import EvaluationSettings
+        from kgedit.evaluate import EvaluationSettings
+        from kgedit.evaluate import evaluate as run
 
-        asked = {
+        given = {
             "suite": context.info_name,
             "data": data,
             "model": model,
@@ -100,31 +91,31 @@ def evaluate(
             "moments": moments_source(moments),
             "store": graph,
         }
-        found = run(EvaluationSettings.model_validate(asked), out=out, progress=advance)
-    more = {
-        "left_out_cases": [item.model_dump() for item in found.left_out],
-        "notes": list(found.notes),
+        result = run(EvaluationSettings.model_validate(given), out=out, progress=advance)
+    details = {
+        "left_out_cases": [item.model_dump() for item in result.left_out],
+        "notes": list(result.notes),
         "out": None if out is None else str(out),
     }
-    emit(found.report.model_dump(mode="json") | more, lambda: _shown(found, out), as_json=as_json)
+    emit(result.report.model_dump(mode="json") | details, lambda: _shown(result, out), as_json=as_json)
 
 
-def _shown(found: Finished, out: Path | None) -> Iterator[RenderableType]:
+def _shown(result: EvaluationResult, out: Path | None) -> Iterator[RenderableType]:
     from rich.console import Console
 
     from kgedit.evaluate.report.terminal import to_terminal
 
-    yield from to_terminal(found.report, width=Console().width)
-    for item in found.left_out[:_NAMED]:
+    yield from to_terminal(result.report, width=Console().width)
+    for item in result.left_out[:_NAMED]:
         yield line(f"  {item.case}{f' ({item.method})' if item.method else ''}: {item.detail}", "dim")
-    if len(found.left_out) > _NAMED:
-        yield line(f"  and {len(found.left_out) - _NAMED} more" + (f" in {out}/left_out.jsonl" if out else ""), "dim")
-    for note in found.notes:
+    if len(result.left_out) > _NAMED:
+        yield line(f"  and {len(result.left_out) - _NAMED} more" + (f" in {out}/left_out.jsonl" if out else ""), "dim")
+    for note in result.notes:
         yield line(note)
     if out is not None:
         yield line(f"Rows, manifest and report.md, .html, .csv, .json are in {out}")
 
 
-for _suite, _about in SUITES.items():
-    app.command(_suite, help=_about)(evaluate)
+for _row in benchmarks().values():
+    app.command(_row.name, help=_row.help)(evaluate)
 app.command("make")(eval_make.make)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,24 +11,17 @@ from kgedit.cli.options import AsJson
 from kgedit.cli.output import emit, table, working
 
 
-class Suite(StrEnum):
-    """What can be made."""
-
-    mquake = "mquake"
-    counterfact = "counterfact"
-
-
 def make(
-    suite: Annotated[Suite, typer.Option(help="Which benchmark.")],
+    suite: Annotated[Literal["mquake", "counterfact"], typer.Option(help="Which benchmark.")],
     out: Annotated[Path, typer.Option(help="Folder for SUITE-dev.json and SUITE-test.json.")],
     seed: Annotated[int, typer.Option(help="Seed of everything drawn; the same seed gives the same bytes.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Makes a benchmark in its original file format from the facts that the bundled model knows."""
     with working("Loading the bundled model") as advance:
-        from kgedit.evaluate.made import make_suite
+        from kgedit.evaluate import make_benchmark
 
-        made = make_suite(suite.value, out, seed=seed, progress=advance)
+        made = make_benchmark(suite, out, seed=seed, progress=advance)
     classes = sorted({name for found in made.classes.values() for name in found})
     rows = [(name, *(found.get(name, 0) for found in made.classes.values())) for name in classes]
     rows.append(("all", *made.cases.values()))

@@ -1,15 +1,14 @@
-"""What every suite makes of a record: the edits, what is asked of the models, and how the answers become values."""
+"""One case of a benchmark, ready to run: its edits, what is asked of the models, and how answers become values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
-from kgedit.evaluate.benchmarks.records import Record, Rewrite
+from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.measures.matching import MATCHERS, Matcher
 from kgedit.evaluate.measures.portability import PortabilityProbe
 from kgedit.evaluate.results import RECALLED
@@ -20,12 +19,12 @@ Values = dict[str, float]
 
 
 class Unusable(EvaluationError):
-    """A record from which nothing can be scored under this suite; the run counts it and goes on."""
+    """A record from which nothing can be scored under this benchmark; the run counts it and goes on."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked beyond a suite's standard measures.
+    """What is asked beyond a benchmark's standard measures.
 
     Attributes:
         styles: Ways in which MQuAKE's questions are put.
@@ -75,7 +74,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class SuiteCase:
+class BenchmarkCase:
     """One case, ready to run.
 
     Attributes:
@@ -111,18 +110,6 @@ class SuiteCase:
         """The values of the unedited model's row."""
         known = self.recalled(before)
         return self.values(before, before) | ({} if known is None else {RECALLED: float(known)})
-
-
-class Suite(Protocol):
-    """A benchmark: how each of its records is scored."""
-
-    def __call__(self, record: Record, options: Options) -> SuiteCase:
-        """The case of a record.
-
-        Raises:
-            Unusable: There is nothing in it to be edited or scored.
-        """
-        ...
 
 
 def says(prompt: str, names: Sequence[str], options: Options) -> Callable[[Seen], bool]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kgedit.evaluate.benchmarks.records import Answers, Malformed, Portability
+from kgedit.evaluate.benchmarks.table import Drop
 from kgedit.lm.tokens import find_subject
-
-# Called with the part of the record that is left out, and why.
-Drop = Callable[[str, str], None]
 
 
 class Raw(BaseModel):

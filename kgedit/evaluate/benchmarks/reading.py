@@ -59,8 +59,7 @@ class Loaded:
         source: The path or data set as given.
         sha256: Of the file's bytes; of a folder, over the names and hashes of its files; of a data set on the hub,
             over its rows.
-        format: Name of the records' layout (see `formats.FORMATS`).
-        suite: The benchmark that the format belongs to.
+        format: Name of the records' layout (see `table.Format`).
     """
 
     records: tuple[Record, ...]
@@ -69,7 +68,6 @@ class Loaded:
     source: str
     sha256: str
     format: str
-    suite: str
 
     def summary(self, most: int = 5) -> str:
         """What was read and what was left out, at most so many of the latter by name."""
@@ -147,7 +145,6 @@ def _load_folder(folder: Path, wanted: Format | None) -> Loaded:
         source=str(folder),
         sha256=hashes.hexdigest(),
         format=parts[0].format,
-        suite=parts[0].suite,
     )
 
 
@@ -171,14 +168,14 @@ def _loaded(parsed: Iterable[Parsed], name: str, source: str, digest: str, wante
         earlier[record.case_id] = item.index
         records.append(record)
         dropped += [Skipped(name, item.index, record.case_id, short(why, 300), part) for part, why in parts]
-    return Loaded(tuple(records), tuple(skipped), tuple(dropped), source, digest, layout.name, layout.suite)
+    return Loaded(tuple(records), tuple(skipped), tuple(dropped), source, digest, layout.name)
 
 
 def _record(item: Parsed, layout: Format, parts: list[tuple[str, str]]) -> Record:
     if item.value is None:
         raise Malformed(item.problem)
     try:
-        return layout.read(item.value, item.index, lambda part, why: parts.append((part, why)))
+        return layout.reader()(item.value, item.index, lambda part, why: parts.append((part, why)))
     except ValidationError as error:
         raise Malformed(reason(error)) from error
 

@@ -1,43 +1,161 @@
-"""The benchmarks: one file each, from a loaded record to what is scored. A new suite is a file and a row here."""
+"""The benchmarks: what each measures, by which keys its files are recognised, and which modules read and score them.
+
+A new benchmark is a folder and a row of `BUILT_IN`. The row names its functions as text, so that the command line
+can list all benchmarks without importing torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kgedit.errors import EvaluationError
-from kgedit.evaluate.benchmarks import Loaded
-from kgedit.evaluate.benchmarks.case import Suite
 
-# Suite -> module, and the formats of its files (see `data.formats.FORMATS`).
-SUITES: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
-    {
-        "counterfact": ("counterfact", frozenset({"counterfact", "counterfact-flat", "counterfact-plus"})),
-        "counterfactplus": ("counterfact", frozenset({"counterfact-plus"})),
-        "zsre": ("zsre", frozenset({"zsre", "zsre-plus"})),
-        "mquake": ("mquake", frozenset({"mquake", "mquake-questions"})),
-        "ripple": ("ripple", frozenset({"rippleedits"})),
-        "knowedit": ("knowedit", frozenset({"knowedit"})),
-        "known-facts": ("known_facts", frozenset({"known-facts"})),
-    }
+if TYPE_CHECKING:
+    from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options
+    from kgedit.evaluate.benchmarks.records import Record
+
+# Called with the part of the record that is left out, and why.
+Drop = Callable[[str, str], None]
+
+_HERE = "kgedit.evaluate.benchmarks"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One layout of records in a file.
+
+    Attributes:
+        name: What it is called in reports and in `load(..., format=...)`.
+        keys: Key -> type that its value must have, in every record of the layout.
+        read: "module:function" of (record, its position in the file, called for parts that are left out) -> `Record`.
+    """
+
+    name: str
+    keys: Mapping[str, type] = field(hash=False)
+    read: str
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record has all keys, with values of the right type."""
+        return all(isinstance(record.get(key), kind) for key, kind in self.keys.items())
+
+    def reader(self) -> Callable[[Mapping[str, Any], int, Drop], Record]:
+        """The function that `read` names."""
+        return cast("Callable[[Mapping[str, Any], int, Drop], Record]", _load(self.read))
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark, as `kgedit eval` lists it.
+
+    Attributes:
+        name: Name of the command.
+        help: What it measures, in one line.
+        formats: Layouts that its files may have.
+        case: "module:function" of (record, options) -> `BenchmarkCase`; raises `Unusable` for a record from which
+            nothing can be scored.
+    """
+
+    name: str
+    help: str
+    formats: tuple[Format, ...]
+    case: str
+
+    def case_maker(self) -> Callable[[Record, Options], BenchmarkCase]:
+        """The function that `case` names."""
+        return cast("Callable[[Record, Options], BenchmarkCase]", _load(self.case))
+
+
+_COUNTERFACT_PLUS = Format(
+    "counterfact-plus",
+    {"requested_rewrite": dict, "portability": dict},
+    f"{_HERE}.counterfact.record:read_plus",
+)
+
+BUILT_IN = (
+    Benchmark(
+        name="counterfact",
+        help="CounterFact, original or flattened: efficacy, paraphrase, neighborhood, portability.",
+        formats=(
+            _COUNTERFACT_PLUS,
+            Format("counterfact", {"requested_rewrite": dict}, f"{_HERE}.counterfact.record:read"),
+            Format(
+                "counterfact-flat",
+                {"prompt": str, "rephrase_prompt": str, "locality_prompt": str},
+                f"{_HERE}.counterfact.record:read_flat",
+            ),
+        ),
+        case=f"{_HERE}.counterfact.case:case",
+    ),
+    Benchmark(
+        name="counterfactplus",
+        help="CounterFact with one portability question per record.",
+        formats=(_COUNTERFACT_PLUS,),
+        case=f"{_HERE}.counterfact.case:case",
+    ),
+    Benchmark(
+        name="zsre",
+        help="zsRE, with or without portability: shares of right answer tokens.",
+        formats=(
+            Format("zsre-plus", {"src": str, "alt": str, "portability": dict}, f"{_HERE}.zsre.record:read_plus"),
+            Format("zsre", {"src": str, "alt": str}, f"{_HERE}.zsre.record:read"),
+        ),
+        case=f"{_HERE}.zsre.case:case",
+    ),
+    Benchmark(
+        name="mquake",
+        help="MQuAKE: multi-hop questions across one to four edited facts.",
+        formats=(
+            Format("mquake-questions", {"questions": list, "edited_hops": list}, f"{_HERE}.mquake.questions:read"),
+            Format("mquake", {"requested_rewrite": list, "questions": list}, f"{_HERE}.mquake.record:read"),
+        ),
+        case=f"{_HERE}.mquake.case:case",
+    ),
+    Benchmark(
+        name="ripple",
+        help="RippleEdits: six criteria for what must change with an edit, and what must not.",
+        formats=(Format("rippleedits", {"edit": dict, "example_type": str}, f"{_HERE}.ripple.record:read"),),
+        case=f"{_HERE}.ripple.case:case",
+    ),
+    Benchmark(
+        name="knowedit",
+        help="KnowEdit: reliability, generality, locality, portability.",
+        formats=(
+            Format(
+                "knowedit", {"prompt": str, "target_new": str, "portability": dict}, f"{_HERE}.knowedit.record:read"
+            ),
+            Format("knowedit", {"prompt": str, "target_new": str, "locality": dict}, f"{_HERE}.knowedit.record:read"),
+        ),
+        case=f"{_HERE}.knowedit.case:case",
+    ),
+    Benchmark(
+        name="known-facts",
+        help="Facts to be recalled; nothing is edited.",
+        formats=(Format("known-facts", {"known_id": int, "attribute": str}, f"{_HERE}.known_facts.record:read"),),
+        case=f"{_HERE}.known_facts.case:case",
+    ),
 )
 
 
-def suite_for(name: str, loaded: Loaded) -> Suite:
-    """How the records of a file are scored under a suite.
+def benchmarks() -> dict[str, Benchmark]:
+    """Name -> benchmark, in the order of the table."""
+    return {row.name: row for row in BUILT_IN}
+
+
+def benchmark(name: str) -> Benchmark:
+    """The benchmark of that name.
 
     Raises:
-        EvaluationError: There is no such suite, or the file belongs to another one.
+        EvaluationError: There is none.
     """
-    if name not in SUITES:
-        raise EvaluationError(f"there is no suite {name!r}; there are: {', '.join(SUITES)}")
-    module, formats = SUITES[name]
-    if loaded.format not in formats:
-        fitting = [other for other, (_, taken) in SUITES.items() if loaded.format in taken]
-        raise EvaluationError(
-            f"{loaded.source} is in the format {loaded.format}, which is not one of {name} "
-            f"({', '.join(sorted(formats))}); it can be run as {' or '.join(fitting)}"
-        )
-    return cast(Suite, import_module(f"{__package__}.{module}.case").case)
+    known = benchmarks()
+    if name not in known:
+        raise EvaluationError(f"there is no benchmark {name!r}; there are: {', '.join(known)}")
+    return known[name]
+
+
+def _load(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

@@ -19,7 +19,7 @@ NAMED = ("Q937", "P27", "Q142")  # Albert Einstein becomes a citizen of France
 CHUNK = 21
 
 
-class Answer(BaseModel):
+class ShownAnswer(BaseModel):
     """What each model says to one prompt.
 
     Attributes:
@@ -60,7 +60,7 @@ class DemoReport(BaseModel):
     methods: dict[str, dict[str, float]]
     subject: str
     change: tuple[str, str]
-    answers: tuple[Answer, ...]
+    answers: tuple[ShownAnswer, ...]
     seconds: float
 
 
@@ -84,7 +84,9 @@ def run_demo(edits: int = 20, seed: int = 0, *, progress: Progress | None = None
     for name, editor in editors.items():
         scored[name], said[name] = measure(editor, cases, progress=progress, show=named)
     answers = tuple(
-        Answer(measure=kind, prompt=prompt, right=right, said={name: texts[number] for name, texts in said.items()})
+        ShownAnswer(
+            measure=kind, prompt=prompt, right=right, said={name: texts[number] for name, texts in said.items()}
+        )
         for number, (kind, prompt, right) in enumerate(_shown(named))
     )
     return DemoReport(

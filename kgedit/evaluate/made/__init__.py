@@ -1,5 +1,1 @@
-"""Benchmarks for the bundled model in the original MQuAKE and CounterFact formats: `make_suite`."""
-
-from kgedit.evaluate.made.files import SUITES, Made, make_suite
-
-__all__ = ["SUITES", "Made", "make_suite"]
+"""Benchmarks made from facts that the bundled model knows, in the original formats of MQuAKE and CounterFact."""

@@ -26,7 +26,7 @@ SUITES = ("mquake", "counterfact")
 PARTS = ("dev", "test")
 
 
-class Made(BaseModel):
+class MadeBenchmark(BaseModel):
     """What was made.
 
     Attributes:
@@ -46,14 +46,14 @@ class Made(BaseModel):
     classes: dict[str, dict[str, int]]
 
 
-def make_suite(
+def make_benchmark(
     suite: str,
     out: Path,
     *,
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
     progress: Progress | None = None,
-) -> Made:
+) -> MadeBenchmark:
     """Write OUT/SUITE-dev.json and OUT/SUITE-test.json; the same seed gives the same bytes.
 
     Built from the facts that the bundled model was trained on and from the chains that they make, trained or not, as
@@ -88,7 +88,7 @@ def make_suite(
     numbered = _numbered(records, first=1 if suite == "mquake" else 0)
     names = {part: f"{suite}-{part}.json" for part in numbered}
     write_files(out, {names[part]: _bytes(found) for part, found in numbered.items()})
-    return Made(
+    return MadeBenchmark(
         suite=suite,
         seed=seed,
         files={part: str(out / name) for part, name in names.items()},

@@ -56,7 +56,7 @@ class PublishedTable(BaseModel):
         return [name] if name in self.figures else list(self.figures)
 
 
-def published(number: int) -> PublishedTable:
+def published_table(number: int) -> PublishedTable:
     """A table by its number in the paper.
 
     Raises:
@@ -70,7 +70,9 @@ def published(number: int) -> PublishedTable:
     return PublishedTable.model_validate(tables[name])
 
 
-def beside(found: PublishedTable, model: str, reports: Sequence[SuiteReport], *, more: Sequence[str] = ()) -> str:
+def beside_published(
+    found: PublishedTable, model: str, reports: Sequence[SuiteReport], *, more: Sequence[str] = ()
+) -> str:
     """Our figures with the published ones in brackets, as Markdown.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,15 +16,16 @@ from typing import Any
 
 from kgedit.editor import Editor
 from kgedit.errors import EvaluationError
-from kgedit.evaluate.benchmarks import Loaded, load
-from kgedit.evaluate.benchmarks.case import Options, SuiteCase, Unusable
-from kgedit.evaluate.benchmarks.table import suite_for
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Unusable
+from kgedit.evaluate.benchmarks.reading import Loaded, load
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
 from kgedit.evaluate.report.files import write_report
 from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import UNEDITED, LeftOut
+from kgedit.evaluate.run.case_runner import CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import make_manifest
-from kgedit.evaluate.run.run import Run
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Settings as MethodSettings
@@ -35,8 +36,8 @@ MALFORMED = "a record of the file cannot be read"
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a run gives.
+class EvaluationResult:
+    """Result of `evaluate`.
 
     Attributes:
         report: The figures.
@@ -49,12 +50,16 @@ class Finished:
     notes: tuple[str, ...]
 
 
-def evaluate(settings: EvaluationSettings, *, out: Path | None = None, progress: Progress | None = None) -> Finished:
-    """Run a suite; a run that was stopped goes on where it was, and ends with the same report.
+def evaluate(
+    settings: EvaluationSettings, *, out: Path | None = None, progress: Progress | None = None
+) -> EvaluationResult:
+    """Edit and score every case of a benchmark file under several methods.
+
+    A run that was stopped resumes in the same folder and ends with the same report.
 
     Args:
         settings: What is evaluated.
-        out: Folder of the run; without one nothing is kept, and nothing can be continued.
+        out: Folder of the run; without one nothing is kept, and nothing can be resumed.
         progress: Called with (what, done, total).
 
     Raises:
@@ -80,12 +85,12 @@ def evaluate(settings: EvaluationSettings, *, out: Path | None = None, progress:
     with _folder(out) as path, open_folder(path, manifest) as folder:
         for item in (*_malformed(loaded), *unusable):
             folder.leave_out(item)
-        run = Run(settings, folder, cases, manifest, progress)
-        run.ask_unedited(first)
-        del first  # each method meets a model fresh from disk, and there is never more than one
+        runner = CaseRunner(settings, folder, cases, manifest, progress)
+        runner.ask_unedited(first)
+        del first  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
-            run.method(label, partial(_editor, settings, parse_variant(label)[0], config))
-        return _finished(run, settings, manifest, notes)
+            runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config))
+        return _result(runner, settings, manifest, notes)
 
 
 def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | None = None) -> Editor:
@@ -100,18 +105,33 @@ def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | 
     )
 
 
-def _cases(settings: EvaluationSettings, loaded: Loaded, options: Options) -> tuple[list[SuiteCase], list[LeftOut]]:
-    suite = suite_for(settings.suite, loaded)
-    cases: list[SuiteCase] = []
+def _cases(
+    settings: EvaluationSettings, loaded: Loaded, options: Options
+) -> tuple[list[BenchmarkCase], list[LeftOut]]:
+    case_of = _case_maker(settings.suite, loaded)
+    cases: list[BenchmarkCase] = []
     left_out: list[LeftOut] = []
     for record in loaded.records[: settings.limit]:
         try:
-            cases.append(suite(record, options))
+            cases.append(case_of(record, options))
         except Unusable as error:
             left_out.append(LeftOut(case=str(record.case_id), method=None, reason=str(error), detail=str(error)))
     if not cases:
         raise EvaluationError(f"{settings.data} holds no case that can be scored. {loaded.summary()}")
     return cases, left_out
+
+
+def _case_maker(suite: str, loaded: Loaded) -> Callable[[Record, Options], BenchmarkCase]:
+    """How the records of a file are scored under a benchmark, if they are in one of its formats."""
+    chosen = benchmark(suite)
+    taken = {layout.name for layout in chosen.formats}
+    if loaded.format not in taken:
+        fitting = [row.name for row in benchmarks().values() if loaded.format in {form.name for form in row.formats}]
+        raise EvaluationError(
+            f"{loaded.source} is in the format {loaded.format}, which is not one of {suite} "
+            f"({', '.join(sorted(taken))}); it can be run as {' or '.join(fitting)}"
+        )
+    return chosen.case_maker()
 
 
 def _malformed(loaded: Loaded) -> Iterator[LeftOut]:
@@ -128,10 +148,13 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _finished(run: Run, settings: EvaluationSettings, manifest: dict[str, Any], notes: tuple[str, ...]) -> Finished:
-    folder, names = run.folder, [UNEDITED, *run.labels]
-    rows = in_order(folder.rows, [case.id for case in run.cases], names)
-    order = {case.id: place for place, case in enumerate(run.cases)}
+def _result(
+    runner: CaseRunner, settings: EvaluationSettings, manifest: dict[str, Any], notes: tuple[str, ...]
+) -> EvaluationResult:
+    """The report over all rows of the folder, written beside them."""
+    folder, names = runner.folder, [UNEDITED, *runner.labels]
+    rows = in_order(folder.rows, [case.id for case in runner.cases], names)
+    order = {case.id: place for place, case in enumerate(runner.cases)}
     left_out = sorted(
         folder.left_out.values(),
         key=lambda item: (
@@ -144,11 +167,11 @@ def _finished(run: Run, settings: EvaluationSettings, manifest: dict[str, Any], 
     report = build_report(
         rows,
         suite=settings.suite,
-        manifest={**manifest, "methods": names, "prompts_cut": run.cut},
+        manifest={**manifest, "methods": names, "prompts_cut": runner.cut},
         left_out=dict(counted),
         seed=settings.seed,
     )
     write_report(report, folder.path)
-    if run.cut:
-        notes += (f"{run.cut} prompts are longer than the model's context; their beginning was cut off",)
-    return Finished(report, tuple(left_out), notes)
+    if runner.cut:
+        notes += (f"{runner.cut} prompts are longer than the model's context; their beginning was cut off",)
+    return EvaluationResult(report, tuple(left_out), notes)

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit import __version__
 from kgedit.delta.weights import digest, hash_digests
 from kgedit.editor import Editor
-from kgedit.evaluate.benchmarks import Loaded
 from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import UNEDITED
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.methods.base import Settings as MethodSettings

@@ -11,7 +11,7 @@ from kgedit.delta import LowRankDelta
 from kgedit.delta.weights import hash_weights
 from kgedit.editor import Editor
 from kgedit.errors import AlreadyApplied, EditError, FileCorrupt, NotReverted
-from kgedit.evaluate.benchmarks.case import SuiteCase
+from kgedit.evaluate.benchmarks.case import BenchmarkCase
 from kgedit.evaluate.run.prepare import Edits, prepare
 from kgedit.methods.base import Computed
 
@@ -19,17 +19,17 @@ from kgedit.methods.base import Computed
 class Stage(NamedTuple):
     """A moment of a run: the model carries edits, and these cases are scored now."""
 
-    cases: tuple[SuiteCase, ...]
+    cases: tuple[BenchmarkCase, ...]
 
 
-class Refused(NamedTuple):
+class CaseRefused(NamedTuple):
     """A case whose edits cannot be made."""
 
-    case: SuiteCase
+    case: BenchmarkCase
     error: EditError
 
 
-def alone(editor: Editor, chunk: Sequence[SuiteCase]) -> Iterator[Stage | Refused]:
+def alone(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage | CaseRefused]:
     """Each case in its turn, with nothing but its own edits in force; the chunk shares the computation.
 
     Yields:
@@ -42,13 +42,13 @@ def alone(editor: Editor, chunk: Sequence[SuiteCase]) -> Iterator[Stage | Refuse
     yield from refused
     for (case, _), computed in zip(ready, _computed(editor, [edits for _, edits in ready]), strict=True):
         if isinstance(computed, EditError):
-            yield Refused(case, computed)
+            yield CaseRefused(case, computed)
             continue
         with _applied(editor, computed.delta):
             yield Stage((case,))
 
 
-def together(editor: Editor, chunk: Sequence[SuiteCase]) -> Iterator[Stage | Refused]:
+def together(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage | CaseRefused]:
     """All edits of the chunk in force at once, made as if they were one case's.
 
     Raises:
@@ -66,11 +66,11 @@ def together(editor: Editor, chunk: Sequence[SuiteCase]) -> Iterator[Stage | Ref
         faulty = [number for number, one in enumerate(each) if isinstance(one, EditError)] or range(len(ready))
         for number in faulty:
             found = each[number]
-            yield Refused(ready[number][0], found if isinstance(found, EditError) else computed)
+            yield CaseRefused(ready[number][0], found if isinstance(found, EditError) else computed)
         ready = [one for number, one in enumerate(ready) if number not in faulty]
 
 
-def on_top(editor: Editor, case: SuiteCase, folder: Path) -> Stage | Refused:
+def on_top(editor: Editor, case: BenchmarkCase, folder: Path) -> Stage | CaseRefused:
     """The case's edits on top of all earlier ones, where they stay.
 
     Args:
@@ -85,13 +85,13 @@ def on_top(editor: Editor, case: SuiteCase, folder: Path) -> Stage | Refused:
             return refused[0]
         (computed,) = _computed(editor, [ready[0][1]])
         if isinstance(computed, EditError):
-            return Refused(case, computed)
+            return CaseRefused(case, computed)
         computed.delta.save(folder)
     try:
         with suppress(AlreadyApplied):  # the same once more changes nothing
             editor.load_delta(folder)
     except EditError as error:  # the edited weights do not fit the model's dtype any more
-        return Refused(case, error)
+        return CaseRefused(case, error)
     return Stage((case,))
 
 
@@ -103,14 +103,16 @@ def _is_stored(folder: Path) -> bool:
     return True
 
 
-def _prepared(editor: Editor, chunk: Sequence[SuiteCase]) -> tuple[list[tuple[SuiteCase, Edits]], list[Refused]]:
-    ready: list[tuple[SuiteCase, Edits]] = []
-    refused: list[Refused] = []
+def _prepared(
+    editor: Editor, chunk: Sequence[BenchmarkCase]
+) -> tuple[list[tuple[BenchmarkCase, Edits]], list[CaseRefused]]:
+    ready: list[tuple[BenchmarkCase, Edits]] = []
+    refused: list[CaseRefused] = []
     for case in chunk:
         try:
             ready.append((case, prepare(editor, case.rewrites)))
         except EditError as error:
-            refused.append(Refused(case, error))
+            refused.append(CaseRefused(case, error))
     return ready, refused
 
 

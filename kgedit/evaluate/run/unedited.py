@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import EditError, SaveFailed
-from kgedit.evaluate.benchmarks.case import Seen, SuiteCase
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Seen
 from kgedit.evaluate.results import LeftOut
 from kgedit.evaluate.run.ask import cut_prompts, from_json, see, to_json
 from kgedit.io.atomic_files import write_files
@@ -50,7 +50,7 @@ class UneditedAnswers:
         """
         self._folders, self._model_hash, self._seed = folders, model_hash, seed
 
-    def of(self, chunk: Sequence[SuiteCase], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Before:
+    def of(self, chunk: Sequence[BenchmarkCase], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Before:
         """What the model, which must be unedited, says to a chunk of cases."""
         name = f"{self._key(chunk)}.json"
         for folder in self._folders:
@@ -67,7 +67,7 @@ class UneditedAnswers:
                 write_files(folder, {name: json.dumps(data).encode()})
         return found
 
-    def _key(self, chunk: Sequence[SuiteCase]) -> str:
+    def _key(self, chunk: Sequence[BenchmarkCase]) -> str:
         asked = [(case.id, case.asked_before) for case in chunk]
         return hashlib.sha256(f"{self._model_hash}\n{self._seed}\n{asked!r}".encode()).hexdigest()
 
@@ -83,7 +83,9 @@ def reason_of(error: EditError) -> str:
     return kinds.get(type(error).__name__, f"{type(error).__name__}: the edit was refused")
 
 
-def _ask(chunk: Sequence[SuiteCase], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> Before:
+def _ask(
+    chunk: Sequence[BenchmarkCase], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> Before:
     wanted = [case.asked_before for case in chunk]
     try:
         seen = see(model, tokenizer, wanted, seed=seed)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kgedit.evaluate.benchmarks import Loaded, load
 from kgedit.evaluate.benchmarks.case import Seen, Wanted
+from kgedit.evaluate.benchmarks.reading import Loaded, load
 from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.scoring.pairs import Pair, TargetScore
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kgedit.errors import DataError
-from kgedit.evaluate.benchmarks import hub, load
+from kgedit.evaluate.benchmarks import hub
 from kgedit.evaluate.benchmarks.hub import HubId, parse_id, rows
+from kgedit.evaluate.benchmarks.reading import load
 
 
 @pytest.mark.parametrize(

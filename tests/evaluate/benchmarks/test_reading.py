@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kgedit.errors import DataError, UnknownFormat
-from kgedit.evaluate.benchmarks import load, reading
+from kgedit.evaluate.benchmarks import reading
+from kgedit.evaluate.benchmarks.reading import load
 
 
 def zsre(number: int, **changes) -> dict:

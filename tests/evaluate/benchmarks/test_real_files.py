@@ -7,9 +7,9 @@ import json
 import pytest
 
 from kgedit.edit import Edit
-from kgedit.evaluate.benchmarks import Loaded, load
 from kgedit.evaluate.benchmarks.counterfact import record as counterfact
 from kgedit.evaluate.benchmarks.mquake import record as mquake
+from kgedit.evaluate.benchmarks.reading import Loaded, load
 from kgedit.evaluate.benchmarks.ripple.record import CRITERIA
 
 # File -> format, records, records left out, parts of records left out.

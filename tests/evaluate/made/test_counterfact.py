@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaluate.made.shapes import keys_of
-from kgedit.evaluate.benchmarks import load
+from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made.counterfact import PROMPTS, RECORDS, sources
 from kgedit.evaluate.made.recall import Recall
 from kgedit.lm.generation.answers import exact_answers

@@ -8,7 +8,7 @@ import pytest
 
 from kgedit.errors import DataError, SaveFailed
 from kgedit.evaluate.benchmarks.records import Record
-from kgedit.evaluate.made import make_suite
+from kgedit.evaluate.made.files import make_benchmark
 from kgedit.evaluate.made.recall import Draft, Gathering, Recall
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
@@ -25,7 +25,7 @@ def recall() -> Recall:
 
 @pytest.mark.parametrize("suite", ["mquake", "counterfact"])
 def test_one_seed_gives_the_same_bytes_and_another_gives_others(suite, tmp_path) -> None:
-    made = [make_suite(suite, tmp_path / str(i), seed=seed, sizes=SIZES) for i, seed in enumerate((7, 7, 8))]
+    made = [make_benchmark(suite, tmp_path / str(i), seed=seed, sizes=SIZES) for i, seed in enumerate((7, 7, 8))]
     for part in SIZES:
         first, again, other = (Path(one.files[part]).read_bytes() for one in made)
         assert first == again
@@ -54,11 +54,11 @@ def test_progress_is_told(recall) -> None:
 
 def test_a_suite_that_cannot_be_made_is_refused(tmp_path) -> None:
     with pytest.raises(DataError, match=r"no suite 'zsre'.*mquake, counterfact"):
-        make_suite("zsre", tmp_path)
+        make_benchmark("zsre", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_gets_no_file(tmp_path) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     with pytest.raises(SaveFailed, match="taken"):
-        make_suite("counterfact", tmp_path / "taken", sizes={"dev": 1})
+        make_benchmark("counterfact", tmp_path / "taken", sizes={"dev": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaluate.made.shapes import keys_of
-from kgedit.evaluate.benchmarks import load
+from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made.mquake import HOPS, PER_HOPS, slots, sources
 from kgedit.evaluate.made.recall import Recall
 from kgedit.lm.generation.answers import exact_answers

@@ -8,7 +8,7 @@ from kgedit.errors import EvaluationError
 from kgedit.evaluate.measures.means import editing_score
 from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.model import SuiteReport, build_report
-from kgedit.evaluate.report.published import beside, merged, published
+from kgedit.evaluate.report.published import beside_published, merged, published_table
 from kgedit.evaluate.results import UNEDITED, Row
 from kgedit.methods.variants import parse_variant
 
@@ -28,7 +28,7 @@ def run_of(**values: float) -> SuiteReport:
 @pytest.mark.parametrize("number", [1, 2])
 def test_printed_editing_scores_follow_from_their_rows(number: int) -> None:
     checked = 0
-    for model, rows in published(number).figures.items():
+    for model, rows in published_table(number).figures.items():
         for row, (*four, score) in rows.items():
             follows = 100 * editing_score(*(one / 100 for one in four)) == pytest.approx(score, abs=0.02)
             assert follows is ((model, row) not in MISPRINTED), (model, row)
@@ -37,14 +37,14 @@ def test_printed_editing_scores_follow_from_their_rows(number: int) -> None:
 
 
 def test_printed_averages_of_hops_follow_from_their_rows() -> None:
-    for rows in published(6).figures.values():
+    for rows in published_table(6).figures.values():
         for mean, *classes in rows.values():
             assert mean == pytest.approx(sum(classes) / 3, abs=0.01)
 
 
 @pytest.mark.parametrize("number", [1, 2, 6])
 def test_every_row_is_run_by_a_method_that_there_is(number: int) -> None:
-    table = published(number)
+    table = published_table(number)
     rows = {row for found in table.figures.values() for row in found}
     assert rows - table.variants.keys() <= {"MEND"}
     for variant in table.variants.values():
@@ -54,11 +54,11 @@ def test_every_row_is_run_by_a_method_that_there_is(number: int) -> None:
 
 def test_another_table_is_refused() -> None:
     with pytest.raises(EvaluationError, match="no table 3; there are: 1, 2, 6"):
-        published(3)
+        published_table(3)
 
 
 def test_ours_stand_beside_the_published_figures_of_the_same_model() -> None:
-    text = beside(published(1), "EleutherAI/gpt-j-6B", [run_of(efficacy=0.5)])
+    text = beside_published(published_table(1), "EleutherAI/gpt-j-6B", [run_of(efficacy=0.5)])
     assert "| GLAME (glame:paper) | 50.0 ±0.0 (100.00) | - (99.30) |" in text
     assert "| MEND | - (97.40) |" in text
     assert "for gpt-j-6b." in text
@@ -67,7 +67,7 @@ def test_ours_stand_beside_the_published_figures_of_the_same_model() -> None:
 def test_another_model_stands_beside_all_published_ones_and_may_have_rows_of_its_own() -> None:
     report = run_of(efficacy=0.5)
     own = report.model_copy(update={"methods": {"glame": report.methods["glame:paper"]}})
-    text = beside(published(1), "mini", [own], more=["glame"])
+    text = beside_published(published_table(1), "mini", [own], more=["glame"])
     assert "| GLAME (glame:paper) | - (99.84 / 100.00) |" in text
     assert "| glame | 50.0 ±0.0 |" in text
 

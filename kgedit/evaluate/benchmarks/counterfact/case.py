@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
 from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.records import Portability, Record
@@ -11,7 +11,7 @@ from kgedit.evaluate.measures.portability import PortabilityProbe
 from kgedit.lm.generation.greedy import Ask
 
 
-def case(record: Record, options: Options) -> SuiteCase:
+def case(record: Record, options: Options) -> BenchmarkCase:
     """Efficacy, paraphrase and neighborhood with magnitudes and accuracies; portability where it is asked for.
 
     Raises:
@@ -39,7 +39,7 @@ def case(record: Record, options: Options) -> SuiteCase:
                 values |= options.snippets.consistency(seen.texts, rewrite.relation_id, rewrite.target_new_id)
         return values
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
         wanted=Wanted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
 from kgedit.evaluate.benchmarks.knowedit.record import KnowEditRecord
 from kgedit.evaluate.benchmarks.records import Probe, Record
 from kgedit.evaluate.measures.portability import PortabilityProbe
@@ -11,7 +11,7 @@ from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.scoring.pairs import Pair
 
 
-def case(record: Record, options: Options) -> SuiteCase:
+def case(record: Record, options: Options) -> BenchmarkCase:
     """Both protocols, and `portability` over all names of an answer.
 
     Raises:
@@ -38,7 +38,7 @@ def case(record: Record, options: Options) -> SuiteCase:
             **carried.judge(seen.answers, match=options.matcher),
         }
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
         wanted=Wanted(

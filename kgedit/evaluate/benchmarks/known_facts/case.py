@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
 from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.lm.generation.greedy import Ask
 
 
-def case(record: Record, options: Options) -> SuiteCase:
+def case(record: Record, options: Options) -> BenchmarkCase:
     """`recall` of the object by greedy answer, `recall_accuracy` token by token, and its `probability`.
 
     Raises:
@@ -28,7 +28,7 @@ def case(record: Record, options: Options) -> SuiteCase:
             "probability": score.probability,
         }
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=(),
         wanted=Wanted(pairs=(pair,), asks=(Ask(prompt),)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted
 from kgedit.evaluate.benchmarks.mquake.measures import Hop, MquakeProbe
 from kgedit.evaluate.benchmarks.mquake.questions import MQuakeQuestions
 from kgedit.evaluate.benchmarks.mquake.record import Hop as RecordHop
@@ -14,7 +14,7 @@ from kgedit.evaluate.benchmarks.records import Record, Rewrite
 from kgedit.evaluate.measures.matching import exact
 
 
-def case(record: Record, options: Options) -> SuiteCase:
+def case(record: Record, options: Options) -> BenchmarkCase:
     """Efficacy (rewrites answered exactly), edit- and instance-wise recall, and multi-hop figures of every style.
 
     Raises:
@@ -27,7 +27,7 @@ def case(record: Record, options: Options) -> SuiteCase:
     raise Unusable("the record is not one of MQuAKE")
 
 
-def _whole(record: MQuakeRecord, options: Options) -> SuiteCase:
+def _whole(record: MQuakeRecord, options: Options) -> BenchmarkCase:
     edited = set(record.edited)
     probe = MquakeProbe(
         rewrites=tuple(_rewritten(rewrite, record.new_hops) for rewrite in record.rewrites),
@@ -44,7 +44,7 @@ def _whole(record: MQuakeRecord, options: Options) -> SuiteCase:
     def recalled(before: Seen) -> bool:
         return bool(probe.judge_before(before.answers, options.prompts, match=options.matcher)["recalled_before"])
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
         wanted=Wanted(pairs=tuple(probe.pairs()), asks=tuple(probe.asks(options.prompts, options.styles))),
@@ -55,7 +55,7 @@ def _whole(record: MQuakeRecord, options: Options) -> SuiteCase:
     )
 
 
-def _reduced(record: MQuakeQuestions, options: Options) -> SuiteCase:
+def _reduced(record: MQuakeQuestions, options: Options) -> BenchmarkCase:
     """Without old answers there is no comparison of probabilities; without a new one no multi-hop figure either."""
     probe = MquakeProbe(
         rewrites=tuple(_rewritten(rewrite, ()) for rewrite in record.rewrites),
@@ -72,7 +72,7 @@ def _reduced(record: MQuakeQuestions, options: Options) -> SuiteCase:
         named = {f"{name[:-1]}{record.n_hops}": value for name, value in by_hops.items() if record.n_hops}
         return {name: value for name, value in values.items() if name not in by_hops} | named
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
         wanted=Wanted(asks=tuple(probe.asks(options.prompts, options.styles))),

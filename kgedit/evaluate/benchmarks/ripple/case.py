@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.ripple.measures import Query, RippleProbe, RippleTest
 from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord
@@ -11,7 +11,7 @@ from kgedit.lm.generation.greedy import Ask
 _STRICT = "strict"
 
 
-def case(record: Record, options: Options) -> SuiteCase:
+def case(record: Record, options: Options) -> BenchmarkCase:
     """The criteria as published (a name anywhere in a long text), and as `_strict` (in the first sentence).
 
     Raises:
@@ -36,7 +36,7 @@ def case(record: Record, options: Options) -> SuiteCase:
             **{f"{name}_{_STRICT}": value for name, value in strict.items()},
         }
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
         wanted=Wanted(asks=_answerable([*probe.asks("published"), *probe.asks("strict")])),

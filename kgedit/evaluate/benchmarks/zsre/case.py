@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, SuiteCase, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
 from kgedit.evaluate.benchmarks.counterfact.case import portability
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt
@@ -11,7 +11,7 @@ from kgedit.evaluate.measures.protocols import ProtocolProbe
 from kgedit.lm.generation.greedy import Ask
 
 
-def case(record: Record, options: Options) -> SuiteCase:
+def case(record: Record, options: Options) -> BenchmarkCase:
     """`zsre_` accuracies, reliability, generality and locality of both protocols, and portability where it is asked.
 
     Raises:
@@ -35,7 +35,7 @@ def case(record: Record, options: Options) -> SuiteCase:
             **carried.judge(seen.answers, match=options.matcher),
         }
 
-    return SuiteCase(
+    return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
         wanted=Wanted(

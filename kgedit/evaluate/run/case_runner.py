@@ -1,4 +1,4 @@
-"""One run: which cases there are, what each model says to them, and what is on disk already."""
+"""Edits and scores the cases of one run method by method, and skips what is on disk already."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from kg_cache.settings import Settings as CacheSettings
 from kgedit.editor import Editor
 from kgedit.errors import NotReverted
-from kgedit.evaluate.benchmarks.case import Seen, SuiteCase
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Seen
 from kgedit.evaluate.results import UNEDITED, LeftOut, Row
 from kgedit.evaluate.run.ask import see
 from kgedit.evaluate.run.folder import RunFolder
 from kgedit.evaluate.run.manifest import CHUNK, model_hash
-from kgedit.evaluate.run.modes import Refused, Stage, alone, on_top, together
+from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
 from kgedit.progress import Progress
@@ -23,7 +23,7 @@ from kgedit.progress import Progress
 AT_END = "@end"
 
 
-class Run:
+class CaseRunner:
     """Edits and scores every case under every method, but for what is on disk already.
 
     Attributes:
@@ -38,7 +38,7 @@ class Run:
         self,
         settings: EvaluationSettings,
         folder: RunFolder,
-        cases: Sequence[SuiteCase],
+        cases: Sequence[BenchmarkCase],
         manifest: dict[str, Any],
         progress: Progress | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class Run:
                     self._add(case, UNEDITED, case.values_before(found.seen[case.id]))
             self._tell("unedited", done)
 
-    def method(self, label: str, opener: Callable[[], Editor]) -> None:
+    def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
         """All cases under one method; the editor is only opened if something is left to do."""
         self.labels.append(label)
         cases = [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
@@ -96,7 +96,7 @@ class Run:
         if editor is not None and model_hash(editor.model) != self._weights:
             raise NotReverted(f"the model's weights differ after all edits of {label} were taken back")
 
-    def _sequential(self, label: str, cases: Sequence[SuiteCase], opener: Callable[[], Editor]) -> None:
+    def _sequential(self, label: str, cases: Sequence[BenchmarkCase], opener: Callable[[], Editor]) -> None:
         """Every case on top of those before it; scored right after its edit, and all again at the end."""
         end = label + AT_END
         self.labels.append(end)
@@ -106,7 +106,7 @@ class Run:
         for done, case in enumerate(cases, start=1):
             if not self.folder.is_out(case.id, label):
                 stage = on_top(editor, case, kept / f"{done:06}")
-                if isinstance(stage, Refused) or not self.folder.is_done(case.id, label):
+                if isinstance(stage, CaseRefused) or not self.folder.is_done(case.id, label):
                     self._take(label, stage, editor)
             if self.folder.is_out(case.id, label) and not self.folder.is_out(case.id, end):
                 reason = self.folder.left_out[case.id, label]
@@ -118,9 +118,9 @@ class Run:
                 self._take(end, Stage(left), editor)
             self._tell(end, done, len(cases))
 
-    def _take(self, label: str, stage: Stage | Refused, editor: Editor) -> None:
+    def _take(self, label: str, stage: Stage | CaseRefused, editor: Editor) -> None:
         """Score the cases of a stage, or note why there is none."""
-        if isinstance(stage, Refused):
+        if isinstance(stage, CaseRefused):
             error = stage.error
             self.folder.leave_out(
                 LeftOut(case=stage.case.id, method=label, reason=reason_of(error), detail=str(error))
@@ -131,7 +131,7 @@ class Run:
         for case, seen in zip(stage.cases, found, strict=True):
             self._add(case, label, case.values(seen, self._before[case.id]))
 
-    def _add(self, case: SuiteCase, label: str, values: dict[str, float]) -> None:
+    def _add(self, case: BenchmarkCase, label: str, values: dict[str, float]) -> None:
         self.folder.add(Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values))
 
     def _tell(self, what: str, done: int, total: int | None = None) -> None:
@@ -139,7 +139,7 @@ class Run:
             self._progress(what, done, len(self.cases) if total is None else total)
 
 
-def _chunks(cases: Sequence[SuiteCase], size: int) -> Iterator[tuple[int, Sequence[SuiteCase]]]:
+def _chunks(cases: Sequence[BenchmarkCase], size: int) -> Iterator[tuple[int, Sequence[BenchmarkCase]]]:
     """(cases done with it, chunk), in the order of the file."""
     for start in range(0, len(cases), size):
         chunk = cases[start : start + size]
