@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from kgedit.cli import eval_make
 from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, working
-from kgedit.evaluate.benchmarks.table import benchmarks
+from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,26 @@ if TYPE_CHECKING:
 
 _NAMED = 5  # cases left out that are listed
 
-app = typer.Typer(help="Compares editing methods on the field's benchmarks.", no_args_is_help=True)
+
+class _EvalGroup(TyperGroup):
+    """The built-in benchmarks, and those of plugins, which are loaded only when `kgedit eval` is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help."""
+        names = super().list_commands(ctx)
+        return [*names, *(name for name in benchmarks() if name not in names)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None or (row := benchmarks().get(cmd_name)) is None:
+            return command
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(row.name, help=row.help)(evaluate)
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(cls=_EvalGroup, help="Compares editing methods on the field's benchmarks.", no_args_is_help=True)
 
 Style = Literal["zero_shot", "few_shot", "chain_of_thought"]
 
@@ -116,6 +136,6 @@ def _shown(result: EvaluationResult, out: Path | None) -> Iterator[RenderableTyp
         yield line(f"Rows, manifest and report.md, .html, .csv, .json are in {out}")
 
 
-for _row in benchmarks().values():
+for _row in BUILT_IN:
     app.command(_row.name, help=_row.help)(evaluate)
 app.command("make")(eval_make.make)

@@ -1,7 +1,8 @@
 """The benchmarks: what each measures, by which keys its files are recognised, and which modules read and score them.
 
-A new benchmark is a folder and a row of `BUILT_IN`. The row names its functions as text, so that the command line
-can list all benchmarks without importing torch.
+A new benchmark is a folder and a row of `BUILT_IN`; a plugin declares its row as an entry point of the group
+"kgedit.benchmarks". A row names its functions as text, so that the command line can list all benchmarks without
+importing torch.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from kgedit.errors import EvaluationError
+from kgedit.errors import EvaluationError, PluginError
+from kgedit.io.plugins import load_plugin, plugins
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options
     from kgedit.evaluate.benchmarks.records import Record
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 Drop = Callable[[str, str], None]
 
 _HERE = "kgedit.evaluate.benchmarks"
+GROUP = "kgedit.benchmarks"
 
 
 @dataclass(frozen=True)
@@ -140,8 +145,13 @@ BUILT_IN = (
 
 
 def benchmarks() -> dict[str, Benchmark]:
-    """Name -> benchmark, in the order of the table."""
-    return {row.name: row for row in BUILT_IN}
+    """Name -> benchmark: the built-in ones in the order of the table, then those of plugins by name.
+
+    Raises:
+        PluginError: A plugin cannot be loaded, takes a name that is in use, or is no `Benchmark`.
+    """
+    built_in = {row.name: row for row in BUILT_IN}
+    return built_in | {name: _plugin(name, entry) for name, entry in plugins(GROUP, built_in).items()}
 
 
 def benchmark(name: str) -> Benchmark:
@@ -154,6 +164,16 @@ def benchmark(name: str) -> Benchmark:
     if name not in known:
         raise EvaluationError(f"there is no benchmark {name!r}; there are: {', '.join(known)}")
     return known[name]
+
+
+def _plugin(name: str, entry: EntryPoint) -> Benchmark:
+    row = load_plugin(entry)
+    if not isinstance(row, Benchmark) or row.name != name:
+        raise PluginError(
+            f"the entry point {name!r} of {GROUP} names {entry.value!r}, which is not a Benchmark of that name; "
+            "correct the plugin, or uninstall it"
+        )
+    return row
 
 
 def _load(place: str) -> Any:
