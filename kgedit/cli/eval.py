@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kgedit.evaluate import EvaluationResult
 
+_MAKE = "Makes a benchmark in its original format from facts that the bundled model knows."
 _NAMED = 5  # cases left out that are listed
 
 
@@ -37,7 +38,7 @@ class _EvalGroup(TyperGroup):
         if command is not None or (row := benchmarks().get(cmd_name)) is None:
             return command
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(row.name, help=row.help)(evaluate)
+        single.command(row.name, help=row.help, short_help=row.help)(evaluate)
         return typer.main.get_command(single)
 
 
@@ -137,5 +138,5 @@ def _shown(result: EvaluationResult, out: Path | None) -> Iterator[RenderableTyp
 
 
 for _row in BUILT_IN:
-    app.command(_row.name, help=_row.help)(evaluate)
-app.command("make")(eval_make.make)
+    app.command(_row.name, help=_row.help, short_help=_row.help)(evaluate)
+app.command("make", short_help=_MAKE)(eval_make.make)

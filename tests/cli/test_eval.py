@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from kgedit.cli.eval import SUITES
 from kgedit.evaluate.bundled.cases import Casebook
 
 # Models are loaded in fresh processes; on a busy machine that takes its time.
@@ -64,12 +63,6 @@ def test_other_data_and_other_settings_are_refused_in_one_line(refused, run, dat
     words = ("eval", "counterfact", "--data", data, "--methods", "unedited", "--limit", "1", "--out", str(tmp_path))
     run(*words)
     assert "seed was 0, now 4" in refused(*words, "--seed", "4")
-
-
-def test_the_command_line_knows_every_suite() -> None:
-    from kgedit.evaluate.benchmarks.table import SUITES as ALL
-
-    assert [*SUITES] == [*ALL]
 
 
 def test_a_killed_run_started_again_ends_like_one_that_was_not(data: str, tmp_path: Path) -> None:

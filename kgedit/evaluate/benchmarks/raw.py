@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kgedit.evaluate.benchmarks.records import Answers, Malformed, Portability
-from kgedit.evaluate.benchmarks.table import Drop
+from kgedit.evaluate.benchmarks.records import Answers, Drop, Malformed, Portability
 from kgedit.lm.tokens import find_subject
 
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from kgedit.errors import DataError, EditError, UnknownFormat
 from kgedit.evaluate.benchmarks import hub
-from kgedit.evaluate.benchmarks.formats import SAMPLE, Format, detect, named
+from kgedit.evaluate.benchmarks.formats import SAMPLE, detect, named
 from kgedit.evaluate.benchmarks.records import Malformed, Record
+from kgedit.evaluate.benchmarks.table import Format
 from kgedit.io.json_records import Parsed, parse_lines, parse_text
 from kgedit.io.text import reason, short
 

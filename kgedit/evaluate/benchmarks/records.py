@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
@@ -26,6 +27,9 @@ Prompt = Annotated[
 ItemId = Annotated[str, StringConstraints(pattern=r"^Q[1-9][0-9]{0,11}$")]
 PropertyId = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,11}$")]
 Answers = tuple[tuple[Prompt, ...], ...]
+
+# Called with the part of the record that is left out, and why.
+Drop = Callable[[str, str], None]
 
 
 class Frozen(BaseModel):

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options
-    from kgedit.evaluate.benchmarks.records import Record
-
-# Called with the part of the record that is left out, and why.
-Drop = Callable[[str, str], None]
+    from kgedit.evaluate.benchmarks.records import Drop, Record
 
 _HERE = "kgedit.evaluate.benchmarks"
 GROUP = "kgedit.benchmarks"

@@ -1,11 +1,11 @@
-from __future__ import annotations
+"""A file's layout is told by the keys of its records."""
 
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
 
 from kgedit.errors import UnknownFormat
-from kgedit.evaluate.benchmarks.formats import FORMATS, detect, named
+from kgedit.evaluate.benchmarks.formats import detect, formats, named
 
 EXAMPLES = {
     "mquake-questions": {"questions": [], "edited_hops": []},
@@ -21,17 +21,19 @@ EXAMPLES = {
 }
 
 
-def test_every_format_has_an_example_here_and_a_test_file_of_its_module() -> None:
-    assert {row.name for row in FORMATS} == set(EXAMPLES)
-    places = {tuple(row.read.__module__.split(".")[3:]) for row in FORMATS}
-    tests = {place: Path(__file__).parent.joinpath(*place[:-1], f"test_{place[-1]}.py") for place in places}
-    assert {place for place, test in tests.items() if not test.is_file()} == set()
+def test_every_format_has_an_example_here() -> None:
+    assert {layout.name for layout in formats()} == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_is_recognised_by_its_keys(name) -> None:
     assert detect([EXAMPLES[name]], "here").name == name
     assert named(name).name == name
+
+
+def test_the_layout_that_asks_for_the_most_keys_wins() -> None:
+    both = EXAMPLES["zsre"] | EXAMPLES["counterfact-flat"]
+    assert detect([both], "here").name == "counterfact-flat"
 
 
 def test_most_records_decide() -> None:

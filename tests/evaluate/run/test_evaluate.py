@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from kgedit.errors import DataError, EvaluationError, NotReverted, OtherRun, SettingError
-from kgedit.evaluate.benchmarks.table import SUITES
+from kgedit.evaluate.benchmarks.table import BUILT_IN
 from kgedit.evaluate.results import RECALLED, UNEDITED
-from kgedit.evaluate.run import run
+from kgedit.evaluate.run import case_runner
 from kgedit.evaluate.run.evaluate import MALFORMED, evaluate
 from kgedit.evaluate.run.folder import LEFT_OUT, ROWS
 from kgedit.evaluate.run.settings import EvaluationSettings
@@ -123,14 +123,14 @@ def test_unedited_answers_are_asked_once(
 
 
 def test_a_weight_that_stays_changed_stops_the_run(known_counterfacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    see = run.see
+    see = case_runner.see
 
     def careless(model: Any, *args: Any, **options: Any) -> Any:
         with torch.no_grad():
             model.transformer.ln_f.weight[0] += 1e-6
         return see(model, *args, **options)
 
-    monkeypatch.setattr(run, "see", careless)
+    monkeypatch.setattr(case_runner, "see", careless)
     with pytest.raises(NotReverted, match="differ after all edits of rome"):
         evaluate(settings(known_counterfacts, limit=1))
 
@@ -202,4 +202,4 @@ def test_five_cases_of_every_real_file_run(real: Path, name: str) -> None:
 
 
 def test_every_suite_runs_on_a_real_file() -> None:
-    assert set(REAL_FILES.values()) == set(SUITES) - {"counterfactplus"}
+    assert set(REAL_FILES.values()) == {row.name for row in BUILT_IN} - {"counterfactplus"}

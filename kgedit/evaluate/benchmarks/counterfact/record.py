@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from kgedit.evaluate.benchmarks.raw import Drop, Raw, RawPortability, slot
-from kgedit.evaluate.benchmarks.records import Malformed, Portability, Probe, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.raw import Raw, RawPortability, slot
+from kgedit.evaluate.benchmarks.records import Drop, Malformed, Portability, Probe, Prompt, Record, Rewrite
 
 
 class CounterFactRecord(Record):

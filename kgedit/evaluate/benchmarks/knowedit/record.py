@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kgedit.evaluate.benchmarks.raw import Drop, Raw, groups, slot
-from kgedit.evaluate.benchmarks.records import Answers, Probe, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.raw import Raw, groups, slot
+from kgedit.evaluate.benchmarks.records import Answers, Drop, Probe, Prompt, Record, Rewrite
 
 GroundTruth = str | list[str] | list[list[str]]
 

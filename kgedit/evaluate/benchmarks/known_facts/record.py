@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kgedit.evaluate.benchmarks.raw import Drop, Raw, slot
-from kgedit.evaluate.benchmarks.records import Name, Prompt, PropertyId, Record
+from kgedit.evaluate.benchmarks.raw import Raw, slot
+from kgedit.evaluate.benchmarks.records import Drop, Name, Prompt, PropertyId, Record
 
 
 class KnownFact(Record):

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import Field
 
 from kgedit.evaluate.benchmarks.mquake.wordings import WORDINGS
-from kgedit.evaluate.benchmarks.raw import Drop, Raw
-from kgedit.evaluate.benchmarks.records import Malformed, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.raw import Raw
+from kgedit.evaluate.benchmarks.records import Drop, Malformed, Prompt, Record, Rewrite
 
 
 class MQuakeQuestions(Record):

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import Field
 
 from kgedit.evaluate.benchmarks.counterfact.record import RawTarget
-from kgedit.evaluate.benchmarks.raw import Drop, Raw, names
-from kgedit.evaluate.benchmarks.records import Frozen, Malformed, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.raw import Raw, names
+from kgedit.evaluate.benchmarks.records import Drop, Frozen, Malformed, Prompt, Record, Rewrite
 
 Triple = tuple[str, str, str]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from kgedit.evaluate.benchmarks.raw import Drop, Raw, names
-from kgedit.evaluate.benchmarks.records import Answers, Frozen, Malformed, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.raw import Raw, names
+from kgedit.evaluate.benchmarks.records import Answers, Drop, Frozen, Malformed, Prompt, Record, Rewrite
 from kgedit.evaluate.benchmarks.ripple.relations import WORDINGS
 
 CRITERIA = (

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kgedit.evaluate.benchmarks.raw import Drop, Raw, RawPortability, names, slot
-from kgedit.evaluate.benchmarks.records import Malformed, Portability, Probe, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.raw import Raw, RawPortability, names, slot
+from kgedit.evaluate.benchmarks.records import Drop, Malformed, Portability, Probe, Prompt, Record, Rewrite
 
 
 class ZsreRecord(Record):

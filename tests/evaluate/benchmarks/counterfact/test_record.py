@@ -47,7 +47,7 @@ def flat(**changes) -> dict:
 def test_the_original_layout(load_records) -> None:
     loaded = load_records(original())
     (record,) = loaded.records
-    assert (loaded.format, loaded.suite) == ("counterfact", "counterfact")
+    assert loaded.format == "counterfact"
     rewrite = record.rewrite
     assert (rewrite.text, rewrite.target_new, rewrite.target_true) == ("The Foo Tree grows in", "Asia", "Africa")
     assert (rewrite.relation_id, rewrite.target_new_id, rewrite.target_true_id) == ("P30", "Q48", "Q15")
