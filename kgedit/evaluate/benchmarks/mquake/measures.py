@@ -1,19 +1,19 @@
 """MQuAKE's measures: are the edited facts recalled, is the whole chain, are the questions answered across it?
 
 Edit-wise, instance-wise and multi-hop accuracy of Zhong et al. (2023), and the comparison of probabilities that
-GLAME's Table 6 reports, which is another thing than multi-hop accuracy.
+GLAME's Table 6 reports, which is not the same as multi-hop accuracy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 from kgedit.evaluate.benchmarks.counterfact.measures import more_probable
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style, final_answer
 from kgedit.evaluate.measures.matching import Matcher, contains
-from kgedit.evaluate.measures.means import Values, mean_of, mean_of_classes
 from kgedit.lm.generation.greedy import Answers, Ask
 from kgedit.lm.scoring.fit import as_cloze
 from kgedit.lm.scoring.pairs import Pair, Scores
@@ -21,29 +21,11 @@ from kgedit.lm.scoring.pairs import Pair, Scores
 HOPS = (2, 3, 4)
 
 
-@dataclass(frozen=True)
-class Hop:
-    """A single fact of a chain.
+class SingleHop(NamedTuple):
+    """One fact asked by itself: the prompt, and the names that count as its object."""
 
-    Attributes:
-        cloze: A text that the answer continues.
-        answers: The object and other names of it.
-        question: The same as a question.
-        relation: Property id; picks the demonstrations.
-        edited: Whether the edit made it so: then it is asked by its cloze, without demonstrations.
-    """
-
-    cloze: str
-    answers: tuple[str, ...]
-    question: str = ""
-    relation: str | None = None
-    edited: bool = False
-
-    def ask(self, prompts: MquakePrompts) -> Ask:
-        """How this fact is asked."""
-        if self.edited:
-            return Ask(self.cloze)
-        return prompts.single_hop(self.question, self.cloze, self.relation)
+    ask: Ask
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,43 +33,37 @@ class MquakeProbe:
     """One case.
 
     Attributes:
-        rewrites: The edited facts, `edited` set.
-        chain: All facts of the chain after the edit, C*.
-        chain_before: All facts of the chain before it.
+        rewrites: The edited facts.
         questions: The phrasings of the multi-hop question.
         answers: The new answer and other names of it.
+        hops: Facts in the chain after the edit; None where the file does not say.
+        chain: All facts of the chain after the edit, C*.
+        chain_before: All facts of the chain before it.
         answers_before: The old answer and other names of it.
+        prompts: Demonstrations for the styles that need some.
+        styles: Ways in which the multi-hop question is put.
     """
 
-    rewrites: tuple[Hop, ...]
-    chain: tuple[Hop, ...]
-    chain_before: tuple[Hop, ...]
+    rewrites: tuple[SingleHop, ...]
     questions: tuple[str, ...]
     answers: tuple[str, ...]
-    answers_before: tuple[str, ...]
+    hops: int | None
+    chain: tuple[SingleHop, ...] = ()
+    chain_before: tuple[SingleHop, ...] = ()
+    answers_before: tuple[str, ...] = ()
+    prompts: MquakePrompts = field(default_factory=MquakePrompts)
+    styles: tuple[Style, ...] = ("zero_shot",)
 
-    @property
-    def hops(self) -> int:
-        """Facts in the chain after the edit."""
-        return len(self.chain)
-
-    def asks(self, prompts: MquakePrompts, styles: Sequence[Style] = ("zero_shot",)) -> list[Ask]:
+    def asks(self) -> list[Ask]:
         """What the edited model is asked; `asks_before` is for the unedited one."""
-        single = [hop.ask(prompts) for hop in (*self.rewrites, *self.chain)]
-        return single + [prompts.multi_hop(question, style) for style in styles for question in self.questions]
+        single = [fact.ask for fact in (*self.rewrites, *self.chain)]
+        return single + [self.prompts.multi_hop(text, style) for style in self.styles for text in self.questions]
 
-    def asks_before(self, prompts: MquakePrompts) -> list[Ask]:
+    def asks_before(self) -> list[Ask]:
         """The facts of the chain before the edit, for the filter of the benchmark."""
-        return [hop.ask(prompts) for hop in self.chain_before]
+        return [fact.ask for fact in self.chain_before]
 
-    def judge(
-        self,
-        answers: Answers,
-        prompts: MquakePrompts,
-        styles: Sequence[Style] = ("zero_shot",),
-        *,
-        match: Matcher = contains,
-    ) -> dict[str, float]:
+    def judge(self, answers: Answers, *, match: Matcher = contains) -> dict[str, float]:
         """Recall and multi-hop accuracy of one case.
 
         `edit_wise`: share of rewrites recalled. `instance_wise`: whether every fact of the chain is. `multihop`:
@@ -95,24 +71,26 @@ class MquakeProbe:
         `multihop_2` to `multihop_4`: `multihop` under the case's number of hops; zero-shot. Other styles have
         their name in it: `multihop_few_shot`, `multihop_few_shot_mean`, `multihop_few_shot_2` and so on.
         """
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         if self.rewrites:
-            found["edit_wise"] = fmean(match(answers[hop.ask(prompts)], hop.answers) for hop in self.rewrites)
+            values["edit_wise"] = fmean(match(answers[fact.ask], fact.names) for fact in self.rewrites)
         if self.chain:
-            found["instance_wise"] = float(recalled(self.chain, answers, prompts, match=match))
-        for style in styles if self.questions else ():
+            values["instance_wise"] = float(recalled(self.chain, answers, match=match))
+        for style in self.styles if self.questions else ():
             name = "multihop" if style == "zero_shot" else f"multihop_{style}"
-            texts = [final_answer(answers[prompts.multi_hop(q, style)], style) for q in self.questions]
-            right = [match(text, self.answers) for text in texts]
-            found[name] = found[f"{name}_{self.hops}"] = float(any(right))
-            found[f"{name}_mean"] = fmean(right)
-        return found
+            said = [answers[self.prompts.multi_hop(question, style)] for question in self.questions]
+            right = [match(final_answer(text, style), self.answers) for text in said]
+            values[name] = float(any(right))
+            if self.hops:
+                values[f"{name}_{self.hops}"] = values[name]
+            values[f"{name}_mean"] = fmean(right)
+        return values
 
-    def judge_before(self, answers: Answers, prompts: MquakePrompts, *, match: Matcher = contains) -> dict[str, float]:
+    def judge_before(self, answers: Answers, *, match: Matcher = contains) -> dict[str, float]:
         """`recalled_before`: whether the unedited model knows the chain; without it the other figures mean little."""
         if not self.chain_before:
             return {}
-        return {"recalled_before": float(recalled(self.chain_before, answers, prompts, match=match))}
+        return {"recalled_before": float(recalled(self.chain_before, answers, match=match))}
 
     def pairs(self) -> list[Pair]:
         """Every question, with the suffix of the paper's evaluation, with the new and the old answer."""
@@ -120,7 +98,7 @@ class MquakeProbe:
         return [(as_cloze(question), answer) for question in self.questions for answer in both]
 
     def measure(self, scores: Scores) -> dict[str, float]:
-        """The measure of GLAME's Table 6 (methods.md 5.9): P(new answer) > P(old answer), length-normalised.
+        """The measure of GLAME's Table 6 (Zhang et al., 2024): P(new answer) > P(old answer), length-normalised.
 
         `multihop_probability`: mean over the phrasings, `multihop_probability_2` to `_4` the same under the case's
         number of hops, `multihop_probability_any`: for one of them; `multihop_argmax`: share of phrasings
@@ -139,14 +117,6 @@ class MquakeProbe:
         }
 
 
-def recalled(hops: Sequence[Hop], answers: Answers, prompts: MquakePrompts, *, match: Matcher = contains) -> bool:
+def recalled(facts: Iterable[SingleHop], answers: Answers, *, match: Matcher = contains) -> bool:
     """Whether every one of these facts is recalled."""
-    return all(match(answers[hop.ask(prompts)], hop.answers) for hop in hops)
-
-
-def table6(cases: Sequence[Values]) -> dict[str, float]:
-    """Table 6 of GLAME: one figure per number of hops, and their plain mean; classes without cases are absent."""
-    names = [f"multihop_probability_{hops}" for hops in HOPS]
-    found = {name: mean for name in names if (mean := mean_of(cases, name)) is not None}
-    average = mean_of_classes(cases, names)
-    return found if average is None else {"multihop_probability": average, **found}
+    return all(match(answers[fact.ask], fact.names) for fact in facts)

@@ -33,6 +33,11 @@ class Hop(Frozen):
     aliases: tuple[Prompt, ...] = ()
     cloze: Prompt | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the object, the main one first."""
+        return (self.answer, *self.aliases)
+
 
 class MQuakeRecord(Record):
     """One chain before and after its edits.
@@ -70,15 +75,16 @@ class MQuakeRecord(Record):
     @property
     def edited(self) -> tuple[int, ...]:
         """Positions in `new_hops` of the facts that were edited, one per rewrite that lies on the chain."""
-        found = []
-        for rewrite in self.rewrites:
-            for position, hop in enumerate(self.new_hops):
-                if hop.answer == rewrite.target_new and (
-                    hop.cloze == rewrite.text or hop.question == rewrite.question
-                ):
-                    found.append(position)
-                    break
-        return tuple(found)
+        positions = (self.position(rewrite) for rewrite in self.rewrites)
+        return tuple(position for position in positions if position is not None)
+
+    def position(self, rewrite: Rewrite) -> int | None:
+        """Position in `new_hops` of the fact that a rewrite makes; None if it does not lie on the chain."""
+        for position, hop in enumerate(self.new_hops):
+            worded = hop.cloze == rewrite.text or hop.question == rewrite.question
+            if worded and hop.answer == rewrite.target_new:
+                return position
+        return None
 
 
 class _RawRewrite(Raw):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
 from kgedit.evaluate.benchmarks.records import Record
-from kgedit.evaluate.benchmarks.ripple.measures import Query, RippleProbe, RippleTest
+from kgedit.evaluate.benchmarks.ripple.measures import RippleProbe
 from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord
 from kgedit.lm.generation.greedy import Ask
 
@@ -20,13 +20,10 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     if not isinstance(record, RippleRecord):
         raise Unusable("the record is not one of RippleEdits")
     rewrite = record.rewrite
-    tests: dict[str, list[RippleTest]] = {}
-    for test in record.tests:
-        made = RippleTest(tuple(map(_query, test.queries)), tuple(map(_query, test.conditions)), test.condition)
-        tests.setdefault(test.criterion, []).append(made)
-    probe = RippleProbe(
-        Query(rewrite.text, ((rewrite.target_new,),)), {name: tuple(found) for name, found in tests.items()}
+    edited_fact = RippleQuery(
+        prompt=rewrite.text, answers=((rewrite.target_new,),), query_type="regular", relation=record.relation
     )
+    probe = RippleProbe(edited_fact, record.tests)
     old = rewrite.target_true
 
     def judge(seen: Seen, before: Seen) -> Values:
@@ -39,18 +36,12 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(asks=_answerable([*probe.asks("published"), *probe.asks("strict")])),
-        before=Wanted(
-            asks=_answerable([*probe.asks_before("published"), *probe.asks_before("strict"), Ask(rewrite.text)])
-        ),
+        wanted=Wanted(asks=_once([*probe.asks("published"), *probe.asks("strict")])),
+        before=Wanted(asks=_once([*probe.asks_before("published"), *probe.asks_before("strict"), Ask(rewrite.text)])),
         judge=judge,
         recalled=says(rewrite.text, (old,), options) if old else lambda seen: None,
     )
 
 
-def _query(found: RippleQuery) -> Query:
-    return Query(found.prompt, found.answers)
-
-
-def _answerable(asks: list[Ask]) -> tuple[Ask, ...]:
+def _once(asks: list[Ask]) -> tuple[Ask, ...]:
     return tuple(dict.fromkeys(asks))

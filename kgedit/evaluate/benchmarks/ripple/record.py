@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,13 +12,16 @@ from kgedit.evaluate.benchmarks.raw import Raw, names
 from kgedit.evaluate.benchmarks.records import Answers, Drop, Frozen, Malformed, Prompt, Record, Rewrite
 from kgedit.evaluate.benchmarks.ripple.relations import WORDINGS
 
-CRITERIA = (
-    "Logical_Generalization",
-    "Compositionality_I",
-    "Compositionality_II",
-    "Subject_Aliasing",
-    "Forgetfulness",
-    "Relation_Specificity",
+# Name in the published files -> name in reports.
+CRITERIA: Mapping[str, str] = MappingProxyType(
+    {
+        "Logical_Generalization": "logical_generalization",
+        "Compositionality_I": "compositionality_1",
+        "Compositionality_II": "compositionality_2",
+        "Subject_Aliasing": "subject_aliasing",
+        "Forgetfulness": "preservation",
+        "Relation_Specificity": "relation_specificity",
+    }
 )
 
 
@@ -46,7 +50,7 @@ class RippleTest(Frozen):
     """Queries that count together.
 
     Attributes:
-        criterion: One of CRITERIA.
+        criterion: A key of CRITERIA.
         queries: Asked after the edit.
         condition: "OR": one right answer is enough; "AND": all must be right.
         conditions: Asked before the edit; the test is carried out only if all are right. May be empty.

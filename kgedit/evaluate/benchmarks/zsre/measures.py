@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from kgedit.evaluate.measures.means import harmonic_mean
 from kgedit.lm.scoring.pairs import Pair, Scores
 
 
@@ -47,11 +46,6 @@ def locality_prompt(text: str) -> str:
     """A NaturalQuestions question as the benchmark asks it: its "nq question: " stays, a "?" is put behind it."""
     text = text.strip()
     return text if text.endswith("?") else f"{text}?"
-
-
-def zsre_score(efficacy: float, generality: float, specificity: float) -> float:
-    """Harmonic mean of the data set's three accuracies."""
-    return harmonic_mean((efficacy, generality, specificity))
 
 
 def _accuracy(name: str, pairs: Sequence[Pair], scores: Scores) -> dict[str, float]:

@@ -6,10 +6,12 @@ import pytest
 
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.mquake.case import case
+from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
 from kgedit.evaluate.benchmarks.mquake.questions import MQuakeQuestions
 from kgedit.evaluate.benchmarks.mquake.record import Hop, MQuakeRecord
 from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.results import RECALLED
+from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 
 QUESTIONS = ("Who heads the country of Ann?", "Ann's country is headed by")
@@ -78,3 +80,12 @@ def test_a_reduced_record_is_scored_as_far_as_it_goes(answering) -> None:
     }  # fmt: skip
     bare = case(reduced.model_copy(update={"new_answer": None, "n_hops": None}), Options())
     assert bare.values_before(answering(bare.wanted)) == {"efficacy": 0, "edit_wise": 0}
+
+
+def test_a_fact_is_asked_after_its_relations_demonstrations_and_an_edited_one_by_its_statement() -> None:
+    triples = (("Q1", "P27", "Q2"), ("Q2", "P6", "Q3"))
+    prompts = MquakePrompts(relations={"P27": "Q: x A: y"})
+    made = case(record(triples=triples, new_triples=triples), Options(prompts=prompts))
+    asked = Ask("Q: x A: y\nQ: Whose citizen is Ann? A:", 20, "line")
+    assert made.before.asks == (asked, Ask("The head of Fiji is"))
+    assert made.wanted.asks[:3] == (Ask("Ann is a citizen of"), Ask("Ann is a citizen of"), Ask("The head of Peru is"))

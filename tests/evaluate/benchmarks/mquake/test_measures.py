@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from kgedit.evaluate.benchmarks.mquake.measures import Hop, MquakeProbe, table6
+from kgedit.evaluate.benchmarks.mquake.measures import MquakeProbe, SingleHop
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
 from kgedit.evaluate.measures.matching import exact
 from kgedit.lm.generation.greedy import Answers, Ask
@@ -14,11 +15,11 @@ from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 from kgedit.lm.scoring.pairs import TargetScore
 
 PROMPTS = MquakePrompts("Q: x A: y", "Question: x\nThoughts: z\nAnswer: y", {"P36": "Q: x A: y"})
-CITIZEN = Hop("Fernando is a citizen of", ("Japan", "Nippon"), "What is the country of Fernando?", "P27", edited=True)
-CAPITAL = Hop("The capital of Japan is", ("Tokyo",), "What is the capital of Japan?", "P36")
+CITIZEN = SingleHop(Ask("Fernando is a citizen of"), ("Japan", "Nippon"))
+CAPITAL = SingleHop(Ask("The capital of Japan is"), ("Tokyo",))
 BEFORE = (
-    Hop("Fernando is a citizen of", ("Portugal",), "What is the country of Fernando?", "P27"),
-    Hop("The capital of Portugal is", ("Lisbon",), "What is the capital of Portugal?", "P36"),
+    SingleHop(Ask("Fernando is a citizen of"), ("Portugal",)),
+    SingleHop(Ask("The capital of Portugal is"), ("Lisbon",)),
 )
 PROBE = MquakeProbe(
     rewrites=(CITIZEN,),
@@ -27,8 +28,9 @@ PROBE = MquakeProbe(
     questions=("Q1?", "Q2?", "Q3?"),
     answers=("Tokyo", "Edo"),
     answers_before=("Lisbon",),
+    hops=2,
+    prompts=PROMPTS,
 )
-CAPITAL_ASK = Ask("Q: x A: y\nQ: What is the capital of Japan? A:", 20, "line")
 
 
 def zero_shot(*texts: str) -> Answers:
@@ -36,9 +38,9 @@ def zero_shot(*texts: str) -> Answers:
 
 
 def judge(citizen: str, capital: str, *texts: str) -> dict[str, float]:
-    answers = {Ask(CITIZEN.cloze): citizen, CAPITAL_ASK: capital, **zero_shot(*texts)}
-    assert set(PROBE.asks(PROMPTS)) == set(answers)
-    return PROBE.judge(answers, PROMPTS)
+    answers = {CITIZEN.ask: citizen, CAPITAL.ask: capital, **zero_shot(*texts)}
+    assert set(PROBE.asks()) == set(answers)
+    return PROBE.judge(answers)
 
 
 def test_all_right() -> None:
@@ -66,20 +68,20 @@ def test_instance_wise_needs_every_fact_and_edit_wise_only_the_edited_ones() -> 
 
 
 def test_edit_wise_is_the_share_of_rewrites() -> None:
-    second = Hop("Maria is a citizen of", ("Chile",), edited=True)
-    probe = MquakeProbe((CITIZEN, second), (), (), (), ("x",), ("y",))
-    answers = {Ask(CITIZEN.cloze): "Japan.", Ask(second.cloze): "Peru."}
-    assert probe.judge(answers, PROMPTS) == {"edit_wise": 0.5}
+    second = SingleHop(Ask("Maria is a citizen of"), ("Chile",))
+    probe = MquakeProbe((CITIZEN, second), questions=(), answers=("x",), hops=2)
+    answers = {CITIZEN.ask: "Japan.", second.ask: "Peru."}
+    assert probe.judge(answers) == {"edit_wise": 0.5}
 
 
 def test_the_other_styles_are_told_apart_by_name() -> None:
-    styles = ("few_shot", "chain_of_thought")
-    answers = {Ask(CITIZEN.cloze): "Japan", CAPITAL_ASK: "Tokyo"}
+    probe = replace(PROBE, styles=("few_shot", "chain_of_thought"))
+    answers = {CITIZEN.ask: "Japan", CAPITAL.ask: "Tokyo"}
     for i, (shot, thought) in enumerate([("Lisbon", "So Tokyo."), ("Lisbon", "So.\nAnswer: Tokyo"), ("Edo", "")], 1):
         answers[PROMPTS.multi_hop(f"Q{i}?", "few_shot")] = shot
         answers[PROMPTS.multi_hop(f"Q{i}?", "chain_of_thought")] = thought
-    assert set(PROBE.asks(PROMPTS, styles)) == set(answers)
-    found = PROBE.judge(answers, PROMPTS, styles)
+    assert set(probe.asks()) == set(answers)
+    found = probe.judge(answers)
     assert {name: value for name, value in found.items() if name.startswith("multihop")} == pytest.approx(
         {
             "multihop_few_shot": 1,
@@ -93,16 +95,16 @@ def test_the_other_styles_are_told_apart_by_name() -> None:
 
 
 def test_the_rule_of_matching_is_the_callers() -> None:
-    answers = {Ask(CITIZEN.cloze): "Japan, in Asia", CAPITAL_ASK: "Tokyo", **zero_shot("Tokyo, Japan", "", "")}
-    assert PROBE.judge(answers, PROMPTS)["multihop"] == 1
-    assert PROBE.judge(answers, PROMPTS, match=exact)["multihop"] == 0
+    answers = {CITIZEN.ask: "Japan, in Asia", CAPITAL.ask: "Tokyo", **zero_shot("Tokyo, Japan", "", "")}
+    assert PROBE.judge(answers)["multihop"] == 1
+    assert PROBE.judge(answers, match=exact)["multihop"] == 0
 
 
-def test_the_chain_before_is_asked_as_questions_with_demonstrations_where_there_are_some() -> None:
-    asks = [Ask("Fernando is a citizen of"), Ask("Q: x A: y\nQ: What is the capital of Portugal? A:", 20, "line")]
-    assert PROBE.asks_before(PROMPTS) == asks
-    assert PROBE.judge_before(dict(zip(asks, ("Portugal", "Lisbon"), strict=True)), PROMPTS) == {"recalled_before": 1}
-    assert PROBE.judge_before(dict(zip(asks, ("Portugal", "Porto"), strict=True)), PROMPTS) == {"recalled_before": 0}
+def test_the_unedited_model_knows_the_chain_if_it_recalls_every_fact() -> None:
+    asks = [fact.ask for fact in BEFORE]
+    assert PROBE.asks_before() == asks
+    assert PROBE.judge_before(dict(zip(asks, ("Portugal", "Lisbon"), strict=True))) == {"recalled_before": 1}
+    assert PROBE.judge_before(dict(zip(asks, ("Portugal", "Porto"), strict=True))) == {"recalled_before": 0}
 
 
 def score(probability: float, *, on_top: bool = False) -> TargetScore:
@@ -128,12 +130,3 @@ def test_table_6_compares_probabilities_over_the_phrasings() -> None:
             "multihop_argmax": 1 / 3,
         }
     )
-
-
-def test_table_6_averages_the_hop_classes_not_the_cases() -> None:
-    cases = [{"multihop_probability_2": value} for value in (1.0, 0.0, 0.5)]
-    cases += [{"multihop_probability_4": 1 / 3}]
-    assert table6(cases) == pytest.approx(
-        {"multihop_probability": (0.5 + 1 / 3) / 2, "multihop_probability_2": 0.5, "multihop_probability_4": 1 / 3}
-    )
-    assert table6([]) == {}

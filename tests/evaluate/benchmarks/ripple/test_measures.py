@@ -4,80 +4,93 @@ from __future__ import annotations
 
 import pytest
 
-from kgedit.evaluate.benchmarks.ripple.measures import CRITERIA, Query, RippleProbe, RippleTest, Tally, ripple_mean
+from kgedit.evaluate.benchmarks.ripple.measures import (
+    RippleProbe,
+    Tally,
+    ask_of,
+    can_be_answered,
+    holds,
+    outcome,
+    usable_names,
+)
+from kgedit.evaluate.benchmarks.ripple.record import CRITERIA, RippleQuery, RippleTest
 from kgedit.lm.generation.greedy import Ask
 
-EDIT = Query("Leo is a citizen of", (("Syria", "SY"),))
-POUND = Query("Leo's currency is", (("Syrian pound", "LS"),))
-KNOWN = Query("Syria's currency is", (("Syrian pound", "LS"),))
-ARABIC = Query("Leo speaks", (("Arabic",), ("French",)))
-MOTHER = Query("Leo's mother is", (("Irmelin",),))
+
+def query(prompt: str, *answers: tuple[str, ...]) -> RippleQuery:
+    return RippleQuery(prompt=prompt, answers=answers, query_type="regular", relation="X")
 
 
-def ask(query: Query) -> Ask:
-    return query.ask("strict")
+def a_test(*queries: RippleQuery, given: tuple[RippleQuery, ...] = (), rule: str = "OR", of: str = "X") -> RippleTest:
+    return RippleTest(criterion=of, queries=queries, conditions=given, condition=rule)
+
+
+EDIT = query("Leo is a citizen of", ("Syria", "SY"))
+POUND = query("Leo's currency is", ("Syrian pound", "LS"))
+KNOWN = query("Syria's currency is", ("Syrian pound", "LS"))
+ARABIC = query("Leo speaks", ("Arabic",), ("French",))
+MOTHER = query("Leo's mother is", ("Irmelin",))
+
+
+def ask(query: RippleQuery) -> Ask:
+    return ask_of(query, "strict")
 
 
 def test_published_length_and_text() -> None:
-    assert EDIT.ask("published") == Ask("Leo is a citizen of", 19 + 30, "limit", total=True)
-    published = {EDIT.ask("published"): "Germany. It is"}
-    assert not EDIT.holds(published, "published")
-    assert Query("Leo of Syria is of", (("Syria",),)).holds(
-        {Ask("Leo of Syria is of", 48, "limit", total=True): ""}, "published"
-    )  # the prompt's own words count there
-    assert not Query("Leo of Syria is of", (("Syria",),)).holds({Ask("Leo of Syria is of"): ""}, "strict")
-    assert EDIT.holds({EDIT.ask("published"): "Assyrian, SYria"}, "published") is True  # "SY", a substring
-    assert EDIT.holds({ask(EDIT): "Assyrian, SYria"}, "strict") is True  # "syria" regardless of case
-    assert EDIT.holds({ask(EDIT): "Assyrian"}, "strict") is False
+    long = ask_of(EDIT, "published")
+    assert long == Ask("Leo is a citizen of", 19 + 30, "limit", total=True)
+    assert not holds(EDIT, {long: "Germany. It is"}, "published")
+    own_words = query("Leo of Syria is of", ("Syria",))
+    assert holds(own_words, {ask_of(own_words, "published"): ""}, "published")  # the prompt's own words count there
+    assert not holds(own_words, {ask(own_words): ""}, "strict")
+    assert holds(EDIT, {long: "Assyrian, SYria"}, "published")  # "SY", a substring
+    assert holds(EDIT, {ask(EDIT): "Assyrian, SYria"}, "strict")  # "syria" regardless of case
+    assert not holds(EDIT, {ask(EDIT): "Assyrian"}, "strict")
 
 
 def test_every_group_needs_a_name() -> None:
-    assert ARABIC.holds({ask(ARABIC): "French and Arabic."}, "strict")
-    assert not ARABIC.holds({ask(ARABIC): "French."}, "strict")
-    assert ARABIC.holds({ARABIC.ask("published"): "French and Arabic"}, "published")
-    assert not ARABIC.holds({ARABIC.ask("published"): "French"}, "published")
+    assert holds(ARABIC, {ask(ARABIC): "French and Arabic."}, "strict")
+    assert not holds(ARABIC, {ask(ARABIC): "French."}, "strict")
+    assert holds(ARABIC, {ask_of(ARABIC, "published"): "French and Arabic"}, "published")
+    assert not holds(ARABIC, {ask_of(ARABIC, "published"): "French"}, "published")
 
 
 def test_names_of_one_character_are_dropped_unless_digits() -> None:
-    assert Query("p", (("F", "female"), ("3",))).usable == (("female",), ("3",))
-    hopeless = Query("p", (("F",),))
-    assert not hopeless.can_be_answered
-    assert not hopeless.holds({}, "published")
-    assert not Query("p", (("F",), ("female",))).can_be_answered
-    assert not Query("p", ()).can_be_answered  # as in "recent" records
-    assert not Query(" ", (("Paris",),)).can_be_answered
+    assert usable_names(query("p", ("F", "female"), ("3",))) == (("female",), ("3",))
+    hopeless = query("p", ("F",))
+    assert not can_be_answered(hopeless)
+    assert not holds(hopeless, {}, "published")
+    assert not can_be_answered(query("p", ("F",), ("female",)))
+    assert not can_be_answered(query("p"))  # as in "recent" records
 
 
 def test_conditions_decide_what_is_executed() -> None:
-    test = RippleTest((POUND,), (KNOWN,))
+    test = a_test(POUND, given=(KNOWN,))
     knows, not_knows = {ask(KNOWN): "Syrian pound"}, {ask(KNOWN): "euro"}
-    assert test.outcome(knows, {ask(POUND): "LS"}, "strict") is True
-    assert test.outcome(knows, {ask(POUND): "euro"}, "strict") is False
-    assert test.outcome(not_knows, {ask(POUND): "LS"}, "strict") is None
-    assert RippleTest((POUND,)).outcome({}, {ask(POUND): "LS"}, "strict") is True
-    unanswerable = Query("p", ())
-    assert RippleTest((POUND,), (KNOWN, unanswerable)).outcome(knows, {ask(POUND): "LS"}, "strict") is None
-    assert RippleTest((unanswerable,)).outcome({}, {}, "strict") is None
+    assert outcome(test, knows, {ask(POUND): "LS"}, "strict") is True
+    assert outcome(test, knows, {ask(POUND): "euro"}, "strict") is False
+    assert outcome(test, not_knows, {ask(POUND): "LS"}, "strict") is None
+    assert outcome(a_test(POUND), {}, {ask(POUND): "LS"}, "strict") is True
+    unanswerable = query("p")
+    assert outcome(a_test(POUND, given=(KNOWN, unanswerable)), knows, {ask(POUND): "LS"}, "strict") is None
+    assert outcome(a_test(unanswerable), {}, {}, "strict") is None
 
 
 def test_or_and_and() -> None:
     after = {ask(POUND): "LS", ask(MOTHER): "Maria"}
-    assert RippleTest((POUND, MOTHER)).outcome({}, after, "strict") is True
-    assert RippleTest((POUND, MOTHER), rule="AND").outcome({}, after, "strict") is False
+    assert outcome(a_test(POUND, MOTHER), {}, after, "strict") is True
+    assert outcome(a_test(POUND, MOTHER, rule="AND"), {}, after, "strict") is False
 
 
 PROBE = RippleProbe(
     EDIT,
-    {
-        "Compositionality_I": (
-            RippleTest((POUND,), (KNOWN,)),
-            RippleTest((ARABIC,)),
-            RippleTest((POUND,), (MOTHER,)),
-            RippleTest((Query("p", ()),)),
-        ),
-        "Relation_Specificity": (RippleTest((MOTHER,), (MOTHER,)),),
-        "Subject_Aliasing": (),
-    },
+    (
+        a_test(POUND, given=(KNOWN,), of="Compositionality_I"),
+        a_test(ARABIC, of="Compositionality_I"),
+        a_test(MOTHER, given=(MOTHER,), of="Relation_Specificity"),
+        a_test(POUND, given=(MOTHER,), of="Compositionality_I"),
+        a_test(query("p"), of="Compositionality_I"),
+    ),
 )
 BEFORE = {ask(KNOWN): "Syrian pound.", ask(MOTHER): "Anna"}
 
@@ -97,8 +110,6 @@ def test_scores_and_executed_shares_by_hand() -> None:
         "compositionality_1": 0.5,
         "relation_specificity_executed": 0.0,
     }
-    assert ripple_mean(found) == 0.5
-    assert ripple_mean({"edit_success": 1.0}) is None
 
 
 def test_an_edit_that_failed_counts_for_no_criterion() -> None:

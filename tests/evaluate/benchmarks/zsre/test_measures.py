@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt, zsre_score
+from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt
 from kgedit.lm.scoring.pairs import TargetScore
 
 
@@ -26,11 +26,6 @@ def test_accuracies_are_shares_of_tokens() -> None:
         {"zsre_efficacy": 0.75, "zsre_generality": 0.25, "zsre_specificity": 1 / 3}
     )
     assert ZsreProbe("X").measure({}) == {}
-
-
-def test_the_score_is_the_harmonic_mean() -> None:
-    assert zsre_score(1.0, 0.5, 0.25) == pytest.approx(3 / 7)
-    assert zsre_score(1.0, 1.0, 0.0) == 0
 
 
 def test_locality_questions_get_one_question_mark() -> None:
