@@ -50,7 +50,7 @@ def test_what_two_processes_make_at_once_is_made_once(file: SqliteFile, tmp_path
 
 def test_a_fault_in_a_statement_is_the_kinds_error(file: SqliteFile) -> None:
     with pytest.raises(Refused, match="OTHER") as caught:
-        file.rows("SELECT nothing FROM nowhere")
+        file.rows("SELECT text FROM nowhere")
     assert "nowhere" in caught.value.detail
 
 
