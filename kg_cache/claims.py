@@ -35,7 +35,7 @@ class Claims(NamedTuple):
     dropped: int
 
 
-class Names(NamedTuple):
+class ItemNames(NamedTuple):
     """Label of an item or property in the best language that has one, and its other names."""
 
     id: str
@@ -105,7 +105,7 @@ def _claims_of(item: str, found: list[tuple[str, Term]], limit: int, total: int 
 
 def fetch_names(
     endpoint: Selects, ids: Sequence[str], *, languages: Sequence[str], chunk_size: int
-) -> Iterator[list[Names]]:
+) -> Iterator[list[ItemNames]]:
     """Ask for labels and aliases, many per query; an item with no label in any of the languages has None.
 
     Args:
@@ -126,7 +126,7 @@ def fetch_names(
             elif kind.value == queries.ALT_LABEL and name.language == languages[0]:
                 aliases[item].add(name.value)
         best = {id: next((found[tag] for tag in languages if tag in found), None) for id, found in labels.items()}
-        yield [Names(id, label, tuple(sorted(aliases[id] - {label}))) for id, label in best.items()]
+        yield [ItemNames(id, label, tuple(sorted(aliases[id] - {label}))) for id, label in best.items()]
 
 
 def fetch_presence(endpoint: Selects, ids: Sequence[str], *, chunk_size: int) -> dict[str, str | None]:

@@ -57,7 +57,7 @@ class Change(BaseModel):
         return change_key(self.edit)
 
 
-class Malformed(BaseModel):
+class MalformedChange(BaseModel):
     """A record that is no change; feeds yield it in the place of one, so that it is counted and named.
 
     Attributes:

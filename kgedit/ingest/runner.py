@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
-from kgedit.ingest.change import Change, Malformed, slot_key
+from kgedit.ingest.change import Change, MalformedChange, slot_key
 from kgedit.ingest.decide.decider import remaining
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
@@ -82,7 +82,7 @@ class RunResult(BaseModel):
 def run(
     session: Session,
     name: str,
-    changes: Iterable[Change | Malformed],
+    changes: Iterable[Change | MalformedChange],
     *,
     fingerprint: str | None,
     policy: Policy = "refuse",

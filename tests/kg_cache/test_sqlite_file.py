@@ -31,10 +31,14 @@ def file(tmp_path: Path):
 
 
 def test_a_block_within_a_block_joins_its_transaction(file: SqliteFile) -> None:
-    with pytest.raises(KeyError), file.transaction():
+    def failing() -> None:
         with file.transaction():
-            file.run_many("INSERT INTO note VALUES (?)", [("a",), ("b",)])
-        raise KeyError
+            with file.transaction():
+                file.run_many("INSERT INTO note VALUES (?)", [("a",), ("b",)])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
     assert texts(file) == []
     with file.transaction():
         file.rows("INSERT INTO note VALUES (?)", ("c",))

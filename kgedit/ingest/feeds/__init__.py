@@ -1,1 +1,1 @@
-"""Where changes come from: one file per kind of feed, one line per kind in `base.FEEDS`."""
+"""Feeds of changes: one file for each kind, one line for each in `base.FEEDS`; plugins add further kinds."""

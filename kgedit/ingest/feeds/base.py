@@ -1,22 +1,23 @@
-"""What a feed is, and which kinds there are.
+"""Feeds of changes, and the table of their kinds, to which plugins add.
 
-A feed never stops at a bad record: it yields `Malformed` in its place. It raises only when nothing more can be
+A feed never stops at a bad record: it yields `MalformedChange` in its place. It raises only when nothing more can be
 read: no such file, no such column, an endpoint that stays away.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Protocol, cast
 
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed
+from kgedit.ingest.change import Change, MalformedChange
+from kgedit.io.plugins import load_plugin, plugins
 
-Item = Change | Malformed
+FeedItem = Change | MalformedChange
 
 
 class Feed(Protocol):
@@ -31,7 +32,7 @@ class Feed(Protocol):
     name: str
     skipped: Counter[str]
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[FeedItem]:
         """The changes, in the order in which they came."""
         ...
 
@@ -57,15 +58,31 @@ class FeedOptions:
     limit: int | None = None
 
 
-# Kind -> "module:function" under kgedit.ingest.feeds; the function takes what is named and the options.
+OpenFeed = Callable[[str, FeedOptions], Feed]
+"""Opens a feed of one kind: takes what the user named and the options. Raises FeedError when it cannot be read."""
+
+GROUP = "kgedit.feeds"
+"""Entry-point group in which other distributions declare kinds: name = "module:function", an `OpenFeed`."""
+
+# Built-in kind -> its `OpenFeed` as "module:function".
 FEEDS = {
-    "jsonl": "files:open_jsonl",
-    "csv": "files:open_csv",
-    "difference": "difference:open_difference",
-    "wikidata": "wikidata:open_wikidata",
-    "stream": "stream:open_stream",
+    "jsonl": "kgedit.ingest.feeds.files:open_jsonl",
+    "csv": "kgedit.ingest.feeds.files:open_csv",
+    "difference": "kgedit.ingest.feeds.difference:open_difference",
+    "wikidata": "kgedit.ingest.feeds.wikidata:open_wikidata",
+    "stream": "kgedit.ingest.feeds.stream:open_stream",
 }
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+
+
+def feed_kinds() -> dict[str, EntryPoint]:
+    """Kind -> where its `OpenFeed` lies: the built-in ones, then those of plugins.
+
+    Raises:
+        PluginError: A plugin takes a name that is given already.
+    """
+    built_in = {kind: EntryPoint(kind, place, GROUP) for kind, place in FEEDS.items()}
+    return {**built_in, **plugins(GROUP, FEEDS)}
 
 
 def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = None) -> Feed:
@@ -74,19 +91,21 @@ def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = 
     Args:
         what: A file; for "wikidata" item ids with commas between them, or a file with one on each line; for
             "stream" anything.
-        kind: A name of `FEEDS`; found from the ending of the file if not given.
+        kind: A name of `feed_kinds`; found from the ending of the file if not given.
         options: Whatever else there is to say.
 
     Raises:
         FeedError: There is no such kind, or the feed cannot be read.
+        PluginError: The kind is that of a plugin which cannot be loaded.
     """
-    found = kind or _SUFFIXES.get(Path(what.removesuffix(".gz")).suffix.lower())
-    if found not in FEEDS:
+    kinds = feed_kinds()
+    chosen = kind or _SUFFIXES.get(Path(what.removesuffix(".gz")).suffix.lower())
+    if chosen not in kinds:
         raise FeedError(
-            f"{what!r} is no feed of kind {found!r}; give the kind: {', '.join(FEEDS)}"
-            if found
-            else f"the kind of feed of {what!r} cannot be told from its ending; give it: {', '.join(FEEDS)}"
+            f"{what!r} is no feed of kind {chosen!r}; give the kind: {', '.join(kinds)}"
+            if chosen
+            else f"the kind of feed of {what!r} cannot be told from its ending; give it: {', '.join(kinds)}"
         )
-    module, _, name = FEEDS[found].partition(":")
-    opener = getattr(importlib.import_module(f"kgedit.ingest.feeds.{module}"), name)
-    return cast(Feed, opener(what, options or FeedOptions()))
+    place = kinds[chosen]
+    opener = cast(OpenFeed, place.load() if chosen in FEEDS else load_plugin(place))
+    return opener(what, options or FeedOptions())

@@ -18,8 +18,8 @@ from kg_cache.importing import import_triples
 from kg_cache.store import Store
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed, Provenance, now
-from kgedit.ingest.feeds.base import FeedOptions, Item
+from kgedit.ingest.change import Change, MalformedChange, Provenance, now
+from kgedit.ingest.feeds.base import FeedItem, FeedOptions
 from kgedit.ingest.feeds.wikidata import chosen_properties
 
 _STORES = (".sqlite", ".db", ".store")
@@ -49,8 +49,8 @@ class DifferenceFeed:
         self.name, self.skipped = f"{before.name} to {after.name}", Counter[str]()
         self._before, self._after, self._properties, self._clock = before, after, properties, clock
 
-    def __iter__(self) -> Iterator[Item]:
-        """Malformed lines first (the first of each file by name, the others counted), then the changes.
+    def __iter__(self) -> Iterator[FeedItem]:
+        """MalformedChange lines first (the first of each file by name, the others counted), then the changes.
 
         Raises:
             FeedError: A graph cannot be read.
@@ -76,7 +76,7 @@ class DifferenceFeed:
             provenance=Provenance(feed=self.name, position=f"{subject} {relation}", seen=self._clock()),
         )
 
-    def _open(self, path: Path, stack: ExitStack) -> Generator[Item, None, Store]:
+    def _open(self, path: Path, stack: ExitStack) -> Generator[FeedItem, None, Store]:
         """The store of a graph: its own, or one built of its file."""
         try:
             if path.suffix in _STORES:
@@ -88,7 +88,7 @@ class DifferenceFeed:
             raise FeedError(f"{str(path)!r} is no graph to compare: {error}") from error
         for example in report.examples:
             line, _, why = example.partition(": ")
-            yield Malformed(feed=path.name, position=line, why=why[:300])
+            yield MalformedChange(feed=path.name, position=line, why=why[:300])
         if unnamed := report.malformed - len(report.examples):
             self.skipped[f"further malformed lines of {path.name}"] += unnamed
         return store

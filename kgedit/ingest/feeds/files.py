@@ -32,8 +32,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed, Provenance, now
-from kgedit.ingest.feeds.base import FeedOptions, Item
+from kgedit.ingest.change import Change, MalformedChange, Provenance, now
+from kgedit.ingest.feeds.base import FeedItem, FeedOptions
 from kgedit.io.json_records import parse_lines
 from kgedit.io.lines import Line, read_lines
 from kgedit.io.text import reason, short
@@ -87,7 +87,7 @@ class _FileFeed:
         if reason in self.skipped or len(self.skipped) < _UNUSED:
             self.skipped[reason] += 1
 
-    def _read(self, line: Line, pairs: Mapping[str, Any]) -> Item:
+    def _read(self, line: Line, pairs: Mapping[str, Any]) -> FeedItem:
         """A change from the fields of one line."""
         try:
             record = _Record.model_validate(pairs)
@@ -105,8 +105,8 @@ class _FileFeed:
             return self._malformed(line, str(error))
         return Change(edit=edit, provenance=provenance)
 
-    def _malformed(self, line: Line, why: str) -> Malformed:
-        return Malformed(feed=self.name, position=f"line {line.number}", why=short(why, 300))
+    def _malformed(self, line: Line, why: str) -> MalformedChange:
+        return MalformedChange(feed=self.name, position=f"line {line.number}", why=short(why, 300))
 
 
 class JsonLines(_FileFeed):
@@ -127,7 +127,7 @@ class JsonLines(_FileFeed):
         """
         super().__init__(path, columns or {}, clock)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[FeedItem]:
         """A change or a malformed record for each line."""
         for line in read_lines(self.path):
             if line.problem:
@@ -135,7 +135,7 @@ class JsonLines(_FileFeed):
             elif line.text.strip():
                 yield self._parse(line)
 
-    def _parse(self, line: Line) -> Item:
+    def _parse(self, line: Line) -> FeedItem:
         found = next(parse_lines(io.BytesIO(line.text.encode())))
         if found.value is None:
             cut = "" if line.ended else "the file ends in the middle of this record: "
@@ -169,7 +169,7 @@ class Table(_FileFeed):
         """
         super().__init__(path, columns or {}, clock)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[FeedItem]:
         """A change or a malformed record for each line after the header.
 
         Raises:
@@ -209,7 +209,7 @@ class Table(_FileFeed):
                 self._unused(name)
         return fields
 
-    def _parse(self, line: Line, fields: list[str | None], separator: str) -> Item:
+    def _parse(self, line: Line, fields: list[str | None], separator: str) -> FeedItem:
         if not line.ended:
             return self._malformed(
                 line, "the file ends in the middle of this record, or lacks the line break after its last one"

@@ -14,9 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from kg_cache.ids import check_entity_id, is_entity_id
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed, Provenance, now
+from kgedit.ingest.change import Change, MalformedChange, Provenance, now
 from kgedit.ingest.feeds.api import Api, Json
-from kgedit.ingest.feeds.base import FeedOptions, Item
+from kgedit.ingest.feeds.base import FeedItem, FeedOptions
 from kgedit.ingest.feeds.events import EventSource
 from kgedit.ingest.feeds.settings import FeedSettings
 from kgedit.ingest.feeds.sse import Event
@@ -94,7 +94,7 @@ class StreamFeed:
         self._events, self._api, self._properties, self._entities = events, api, properties, frozenset(entities)
         self._wiki, self._limit, self._until, self._clock = wiki, limit, until, clock
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[FeedItem]:
         """The changes as their events come.
 
         Raises:
@@ -105,7 +105,7 @@ class StreamFeed:
                 yield self._malformed(event, f"the event is {event.problem}")
                 continue
             found = self._read(event)
-            if isinstance(found, Malformed):
+            if isinstance(found, MalformedChange):
                 yield found
                 continue
             if found.meta.domain == "canary":
@@ -118,7 +118,7 @@ class StreamFeed:
             else:
                 yield from self._changes(event, found)
 
-    def _read(self, event: Event) -> _RecentChange | Malformed:
+    def _read(self, event: Event) -> _RecentChange | MalformedChange:
         parsed = next(parse_lines(io.BytesIO(event.data.replace("\n", " ").encode())), None)
         if parsed is None or parsed.value is None:
             return self._malformed(event, parsed.problem if parsed else "the event is empty")
@@ -141,7 +141,7 @@ class StreamFeed:
         one = _ONE_STATEMENT.match(found.comment)
         return "another property" if one and one[2] not in self._properties else None
 
-    def _changes(self, event: Event, found: _RecentChange) -> Iterator[Item]:
+    def _changes(self, event: Event, found: _RecentChange) -> Iterator[FeedItem]:
         if found.revision is None or found.meta.dt is None:
             yield self._malformed(event, f"the edit of {found.title} names no revision or no time")
             return
@@ -164,7 +164,7 @@ class StreamFeed:
 
     def _differences(
         self, event: Event, found: _RecentChange, before: Json, after: Json, relation: str, single: bool
-    ) -> list[Item]:
+    ) -> list[FeedItem]:
         moment = found.meta.dt or self._clock()
         was = {value.item for value in current(before, relation, single=single, today=moment.date())}
         values = current(after, relation, single=single, today=moment.date())
@@ -191,8 +191,8 @@ class StreamFeed:
             if value.item not in was
         ]
 
-    def _malformed(self, event: Event, why: str) -> Malformed:
-        return Malformed(feed=self.name, position=event.id[:2000] or "an event without id", why=short(why, 300))
+    def _malformed(self, event: Event, why: str) -> MalformedChange:
+        return MalformedChange(feed=self.name, position=event.id[:2000] or "an event without id", why=short(why, 300))
 
 
 def open_stream(what: str, options: FeedOptions) -> StreamFeed:

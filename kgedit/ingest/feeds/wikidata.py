@@ -13,9 +13,9 @@ from kg_cache.ids import check_relation_id, is_entity_id
 from kg_cache.text import show
 from kgedit.edit import Edit
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.change import Change, Malformed, Provenance, now
+from kgedit.ingest.change import Change, MalformedChange, Provenance, now
 from kgedit.ingest.feeds.api import Api
-from kgedit.ingest.feeds.base import FeedOptions, Item
+from kgedit.ingest.feeds.base import FeedItem, FeedOptions
 from kgedit.ingest.feeds.settings import FeedSettings
 from kgedit.ingest.feeds.statements import Value, current
 from kgedit.io.lines import read_lines
@@ -49,7 +49,7 @@ class WikidataFeed:
         self.name, self.skipped = "wikidata", Counter[str]()
         self._ids, self._api, self._properties, self._clock = ids, api, properties, clock
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[FeedItem]:
         """The changes, item by item.
 
         Raises:
@@ -66,7 +66,7 @@ class WikidataFeed:
                 else:
                     yield from self._changes(id, entity)
 
-    def _changes(self, asked: str, entity: Mapping[str, Any]) -> Iterator[Item]:
+    def _changes(self, asked: str, entity: Mapping[str, Any]) -> Iterator[FeedItem]:
         subject = entity.get("id", asked)
         if not isinstance(subject, str) or not is_entity_id(subject):
             yield self._malformed(asked, f"the answer is about {show(str(subject))}, which is no item")
@@ -93,8 +93,8 @@ class WikidataFeed:
                     ),
                 )
 
-    def _malformed(self, position: str, why: str) -> Malformed:
-        return Malformed(feed=self.name, position=position, why=why)
+    def _malformed(self, position: str, why: str) -> MalformedChange:
+        return MalformedChange(feed=self.name, position=position, why=why)
 
 
 def evidence(value: Value) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kgedit.edit import Edit
 from kgedit.errors import FileCorrupt, PlanError
-from kgedit.ingest.change import Change, Malformed
+from kgedit.ingest.change import Change, MalformedChange
 from kgedit.io.atomic_files import write_files
 
 Policy = Literal["refuse", "last-wins", "newest-evidence"]
@@ -66,7 +66,7 @@ class Planned(BaseModel):
     verdict: Verdict
     reason: str
     change: Change | None = None
-    malformed: Malformed | None = None
+    malformed: MalformedChange | None = None
     key: str | None = None
     edit: Edit | None = None
     of: int | None = None

@@ -8,7 +8,7 @@ from contextlib import closing
 from kg_cache.errors import KnowledgeGraphError
 from kgedit.editor import Editor
 from kgedit.errors import EditError
-from kgedit.ingest.change import Change, Malformed, change_key, slot_key
+from kgedit.ingest.change import Change, MalformedChange, change_key, slot_key
 from kgedit.ingest.plan.model_knowledge import ModelKnowledge
 from kgedit.ingest.plan.names import Names, Resolved
 from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Policy, Verdict
@@ -22,7 +22,7 @@ _TOLD = 300  # letters of a reason
 
 
 def plan(
-    changes: Iterable[Change | Malformed],
+    changes: Iterable[Change | MalformedChange],
     editor: Editor,
     *,
     policy: Policy = "refuse",
@@ -73,8 +73,8 @@ def plan(
         return Plan(PlanHeader(model=editor.name, graph=editor.graph.name, policy=policy), spool)
 
 
-def _received(number: int, item: Change | Malformed, names: Names, plausible: Plausibility | None) -> Planned:
-    if isinstance(item, Malformed):
+def _received(number: int, item: Change | MalformedChange, names: Names, plausible: Plausibility | None) -> Planned:
+    if isinstance(item, MalformedChange):
         return Planned(number=number, verdict=Verdict.MALFORMED, reason=item.why[:_TOLD], malformed=item)
 
     def judged(verdict: Verdict, reason: str, found: Resolved | None = None) -> Planned:

@@ -11,7 +11,7 @@ import kg_cache.store
 from kg_cache.graph import Triple
 from kg_cache.store import Store
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed
+from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.feeds.base import FeedOptions, open_feed
 from kgedit.ingest.feeds.difference import DifferenceFeed
 from servers import wikidata_rdf
@@ -75,8 +75,11 @@ def test_malformed_lines_are_named_and_the_rest_is_compared(tmp_path: Path) -> N
     before, after = triples_file(tmp_path / "old.nt", BEFORE), triples_file(tmp_path / "new.nt", AFTER, broken)
     feed = DifferenceFeed(before, after, {"P6": True, "P106": False})
     items = list(feed)
-    assert [(i.feed, i.position) for i in items if isinstance(i, Malformed)][0] == ("new.nt", "line 8")
-    assert sum(isinstance(item, Malformed) for item in items) + feed.skipped["further malformed lines of new.nt"] == 7
+    assert [(i.feed, i.position) for i in items if isinstance(i, MalformedChange)][0] == ("new.nt", "line 8")
+    assert (
+        sum(isinstance(item, MalformedChange) for item in items) + feed.skipped["further malformed lines of new.nt"]
+        == 7
+    )
     assert [item.edit.subject for item in items if isinstance(item, Change)] == ["Q9", "Q10", "Q12"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed
+from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.feeds.base import open_feed
 from kgedit.ingest.feeds.files import JsonLines, Table
 from kgedit.io.lines import MAX_LINE
@@ -32,7 +32,7 @@ def complaint(path: Path) -> str:
     """Why the only bad record of a file with one good one before it is refused."""
     first, second = list(JsonLines(path))
     assert isinstance(first, Change)
-    assert isinstance(second, Malformed)
+    assert isinstance(second, MalformedChange)
     assert second.position == "line 2"
     assert len(second.why) <= 300
     return second.why
@@ -87,7 +87,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
 
 def test_the_record_after_a_bad_one_is_read(tmp_path: Path) -> None:
     found = list(JsonLines(written(tmp_path, f"{{\n{GOOD}\n")))
-    assert [type(item) for item in found] == [Malformed, Change]
+    assert [type(item) for item in found] == [MalformedChange, Change]
 
 
 def test_a_file_that_ends_in_the_middle_of_a_record_says_so(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_file_that_ends_in_the_middle_of_a_record_says_so(tmp_path: Path) -> N
     packed = gzip.compress((GOOD + "\n").encode() * 2000)
     (*read, last) = JsonLines(written(tmp_path, packed[: len(packed) // 2], "a.jsonl.gz"))
     assert len(read) > 100
-    assert isinstance(last, Malformed)
+    assert isinstance(last, MalformedChange)
     assert "cannot be read from here on" in last.why
 
 
@@ -122,7 +122,7 @@ def test_a_line_of_a_gigabyte_is_one_malformed_record_in_constant_memory(tmp_pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert isinstance(first, Change)
-    assert isinstance(second, Malformed)
+    assert isinstance(second, MalformedChange)
     assert "1,073,741,825 bytes" in second.why
     assert isinstance(third, Change)
     assert third.provenance.position == "line 3"
@@ -174,7 +174,7 @@ def test_columns_are_mapped_by_the_user(tmp_path: Path) -> None:
 def test_a_bad_row_is_named(tmp_path: Path, row: str, words: str) -> None:
     good, bad = list(Table(written(tmp_path, f"subject,relation,target_new\nQ1,P27,Q2\n{row}", "a.csv")))
     assert isinstance(good, Change)
-    assert isinstance(bad, Malformed)
+    assert isinstance(bad, MalformedChange)
     assert bad.position == "line 3"
     assert words in bad.why
 

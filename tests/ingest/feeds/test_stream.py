@@ -14,7 +14,7 @@ from feed_entities import entity, statement
 from feed_servers import ApiServer, EventServer, event_id
 from kg_cache.errors import EndpointDown, EndpointRefused, UnsafeEndpoint
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed
+from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.feeds.api import Api
 from kgedit.ingest.feeds.base import FeedOptions, open_feed
 from kgedit.ingest.feeds.events import EventSource
@@ -37,7 +37,7 @@ def event(title: str = "Q1", old: int | None = 10, new: int = 11, **fields: Any)
 
 def read(
     events: list[str], revisions: dict[int, Any], local: Local, **fields: Any
-) -> tuple[list[Change | Malformed], StreamFeed, ApiServer]:
+) -> tuple[list[Change | MalformedChange], StreamFeed, ApiServer]:
     with EventServer(events) as stream, ApiServer(revisions=revisions) as wiki:
         settings = local(api=wiki.url, stream=stream.url)
         source = EventSource(settings, sleep=lambda _: None)
@@ -104,11 +104,11 @@ def test_an_event_that_cannot_be_read_is_named_and_costs_no_other(local: Local) 
         14: {"claims": {"P6": [{"mainsnak": 1}]}},
     }  # fmt: skip
     items, _, _ = read(events, revisions, local)
-    assert [type(item) for item in items] == [Malformed] * 7 + [Change]
-    why = [item.why for item in items if isinstance(item, Malformed)]
+    assert [type(item) for item in items] == [MalformedChange] * 7 + [Change]
+    why = [item.why for item in items if isinstance(item, MalformedChange)]
     words = ("JSON", "nested", "meta", "no revision", "12 of Q1 is hidden", "13 of Q1 is hidden", "statement 1")
     assert [word in text for word, text in zip(words, why, strict=True)] == [True] * 7
-    assert [item.position for item in items if isinstance(item, Malformed)] == [event_id(n) for n in range(7)]
+    assert [item.position for item in items if isinstance(item, MalformedChange)] == [event_id(n) for n in range(7)]
 
 
 def test_a_broken_stream_goes_on_after_the_last_whole_event(local: Local) -> None:

@@ -15,7 +15,7 @@ from feed_entities import entity, statement
 from feed_servers import ApiServer
 from kg_cache.errors import EndpointDown, EndpointRefused, EndpointTruncated, UnsafeEndpoint
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, Malformed
+from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.feeds.api import Api
 from kgedit.ingest.feeds.base import FeedOptions, open_feed
 from kgedit.ingest.feeds.settings import FeedSettings
@@ -27,7 +27,7 @@ Local = Callable[..., FeedSettings]
 PROPERTIES = {"P6": True, "P31": False}
 
 
-def read(server: ApiServer, local: Local, ids: list[str], **fields: Any) -> list[Change | Malformed]:
+def read(server: ApiServer, local: Local, ids: list[str], **fields: Any) -> list[Change | MalformedChange]:
     pauses: list[float] = []
     api = Api(local(api=server.url, **fields), sleep=pauses.append)
     return list(WikidataFeed(ids, api, PROPERTIES, clock=lambda: NOON))
@@ -70,7 +70,7 @@ def test_missing_malformed_and_merged_items_are_named(local: Local) -> None:
         feed = WikidataFeed(["Q1", "Q404", "Q０１", "Q1|Q3", "L5"], api, PROPERTIES)
         found = list(feed)
     assert [c.edit.subject for c in found if isinstance(c, Change)] == ["Q2"]
-    assert [(m.position, m.why[:10]) for m in found if isinstance(m, Malformed)] == [
+    assert [(m.position, m.why[:10]) for m in found if isinstance(m, MalformedChange)] == [
         ("'Q０１'", "no item id"), ("'Q1|Q3'", "no item id"), ("'L5'", "no item id"), ("Q404", "Wikidata h"),
     ]  # fmt: skip
     assert server.requests[0]["ids"] == "Q1|Q404"
@@ -81,7 +81,7 @@ def test_a_statement_that_cannot_be_read_costs_its_property_only(local: Local) -
     broken = entity("Q1", P6=[{"mainsnak": 3}], P31=[statement("Q7")])
     with ApiServer({"Q1": broken}) as server:
         bad, good = read(server, local, ["Q1"])
-    assert isinstance(bad, Malformed)
+    assert isinstance(bad, MalformedChange)
     assert "statement 1 of P6" in bad.why
     assert isinstance(good, Change)
 

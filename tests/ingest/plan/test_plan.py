@@ -9,7 +9,7 @@ import pytest
 
 from kgedit.edit import Edit
 from kgedit.errors import FileCorrupt, PlanError, SaveFailed
-from kgedit.ingest.change import Change, Malformed, Provenance, change_key, slot_key
+from kgedit.ingest.change import Change, MalformedChange, Provenance, change_key, slot_key
 from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Verdict
 
 HEADER = PlanHeader(model="mini", graph="slice", policy="refuse")
@@ -29,7 +29,7 @@ def planned(number: int, target: str = "Q142") -> Planned:
 
 
 def broken(number: int) -> Planned:
-    record = Malformed(feed="a.jsonl", position=f"line {number}", why="not JSON")
+    record = MalformedChange(feed="a.jsonl", position=f"line {number}", why="not JSON")
     return Planned(number=number, verdict=Verdict.MALFORMED, reason="not JSON", malformed=record)
 
 

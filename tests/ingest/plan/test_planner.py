@@ -17,7 +17,7 @@ from kg_cache.graph import Entity, Relation, Triple
 from kg_cache.store import Store
 from kgedit.edit import Edit
 from kgedit.editor import Editor
-from kgedit.ingest.change import Change, Malformed, Provenance, change_key
+from kgedit.ingest.change import Change, MalformedChange, Provenance, change_key
 from kgedit.ingest.feeds.files import JsonLines
 from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
 from kgedit.ingest.plan.planner import plan
@@ -196,9 +196,11 @@ def test_the_example_is_what_its_script_makes(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_number_of_changes(mini: Editor) -> None:
     known = [change("Albert Einstein", "P20", "Princeton"), change("Q42", "P27", "Q145")]
 
-    def feed(count: int) -> Iterator[Change | Malformed]:
+    def feed(count: int) -> Iterator[Change | MalformedChange]:
         for number in range(count):
-            yield known[number % 2] if number % 3 else Malformed(feed="test", position=str(number), why="x" * 200)
+            yield (
+                known[number % 2] if number % 3 else MalformedChange(feed="test", position=str(number), why="x" * 200)
+            )
 
     process = psutil.Process()
     plan(feed(200), mini)

@@ -12,7 +12,7 @@ import pytest
 
 from kgedit.cli import main
 from kgedit.errors import SaveFailed
-from kgedit.ingest.change import Malformed
+from kgedit.ingest.change import MalformedChange
 from kgedit.ingest.decide.guard import GuardSettings
 from kgedit.ingest.plan.plan import Verdict
 from kgedit.ingest.report.drawing import draw
@@ -93,7 +93,7 @@ def store(tmp_path_factory, changes):
     directory = tmp_path_factory.mktemp("report") / "store"
     guards = {"facts": 20, "locality": 0.0, "neighbours": 0.0, "subject": 0.0, "norm": 9.0, "norm_cumulative": 9.0}
     settings = {"guards": guards, "ingest": {"facts": 20}}
-    bad = Malformed(feed="feed<1>", position="line 9", why="not JSON")
+    bad = MalformedChange(feed="feed<1>", position="line 9", why="not JSON")
     with open_session(directory, model="mini", method="rome", moments="identity", settings=settings) as session:
         run(session, "feed<1>", [changes[1], bad], fingerprint="a" * 64)
         session.decider.guard.settings = GuardSettings.model_validate({**guards, "norm": 1e-6})
