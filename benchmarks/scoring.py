@@ -25,7 +25,8 @@ from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.benchmarks.table import suite_for
 from kgedit.evaluate.made.files import make_benchmark
 from kgedit.lm.load import load_model
-from kgedit.lm.scoring.pairs import Pair, TargetScore, score_pairs
+from kgedit.lm.scoring.pairs import Pair, score_pairs
+from kgedit.lm.scoring.teacher_forced import TargetScore
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.mini import MINI
 

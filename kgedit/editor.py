@@ -29,9 +29,11 @@ from kgedit.errors import TargetError, UnknownEdit
 from kgedit.graph.subgraph import Subgraph, build_subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.generation.greedy import complete
+from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
 from kgedit.lm.prefixes import sample_prefixes
-from kgedit.lm.scoring.score import greedy, target_logprobs, top_answers
+from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.second_moment.find import Source, find_moments
 from kgedit.lm.tokens import encode_target, encode_text, find_subject
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
@@ -246,7 +248,7 @@ class Editor:
 
     def complete(self, prompt: str, *, max_new_tokens: int = 16) -> str:
         """Greedy continuation of a prompt, to the end of the sentence."""
-        return greedy(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=SENTENCE_END)[0]
+        return complete(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=SENTENCE_END)[0]
 
     def ask(self, prompt: str, k: int = 5) -> list[tuple[str, float]]:
         """The k most probable answers with their probabilities."""
@@ -308,7 +310,7 @@ class Editor:
     def _answer(self, request: Request) -> tuple[str, float]:
         prompt = request.prompt.replace("{}", request.subject)
         ids = (encode_text(self.tokenizer, prompt), encode_target(self.tokenizer, request.target))
-        probability = float(target_logprobs(self.model, [ids])[0].sum().exp())
+        probability = score_rows(self.model, [ids])[0].joint_probability
         return self.complete(prompt, max_new_tokens=len(ids[1]) + 8), probability
 
     def _about(self, edit: Edit) -> dict[str, Any]:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.lm.generation.decode import Decoder
-from kgedit.lm.padding import pad_id
+from kgedit.lm.generation.sampling import choose_top_k, extend_rows
 from kgedit.lm.tokens import encode_texts
 
 SEEDS = ("The", "Therefore", "Because", "I", "You")
@@ -41,32 +40,24 @@ def sample_prefixes(
         First "", the bare prompt; then the texts, each ending in ". ", on one line and without braces.
     """
     generator = torch.Generator().manual_seed(seed)
-    found = [""]
+
+    def place(logits: Tensor) -> Tensor:
+        return torch.multinomial(logits.softmax(-1), 1, generator=generator)  # (batch, 1)
+
+    def choose(logits: Tensor) -> Tensor:
+        # A special token would end the text, or turn it into another kind of text.
+        return choose_top_k(logits, _TOP_K, len(tokenizer), place, forbidden=tokenizer.all_special_ids)
+
+    prefixes = [""]
     for length, count in lengths_and_counts:
         starts = encode_texts(tokenizer, [seeds[i % len(seeds)] for i in range(count)])
         if not starts:
             continue
         rows = [list(start.ids) for start in starts]
-        decoder = Decoder(model, rows, pad_id(tokenizer))
-        while any(len(row) - start.leading < length for row, start in zip(rows, starts, strict=True)):
-            tokens = _sample(decoder.logits(), tokenizer, generator)  # (batch,)
-            for row, start, token in zip(rows, starts, tokens.tolist(), strict=True):
-                if len(row) - start.leading < length:
-                    row.append(token)
-            decoder.append(tokens)
-        texts = (tokenizer.decode(row[s.leading :]) for row, s in zip(rows, starts, strict=True))
-        found += [_sentence(str(text)) for text in texts]
-    return tuple(found)
-
-
-def _sample(logits: Tensor, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator) -> Tensor:
-    """One of the five most probable tokens per row, (batch,), drawn on the CPU so that devices agree."""
-    logits = logits.cpu()
-    logits[:, len(tokenizer) :] = -torch.inf  # some models pad their vocabulary
-    logits[:, [i for i in tokenizer.all_special_ids if i < logits.shape[1]]] = -torch.inf
-    best = logits.topk(_TOP_K)
-    drawn = torch.multinomial(best.values.softmax(-1), 1, generator=generator)  # (batch, 1)
-    return best.indices.gather(-1, drawn).squeeze(-1)
+        extend_rows(model, tokenizer, rows, [start.leading + length for start in starts], choose)
+        texts = (tokenizer.decode(row[start.leading :]) for row, start in zip(rows, starts, strict=True))
+        prefixes += [_sentence(str(text)) for text in texts]
+    return tuple(prefixes)
 
 
 def _sentence(text: str) -> str:

@@ -14,8 +14,8 @@ from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.evaluate.bundled.demo import measure
 from kgedit.evaluate.bundled.probes import shares
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
+from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import mini_folder
 from kgedit.mini.corpus import load_chains, load_facts, wordings
 

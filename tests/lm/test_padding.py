@@ -1,4 +1,4 @@
-"""Every row stands where it was told to, counts positions from its own beginning, and is masked where it is not real."""
+"""Rows stand where they were told to, count positions from their own beginning, and their padding is masked."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from kgedit.editor import SENTENCE_END, Editor
 from kgedit.errors import NotReverted
 from kgedit.evaluate.bundled.cases import Case, Casebook
 from kgedit.evaluate.bundled.probes import Scores, score_case, shares
-from kgedit.lm.scoring.score import greedy
+from kgedit.lm.generation.greedy import complete
 from kgedit.progress import Progress
 
 METHODS = ("rome", "glame")
@@ -144,4 +144,4 @@ def _shown(case: Case) -> list[tuple[str, str, str]]:
 
 def _say(editor: Editor, case: Case) -> list[str]:
     prompts = [prompt for _, prompt, _ in _shown(case)]
-    return greedy(editor.model, editor.tokenizer, prompts, stop=SENTENCE_END)
+    return complete(editor.model, editor.tokenizer, prompts, stop=SENTENCE_END)

@@ -8,7 +8,7 @@ from statistics import fmean
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.evaluate.bundled.cases import MEASURES, Case
-from kgedit.lm.generation.answers import exact_answers
+from kgedit.lm.scoring.exact_answers import exact_answers
 
 Scores = Mapping[str, tuple[bool, ...]]
 

@@ -11,8 +11,8 @@ import torch
 
 from kgedit.errors import DataError
 from kgedit.evaluate.benchmarks.records import Record
-from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
+from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import MINI
 from kgedit.progress import Progress
 

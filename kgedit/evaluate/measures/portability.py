@@ -13,10 +13,10 @@ from statistics import fmean
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import MissingExtra
+from kgedit.evaluate.measures.cloze import as_cloze
 from kgedit.evaluate.measures.matching import Matcher, contains
 from kgedit.lm.generation.greedy import Answers, Ask
 from kgedit.lm.generation.sampling import sample_texts
-from kgedit.lm.scoring.fit import as_cloze
 
 THRESHOLD = 70  # of a partial ratio in percent, as published
 REPEATS = (0, 1, 2)  # seeds

@@ -12,7 +12,8 @@ from statistics import fmean
 
 from kgedit.evaluate.measures.matching import Matcher, exact
 from kgedit.lm.generation.greedy import Answers, Ask
-from kgedit.lm.scoring.pairs import Pair, Scores, TargetScore
+from kgedit.lm.scoring.pairs import Pair, Scores
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.evaluate.benchmarks.case import Seen, Wanted
 from kgedit.evaluate.measures.portability import published_fuzzy
+from kgedit.lm.context import count_cut
 from kgedit.lm.generation.greedy import Ask, answer_all
 from kgedit.lm.generation.sampling import sample_texts
-from kgedit.lm.scoring.fit import count_cut
-from kgedit.lm.scoring.pairs import TargetScore, score_pairs
+from kgedit.lm.scoring.pairs import score_pairs
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 
 def see(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.ingest.decide.known_facts import FactPool, KnownFact, ask_all
-from kgedit.lm.scoring.score import target_logprobs
+from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_text
 
 Mode = Literal["refuse", "warn"]
@@ -81,8 +81,8 @@ class Guard:
         """Of the fixed sentences, per token; infinite where the model gives no number any more."""
         if not self._sentences:
             return 1.0
-        scores = target_logprobs(model, [(ids[:1], ids[1:]) for ids in self._sentences])
-        mean = sum(float(row.sum()) for row in scores) / sum(len(row) for row in scores)
+        scores = score_rows(model, [(ids[:1], ids[1:]) for ids in self._sentences])
+        mean = math.fsum(logp for score in scores for logp in score.logprobs) / sum(len(score.ids) for score in scores)
         return math.exp(min(-mean, 700.0)) if math.isfinite(mean) else math.inf
 
     def batch(

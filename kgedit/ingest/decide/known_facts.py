@@ -1,6 +1,6 @@
 """Facts that the unedited model recalls: what guards watch, what training rehearses, what results are measured on.
 
-One hash of subject and relation puts every fact into one of three parts for good: protected or rehearsed while writing,
+One hash of subject and relation puts every fact into one of three parts for good: protected or rehearsed in writing,
 watched by the guards, or measured at the end of a run. So no guard is passed by having been written for, and no final
 measure by having been looked at.
 """
@@ -20,7 +20,7 @@ from kg_cache.graph import KnowledgeGraph, Triple
 from kg_cache.store import Store
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.generation.answers import exact_answers
+from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
 

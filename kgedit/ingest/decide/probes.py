@@ -13,7 +13,7 @@ from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import FactPool, ask_all, part_of
-from kgedit.lm.scoring.score import Row, target_logprobs
+from kgedit.lm.scoring.teacher_forced import Row, score_rows
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import associated_paths, other_facts
@@ -128,8 +128,8 @@ def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pr
         else:
             rows.append(row)
             asked.append(True)
-    found = iter(target_logprobs(model, rows) if rows else [])
-    return [float(next(found).sum().exp()) if put else 0.0 for put in asked]
+    scores = iter(score_rows(model, rows))
+    return [next(scores).joint_probability if put else 0.0 for put in asked]
 
 
 def rounded(numbers: Mapping[str, float]) -> dict[str, float]:

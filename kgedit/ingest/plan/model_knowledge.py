@@ -11,7 +11,7 @@ from kg_cache.graph import KnowledgeGraph
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.plan.names import Resolved
-from kgedit.lm.generation.answers import exact_answers
+from kgedit.lm.scoring.exact_answers import exact_answers
 
 _FACTS = 3  # facts of a subject of which the model must know one
 _LINKS = 100  # triples of a subject among which they are looked for

@@ -24,7 +24,7 @@ from kgedit.ingest.store.commit import put_noted
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
-from kgedit.lm.scoring.score import greedy
+from kgedit.lm.generation.greedy import complete
 from kgedit.methods.base import METHODS, Request
 from kgedit.progress import Progress
 
@@ -212,7 +212,7 @@ def _answers(editor: Editor, questions: Sequence[tuple[str, str]]) -> list[Repor
     if not questions:
         return []
     try:
-        texts = greedy(editor.model, editor.tokenizer, [prompt for prompt, _ in questions])
+        texts = complete(editor.model, editor.tokenizer, [prompt for prompt, _ in questions])
     except EditError:
         if len(questions) == 1:
             return [None]

@@ -1,4 +1,4 @@
-"""Which rows may run together."""
+"""Groups prompts for left-padded decoding, so that no prompt shortens the answer to another."""
 
 from __future__ import annotations
 

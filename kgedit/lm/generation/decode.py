@@ -1,4 +1,4 @@
-"""One token after another for several texts at once, with a key-value cache; callers pick the tokens."""
+"""Generates several texts at once with a key-value cache; the caller chooses each next token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class Decoder:
         self._ids, self._mask = (t.to(model.device) for t in pad(rows, fill, "left"))  # (batch, longest)
         self._positions = position_ids(self._mask)
         self._cache = DynamicCache(config=model.config)
-        self.width = int(self._ids.shape[1])
 
     def logits(self) -> Tensor:
         """Read the tokens not read yet; (batch, vocabulary) float32 logits of the next one."""
@@ -40,12 +39,11 @@ class Decoder:
                 past_key_values=self._cache,
                 use_cache=True,
             )
-        found: Tensor = output.logits[0].float()  # (batch, vocabulary)
-        return found
+        logits: Tensor = output.logits[0].float()  # (batch, vocabulary)
+        return logits
 
     def append(self, tokens: Tensor) -> None:
         """Add one token per row, (batch,); call after `logits`."""
         self._ids = tokens.to(self._ids.device).unsqueeze(1)  # (batch, 1)
         self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)  # (batch, past + 1)
         self._positions = self._positions[:, -1:] + 1  # (batch, 1)
-        self.width += 1

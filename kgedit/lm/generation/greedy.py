@@ -1,21 +1,19 @@
-"""Greedy answers to many questions in shared batches, each up to its own end."""
+"""Greedy decoding of many prompts in shared batches, each answer up to its own end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.anatomy import context_length
+from kgedit.lm.context import LEAST_ROOM, check_room, fit
 from kgedit.lm.generation.batches import batches
 from kgedit.lm.generation.decode import Decoder
-from kgedit.lm.generation.sentences import first_sentence, has_ended
+from kgedit.lm.generation.endings import Until, answer_text, cut, end_tokens, is_over
 from kgedit.lm.padding import pad_id
-from kgedit.lm.scoring.fit import LEAST_ROOM, fit
 from kgedit.lm.tokens import encode_texts
-
-Until = Literal["sentence", "line", "block", "limit"]
 
 
 class Ask(NamedTuple):
@@ -24,8 +22,7 @@ class Ask(NamedTuple):
     Attributes:
         prompt: A text; spaces at its end are dropped.
         limit: The most new tokens.
-        until: Where the answer ends: with its first sentence or line, its line, at a blank line, or at the limit.
-            The end-of-text token ends every answer.
+        until: Where the answer ends. An end-of-text token ends every answer.
         total: `limit` counts the prompt's tokens too.
     """
 
@@ -38,10 +35,11 @@ class Ask(NamedTuple):
 Answers = Mapping[Ask, str]
 
 
-class _Row(NamedTuple):
-    ask: Ask
-    ids: tuple[int, ...]
-    limit: int
+class Continuation(NamedTuple):
+    """New tokens of a row, the one that ends it included, and the log-probability of each, natural logarithm."""
+
+    tokens: list[int]
+    logprobs: list[float]
 
 
 def answer_all(
@@ -62,60 +60,98 @@ def answer_all(
     Raises:
         PromptError: A prompt is empty.
     """
-    wanted = list(dict.fromkeys(asks))
-    texts = encode_texts(tokenizer, [ask.prompt.rstrip(" ") for ask in wanted])
-    room = context_length(model)
-    rows = []
-    for ask, text in zip(wanted, texts, strict=True):
+    different = list(dict.fromkeys(asks))
+    texts = encode_texts(tokenizer, [ask.prompt.rstrip(" ") for ask in different])
+    context = context_length(model)
+    rows, limits = [], []
+    for ask, text in zip(different, texts, strict=True):
         limit = max(0, ask.limit - len(text.ids)) if ask.total else ask.limit
-        ids = fit(text, room - min(limit, LEAST_ROOM))
-        rows.append(_Row(ask, ids, min(limit, room - len(ids))))
-    found: dict[Ask, str] = {}
-    for batch in batches([len(row.ids) for row in rows], [row.limit for row in rows], room, batch_size):
-        found.update(_continue(model, tokenizer, [rows[i] for i in batch]))
-    return {ask: found[ask] for ask in wanted}
+        rows.append(fit(text, context - min(limit, LEAST_ROOM)))
+        limits.append(min(limit, context - len(rows[-1])))
+    answers: dict[Ask, str] = {}
+    for batch in batches([len(row) for row in rows], limits, context, batch_size):
+        asked = [different[i] for i in batch]
+        continuations = continue_greedily(
+            model, tokenizer, [rows[i] for i in batch], [limits[i] for i in batch], [ask.until for ask in asked]
+        )
+        for ask, (tokens, _) in zip(asked, continuations, strict=True):
+            answers[ask] = cut(answer_text(tokenizer, tokens), ask.until)
+    return {ask: answers[ask] for ask in different}
 
 
-def _continue(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[_Row]
-) -> Iterator[tuple[Ask, str]]:
-    """Answers of one batch."""
-    decoder = Decoder(model, [row.ids for row in rows], pad_id(tokenizer))
-    new: list[list[int]] = [[] for _ in rows]
-    texts = [""] * len(rows)
-    going = [row.limit > 0 for row in rows]
+def complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = 16,
+    stop: Sequence[str] = (".", "\n"),
+) -> list[str]:
+    """The most probable continuation of each prompt, token by token, up to the first stop string.
+
+    Args:
+        model: A causal language model; left as it was.
+        tokenizer: Its tokenizer.
+        prompts: Texts; spaces at the end are dropped.
+        max_new_tokens: The most tokens per answer; fewer where the context ends.
+        stop: An answer ends before the first of these strings, or at an end-of-text token.
+
+    Returns:
+        Answers without the prompt, without white space around them.
+
+    Raises:
+        PromptError: A prompt is empty, or fills the context.
+    """
+    asks = []
+    for prompt, text in zip(prompts, encode_texts(tokenizer, [prompt.rstrip(" ") for prompt in prompts]), strict=True):
+        check_room(model, text.ids, 1)
+        room = context_length(model) - len(text.ids)  # so the prompt is not cut
+        asks.append(Ask(prompt, min(max_new_tokens, room), tuple(stop)))
+    answers = answer_all(model, tokenizer, asks)
+    return [answers[ask] for ask in asks]
+
+
+def continue_greedily(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    untils: Sequence[Until],
+    *,
+    begun: int = 0,
+) -> list[Continuation]:
+    """The most probable token after each row, again and again: the one greedy loop.
+
+    Args:
+        model: A causal language model; left as it was.
+        tokenizer: Its tokenizer.
+        rows: Token ids of one batch.
+        limits: The most new tokens of each row; with the longest row they fit into the context.
+        untils: Where each answer ends.
+        begun: How many tokens at the end of each row belong to its answer already.
+    """
+    ends = end_tokens(tokenizer)
+    answers = [list(row[len(row) - begun :]) for row in rows]
+    logprobs: list[list[float]] = [[] for _ in rows]
+
+    def goes_on(number: int) -> bool:
+        answer = answers[number]
+        return (
+            len(logprobs[number]) < limits[number]
+            and not (answer and answer[-1] in ends)
+            and not is_over(answer_text(tokenizer, answer), untils[number])
+        )
+
+    going = [goes_on(number) for number in range(len(rows))]
+    decoder = Decoder(model, rows, pad_id(tokenizer))
     while any(going):
-        best = decoder.logits().argmax(-1)  # (batch,)
-        for i, token in enumerate(best.tolist()):
-            if going[i]:
-                new[i].append(token)
-                texts[i] = _text(tokenizer, new[i])
-                going[i] = not (
-                    len(new[i]) == rows[i].limit
-                    or token == tokenizer.eos_token_id
-                    or _is_over(texts[i], rows[i].ask.until)
-                )
+        logits = decoder.logits()  # (batch, vocabulary)
+        best = logits.argmax(-1)  # (batch,)
+        logps = logits.log_softmax(-1).gather(-1, best.unsqueeze(-1)).squeeze(-1)  # (batch,)
+        for number, (token, logp) in enumerate(zip(best.tolist(), logps.tolist(), strict=True)):
+            if going[number]:
+                answers[number].append(token)
+                logprobs[number].append(logp)
+                going[number] = goes_on(number)
         decoder.append(best)
-    for row, text in zip(rows, texts, strict=True):
-        yield row.ask, _cut(text, row.ask.until)
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
-    kept = list(tokens)
-    if kept[-1] == tokenizer.eos_token_id:
-        del kept[-1]
-    return str(tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-
-def _is_over(text: str, until: Until) -> bool:
-    if until == "sentence":
-        return has_ended(text)
-    return (until == "line" and "\n" in text) or (until == "block" and "\n\n" in text.lstrip())
-
-
-def _cut(text: str, until: Until) -> str:
-    if until == "sentence":
-        return first_sentence(text)
-    if until == "line":
-        return text.partition("\n")[0].strip()
-    return text.lstrip().partition("\n\n")[0].strip() if until == "block" else text.strip()
+    return [Continuation(answer[begun:], row_logprobs) for answer, row_logprobs in zip(answers, logprobs, strict=True)]

@@ -1,4 +1,4 @@
-"""Many rows as one sequence without padding: every common beginning stands in it once.
+"""Packs rows of tokens into trees: every common beginning is stored, and computed, once.
 
 The rows are the branches of a tree of tokens. Written down branch by branch, with each token seeing exactly the tokens
 between the root and itself and counting its position from there, the tree is one input of the model.
@@ -16,7 +16,7 @@ Ids = tuple[int, ...]
 
 
 @dataclass
-class Pack:
+class TokenTree:
     """A tree of tokens, parents before children.
 
     Attributes:
@@ -44,28 +44,29 @@ class Pack:
 
     def visible(self) -> NDArray[np.bool_]:
         """Which tokens each token sees, (n, n): its ancestors and itself."""
-        found = np.eye(len(self.tokens), dtype=np.bool_)
+        visible = np.eye(len(self.tokens), dtype=np.bool_)
         for index, parent in enumerate(self.parents):
             if parent >= 0:
-                found[index] |= found[parent]
-        return found
+                visible[index] |= visible[parent]
+        return visible
 
 
-def pack(rows: Iterable[Ids], limit: int) -> Iterator[Pack]:
-    """Lay rows out as trees.
+def pack_rows(rows: Iterable[Ids], limit: int) -> Iterator[TokenTree]:
+    """Pack rows into trees.
 
     Args:
         rows: Token ids, none empty; equal rows count once.
         limit: The most tokens of a tree; a longer row has a tree of its own. At 0 every row has its own.
     """
-    current = Pack()
+    current = TokenTree()
     before: Ids = ()
     path: list[int] = []
     for row in sorted(set(rows)):  # rows with a common beginning are neighbours
         shared = _common(before, row)
+        # A full tree is handed out; the next row then shares nothing.
         if current.tokens and len(current.tokens) + len(row) - shared > limit:
             yield current
-            current, path, shared = Pack(), [], 0
+            current, path, shared = TokenTree(), [], 0
         path = current.add(row, path[:shared])
         before = row
     if current.tokens:

@@ -1,12 +1,15 @@
-"""Scores of many targets in few forward passes: shared beginnings once, no padding, the head where it is needed.
+"""Log-probabilities of given targets after given prompts, in few forward passes.
 
-Notation as in lm/score.py: the input of a row is p + t_0 .. t_{L-2}, and position T-1+j predicts t_j.
+The input of a row is p + t_0 .. t_{L-2}, and position T-1+j predicts t_j (prompt p of T tokens, target t of L). Common
+beginnings of rows are computed once (see `packing`), and the head is applied at the predicting positions only.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,11 +18,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kgedit.errors import PromptError, TargetError
-from kgedit.lm.anatomy import context_length
+from kgedit.errors import TargetError
+from kgedit.lm.context import check_room
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.scoring.packing import Ids, Pack, pack
-from kgedit.lm.scoring.score import Row
+from kgedit.lm.padding import pad
+from kgedit.lm.scoring.packing import Ids, TokenTree, pack_rows
+
+Row = tuple[Sequence[int], Sequence[int]]
+"""Token ids of a prompt and of its target."""
 
 BATCH_TOKENS = 2048
 # A tree of tokens pays attention to all of itself, so small trees cost less; long rows need larger ones to share.
@@ -34,8 +40,8 @@ _MASKS: Mapping[str, bool] = MappingProxyType(
 _ATTENTION = ("eager", "sdpa")
 
 
-class RowScore(NamedTuple):
-    """What the model says about one target under teacher forcing.
+class TargetScore(NamedTuple):
+    """What the model says about one target after one prompt, under teacher forcing.
 
     Attributes:
         ids: Token ids of the target, (L,).
@@ -47,9 +53,35 @@ class RowScore(NamedTuple):
     logprobs: tuple[float, ...]
     top: Ids
 
+    @property
+    def mean_logprob(self) -> float:
+        """Mean log-probability of a token, minus the paper's l(y|q); minus infinity where the model gives NaN."""
+        mean = fmean(self.logprobs)
+        return -math.inf if math.isnan(mean) else mean
 
-def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS) -> list[RowScore]:
-    """Score targets after prompts; equal to `score.target_logprobs` of each row alone up to rounding.
+    @property
+    def probability(self) -> float:
+        """P(y|q), length-normalised: the geometric mean of the tokens' probabilities."""
+        return math.exp(self.mean_logprob)
+
+    @property
+    def joint_probability(self) -> float:
+        """Probability of the whole target: the product of its tokens' probabilities."""
+        return math.exp(math.fsum(self.logprobs))
+
+    @property
+    def token_accuracy(self) -> float:
+        """Share of target tokens that are the most probable ones, given the right tokens before them."""
+        return fmean(float(best == token) for best, token in zip(self.top, self.ids, strict=True))
+
+    @property
+    def exact(self) -> bool:
+        """Whether every target token is the most probable one: greedy decoding would give the target."""
+        return self.top == self.ids
+
+
+def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int = BATCH_TOKENS) -> list[TargetScore]:
+    """Score targets after prompts; equal to a forward pass over each row alone up to rounding.
 
     Rows that are equal get the very same numbers, so a comparison of a target with itself is a tie.
 
@@ -58,39 +90,47 @@ def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int
         rows: Pairs of prompt ids and target ids.
         batch_tokens: The most tokens per forward pass; a longer row has a pass of its own.
 
+    Returns:
+        One score per row, in the order of the rows.
+
     Raises:
         PromptError: A prompt is empty, or longer than the context together with its target.
         TargetError: A target is empty.
     """
-    targets: dict[Ids, list[tuple[Ids, Ids]]] = defaultdict(list)
+    targets: dict[Ids, list[tuple[Ids, Ids]]] = defaultdict(list)  # model input -> prompts and targets it scores
     for prompt, target in dict.fromkeys((tuple(prompt), tuple(target)) for prompt, target in rows):
-        _check(prompt, target, context_length(model))
+        if not target:
+            raise TargetError("a target has no token; give an object that the tokenizer can write")
+        check_room(model, prompt, len(target) - 1)
         targets[*prompt, *target[:-1]].append((prompt, target))
-    found: dict[tuple[Ids, Ids], RowScore] = {}
-    for batch in _batches(pack(targets, _tree_tokens(model, targets)), batch_tokens):
-        # (target, where its tokens are predicted) of every prompt and target in this batch
+    scores: dict[tuple[Ids, Ids], TargetScore] = {}
+    for batch in _batches(pack_rows(targets, _tree_tokens(model, targets)), batch_tokens):
+        # Prompt and target -> where in the batch, as (tree, token), each token of the target is predicted.
         places = {
             (prompt, target): [(number, node) for node in path[len(prompt) - 1 :][: len(target)]]
             for number, tree in enumerate(batch)
             for row, path in tree.paths.items()
             for prompt, target in targets[row]
         }
-        where = {place: i for i, place in enumerate(dict.fromkeys(p for every in places.values() for p in every))}
-        logits = _forward(model, batch, list(where))  # (places, vocabulary)
-        at = [where[place] for every in places.values() for place in every]
-        labels = torch.tensor([token for _, target in places for token in target], device=logits.device)
+        # Each place is computed once, also where several targets are predicted from it.
+        index_of = {
+            place: index for index, place in enumerate(dict.fromkeys(p for nodes in places.values() for p in nodes))
+        }
+        logits = _forward(model, batch, list(index_of))  # (places, vocabulary)
+        at = [index_of[place] for nodes in places.values() for place in nodes]
+        labels = torch.tensor([token for _, target in places for token in target], device=logits.device)  # (tokens,)
         logps = (logits[at, labels] - logits.logsumexp(-1)[at]).tolist()  # (tokens,)
         top = logits.argmax(-1).masked_fill(logits.isnan().any(-1), -1)[at].tolist()  # (tokens,)
         start = 0
         for prompt, target in places:
             span = slice(start, start + len(target))
-            found[prompt, target] = RowScore(target, tuple(logps[span]), tuple(top[span]))
+            scores[prompt, target] = TargetScore(target, tuple(logps[span]), tuple(top[span]))
             start = span.stop
-    return [found[tuple(prompt), tuple(target)] for prompt, target in rows]
+    return [scores[tuple(prompt), tuple(target)] for prompt, target in rows]
 
 
 def _tree_tokens(model: PreTrainedModel, rows: Mapping[Ids, object]) -> int:
-    """How large a tree may be for this model and these rows."""
+    """How large a tree may be for this model and these rows; 0 gives every row a tree of its own."""
     return max(_TREE_TOKENS, 2 * max(map(len, rows), default=0)) if _takes_masks(model) else 0
 
 
@@ -98,13 +138,11 @@ def _takes_masks(model: PreTrainedModel) -> bool:
     return model.config.model_type in _MASKS and model.config._attn_implementation in _ATTENTION
 
 
-def _batches(trees: Iterator[Pack], batch_tokens: int) -> Iterator[list[Pack]]:
-    """Trees that run together."""
-    batch: list[Pack] = []
-    widest = 0
+def _batches(trees: Iterator[TokenTree], batch_tokens: int) -> Iterator[list[TokenTree]]:
+    """Trees that run together, smallest first."""
+    batch: list[TokenTree] = []
     for tree in sorted(trees, key=lambda tree: len(tree.tokens)):
-        widest = len(tree.tokens)
-        if batch and (len(batch) + 1) * widest > batch_tokens:
+        if batch and (len(batch) + 1) * len(tree.tokens) > batch_tokens:
             yield batch
             batch = []
         batch.append(tree)
@@ -112,54 +150,41 @@ def _batches(trees: Iterator[Pack], batch_tokens: int) -> Iterator[list[Pack]]:
         yield batch
 
 
-def _forward(model: PreTrainedModel, batch: Sequence[Pack], places: Sequence[tuple[int, int]]) -> Tensor:
+def _forward(model: PreTrainedModel, batch: Sequence[TokenTree], places: Sequence[tuple[int, int]]) -> Tensor:
     """Float32 logits of the given (tree, token), (places, vocabulary)."""
-    width = max(len(tree.tokens) for tree in batch)
-    ids = torch.zeros(len(batch), width, dtype=torch.long)
-    positions, real = torch.zeros_like(ids), torch.zeros_like(ids)
-    seen = np.tile(np.eye(width, dtype=np.bool_), (len(batch), 1, 1))  # padding sees itself
-    for i, tree in enumerate(batch):
-        size = len(tree.tokens)
-        ids[i, :size], positions[i, :size] = torch.tensor(tree.tokens), torch.tensor(tree.depths)
-        real[i, :size] = 1
-        seen[i, :size, :size] = tree.visible()
+    ids, mask = pad([tree.tokens for tree in batch], 0, "right")  # (batch, width)
+    positions, _ = pad([tree.depths for tree in batch], 0, "right")
+    if _takes_masks(model):
+        width = ids.shape[1]
+        visible = np.tile(np.eye(width, dtype=np.bool_), (len(batch), 1, 1))  # padding sees itself
+        for number, tree in enumerate(batch):
+            visible[number, : len(tree.tokens), : len(tree.tokens)] = tree.visible()
+        attention = _tree_masks(model, torch.from_numpy(visible), positions)
+    else:
+        attention = mask.to(model.device)
     at = torch.tensor(places)
     with frozen(model), torch.no_grad(), head_at(model, at[:, 0], at[:, 1]):
-        logits = model(
+        output = model(
             input_ids=ids.to(model.device),
-            attention_mask=(
-                _mask(model, torch.from_numpy(seen), positions) if _takes_masks(model) else real.to(model.device)
-            ),
+            attention_mask=attention,
             position_ids=positions.to(model.device),
             use_cache=False,
-        ).logits[0]  # (places, vocabulary)
-    found: Tensor = logits.float()
-    return found
+        )
+    logits: Tensor = output.logits[0].float()  # (places, vocabulary)
+    return logits
 
 
-def _mask(model: PreTrainedModel, seen: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+def _tree_masks(model: PreTrainedModel, visible: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
     """What the model takes as attention mask for trees: 0 or the least number, (batch, 1, seq, seq)."""
     window = getattr(model.config, "sliding_window", None)
-    near = seen
+    near = visible
     if window is not None:
-        near = seen & (positions.unsqueeze(-1) - positions.unsqueeze(-2) < window)  # (batch, seq, seq)
+        near = visible & (positions.unsqueeze(-1) - positions.unsqueeze(-2) < window)  # (batch, seq, seq)
     if not _MASKS[model.config.model_type]:
         return _additive(near, model)
-    return {"full_attention": _additive(seen, model), "sliding_attention": _additive(near, model)}
+    return {"full_attention": _additive(visible, model), "sliding_attention": _additive(near, model)}
 
 
-def _additive(seen: Tensor, model: PreTrainedModel) -> Tensor:
+def _additive(visible: Tensor, model: PreTrainedModel) -> Tensor:
     least = torch.finfo(model.dtype).min
-    return torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~seen, least).unsqueeze(1).to(model.device)
-
-
-def _check(prompt: Ids, target: Ids, room: int) -> None:
-    if not prompt:
-        raise PromptError("a prompt has no token; give some text")
-    if not target:
-        raise TargetError("a target has no token; give an object that the tokenizer can write")
-    if len(prompt) + len(target) - 1 > room:
-        raise PromptError(
-            f"a prompt of {len(prompt)} tokens and a target of {len(target)} do not fit into the context of "
-            f"{room} tokens; shorten them"
-        )
+    return torch.zeros(visible.shape, dtype=model.dtype).masked_fill(~visible, least).unsqueeze(1).to(model.device)

@@ -14,7 +14,7 @@ from kgedit.errors import PromptError, TargetError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import context_length
-from kgedit.lm.scoring.score import greedy_match
+from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request
 
@@ -160,8 +160,8 @@ def recalled(
             prompt = encode_prompt(tokenizer, text[relation].cloze[0], subject, max_length=limit - len(wanted) + 1)
             rows.append((prompt.ids, wanted))
             asked[number] = True
-    answers = iter(greedy_match(model, rows))
-    return [put and next(answers) for put in asked]
+    scores = iter(score_rows(model, rows))
+    return [put and next(scores).exact for put in asked]
 
 
 def other_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({})) -> Associations:

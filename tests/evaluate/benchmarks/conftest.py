@@ -13,7 +13,8 @@ import pytest
 from kgedit.evaluate.benchmarks.case import Seen, Wanted
 from kgedit.evaluate.benchmarks.reading import Loaded, load
 from kgedit.lm.generation.greedy import Ask
-from kgedit.lm.scoring.pairs import Pair, TargetScore
+from kgedit.lm.scoring.pairs import Pair
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 Answering = Callable[..., Seen]
 

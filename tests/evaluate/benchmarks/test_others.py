@@ -12,9 +12,9 @@ from kgedit.evaluate.benchmarks.ripple import case as ripple
 from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord, RippleTest
 from kgedit.evaluate.benchmarks.zsre import case as zsre
 from kgedit.evaluate.benchmarks.zsre.record import ZsreRecord
+from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.evaluate.results import RECALLED
 from kgedit.lm.generation.greedy import Ask
-from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 
 REWRITE = Rewrite(subject="Ann", prompt="Where does {} live?", target_new="Rome", target_true="Oslo")
 OWN = "Where does Ann live?"

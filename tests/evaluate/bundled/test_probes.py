@@ -11,8 +11,8 @@ from families import tiny_model
 from kgedit.edit import Edit
 from kgedit.evaluate.bundled.cases import MEASURES, Case, Casebook
 from kgedit.evaluate.bundled.probes import score_case, shares
-from kgedit.lm.generation.answers import exact_answers
 from kgedit.lm.load import load_model
+from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import mini_folder
 
 EMPTY = dict.fromkeys(MEASURES, ())

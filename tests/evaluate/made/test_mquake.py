@@ -12,7 +12,7 @@ from evaluate.made.shapes import keys_of
 from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made.mquake import HOPS, PER_HOPS, slots, sources
 from kgedit.evaluate.made.recall import Recall
-from kgedit.lm.generation.answers import exact_answers
+from kgedit.lm.scoring.exact_answers import exact_answers
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
 pytestmark = pytest.mark.timeout(900)

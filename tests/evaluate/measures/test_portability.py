@@ -8,10 +8,10 @@ import pytest
 
 from families import tiny_model
 from kgedit.errors import MissingExtra
+from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.evaluate.measures.portability import PortabilityProbe, fuzzy_match, published_fuzzy
 from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.generation.sampling import sample_texts
-from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 
 PROBE = PortabilityProbe((("Where?", ("Tokyo", "Edo")), ("The capital of Japan is", ("Tokyo",))))
 

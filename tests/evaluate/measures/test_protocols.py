@@ -7,7 +7,8 @@ import pytest
 from families import tiny_model
 from kgedit.evaluate.measures.protocols import ProtocolProbe, agreement
 from kgedit.lm.generation.greedy import Ask, answer_all
-from kgedit.lm.scoring.pairs import TargetScore, score_pairs
+from kgedit.lm.scoring.pairs import score_pairs
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 PROBE = ProtocolProbe(
     target="Rome Italy",

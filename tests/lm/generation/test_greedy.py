@@ -9,7 +9,8 @@ from transformers import PreTrainedModel
 from families import CONTEXT, FAMILIES, tiny_model
 from kgedit.errors import PromptError
 from kgedit.lm.generation.batches import batches
-from kgedit.lm.generation.greedy import Ask, answer_all
+from kgedit.lm.generation.greedy import Ask, answer_all, complete, continue_greedily
+from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_target, encode_text
 
 PROMPTS = ["The capital of France is", "Marie Curie", "He was born in 1909 in the city of"]
@@ -111,3 +112,53 @@ def test_nothing_to_ask_and_nothing_asked() -> None:
     assert answer_all(model, tok, []) == {}
     with pytest.raises(PromptError, match="no token"):
         answer_all(model, tok, [Ask("")])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_new_tokens_and_their_probabilities_are_those_of_scoring_them(family: str) -> None:
+    model, tok = tiny_model(family, bos=True, tokenizer="sentencepiece")
+    rows = [encode_text(tok, prompt) for prompt in PROMPTS]
+    tok.eos_token = None
+    continuations = continue_greedily(model, tok, rows, [8, 8, 3], ["limit"] * 3)
+    assert [tokens for tokens, _ in continuations] == [
+        step_by_step(model, row, limit) for row, limit in zip(rows, (8, 8, 3), strict=True)
+    ]
+    scores = score_rows(model, [(row, tokens) for row, (tokens, _) in zip(rows, continuations, strict=True)])
+    for (_, logprobs), score in zip(continuations, scores, strict=True):
+        assert score.exact
+        assert logprobs == pytest.approx(score.logprobs, rel=1e-4, abs=1e-4)
+
+
+def test_completions_end_before_the_stop() -> None:
+    model, tok = speaking("Paris, and Rome. It is\nold.", "The capital is")
+    prompts = ["The capital is", "The capital is "]
+    assert complete(model, tok, prompts) == ["Paris, and Rome"] * 2
+    assert complete(model, tok, prompts[:1], stop=(",",)) == ["Paris"]
+    assert complete(model, tok, prompts[:1], stop=("\n",)) == ["Paris, and Rome. It is"]
+    assert len(encode_target(tok, complete(model, tok, prompts[:1], max_new_tokens=2)[0])) == 2
+    assert complete(model, tok, prompts[:1], max_new_tokens=0) == [""]
+
+
+def test_a_completion_ends_with_the_context_and_its_prompt_is_not_cut() -> None:
+    model, tok = tiny_model("gpt2")
+    tok.eos_token = None
+    prompt = "Q:" * CONTEXT
+    ids = encode_text(tok, prompt)
+    while len(ids) > CONTEXT - 3:
+        prompt = prompt[:-2]
+        ids = encode_text(tok, prompt)
+    expected = tok.decode(step_by_step(model, ids, CONTEXT - len(ids)), skip_special_tokens=True).strip()
+    assert complete(model, tok, [prompt], max_new_tokens=8, stop=()) == [expected]
+    with pytest.raises(PromptError, match=f"context of {CONTEXT} tokens"):
+        complete(model, tok, ["is" * 200])
+    with pytest.raises(PromptError, match="no token"):
+        complete(model, tok, [""])
+    assert complete(model, tok, []) == []
+
+
+def test_model_and_flags_are_as_before() -> None:
+    model, tok = tiny_model("gpt2", resid_pdrop=0.5)
+    model.train()
+    assert complete(model, tok, PROMPTS, max_new_tokens=2) == complete(model, tok, PROMPTS, max_new_tokens=2)
+    assert model.training
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from families import CONTEXT, tiny_model
-from kgedit.lm.generation.sampling import _draw, sample_texts
+from kgedit.lm.generation.sampling import choose_top_k, place_of, sample_texts
 from kgedit.lm.tokens import encode_text
 
 PROMPTS = ["The capital of France is", "Marie Curie", "The capital of France is"]
@@ -39,9 +39,9 @@ def test_each_token_is_among_the_k_most_probable() -> None:
 def test_draws_follow_the_probabilities() -> None:
     logits = torch.tensor([[0.1, 0.5, 0.0, 0.4, 9.0]]).log().repeat(1000, 1)  # the last is no token of the tokenizer
     uniform = [(i + 0.5) / 1000 for i in range(1000)]
-    drawn = Counter(_draw(logits, 4, 2, uniform).tolist())
+    drawn = Counter(choose_top_k(logits, 2, 4, place_of(uniform)).tolist())
     assert drawn == {1: 556, 3: 444}  # 5/9 and 4/9
-    assert _draw(logits[:2], 4, 9, [0.0, 1 - 2**-53]).tolist() == [1, 0]
+    assert choose_top_k(logits[:2], 9, 4, place_of([0.0, 1 - 2**-53])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("max_tokens", [3, 40, 1000])

@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 
-from kgedit.lm.scoring.packing import pack
+from kgedit.lm.scoring.packing import pack_rows
 
 
 def test_a_tree_by_hand() -> None:
-    [tree] = pack([(1, 2, 4), (1, 2), (3,), (1, 2, 3), (3,)], 100)
+    [tree] = pack_rows([(1, 2, 4), (1, 2), (3,), (1, 2, 3), (3,)], 100)
     assert tree.tokens == [1, 2, 3, 4, 3]
     assert tree.parents == [-1, 0, 1, 1, -1]
     assert tree.depths == [0, 1, 2, 2, 0]
@@ -21,9 +21,9 @@ def test_a_tree_by_hand() -> None:
 
 def test_trees_do_not_grow_over_the_limit_unless_one_row_does() -> None:
     rows = [(1, 2, 3), (1, 2, 4), (1, 5), (6, 7, 8, 9, 10)]
-    assert [tree.tokens for tree in pack(rows, 4)] == [[1, 2, 3, 4], [1, 5], [6, 7, 8, 9, 10]]
-    assert [list(tree.paths) for tree in pack(rows, 0)] == [[row] for row in rows]
-    assert list(pack([], 4)) == []
+    assert [tree.tokens for tree in pack_rows(rows, 4)] == [[1, 2, 3, 4], [1, 5], [6, 7, 8, 9, 10]]
+    assert [list(tree.paths) for tree in pack_rows(rows, 0)] == [[row] for row in rows]
+    assert list(pack_rows([], 4)) == []
 
 
 def test_every_row_is_found_with_each_beginning_once() -> None:
@@ -31,7 +31,7 @@ def test_every_row_is_found_with_each_beginning_once() -> None:
     for limit in (0, 3, 7, 1000):
         for _ in range(50):
             rows = [tuple(rng.randrange(3) for _ in range(rng.randint(1, 5))) for _ in range(rng.randint(1, 8))]
-            trees = list(pack(rows, limit))
+            trees = list(pack_rows(rows, limit))
             assert sorted(row for tree in trees for row in tree.paths) == sorted(set(rows))
             for tree in trees:
                 visible = tree.visible()

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
 from families import CONTEXT, tiny_model
 from kgedit.errors import PromptError, TargetError
-from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe
-from kgedit.lm.scoring.fit import as_cloze, count_cut, fit
-from kgedit.lm.scoring.pairs import TargetScore, measure_probes, score_pairs
-from kgedit.lm.tokens import TextTokens, encode_target, encode_text
+from kgedit.lm.context import count_cut
+from kgedit.lm.scoring.pairs import score_pairs
+from kgedit.lm.tokens import encode_target, encode_text
 
 PAIRS = [("The capital of France is", "Paris"), ("The capital of France is ", "the University"), ("Q:", "Kyoto")]
-
-
-def test_the_probability_is_the_geometric_mean_of_the_tokens() -> None:
-    score = TargetScore(ids=(1, 2), logprobs=(math.log(0.5), math.log(0.08)), top=(1, 3))
-    assert score.probability == pytest.approx(0.2)  # sqrt(0.5 * 0.08)
-    assert score.mean_logprob == pytest.approx(math.log(0.2))
-    assert score.token_accuracy == 0.5
-    assert not score.exact
-    assert score._replace(top=(1, 2)).exact
-
-
-def test_nan_is_no_probability_at_all() -> None:
-    score = TargetScore(ids=(0, 1), logprobs=(math.nan, -1.0), top=(-1, -1))
-    assert score.mean_logprob == -math.inf
-    assert score.probability == 0
-    assert score.token_accuracy == 0
-    assert not score.exact
 
 
 @pytest.mark.parametrize("bos", [False, True])
@@ -66,45 +46,9 @@ def test_a_prompt_too_long_is_cut_alike_for_all_its_targets_and_counted() -> Non
     assert count_cut(model, tok, ["Q:"], reserve=CONTEXT - 1) == 1
 
 
-def test_cutting_keeps_bos_and_the_end() -> None:
-    text = TextTokens(ids=(1, 10, 11, 12), spans=((0, 0), (0, 1), (1, 2), (2, 3)), leading=1)
-    assert fit(text, 4) == (1, 10, 11, 12)
-    assert fit(text, 3) == (1, 11, 12)
-    with pytest.raises(PromptError, match="room for 1 tokens"):
-        fit(text, 1)
-    with pytest.raises(PromptError, match="no token"):
-        fit(TextTokens(ids=(1,), spans=((0, 0),), leading=1), 4)
-
-
-def test_only_questions_get_the_suffix() -> None:
-    assert as_cloze(" Who? ") == "Who? The answer to this question, most simply, is"
-    assert as_cloze("The capital of France is") == "The capital of France is"
-
-
 def test_unusable_texts_are_refused() -> None:
     model, tok = tiny_model("gpt2")
     with pytest.raises(TargetError):
         score_pairs(model, tok, [("The", " ")])
     with pytest.raises(PromptError):
         score_pairs(model, tok, [(" ", "Paris")])
-
-
-def test_many_cases_share_batches_and_equal_each_case_alone() -> None:
-    model, tok = tiny_model("gpt2")
-    near = ("The capital of Japan is", "Marie Curie works in")
-    probes = [
-        CounterFactProbe("Paris", "Tokyo", ("The capital of France is",), ("France, whose capital is",), near),
-        CounterFactProbe("physics", "Danish", ("Marie Curie works in",), (), near),
-    ]
-    seen: list[int] = []
-    block = model.transformer.h[0]
-    handle = block.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[:2].numel()))
-    together = measure_probes(model, tok, probes)
-    shared = sum(seen)
-    apart = [measure_probes(model, tok, [probe])[0] for probe in probes]
-    handle.remove()
-    assert [list(case) for case in together] == [list(case) for case in apart]
-    for one, other in zip(together, apart, strict=True):
-        assert one == pytest.approx(other, abs=1e-6)
-    assert shared < sum(seen) - shared  # the same neighbours
-    assert "paraphrase" not in together[1]

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from families import CONTEXT, FAMILIES, tiny_model
 from kgedit.errors import PromptError, TargetError
-from kgedit.lm.scoring import teacher_forced as rows_module
-from kgedit.lm.scoring.teacher_forced import score_rows
+from kgedit.lm.scoring import teacher_forced
+from kgedit.lm.scoring.teacher_forced import TargetScore, score_rows
 
 PROMPTS = [(5, 9, 30, 11, 8, 40, 41, 42), (5, 9, 30, 11, 8, 40, 41, 43, 6), (6,), (5, 9, 31)]
 TARGETS = [(7,), (12, 13, 14), (12, 5), (40,)]
@@ -46,10 +46,10 @@ def assert_right(model: PreTrainedModel, **options: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_equal_those_of_each_row_alone(family: str) -> None:
     model, _ = tiny_model(family)
-    assert rows_module._takes_masks(model), f"{family} has no row in _MASKS"
+    assert teacher_forced._takes_masks(model), f"{family} has no row in _MASKS"
     assert_right(model)
     with pytest.MonkeyPatch.context() as patch:  # several trees, side by side and one after another
-        patch.setattr(rows_module, "_TREE_TOKENS", 22)
+        patch.setattr(teacher_forced, "_TREE_TOKENS", 22)
         assert_right(model)
         assert_right(model, batch_tokens=1)
 
@@ -63,7 +63,7 @@ def test_eager_attention_sees_the_same(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
 def test_a_family_that_takes_no_masks_gets_plain_batches(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "_MASKS", {})
+    monkeypatch.setattr(teacher_forced, "_MASKS", {})
     model, _ = tiny_model(family)
     assert_right(model)
     assert_right(model, batch_tokens=30)
@@ -99,6 +99,24 @@ def test_trees_and_batches_are_bounded() -> None:
     assert computed(model, rows, batch_tokens=1) == [(1, 248)] * 10
 
 
+def test_a_target_counts_as_a_whole_and_per_token() -> None:
+    score = TargetScore(ids=(1, 2), logprobs=(math.log(0.5), math.log(0.08)), top=(1, 3))
+    assert score.joint_probability == pytest.approx(0.04)
+    assert score.probability == pytest.approx(0.2)  # sqrt(0.5 * 0.08)
+    assert score.mean_logprob == pytest.approx(math.log(0.2))
+    assert score.token_accuracy == 0.5
+    assert not score.exact
+    assert score._replace(top=(1, 2)).exact
+
+
+def test_nan_is_no_probability_at_all() -> None:
+    score = TargetScore(ids=(0, 1), logprobs=(math.nan, -1.0), top=(-1, -1))
+    assert score.mean_logprob == -math.inf
+    assert score.probability == 0
+    assert score.token_accuracy == 0
+    assert not score.exact
+
+
 def test_a_model_that_gives_nan_gets_no_hit() -> None:
     model, _ = tiny_model("gpt2")
     with torch.no_grad():
@@ -122,6 +140,6 @@ def test_empty_and_overlong_input_is_refused_before_anything_runs() -> None:
         score_rows(model, [((), (5,))])
     with pytest.raises(TargetError, match="no token"):
         score_rows(model, [((5,), ())])
-    with pytest.raises(PromptError, match=f"prompt of {CONTEXT} tokens and a target of 2"):
+    with pytest.raises(PromptError, match=f"prompt of {CONTEXT} tokens and 1 more"):
         score_rows(model, [((5,) * CONTEXT, (5, 6))])
     assert len(score_rows(model, [((5,) * CONTEXT, (5,))])) == 1

@@ -129,7 +129,7 @@ CHILD = textwrap.dedent("""
     from pathlib import Path
     from families import tiny_model
     from kgedit.lm.second_moment.collect import collect
-    from test_moments import TEXTS
+    from test_collect import TEXTS
 
     def slowly():
         for number, text in enumerate(TEXTS * 4):
@@ -144,7 +144,7 @@ CHILD = textwrap.dedent("""
 
 def test_a_killed_collection_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     here = Path(__file__).parent
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(here.parent), str(here), str(tmp_path)])
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(here.parents[1]), str(here), str(tmp_path)])
     try:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("moments-*.part")):

@@ -14,8 +14,8 @@ from kg_cache.graph import Triple
 from kgedit import Edit, Editor
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.generation.answers import exact_answers
-from kgedit.lm.scoring.score import target_logprobs
+from kgedit.lm.scoring.exact_answers import exact_answers
+from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import LONGEST_WALK, made, onward_facts
@@ -97,7 +97,7 @@ def run(model, tok, settings: GlameConfig, graph: Subgraph | None, request: Requ
 
 
 def logprob(model, tok, prompt: str, answer: str) -> float:
-    return float(target_logprobs(model, [(encode_text(tok, prompt), encode_target(tok, answer))])[0].sum())
+    return sum(score_rows(model, [(encode_text(tok, prompt), encode_target(tok, answer))])[0].logprobs)
 
 
 def test_the_second_write_makes_the_answer_likely_where_the_subject_is_not_named(gpt2) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from kgedit.lm.scoring.pairs import Pair, Scores, TargetScore
+from kgedit.lm.scoring.pairs import Pair, Scores
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 
 def more_probable(wanted: TargetScore, other: TargetScore) -> bool:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from kgedit.evaluate.benchmarks.counterfact.measures import more_probable
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style, final_answer
+from kgedit.evaluate.measures.cloze import as_cloze
 from kgedit.evaluate.measures.matching import Matcher, contains
 from kgedit.lm.generation.greedy import Answers, Ask
-from kgedit.lm.scoring.fit import as_cloze
 from kgedit.lm.scoring.pairs import Pair, Scores
 
 HOPS = (2, 3, 4)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from kgedit.errors import DataError
+from kgedit.evaluate.measures.cloze import as_cloze
 from kgedit.lm.generation.greedy import Ask
-from kgedit.lm.scoring.fit import as_cloze
 
 Style = Literal["zero_shot", "few_shot", "chain_of_thought"]
 

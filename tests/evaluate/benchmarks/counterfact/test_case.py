@@ -12,8 +12,8 @@ from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
 from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
+from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.evaluate.results import RECALLED
-from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 
 
 def record(**changes: object) -> CounterFactRecord:
@@ -76,7 +76,7 @@ def test_texts_are_only_sampled_on_demand() -> None:
 
 
 def score():
-    from kgedit.lm.scoring.pairs import TargetScore
+    from kgedit.lm.scoring.teacher_forced import TargetScore
 
     return TargetScore((1,), (math.log(0.1),), (1,))
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe, more_probable
-from kgedit.lm.scoring.pairs import TargetScore
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 NEW, TRUE = (1, 2), (3,)  # a target of two tokens and one of one
 

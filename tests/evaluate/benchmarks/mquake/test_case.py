@@ -10,9 +10,9 @@ from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
 from kgedit.evaluate.benchmarks.mquake.questions import MQuakeQuestions
 from kgedit.evaluate.benchmarks.mquake.record import Hop, MQuakeRecord
 from kgedit.evaluate.benchmarks.records import Rewrite
+from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.evaluate.results import RECALLED
 from kgedit.lm.generation.greedy import Ask
-from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 
 QUESTIONS = ("Who heads the country of Ann?", "Ann's country is headed by")
 CITIZEN = Rewrite(

@@ -9,10 +9,10 @@ import pytest
 
 from kgedit.evaluate.benchmarks.mquake.measures import MquakeProbe, SingleHop
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
+from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.evaluate.measures.matching import exact
 from kgedit.lm.generation.greedy import Answers, Ask
-from kgedit.lm.scoring.fit import ANSWER_SUFFIX
-from kgedit.lm.scoring.pairs import TargetScore
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 PROMPTS = MquakePrompts("Q: x A: y", "Question: x\nThoughts: z\nAnswer: y", {"P36": "Q: x A: y"})
 CITIZEN = SingleHop(Ask("Fernando is a citizen of"), ("Japan", "Nippon"))

@@ -15,8 +15,8 @@ from kgedit.evaluate.benchmarks.mquake.prompts import (
     MquakePrompts,
     final_answer,
 )
+from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.lm.generation.greedy import Ask
-from kgedit.lm.scoring.fit import ANSWER_SUFFIX
 
 PUBLISHED = Path(__file__).parents[5] / "shared" / "data" / "mquake" / "prompts"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt
-from kgedit.lm.scoring.pairs import TargetScore
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 
 def score(*hits: bool) -> TargetScore:

@@ -1,4 +1,4 @@
-"""Whether a model answers exactly: the whole object name and nothing after it but the end of the sentence."""
+"""Checks whether a model answers exactly: the whole name, and behind it nothing but the end of the sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import TargetError
-from kgedit.lm.scoring.score import greedy_match
+from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_target, encode_text
 
 # Some tokenizers have tokens such as "o."; one of these words will stand apart from its full stop.
@@ -15,26 +15,23 @@ _WORDS = ("a", "b", "q", "x", "7", "the")
 
 
 def exact_answers(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    questions: Sequence[tuple[str, str]],
-    *,
-    batch_size: int = 128,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
 ) -> list[bool]:
     """Whether greedy decoding of each prompt gives the answer followed by a full stop.
+
+    Found under teacher forcing: as long as every token so far is the most probable one, both see the same text.
 
     Args:
         model: A causal language model; left as it was.
         tokenizer: Its tokenizer.
         questions: Pairs of prompt and answer.
-        batch_size: Rows per forward pass.
 
     Returns:
         One verdict per question. "New York" is no match where the model says "New York City", and a name
         that itself ends in a full stop may or may not be followed by another.
     """
     stop = _full_stop(tokenizer)
-    rows, owner = [], []
+    rows, question_of = [], []
     for number, (prompt, answer) in enumerate(questions):
         ids, plain = encode_text(tokenizer, prompt.rstrip(" ")), encode_target(tokenizer, answer)
         # A name such as "D.C." may merge with the stop into one token or stay apart, and may serve as its own stop.
@@ -42,11 +39,12 @@ def exact_answers(
         if answer.endswith("."):
             spellings.add(plain)
         rows += [(ids, spelling) for spelling in sorted(spellings)]
-        owner += [number] * len(spellings)
-    found = [False] * len(questions)
-    for number, right in zip(owner, greedy_match(model, rows, batch_size=batch_size), strict=True):
-        found[number] |= right
-    return found
+        question_of += [number] * len(spellings)
+    # One spelling that greedy decoding gives is enough.
+    verdicts = [False] * len(questions)
+    for number, score in zip(question_of, score_rows(model, rows), strict=True):
+        verdicts[number] |= score.exact
+    return verdicts
 
 
 def _full_stop(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""Texts as the model under test can read them: prompts that are too long lose their beginning, and are counted."""
+"""The context length of a model: texts are checked against it, or lose their beginning to fit into it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -10,8 +10,22 @@ from kgedit.errors import PromptError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import TextTokens, encode_texts
 
-ANSWER_SUFFIX = " The answer to this question, most simply, is"
 LEAST_ROOM = 16  # tokens kept for the answer to a prompt that fills the context
+
+
+def check_room(model: PreTrainedModel, prompt: Sequence[int], behind: int) -> None:
+    """Refuse a prompt that the model cannot read together with `behind` tokens after it.
+
+    Raises:
+        PromptError: The prompt is empty, or too long.
+    """
+    if not prompt:
+        raise PromptError("a prompt has no token; give some text")
+    if len(prompt) + behind > context_length(model):
+        raise PromptError(
+            f"a prompt of {len(prompt)} tokens and {behind} more do not fit into the context of "
+            f"{context_length(model)} tokens; shorten it"
+        )
 
 
 def fit(text: TextTokens, room: int) -> tuple[int, ...]:
@@ -43,9 +57,3 @@ def count_cut(
     texts = list(dict.fromkeys(prompts))
     room = context_length(model) - reserve
     return sum(len(text.ids) > room for text in encode_texts(tokenizer, [text.rstrip(" ") for text in texts]))
-
-
-def as_cloze(text: str) -> str:
-    """A question with the suffix that the paper's evaluation puts behind it; any other text as it is."""
-    text = text.strip()
-    return text + ANSWER_SUFFIX if text.endswith("?") else text

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from families import tiny_model
 from kgedit.errors import TargetError
-from kgedit.lm.generation.answers import exact_answers
+from kgedit.lm.scoring.exact_answers import exact_answers
 
 KINDS = ("bytelevel", "bytelevel-spaces", "sentencepiece", "sentencepiece-bare", "unigram")
 
@@ -74,12 +74,11 @@ def test_a_name_that_merges_with_the_full_stop() -> None:
     assert exact_answers(model, tok, asked) == [True, False]
 
 
-def test_verdicts_come_in_the_order_of_the_questions_whatever_the_batches() -> None:
+def test_verdicts_come_in_the_order_of_the_questions() -> None:
     model, tok = teach("The capital of Japan is Tokyo.")
     prompt = "The capital of Japan is"
     asked = [(prompt, answer) for answer in ("Ulm", "Tokyo", "Kyoto", "Tokyo", "D.C.", "Paris")]
-    for batch_size in (1, 2, 128):
-        assert exact_answers(model, tok, asked, batch_size=batch_size) == [False, True, False, True, False, False]
+    assert exact_answers(model, tok, asked) == [False, True, False, True, False, False]
     assert exact_answers(model, tok, []) == []
 
 
