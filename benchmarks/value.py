@@ -1,35 +1,33 @@
 """Steps per second of the optimisation of m*: the package's, a padded full-forward batch, and the plain oracle.
 
-    .venv/bin/python benchmarks/value.py [--json] [--steps 20] [--layer 5] [--vocabulary 50257]
+    .venv/bin/python -m benchmarks.value [--json] [--steps 20] [--layer 5] [--vocabulary 50257]
 
 One edit with 21 context templates on a random GPT-2 of 12 layers and width 256, one run each, preparation included.
 Time is processor time, so that other work on the machine does not matter.
 "batch" is what the published code does: all rows padded into one batch, every layer, every position, whole logits.
-"oracle" is tests/methods/oracle.py, one row at a time. The first two lines are the comparison that matters to users.
+"oracle" is benchmarks/oracle.py, one row at a time. The first two lines are the comparison that matters to users.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from families import tiny_model
+from benchmarks.oracle import Found, Plain, rome, rome_sentences
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.prefixes import sample_prefixes
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, target_rows
 from kgedit.methods.engine.value import FreeOffset, optimise
-from methods.oracle import Found, Plain, rome, rome_sentences
+from kgedit.mini import mini_folder
 
 SUBJECT, PROMPT, TARGET = "Marie Curie", "{} is a citizen of the country of", "Japan"
 KL_WEIGHT = 0.0625
@@ -71,7 +69,8 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=50257, help="size of the vocabulary (GPT-2's)")
     chosen = parser.parse_args()
     shape = {"n_embd": 256, "n_inner": 1024, "n_layer": 12, "n_head": 8, "vocab_size": chosen.vocabulary}
-    model, tok = tiny_model("gpt2", **shape)
+    torch.manual_seed(0)
+    model, tok = GPT2LMHeadModel(GPT2Config(**shape)).eval(), AutoTokenizer.from_pretrained(mini_folder())
     prefixes = sample_prefixes(model, tok)
     sentences = rome_sentences(tok, PROMPT, SUBJECT, TARGET, prefixes, KL_WEIGHT)
     settings = {"steps": chosen.steps, "stop_loss": 0.0}

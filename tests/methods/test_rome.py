@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
+from benchmarks.oracle import Plain, rome_sentences
 from families import FAMILIES, SENTENCES, tiny_model
 from kgedit.errors import EditDiverged, NoSuchLayer, PromptError, TargetError
 from kgedit.lm.anatomy import anatomy_of
@@ -19,7 +20,6 @@ from kgedit.lm.second_moment.collect import collect
 from kgedit.methods.base import Request
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import PREFIXES, REQUESTS, Diagonal, bench, state_of
-from methods.oracle import Plain, rome_sentences
 
 REQUEST = REQUESTS[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.oracle import Plain, Sentence, sentence
 from families import FAMILIES, LAYERS, D, tiny_model
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
@@ -12,7 +13,6 @@ from kgedit.methods.engine import batch as batch_module
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from methods.benches import PREFIXES
-from methods.oracle import Plain, Sentence, sentence
 
 PATHS = [("The capital of the country of {} is", "Tokyo"), ("In the country of {}, people speak", "Danish")]
 FACTS = [("{} works in the field of", "physics")]

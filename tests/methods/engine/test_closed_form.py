@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.oracle import Plain, sentence
 from families import FAMILIES, D, tiny_model
 from kgedit.delta import LowRankDelta
 from kgedit.errors import IllConditioned
@@ -16,7 +17,6 @@ from kgedit.methods.engine.closed_form import closed_form
 from kgedit.methods.engine.objective import Objective, essence_row, target_rows
 from kgedit.methods.engine.write_layers import write_layers
 from methods.benches import PREFIXES, Diagonal, state_of
-from methods.oracle import Plain, sentence
 
 ROWS, WIDTH, D_FF = 6, 5, 12
 CONTEXTS = [0, 1, 2, 3]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.oracle import Found, Plain, rome, rome_sentences
 from families import FAMILIES, LAYERS, tiny_model
 from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
@@ -18,7 +19,6 @@ from kgedit.methods.engine.objective import Objective, essence_row, target_rows
 from kgedit.methods.engine.value import FreeOffset, bounded, optimise
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import PREFIXES, REQUESTS, bench
-from methods.oracle import Found, Plain, rome, rome_sentences
 
 # The value of the last layer reaches no later position, so there the subject must end its prompt.
 ENDING = tuple(request for request in REQUESTS if request.prompt.endswith("{}"))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.oracle import Graph, Plain, published_glame, rome_sentences
 from families import FAMILIES, D, tiny_model
 from kgedit.errors import EditDiverged
 from kgedit.graph.subgraph import Subgraph
@@ -21,7 +22,6 @@ from kgedit.methods.glame.encoder import RelationalEncoder
 from kgedit.methods.glame.method import Glame, GlameConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import PREFIXES, Diagonal, bench, graph_of, recalled, state_of
-from methods.oracle import Graph, Plain, published_glame, rome_sentences
 
 TEXT = Verbalizer.bundled()
 REQUEST = Request("Marie Curie", "{} is a citizen of", "Japan", "P27")

@@ -1,4 +1,4 @@
-"""The optimisation of m* as plainly as it can be written, to hold the fast one against; nothing here is fast.
+"""The optimisation of m* as plainly as it can be written: the tests and `value.py` compare the fast one with it.
 
 Every sequence is run alone and whole, without padding, cache or stored states, and the head is applied to every
 position. All that is shared with the package is where a family keeps its MLP output (`anatomy`).
@@ -177,7 +177,11 @@ def published_glame(
         plain: With one edit layer.
         graph: Node 0 is s.
         weights: (W_n, W_s) of each encoder layer, at the start.
-        steps, learning_rate, weight_decay, clamp, stop_loss: As published.
+        steps: Evaluations of the loss.
+        learning_rate: AdamW's.
+        weight_decay: AdamW's.
+        clamp: Bound of ||offset|| / ||m||.
+        stop_loss: The loop stops below this loss.
     """
     trained = [(n.clone().requires_grad_(), s.clone().requires_grad_()) for n, s in weights]
     adamw = torch.optim.AdamW([w for pair in trained for w in pair], lr=learning_rate, weight_decay=weight_decay)
