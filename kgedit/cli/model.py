@@ -45,13 +45,13 @@ def ask(
 def models(as_json: AsJson = False) -> None:
     """Lists the bundled models, the model families that can be edited, and the editing methods."""
     with working("Reading the tables"):
-        from kgedit.lm.anatomy import FAMILIES
+        from kgedit.lm.anatomy import families as known_families
         from kgedit.methods.base import METHODS, load_method
         from kgedit.mini import MINI
 
         families = {
             name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
-            for name, row in FAMILIES.items()
+            for name, row in known_families().items()
         }
         methods = {name: _first_line(sys.modules[load_method(name).__module__].__doc__) for name in METHODS}
         bundled = [MINI]

@@ -1,4 +1,4 @@
-"""Where each model family keeps what an edit touches: one table, read by everything else.
+"""The table of model families: where each keeps the modules that an edit reads or writes.
 
 Notation: the MLP of a block computes m = W k + b, with key k (d_ff), value m (d) and W of shape (d, d_ff).
 `mlp_out` is the module that holds W: its input is k, its output is m, bias included.
@@ -6,13 +6,16 @@ Notation: the MLP of a block computes m = W k + b, with key k (d_ff), value m (d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from kgedit.delta.weights import editable_weight
-from kgedit.errors import NoSuchLayer, UnsupportedModel
+from kgedit.errors import NoSuchLayer, PluginError, UnsupportedModel
+from kgedit.io.plugins import load_plugin, plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,7 @@ class Anatomy:
         family: Hugging Face `config.model_type`.
         blocks_path: The list of blocks, from the model.
         mlp_out_path: The second MLP matrix, from the block.
-        attention_path: The attention module, from the block.
         final_norm_path: The norm before the head, from the model.
-        embedding_path: The token embedding, from the model.
         head_path: The language-model head, from the model.
         conv1d: W is stored transposed, (d_ff, d), in a `Conv1D`.
         parallel: Attention and MLP both read the block's input: the key does not see that attention.
@@ -37,9 +38,7 @@ class Anatomy:
     family: str
     blocks_path: str
     mlp_out_path: str
-    attention_path: str
     final_norm_path: str
-    embedding_path: str
     head_path: str
     conv1d: bool = False
     parallel: bool = False
@@ -68,10 +67,6 @@ class Anatomy:
                 "Choose one of them."
             )
         return blocks[layer]
-
-    def attention(self, model: nn.Module, layer: int) -> nn.Module:
-        """Attention module of a block."""
-        return self.block(model, layer).get_submodule(self.attention_path)
 
     def mlp_out(self, model: nn.Module, layer: int) -> nn.Module:
         """The module that holds W: input k (..., d_ff), output m (..., d) including the bias."""
@@ -112,9 +107,7 @@ def _decoder(family: str, *, post_mlp_path: str | None = None) -> Anatomy:
         family=family,
         blocks_path="model.layers",
         mlp_out_path="mlp.down_proj",
-        attention_path="self_attn",
         final_norm_path="model.norm",
-        embedding_path="model.embed_tokens",
         head_path="lm_head",
         gated=True,
         post_mlp_path=post_mlp_path,
@@ -126,9 +119,7 @@ _ROWS = (
         "gpt2",
         blocks_path="transformer.h",
         mlp_out_path="mlp.c_proj",
-        attention_path="attn",
         final_norm_path="transformer.ln_f",
-        embedding_path="transformer.wte",
         head_path="lm_head",
         conv1d=True,
     ),
@@ -136,9 +127,7 @@ _ROWS = (
         "gptj",
         blocks_path="transformer.h",
         mlp_out_path="mlp.fc_out",
-        attention_path="attn",
         final_norm_path="transformer.ln_f",
-        embedding_path="transformer.wte",
         head_path="lm_head",
         parallel=True,
         block_tuple=True,
@@ -147,9 +136,7 @@ _ROWS = (
         "gpt_neox",
         blocks_path="gpt_neox.layers",
         mlp_out_path="mlp.dense_4h_to_h",
-        attention_path="attention",
         final_norm_path="gpt_neox.final_layer_norm",
-        embedding_path="gpt_neox.embed_in",
         head_path="lm_head",
         parallel=True,
     ),
@@ -157,9 +144,7 @@ _ROWS = (
         "opt",
         blocks_path="model.decoder.layers",
         mlp_out_path="fc2",
-        attention_path="self_attn",
         final_norm_path="model.decoder.final_layer_norm",
-        embedding_path="model.decoder.embed_tokens",
         head_path="lm_head",
     ),
     _decoder("llama"),
@@ -171,7 +156,29 @@ _ROWS = (
     _decoder("phi3"),
 )
 
-FAMILIES: dict[str, Anatomy] = {row.family: row for row in _ROWS}
+FAMILIES: Mapping[str, Anatomy] = MappingProxyType({row.family: row for row in _ROWS})
+"""The built-in families by `config.model_type`."""
+
+GROUP = "kgedit.families"
+"""Entry-point group in which other distributions declare families: model_type = "module:attribute", an `Anatomy`."""
+
+
+def families() -> dict[str, Anatomy]:
+    """Model type -> its row: the built-in families, then those of plugins.
+
+    Raises:
+        PluginError: A plugin cannot be loaded, takes a name that is given already, or is no `Anatomy` of its name.
+    """
+    rows = dict(FAMILIES)
+    for name, entry in plugins(GROUP, FAMILIES).items():
+        row = load_plugin(entry)
+        if not isinstance(row, Anatomy) or row.family != name:
+            raise PluginError(
+                f"the entry point {name!r} of {GROUP} names {entry.value!r}, which is no Anatomy of family {name!r} "
+                f"but {row!r}; correct that distribution, or uninstall it"
+            )
+        rows[name] = row
+    return rows
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
@@ -184,14 +191,16 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     _refuse_wrapped(model)
     config = getattr(model, "config", None)
     family = str(getattr(config, "model_type", type(model).__name__))
-    if family not in FAMILIES:
+    # Plugins are looked for only where the built-in table does not do.
+    known = FAMILIES if family in FAMILIES else families()
+    if family not in known:
         raise UnsupportedModel(
-            f"the model family {family!r} is unknown; known are {', '.join(FAMILIES)}. To add it, write a "
-            "row in kgedit/lm/anatomy.py: the paths of blocks, second MLP matrix, attention, final norm, "
-            "embedding and head; whether that matrix is a Conv1D, the block parallel, the MLP gated, a norm "
-            "behind it; and a tiny config in tests/families.py."
+            f"the model family {family!r} is unknown; known are {', '.join(known)}. To add it, write an Anatomy: the "
+            "paths of blocks, second MLP matrix, final norm and head; whether that matrix is a Conv1D, the block "
+            f"parallel, the MLP gated, a norm behind it. Declare it as entry point of {GROUP}, or as a row in "
+            "kgedit/lm/anatomy.py with a tiny config in tests/families.py."
         )
-    row = FAMILIES[family]
+    row = known[family]
     if family == "gpt_neox":
         row = replace(row, parallel=bool(getattr(config, "use_parallel_residual", True)))
     if family == "opt" and not getattr(config, "do_layer_norm_before", True):

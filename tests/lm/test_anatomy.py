@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import BertConfig, BertLMHeadModel
+from transformers import BertConfig, BertLMHeadModel, StableLmConfig, StableLmForCausalLM
 
 from families import CONTEXT, D_FF, LAYERS, D, tiny_model
 from families import FAMILIES as TESTED
-from kgedit.errors import NoSuchLayer, UnsupportedModel
-from kgedit.lm.anatomy import FAMILIES, anatomy_of, context_length, to_math
+from kgedit.errors import NoSuchLayer, PluginError, UnsupportedModel
+from kgedit.lm.anatomy import FAMILIES, Anatomy, anatomy_of, context_length, families, to_math
 from kgedit.lm.hooks import capture
 
 IDS = torch.tensor([[5, 9, 30, 11]])
@@ -26,10 +28,8 @@ def test_paths_lead_to_what_they_name(family: str) -> None:
     model, _ = tiny_model(family)
     row = anatomy_of(model)
     assert row.n_layers(model) == LAYERS
-    assert model.get_submodule(row.embedding_path) is model.get_input_embeddings()
     assert model.get_submodule(row.head_path) is model.get_output_embeddings()
     assert "norm" in type(model.get_submodule(row.final_norm_path)).__name__.lower()
-    assert "attention" in type(row.attention(model, 0)).__name__.lower()
     assert row.weight(model, 2) is dict(model.named_parameters())[row.weight_name(2)]
     assert to_math(row.weight(model, 2), row.conv1d).shape == (D, D_FF)
     assert context_length(model) == CONTEXT
@@ -49,7 +49,8 @@ def test_flags_describe_what_the_block_computes(family: str) -> None:
     before = key()
     outputs: list[object] = []
     row.block(model, 1).register_forward_hook(lambda module, args, output: outputs.append(output))
-    row.attention(model, 1).register_forward_hook(lambda module, args, out: (torch.zeros_like(out[0]), *out[1:]))
+    [attention] = [child for child in row.block(model, 1).children() if "attention" in type(child).__name__.lower()]
+    attention.register_forward_hook(lambda module, args, out: (torch.zeros_like(out[0]), *out[1:]))
     assert torch.equal(key(), before) == row.parallel
     assert isinstance(outputs[0], tuple) == row.block_tuple
     names = {name for name, _ in row.block(model, 0).named_parameters()}
@@ -65,15 +66,60 @@ def test_sequential_neox_is_not_called_parallel() -> None:
 def test_a_layer_outside_the_model_is_refused(layer: int) -> None:
     model, _ = tiny_model("llama")
     row = anatomy_of(model)
-    for ask in (row.block, row.mlp_out, row.weight, row.attention):
+    for ask in (row.block, row.mlp_out, row.weight):
         with pytest.raises(NoSuchLayer, match=rf"layer {layer} does not exist.*0 to 2"):
             ask(model, layer)
 
 
 def test_an_unknown_family_says_what_a_row_needs() -> None:
     config = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50, is_decoder=True)
-    with pytest.raises(UnsupportedModel, match=r"'bert'.*known are gpt2, .*anatomy\.py.*Conv1D.*families\.py"):
+    with pytest.raises(
+        UnsupportedModel, match=r"'bert'.*known are gpt2, .*kgedit\.families.*anatomy\.py.*families\.py"
+    ):
         anatomy_of(BertLMHeadModel(config))
+
+
+STABLELM = Anatomy(
+    "stablelm",
+    blocks_path="model.layers",
+    mlp_out_path="mlp.down_proj",
+    final_norm_path="model.norm",
+    head_path="lm_head",
+    gated=True,
+)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Puts a distribution that declares one family on the path, as an installer would."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def _install(family: str, place: str) -> None:
+        folder = tmp_path / "example-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[kgedit.families]\n{family} = {place}\n")
+
+    return _install
+
+
+def test_a_plugin_adds_a_family(install) -> None:
+    sizes = {"hidden_size": D, "intermediate_size": D_FF, "num_hidden_layers": LAYERS, "vocab_size": 50}
+    model = StableLmForCausalLM(StableLmConfig(**sizes, num_attention_heads=4, num_key_value_heads=4))
+    with pytest.raises(UnsupportedModel, match="'stablelm' is unknown"):
+        anatomy_of(model)
+    install("stablelm", f"{__name__}:STABLELM")
+    assert list(families()) == [*FAMILIES, "stablelm"]
+    row = anatomy_of(model)
+    assert to_math(row.weight(model, LAYERS - 1), row.conv1d).shape == (D, D_FF)
+    with pytest.raises(UnsupportedModel, match="known are gpt2, .*stablelm"):
+        anatomy_of(BertLMHeadModel(BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)))
+
+
+def test_a_plugin_that_is_no_row_of_its_name_is_refused(install) -> None:
+    install("other", f"{__name__}:STABLELM")
+    with pytest.raises(PluginError, match="no Anatomy of family 'other'"):
+        families()
 
 
 class _Quantised(nn.Linear):
