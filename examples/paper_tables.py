@@ -11,15 +11,10 @@ for mini. A run that was stopped continues if --out is given. Without --data the
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from kgedit.cli.output import working
-from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.report.published import beside, published
-from kgedit.evaluate.run.evaluate import evaluate
-from kgedit.evaluate.run.settings import EvaluationSettings
-from kgedit.io.atomic_files import write_files
-from kgedit.mini import MINI
+from kgedit.evaluate import EvaluationSettings, SuiteReport, beside_published, evaluate, published_table
 
 
 def main() -> None:
@@ -32,9 +27,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for rows, reports, manifests and the table")
     chosen = parser.parse_args()
-    wanted = published(chosen.table)
+    wanted = published_table(chosen.table)
     # mini has this project's own setting too; with the published models' presets it is the paper's.
-    more = ["glame"] if chosen.model == MINI else []
+    more = ["glame"] if chosen.model == "mini" else []
     reports: list[SuiteReport] = []
     for number, data in enumerate(chosen.data, start=1):
         settings = EvaluationSettings(
@@ -46,12 +41,11 @@ def main() -> None:
             seed=chosen.seed,
         )
         name = f"table{chosen.table}" if len(chosen.data) == 1 else f"table{chosen.table}-{number}"
-        with working(f"Loading {chosen.model}") as progress:
-            finished = evaluate(settings, out=chosen.out and chosen.out / name, progress=progress)
-        reports.append(finished.report)
-    text = beside(wanted, chosen.model, reports, more=more)
+        print(f"Running {name} on {data} ...", file=sys.stderr)
+        reports.append(evaluate(settings, out=chosen.out and chosen.out / name).report)
+    text = beside_published(wanted, chosen.model, reports, more=more)
     if chosen.out is not None and reports:
-        write_files(chosen.out, {f"table{chosen.table}.md": text.encode()})
+        (chosen.out / f"table{chosen.table}.md").write_text(text, encoding="utf-8")
     print(text)
 
 

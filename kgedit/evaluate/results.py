@@ -9,7 +9,16 @@ UNEDITED = "unedited"
 RECALLED = "recalled_before"
 
 
-class Row(BaseModel):
+Values = dict[str, float]  # measure -> value of one case
+
+
+class Frozen(BaseModel):
+    """A value that does not change after it was made and that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(Frozen):
     """The values of one case under one method.
 
     Attributes:
@@ -20,16 +29,14 @@ class Row(BaseModel):
         values: Measure -> value; a measure that the case has no prompt for is absent.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     case: str
     method: str
     hops: int | None
     edits: int
-    values: dict[str, float]
+    values: Values
 
 
-class LeftOut(BaseModel):
+class LeftOut(Frozen):
     """A case without values, and why.
 
     Attributes:
@@ -38,8 +45,6 @@ class LeftOut(BaseModel):
         reason: The kind of reason, under which reports count it.
         detail: What exactly was wrong.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     case: str
     method: str | None

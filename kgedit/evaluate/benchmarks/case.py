@@ -11,11 +11,9 @@ from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
 from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.measures.matching import MATCHERS, Matcher
 from kgedit.evaluate.measures.portability import PortabilityProbe
-from kgedit.evaluate.results import RECALLED
+from kgedit.evaluate.results import RECALLED, Values
 from kgedit.lm.generation.greedy import Answers, Ask
 from kgedit.lm.scoring.pairs import Pair, Scores
-
-Values = dict[str, float]
 
 
 class Unusable(EvaluationError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kgedit.errors import DataError
+from kgedit.errors import DataError, MissingExtra
 
 _ID = re.compile(
     r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?(?:@(?P<revision>[\w./-]+))?(?:#(?P<split>[\w.-]+))?"
@@ -37,13 +37,13 @@ def rows(wanted: HubId) -> Iterator[dict[str, Any]]:
     Columns without a value are left out, as files leave them out.
 
     Raises:
-        DataError: `datasets` is not installed, the data set cannot be loaded, or it has several splits and none is
-            named.
+        MissingExtra: `datasets` is not installed.
+        DataError: The data set cannot be loaded, or it has several splits and none is named.
     """
     try:
         library: Any = importlib.import_module("datasets")
     except ImportError as error:
-        raise DataError(
+        raise MissingExtra(
             f"{wanted.name} is neither a file nor a folder here; to load it from the Hugging Face hub install the "
             "extra: pip install 'kgedit[datasets]'"
         ) from error

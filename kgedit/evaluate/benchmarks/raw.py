@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kgedit.evaluate.benchmarks.records import Answers, Drop, Malformed, Portability
+from kgedit.evaluate.benchmarks.records import Answers, Drop, MalformedRecord, Portability
 from kgedit.lm.tokens import find_subject
 
 
@@ -36,10 +36,10 @@ def slot(prompt: str, subject: str) -> str:
 
     Raises:
         EditError: It does not, or stands there more than once.
-        Malformed: The prompt has braces of its own.
+        MalformedRecord: The prompt has braces of its own.
     """
     if "{}" in prompt:
-        raise Malformed(f'the prompt {prompt!r} holds "{{}}" although it spells out its subject')
+        raise MalformedRecord(f'the prompt {prompt!r} holds "{{}}" although it spells out its subject')
     return find_subject(prompt, subject)
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from kgedit.errors import DataError, EditError, UnknownFormat
 from kgedit.evaluate.benchmarks import hub
 from kgedit.evaluate.benchmarks.formats import SAMPLE, detect, named
-from kgedit.evaluate.benchmarks.records import Malformed, Record
+from kgedit.evaluate.benchmarks.records import MalformedRecord, Record
 from kgedit.evaluate.benchmarks.table import Format
 from kgedit.io.json_records import Parsed, parse_lines, parse_text
 from kgedit.io.text import reason, short
@@ -26,7 +26,7 @@ MAX_FILE = 2**29  # bytes of JSON, unpacked; the largest real files have some 10
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedRecord:
     """A record, or a part of one, that was left out.
 
     Attributes:
@@ -64,8 +64,8 @@ class Loaded:
     """
 
     records: tuple[Record, ...]
-    skipped: tuple[Skipped, ...]
-    dropped: tuple[Skipped, ...]
+    skipped: tuple[SkippedRecord, ...]
+    dropped: tuple[SkippedRecord, ...]
     source: str
     sha256: str
     format: str
@@ -125,7 +125,7 @@ def _load_folder(folder: Path, wanted: Format | None) -> Loaded:
         try:
             parts.append(_loaded(parsed, path.name, str(path), digest, wanted))
         except UnknownFormat as error:
-            unknown.append(Skipped(path.name, 0, None, f"the whole file: {short(str(error), 300)}"))
+            unknown.append(SkippedRecord(path.name, 0, None, f"the whole file: {short(str(error), 300)}"))
     if not parts:
         raise UnknownFormat(f"no file of {str(folder)!r} is in a known format. {unknown[0].reason}")
     if len({part.format for part in parts}) > 1:
@@ -154,31 +154,31 @@ def _loaded(parsed: Iterable[Parsed], name: str, source: str, digest: str, wante
     sample = [item.value for item in found if item.value is not None][:SAMPLE]
     layout = wanted or detect(sample, source)
     records: list[Record] = []
-    skipped: list[Skipped] = []
-    dropped: list[Skipped] = []
+    skipped: list[SkippedRecord] = []
+    dropped: list[SkippedRecord] = []
     earlier: dict[int | str, int] = {}
     for item in found:
         parts: list[tuple[str, str]] = []
         try:
             record = _record(item, layout, parts)
             if record.case_id in earlier:
-                raise Malformed(f"record {earlier[record.case_id]} has the same id")
-        except (Malformed, EditError) as error:
-            skipped.append(Skipped(name, item.index, _own_id(item), short(str(error), 300)))
+                raise MalformedRecord(f"record {earlier[record.case_id]} has the same id")
+        except (MalformedRecord, EditError) as error:
+            skipped.append(SkippedRecord(name, item.index, _own_id(item), short(str(error), 300)))
             continue
         earlier[record.case_id] = item.index
         records.append(record)
-        dropped += [Skipped(name, item.index, record.case_id, short(why, 300), part) for part, why in parts]
+        dropped += [SkippedRecord(name, item.index, record.case_id, short(why, 300), part) for part, why in parts]
     return Loaded(tuple(records), tuple(skipped), tuple(dropped), source, digest, layout.name)
 
 
 def _record(item: Parsed, layout: Format, parts: list[tuple[str, str]]) -> Record:
     if item.value is None:
-        raise Malformed(item.problem)
+        raise MalformedRecord(item.problem)
     try:
         return layout.reader()(item.value, item.index, lambda part, why: parts.append((part, why)))
     except ValidationError as error:
-        raise Malformed(reason(error)) from error
+        raise MalformedRecord(reason(error)) from error
 
 
 def _own_id(item: Parsed) -> int | str | None:

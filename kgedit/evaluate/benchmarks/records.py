@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import AfterValidator, StringConstraints, field_validator
+
+from kgedit.evaluate.results import Frozen
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
@@ -32,13 +34,7 @@ Answers = tuple[tuple[Prompt, ...], ...]
 Drop = Callable[[str, str], None]
 
 
-class Frozen(BaseModel):
-    """A value that does not change after it was made and that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Malformed(ValueError):
+class MalformedRecord(ValueError):
     """A record, or a part of one, says something that cannot be used; the loader names it and leaves it out."""
 
 
@@ -103,10 +99,10 @@ class Probe(Frozen):
         """The main name of the first group.
 
         Raises:
-            Malformed: The file gives no answer to this prompt.
+            MalformedRecord: The file gives no answer to this prompt.
         """
         if not self.answers:
-            raise Malformed(f"{self.prompt!r} has no answer in its file")
+            raise MalformedRecord(f"{self.prompt!r} has no answer in its file")
         return self.answers[0][0]
 
 

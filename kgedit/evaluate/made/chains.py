@@ -16,7 +16,7 @@ MAX_TRIED = 20  # new objects tried for one fact; of the relations at hand, most
 EDITABLE = 0.75  # share of a part's facts that may be edited; the others are what its chains rest on
 
 
-class Chain(NamedTuple):
+class KnownPath(NamedTuple):
     """A path of facts as they are: nodes[0] -relations[0]-> nodes[1] and so on."""
 
     relations: tuple[str, ...]
@@ -39,9 +39,9 @@ class Counterfactual(NamedTuple):
     edited: tuple[int, ...]
 
 
-def all_chains(book: Book, hops: Sequence[int]) -> dict[int, list[Chain]]:
+def all_chains(book: Book, hops: Sequence[int]) -> dict[int, list[KnownPath]]:
     """Every path over the facts, those of chains.tsv among them, by the number of hops."""
-    return {count: [Chain(*path) for path in sorted(paths(book.facts, book.text, count))] for count in hops}
+    return {count: [KnownPath(*path) for path in sorted(paths(book.facts, book.text, count))] for count in hops}
 
 
 class ChainEdits:
@@ -52,7 +52,9 @@ class ChainEdits:
     it is drawn beforehand which facts may be edited.
     """
 
-    def __init__(self, book: Book, chains: Mapping[int, Sequence[Chain]], subjects: frozenset[str], seed: str) -> None:
+    def __init__(
+        self, book: Book, chains: Mapping[int, Sequence[KnownPath]], subjects: frozenset[str], seed: str
+    ) -> None:
         """Take the chains to start from by their length, and the subjects whose facts may be edited."""
         self.book, self.chains, self.seed = book, chains, seed
         facts = [fact for fact in book.facts if fact.subject in subjects and book.text[fact.relation].single]
@@ -81,7 +83,7 @@ class ChainEdits:
                     break
 
     def _walk(
-        self, chain: Chain, edited: tuple[int, ...], nodes: tuple[str, ...], rng: random.Random
+        self, chain: KnownPath, edited: tuple[int, ...], nodes: tuple[str, ...], rng: random.Random
     ) -> tuple[str, ...] | None:
         """The rest of the chain after the edits, depth first; None where it breaks off or leads back."""
         position = len(nodes) - 1
@@ -93,7 +95,7 @@ class ChainEdits:
         return None
 
     def _targets(
-        self, chain: Chain, edited: tuple[int, ...], nodes: tuple[str, ...], rng: random.Random
+        self, chain: KnownPath, edited: tuple[int, ...], nodes: tuple[str, ...], rng: random.Random
     ) -> Iterator[str]:
         """What may follow as object of the next fact: its own, or new ones if it is to be edited."""
         position = len(nodes) - 1

@@ -18,7 +18,7 @@ from kgedit.evaluate.benchmarks.mquake.record import MQuakeRecord
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.made import counterfact, mquake
 from kgedit.evaluate.made.book import Book
-from kgedit.evaluate.made.recall import Gathering, Recall
+from kgedit.evaluate.made.recall import Gathering, RecallFilter
 from kgedit.io.atomic_files import write_files
 from kgedit.progress import Progress
 
@@ -75,7 +75,7 @@ def make_benchmark(
     """
     if suite not in SUITES:
         raise DataError(f"there is no suite {suite!r} to make; there are: {', '.join(SUITES)}")
-    book, recall = Book(), Recall(progress=progress)
+    book, recall = Book(), RecallFilter(progress=progress)
     records: dict[str, list[Record]] = {}
     if suite == "mquake":
         gathering = Gathering(recall, mquake.sources(book, seed))

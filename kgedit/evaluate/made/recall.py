@@ -35,7 +35,7 @@ class Draft:
     known: tuple[Question, ...]
 
 
-class Recall:
+class RecallFilter:
     """Asks the unedited model each question once: exact greedy answers, the whole name and nothing behind it."""
 
     def __init__(self, folder: Path | None = None, progress: Progress | None = None) -> None:
@@ -65,7 +65,7 @@ class Recall:
 class Gathering(Generic[Slot]):
     """Fills places with drafts that the model knows, in rounds, so that each round asks everything at once."""
 
-    def __init__(self, recall: Recall, sources: dict[Slot, Iterator[Draft]]) -> None:
+    def __init__(self, recall: RecallFilter, sources: dict[Slot, Iterator[Draft]]) -> None:
         """Take a source of drafts for each kind of place."""
         self.recall, self.sources = recall, sources
 

@@ -1,53 +1,24 @@
-"""Which difference between two editors holds: 95 % intervals by a paired bootstrap over cases.
+"""Paired bootstrap over cases: 95 % intervals of figures, and of the difference between two methods.
 
 A table is (n, m): n cases, m measures, NaN where a case has no value. A figure is a function of the column means; a
-resample draws n cases with replacement, the same cases for both editors of a comparison.
+resample draws n cases with replacement, the same cases for both methods of a comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kgedit.evaluate.measures.means import Values
+from kgedit.evaluate.report.estimates import Estimate
+from kgedit.evaluate.results import Values
 
 Table = NDArray[np.float64]
 Statistic = Callable[[Table], Table]  # column means (k, m) -> figures (k,)
 
 RESAMPLES = 2000
-# With fewer cases not even one editor winning all of them is significant at 5 % (two-sided sign test, 2 / 2^n).
-MIN_CASES = 6
 _CHUNK = 1_000_000  # numbers drawn at a time
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval; n is the number of cases that it rests on."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Ours less theirs, over the same cases."""
-
-    difference: Interval
-
-    @property
-    def separated(self) -> bool:
-        """Whether the interval leaves out zero, and there are at least six cases."""
-        return self.difference.n >= MIN_CASES and (self.difference.low > 0 or self.difference.high < 0)
-
-    @property
-    def verdict(self) -> str:
-        """What reports say: "separated" or "not separated"."""
-        return "separated" if self.separated else "not separated"
 
 
 def table(cases: Sequence[Values], measures: Sequence[str]) -> Table:
@@ -75,7 +46,7 @@ def harmonic(means: Table) -> Table:
 
 def interval(
     values: Table, *, statistic: Statistic = plain, seed: int = 0, resamples: int = RESAMPLES, level: float = 0.95
-) -> Interval | None:
+) -> Estimate | None:
     """A figure over cases with its percentile interval; None where no case has a value.
 
     Args:
@@ -96,8 +67,8 @@ def compare(
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = 0.95,
-) -> Comparison | None:
-    """The difference of two editors' figures over the same cases, with its interval; None without common values.
+) -> Estimate | None:
+    """The difference of two methods' figures over the same cases, with its interval; None without common values.
 
     Args:
         ours: (n, m); row i of both tables is the same case.
@@ -114,8 +85,7 @@ def compare(
         raise ValueError(
             f"a paired comparison needs the same cases on both sides, not {ours.shape} and {theirs.shape}"
         )
-    found = _interval([ours, theirs], [1.0, -1.0], statistic, seed, resamples, level)
-    return None if found is None else Comparison(found)
+    return _interval([ours, theirs], [1.0, -1.0], statistic, seed, resamples, level)
 
 
 def _interval(
@@ -125,14 +95,15 @@ def _interval(
     seed: int,
     resamples: int,
     level: float,
-) -> Interval | None:
-    # A case counts if every side has a value of it.
+) -> Estimate | None:
+    # Only cases that have a value on every side count.
     known = np.logical_and.reduce([~np.isnan(values).all(axis=1) for values in tables])
     tables = [values[known] for values in tables]
     cases = int(known.sum())
     if not cases:
         return None
 
+    # The figure over one draw of cases: the statistic of its column means, and for a comparison their difference.
     def figure(draw: NDArray[np.int64]) -> Table:
         total: Table = np.zeros(len(draw))
         for sign, values in zip(signs, tables, strict=True):
@@ -142,9 +113,10 @@ def _interval(
     value = float(figure(np.arange(cases)[np.newaxis])[0])
     if np.isnan(value):
         return None
+    # Percentile interval over all resamples; those in which the figure has no value are left out.
     figures = np.concatenate([figure(draw) for draw in _draws(cases, resamples, seed)])
     low, high = np.nanquantile(figures, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), cases)
+    return Estimate(value=value, low=float(low), high=float(high), n=cases)
 
 
 def _draws(cases: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:

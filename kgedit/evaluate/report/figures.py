@@ -1,7 +1,7 @@
 """From the values of cases to the figures of a table: which mean each figure is, and over which cases.
 
 Most figures are means over cases. Two are not: the Editing Score is the harmonic mean of the data set's means
-(methods.md 8.1), and Table 6's probability figure the plain mean of its hop classes (methods.md 5.9).
+(GLAME, Table 1), and the probability figure of its Table 6 the plain mean over the classes of 2, 3 and 4 hops.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from kgedit.evaluate.benchmarks.mquake.measures import HOPS
-from kgedit.evaluate.measures.means import Values
 from kgedit.evaluate.report.bootstrap import (
-    Comparison,
-    Interval,
     Statistic,
     Table,
     compare,
@@ -23,7 +20,8 @@ from kgedit.evaluate.report.bootstrap import (
     plain,
     table,
 )
-from kgedit.evaluate.results import RECALLED
+from kgedit.evaluate.report.estimates import Estimate
+from kgedit.evaluate.results import RECALLED, Values
 
 EDITING_SCORE = "editing_score"
 SCORED = ("efficacy", "paraphrase", "neighborhood")
@@ -55,20 +53,20 @@ class Figures:
         self._values = {name: [found.get(case, {}) for case in cases] for name, found in methods.items()}
         self._seed = seed
 
-    def of(self, method: str) -> dict[str, Interval]:
+    def of(self, method: str) -> dict[str, Estimate]:
         """Every figure of one method."""
-        found: dict[str, Interval] = {}
+        estimates: dict[str, Estimate] = {}
         for name in self._names(method):
             columns, statistic = self._made_of(name, method)
             estimate = interval(table(self._values[method], columns), statistic=statistic, seed=self._seed)
             if estimate is not None:
-                found[name] = estimate
-        return found
+                estimates[name] = estimate
+        return estimates
 
-    def compared(self, method: str, other: str) -> dict[str, Comparison]:
+    def compared(self, method: str, other: str) -> dict[str, Estimate]:
         """Every figure that both methods have: the one less the other, over values that both have."""
         theirs = set(self._names(other))
-        found: dict[str, Comparison] = {}
+        differences: dict[str, Estimate] = {}
         for name in self._names(method):
             if name not in theirs:
                 continue
@@ -78,10 +76,10 @@ class Figures:
                 *_common(ours, table(self._values[other], columns)), statistic=statistic, seed=self._seed
             )
             if difference is not None:
-                found[name] = difference
-        return found
+                differences[name] = difference
+        return differences
 
-    def recalled(self) -> Interval | None:
+    def recalled(self) -> Estimate | None:
         """Share of cases whose facts the unedited model recalls, whichever method's row says so."""
         merged = [
             next(({RECALLED: case[RECALLED]} for case in rows if RECALLED in case), {})

@@ -10,7 +10,16 @@ from html import escape
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import plots
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out, span
+from kgedit.evaluate.report.wording import (
+    DIFFERENCES_HEADING,
+    LEGEND,
+    NO_TABLE,
+    best,
+    cell,
+    difference_rows,
+    differences,
+    left_out,
+)
 from kgedit.io.html_page import note, page, table
 
 
@@ -63,14 +72,4 @@ def _cell(report: SuiteReport, method: str, metric: str) -> str:
 
 
 def _compared(report: SuiteReport) -> str:
-    lines = [
-        [
-            escape(f"{one.method} against {one.other}"),
-            escape(one.metric),
-            escape(span(one)),
-            str(one.n),
-            "separated" if one.separated else "not separated",
-        ]
-        for one in report.comparisons
-    ]
-    return table(["", "metric", "difference", "cases", "verdict"], lines)
+    return table(DIFFERENCES_HEADING, [[escape(text) for text in row] for row in difference_rows(report)])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, left_out, span
+from kgedit.evaluate.report.wording import DIFFERENCES_HEADING, LEGEND, NO_TABLE, best, cell, difference_rows, left_out
 
 
 def to_markdown(report: SuiteReport) -> str:
@@ -44,14 +44,5 @@ def _cell(report: SuiteReport, method: str, metric: str) -> str:
 
 
 def _compared(report: SuiteReport) -> str:
-    lines = [
-        [
-            plain(f"{one.method} against {one.other}"),
-            plain(one.metric),
-            span(one),
-            str(one.n),
-            "separated" if one.separated else "not separated",
-        ]
-        for one in report.comparisons
-    ]
-    return table(["", "metric", "difference", "cases", "verdict"], lines)
+    rows = difference_rows(report)
+    return table(DIFFERENCES_HEADING, [[plain(pair), plain(metric), *figures] for pair, metric, *figures in rows])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kgedit.evaluate.report.estimates import Comparison, Estimate, Frozen
+from kgedit.evaluate.report.estimates import Comparison, Estimate
 from kgedit.evaluate.report.figures import Figures, figure_names
 from kgedit.evaluate.report.headline import headline_of, meaningful
-from kgedit.evaluate.results import RECALLED, UNEDITED, Row
+from kgedit.evaluate.results import RECALLED, UNEDITED, Frozen, Row, Values
 
 
 class SuiteReport(Frozen):
@@ -62,24 +62,23 @@ def build_report(
         left_out: Reason -> number of records that did not run.
         seed: Of the resampling.
     """
-    by_method: dict[str, dict[str, Mapping[str, float]]] = {}
+    by_method: dict[str, dict[str, Values]] = {}
     for row in rows:
         by_method.setdefault(row.method, {})[row.case] = row.values
     cases = sorted({case for found in by_method.values() for case in found})
     order = _ordered(by_method, manifest.get("methods", ()))
     figures = Figures(cases, {name: by_method[name] for name in order}, seed=seed)
     methods = {
-        name: {metric: Estimate.of(found) for metric, found in figures.of(name).items() if metric != RECALLED}
+        name: {metric: estimate for metric, estimate in figures.of(name).items() if metric != RECALLED}
         for name in order
     }
     comparisons = tuple(
-        Comparison.of(metric, method, other, found)
+        Comparison.of(metric, method, other, difference)
         for method, other in pairs_of(order)
-        for metric, found in figures.compared(method, other).items()
+        for metric, difference in figures.compared(method, other).items()
         if metric != RECALLED
     )
-    recalled = figures.recalled()
-    known = None if recalled is None else Estimate.of(recalled)
+    known = figures.recalled()
     return SuiteReport(
         suite=suite,
         cases=len(cases),

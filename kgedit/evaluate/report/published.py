@@ -6,10 +6,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kgedit.errors import EvaluationError
-from kgedit.evaluate.measures.means import harmonic_mean
+from kgedit.evaluate.report.bootstrap import harmonic
 from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.figures import EDITING_SCORE, SCORED
 from kgedit.evaluate.report.markdown import plain, table
@@ -108,7 +109,8 @@ def merged(reports: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate | fl
     first = reports[0] if reports else {}
     if PORTABILITY in found and PORTABILITY not in first and first.keys() >= set(SCORED):
         four = [found[name] for name in (*SCORED, PORTABILITY)]
-        found[EDITING_SCORE] = harmonic_mean(one.value for one in four if isinstance(one, Estimate))
+        means = np.array([one.value for one in four if isinstance(one, Estimate)])
+        found[EDITING_SCORE] = float(harmonic(means))
     return found
 
 

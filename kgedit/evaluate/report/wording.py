@@ -55,6 +55,17 @@ def left_out(report: SuiteReport) -> str | None:
     return "Left out: " + ", ".join(f"{count} x {reason}" for reason, count in report.left_out.items()) + "."
 
 
+DIFFERENCES_HEADING = ("", "metric", "difference", "cases", "verdict")
+
+
+def difference_rows(report: SuiteReport) -> list[tuple[str, str, str, str, str]]:
+    """One row for each comparison, as in `DIFFERENCES_HEADING`."""
+    return [
+        (f"{one.method} against {one.other}", one.metric, span(one), str(one.n), one.verdict)
+        for one in report.comparisons
+    ]
+
+
 def span(one: Comparison) -> str:
     """A difference in points with its interval."""
     return f"{100 * one.difference:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"

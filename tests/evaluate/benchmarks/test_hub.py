@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from kgedit.errors import DataError
+from kgedit.errors import DataError, MissingExtra
 from kgedit.evaluate.benchmarks import hub
 from kgedit.evaluate.benchmarks.hub import HubId, parse_id, rows
 from kgedit.evaluate.benchmarks.reading import load
@@ -30,9 +30,9 @@ def test_what_an_id_says(text, found) -> None:
     assert parse_id(text) == found
 
 
-@pytest.mark.skipif(importlib.util.find_spec("datasets") is not None, reason="the extra `datasets` is installed")
-def test_without_the_library_the_message_names_the_extra() -> None:
-    with pytest.raises(DataError, match=r"neither a file nor a folder here.*kgedit\[datasets\]"):
+def test_without_the_library_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtra, match=r"neither a file nor a folder here.*kgedit\[datasets\]"):
         load("owner/name#test")
 
 

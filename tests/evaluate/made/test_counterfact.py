@@ -11,7 +11,7 @@ import pytest
 from evaluate.made.shapes import keys_of
 from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made.counterfact import PROMPTS, RECORDS, sources
-from kgedit.evaluate.made.recall import Recall
+from kgedit.evaluate.made.recall import RecallFilter
 from kgedit.lm.scoring.exact_answers import exact_answers
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
@@ -104,7 +104,7 @@ def test_portability_asks_for_a_consequence_that_moved(book, singles) -> None:
 
 
 def test_the_model_knows_what_a_record_rests_on(singles) -> None:
-    recall, asked = Recall(), []
+    recall, asked = RecallFilter(), []
     for record in singles[:9]:
         old, new = record.rewrite.target_true, record.rewrite.target_new
         asked += [(prompt, old) for prompt in (record.rewrite.text, *record.paraphrases)]

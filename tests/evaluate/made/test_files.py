@@ -9,7 +9,7 @@ import pytest
 from kgedit.errors import DataError, SaveFailed
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.made.files import make_benchmark
-from kgedit.evaluate.made.recall import Draft, Gathering, Recall
+from kgedit.evaluate.made.recall import Draft, Gathering, RecallFilter
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
 pytestmark = pytest.mark.timeout(900)
@@ -19,8 +19,8 @@ BIRTH = "Albert Einstein was born in"
 
 
 @pytest.fixture(scope="module")
-def recall() -> Recall:
-    return Recall()
+def recall() -> RecallFilter:
+    return RecallFilter()
 
 
 @pytest.mark.parametrize("suite", ["mquake", "counterfact"])

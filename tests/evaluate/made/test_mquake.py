@@ -11,7 +11,7 @@ import pytest
 from evaluate.made.shapes import keys_of
 from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made.mquake import HOPS, PER_HOPS, slots, sources
-from kgedit.evaluate.made.recall import Recall
+from kgedit.evaluate.made.recall import RecallFilter
 from kgedit.lm.scoring.exact_answers import exact_answers
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.
@@ -119,7 +119,7 @@ def test_questions_are_in_wordings_that_only_scoring_uses(book, chains) -> None:
 
 
 def test_the_model_answers_every_chain_and_fact_of_before(chains) -> None:
-    recall, asked = Recall(), []
+    recall, asked = RecallFilter(), []
     for record in chains[:18]:
         asked += [(question, record.answer) for question in record.questions]
         asked += [(text, hop.answer) for hop in record.hops for text in (hop.cloze, hop.question)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
 from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.records import Portability, Record
 from kgedit.evaluate.measures.fluency import fluency
 from kgedit.evaluate.measures.portability import PortabilityProbe
+from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 
 

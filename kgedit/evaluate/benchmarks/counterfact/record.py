@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from kgedit.evaluate.benchmarks.raw import Raw, RawPortability, slot
-from kgedit.evaluate.benchmarks.records import Drop, Malformed, Portability, Probe, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.records import Drop, MalformedRecord, Portability, Probe, Prompt, Record, Rewrite
 
 
 class CounterFactRecord(Record):
@@ -103,7 +103,7 @@ def read_plus(raw: Mapping[str, Any], index: int, drop: Drop) -> CounterFactReco
     """A record of CounterFactPlus, which must have its portability question."""
     record = read(raw, index, drop)
     if record.portability is None:
-        raise Malformed("portability: the record has no portability question, unlike the others of its file")
+        raise MalformedRecord("portability: the record has no portability question, unlike the others of its file")
     return record
 
 
@@ -129,12 +129,12 @@ def to_original(record: CounterFactRecord) -> dict[str, Any]:
     """The record in the layout of the original file; keys in its order.
 
     Raises:
-        Malformed: A neighbour or attribute prompt has another answer than the old or the new object: the original
-            layout has no place for it.
+        MalformedRecord: A neighbour or attribute prompt has another answer than the old or the new object, for which
+            the original layout has no place.
     """
     rewrite = record.rewrite
     if rewrite.target_true is None:
-        raise Malformed(f"case {record.case_id} has no old object, which the original layout needs")
+        raise MalformedRecord(f"case {record.case_id} has no old object, which the original layout needs")
     written: dict[str, Any] = {"case_id": record.case_id}
     if record.pararel_idx is not None:
         written["pararel_idx"] = record.pararel_idx
@@ -167,5 +167,5 @@ def _probes(prompts: list[str], answer: str) -> tuple[Probe, ...]:
 def _prompts(probes: tuple[Probe, ...], answer: str) -> list[str]:
     for probe in probes:
         if probe.answers != ((answer,),):
-            raise Malformed(f"{probe.prompt!r} is not answered by {answer!r}; the original layout cannot say so")
+            raise MalformedRecord(f"{probe.prompt!r} is not answered by {answer!r}; the original layout cannot say so")
     return [probe.prompt for probe in probes]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
 from kgedit.evaluate.benchmarks.knowedit.record import KnowEditRecord
 from kgedit.evaluate.benchmarks.records import Probe, Record
 from kgedit.evaluate.measures.portability import PortabilityProbe
 from kgedit.evaluate.measures.protocols import ProtocolProbe
+from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.scoring.pairs import Pair
 

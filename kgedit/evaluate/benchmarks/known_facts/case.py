@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
 from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
 from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 
 

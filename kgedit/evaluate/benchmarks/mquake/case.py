@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from statistics import fmean
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted
 from kgedit.evaluate.benchmarks.mquake.measures import MquakeProbe, SingleHop
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
 from kgedit.evaluate.benchmarks.mquake.questions import MQuakeQuestions
 from kgedit.evaluate.benchmarks.mquake.record import Hop, MQuakeRecord, Triple
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.measures.matching import exact
+from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 
 

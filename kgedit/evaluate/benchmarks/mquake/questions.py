@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kgedit.evaluate.benchmarks.mquake.wordings import WORDINGS
 from kgedit.evaluate.benchmarks.raw import Raw
-from kgedit.evaluate.benchmarks.records import Drop, Malformed, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.records import Drop, MalformedRecord, Prompt, Record, Rewrite
 
 
 class MQuakeQuestions(Record):
@@ -50,10 +50,10 @@ def read(raw: Mapping[str, Any], index: int, drop: Drop) -> MQuakeQuestions:
     found = _RawQuestions.model_validate(raw)
     edits = [(position, edit) for position, edit in enumerate(found.edited_hops) if edit is not None]
     if not edits:
-        raise Malformed("edited_hops: no hop is edited")
+        raise MalformedRecord("edited_hops: no hop is edited")
     whole_chain = found.n_hops is not None
     if whole_chain and found.n_hops != len(found.edited_hops):
-        raise Malformed(f"edited_hops: {len(found.edited_hops)} hops where n_hops says {found.n_hops}")
+        raise MalformedRecord(f"edited_hops: {len(found.edited_hops)} hops where n_hops says {found.n_hops}")
     last = found.edited_hops[-1] if whole_chain else None
     return MQuakeQuestions(
         case_id=found.index,
@@ -68,7 +68,7 @@ def read(raw: Mapping[str, Any], index: int, drop: Drop) -> MQuakeQuestions:
 def _rewrite(edit: _RawEdit) -> Rewrite:
     statement = edit.edit.removesuffix(edit.new_answer).rstrip()
     if statement == edit.edit.rstrip():
-        raise Malformed(f"edit: {edit.edit!r} does not end with its new answer {edit.new_answer!r}")
+        raise MalformedRecord(f"edit: {edit.edit!r} does not end with its new answer {edit.new_answer!r}")
     subject, relations = _read_fact(statement, edit.question)
     return Rewrite(
         subject=subject,
@@ -91,7 +91,7 @@ def _read_fact(statement: str, question: str) -> tuple[str, list[str]]:
         if (subject := _filled(statement, wording.cloze)) and subject == _filled(question.strip(), wording.question)
     ]
     if not fits:
-        raise Malformed(f"edit: {statement!r} with {question!r} is not worded as any relation of MQuAKE is")
+        raise MalformedRecord(f"edit: {statement!r} with {question!r} is not worded as any relation of MQuAKE is")
     subject = min((subject for subject, _ in fits), key=len)
     return subject, [relation for name, relation in fits if name == subject]
 

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from kgedit.evaluate.benchmarks.counterfact.record import RawTarget
 from kgedit.evaluate.benchmarks.raw import Raw, names
-from kgedit.evaluate.benchmarks.records import Drop, Frozen, Malformed, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.records import Drop, MalformedRecord, Prompt, Record, Rewrite
+from kgedit.evaluate.results import Frozen
 
 Triple = tuple[str, str, str]
 
@@ -152,7 +153,7 @@ def to_original(record: MQuakeRecord) -> dict[str, Any]:
     """The record in the layout of the original files; keys in their order.
 
     Raises:
-        Malformed: A rewrite has no old object, which the original layout needs.
+        MalformedRecord: A rewrite has no old object, which the original layout needs.
     """
     return {
         "case_id": record.case_id,
@@ -243,14 +244,14 @@ def _triples(found: list[list[str]], part: str) -> tuple[Triple, ...]:
     triples = []
     for position, triple in enumerate(found):
         if len(triple) != 3:
-            raise Malformed(f"{part}[{position}]: has {len(triple)} parts where a triple has three")
+            raise MalformedRecord(f"{part}[{position}]: has {len(triple)} parts where a triple has three")
         triples.append((triple[0], triple[1], triple[2]))
     return tuple(triples)
 
 
 def _written(rewrite: Rewrite) -> dict[str, Any]:
     if rewrite.target_true is None:
-        raise Malformed(f"{rewrite.text!r} has no old object, which the original layout needs")
+        raise MalformedRecord(f"{rewrite.text!r} has no old object, which the original layout needs")
     return {
         "prompt": rewrite.prompt,
         "relation_id": rewrite.relation_id,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.ripple.measures import RippleProbe
 from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord
+from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 
 _STRICT = "strict"

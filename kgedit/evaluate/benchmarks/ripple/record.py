@@ -9,8 +9,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kgedit.evaluate.benchmarks.raw import Raw, names
-from kgedit.evaluate.benchmarks.records import Answers, Drop, Frozen, Malformed, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.records import Answers, Drop, MalformedRecord, Prompt, Record, Rewrite
 from kgedit.evaluate.benchmarks.ripple.relations import WORDINGS
+from kgedit.evaluate.results import Frozen
 
 # Name in the published files -> name in reports.
 CRITERIA: Mapping[str, str] = MappingProxyType(
@@ -138,18 +139,20 @@ def read(raw: Mapping[str, Any], index: int, drop: Drop) -> RippleRecord:
 def _rewrite(edit: _RawEdit, target_names: set[str]) -> Rewrite:
     wording = WORDINGS.get(edit.relation)
     if wording is None:
-        raise Malformed(f"edit.relation: {edit.relation!r} is not a relation whose wording is known")
+        raise MalformedRecord(f"edit.relation: {edit.relation!r} is not a relation whose wording is known")
     splits = _splits(edit)
     if (old := edit.original_fact) is not None:
         before = f"{wording.before}{{}}{wording.after} "
         splits = [split for split in splits if old.prompt.startswith(before.replace("{}", split[0]))] or splits
     splits = [split for split in splits if split[1] in target_names] or splits
     if not splits:
-        raise Malformed(f"edit.prompt: {edit.prompt!r} is not worded as {edit.relation} is in this benchmark")
+        raise MalformedRecord(f"edit.prompt: {edit.prompt!r} is not worded as {edit.relation} is in this benchmark")
     subject, target = max(splits, key=lambda split: len(split[0]))
     if not subject or not target:
         missing = "object" if subject else "subject"
-        raise Malformed(f"edit.prompt: {edit.prompt!r} does not name its {missing} (no label when the set was made)")
+        raise MalformedRecord(
+            f"edit.prompt: {edit.prompt!r} does not name its {missing} (no label when the set was made)"
+        )
     target_true = None
     if old is not None:
         stem = f"{wording.before}{subject}{wording.after} "
@@ -199,7 +202,7 @@ def _tests(found: list[_RawTest], part: str, drop: Drop) -> Iterator[RippleTest]
         try:
             queries = tuple(_query(query, f"{where}.test_queries", drop) for query in test.test_queries)
             conditions = tuple(_query(query, f"{where}.condition_queries", drop) for query in test.condition_queries)
-        except Malformed as error:
+        except MalformedRecord as error:
             drop(where, str(error))
             continue
         if queries:
@@ -211,10 +214,10 @@ def _tests(found: list[_RawTest], part: str, drop: Drop) -> Iterator[RippleTest]
 def _query(found: _RawQuery, part: str, drop: Drop) -> RippleQuery:
     prompt = found.prompt
     if not prompt.strip() or "<subject>" in prompt or "  " in prompt or prompt.startswith(" "):
-        raise Malformed(f"{prompt!r} does not name its subject (no label when the set was made)")
+        raise MalformedRecord(f"{prompt!r} does not name its subject (no label when the set was made)")
     answers = tuple(names((answer.value, *answer.aliases), part, drop) for answer in found.answers)
     if not all(answers):
-        raise Malformed(f"{prompt!r} has an answer without a name")
+        raise MalformedRecord(f"{prompt!r} has an answer without a name")
     targets = found.target_ids if found.second_hop_target_ids is None else found.second_hop_target_ids
     return RippleQuery(
         prompt=prompt,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 
-class Wording(NamedTuple):
+class RippleWording(NamedTuple):
     """What stands before and after the subject, and the property id."""
 
     before: str
@@ -19,12 +19,12 @@ class Wording(NamedTuple):
     property: str | None
 
 
-def _of(noun: str, property_id: str | None, verb: str = "is", start: str = "The name of the") -> Wording:
-    return Wording(f"{start} {noun} of ", f" {verb}", property_id)
+def _of(noun: str, property_id: str | None, verb: str = "is", start: str = "The name of the") -> RippleWording:
+    return RippleWording(f"{start} {noun} of ", f" {verb}", property_id)
 
 
-def _which(noun: str, rest: str, property_id: str) -> Wording:
-    return Wording(f"The name of the {noun} which ", f" {rest} is", property_id)
+def _which(noun: str, rest: str, property_id: str) -> RippleWording:
+    return RippleWording(f"The name of the {noun} which ", f" {rest} is", property_id)
 
 
 WORDINGS = MappingProxyType(
@@ -38,14 +38,14 @@ WORDINGS = MappingProxyType(
         "UNCLE": _of("uncle", None),
         "AUNT": _of("aunt", None),
         "CHILD": _of("child", "P40"),
-        "NUMBER_OF_CHILDREN": Wording("The number of children ", " has is", "P1971"),
+        "NUMBER_OF_CHILDREN": RippleWording("The number of children ", " has is", "P1971"),
         "SEX_OR_GENDER": _of("gender", "P21", start="The"),
         "PLACE_OF_BIRTH": _of("place of birth", "P19", start="The"),
         "PLACE_OF_DEATH": _of("place of death", "P20", start="The"),
         "PLACE_OF_BURIAL": _of("place of burial", "P119", start="The"),
         "COUNTRY": _which("country", "is associated with", "P17"),
         "COUNTRY_OF_CITIZENSHIP": _of("country of citizenship", "P27"),
-        "POSITION_HELD": Wording("The name of the position held by ", " is", "P39"),
+        "POSITION_HELD": RippleWording("The name of the position held by ", " is", "P39"),
         "STEPFATHER": _of("stepfather", "P43"),
         "STEPMOTHER": _of("stepmother", "P44"),
         "MEMBER_OF_SPORTS_TEAM": _which("sports team", "is a member of", "P54"),
@@ -56,9 +56,9 @@ WORDINGS = MappingProxyType(
         "LEAGUE": _which("league", "plays in", "P118"),
         "FIELD_OF_WORK": _of("field of work", "P101"),
         "NATIVE_LANGUAGE": _of("mother tongue", "P103", start="The"),
-        "AWARD_RECEIVED": Wording("The name of the award ", " won is", "P166"),
-        "FOLLOWS": Wording("", " follows", "P155"),
-        "FOLLOWED_BY": Wording("", " is followed by", "P156"),
+        "AWARD_RECEIVED": RippleWording("The name of the award ", " won is", "P166"),
+        "FOLLOWS": RippleWording("", " follows", "P155"),
+        "FOLLOWED_BY": RippleWording("", " is followed by", "P156"),
         "ETHNIC_GROUP": _which("ethnic group", "is associated with", "P172"),
         "RELIGION": _which("religion", "is associated with", "P140"),
         "EYE_COLOR": _of("eye color", "P1340", start="The"),
@@ -68,7 +68,7 @@ WORDINGS = MappingProxyType(
         "HEAD_OF_STATE": _of("head of state", "P35"),
         "CONTINENT": _which("continent", "is part of", "P30"),
         "CAPITAL": _of("capital city", "P36"),
-        "CURRENCY": Wording("The name of the currency in ", " is", "P38"),
+        "CURRENCY": RippleWording("The name of the currency in ", " is", "P38"),
         "OFFICIAL_LANGUAGE": _of("official language", "P37", start="The"),
         "ANTHEM": _of("anthem", "P85"),
         "CAPITAL_OF": _which("country", "is the capital of", "P1376"),

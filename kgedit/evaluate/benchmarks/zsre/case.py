@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Values, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
 from kgedit.evaluate.benchmarks.counterfact.case import portability
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt
 from kgedit.evaluate.benchmarks.zsre.record import ZsreRecord
 from kgedit.evaluate.measures.protocols import ProtocolProbe
+from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 
 

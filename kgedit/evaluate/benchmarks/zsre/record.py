@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgedit.evaluate.benchmarks.raw import Raw, RawPortability, names, slot
-from kgedit.evaluate.benchmarks.records import Drop, Malformed, Portability, Probe, Prompt, Record, Rewrite
+from kgedit.evaluate.benchmarks.records import Drop, MalformedRecord, Portability, Probe, Prompt, Record, Rewrite
 
 
 class ZsreRecord(Record):
@@ -47,7 +47,7 @@ def read(raw: Mapping[str, Any], index: int, drop: Drop) -> ZsreRecord:
     """A record of the MEND split; a portability question is read where there is one."""
     found = _RawZsre.model_validate(raw)
     if not found.alt.strip():
-        raise Malformed("alt: empty, so there is nothing to edit the answer to")
+        raise MalformedRecord("alt: empty, so there is nothing to edit the answer to")
     answers = names(found.answers, "answers", drop)
     rewrite = Rewrite(
         subject=found.subject,
@@ -71,5 +71,5 @@ def read_plus(raw: Mapping[str, Any], index: int, drop: Drop) -> ZsreRecord:
     """A record that must have its portability question."""
     record = read(raw, index, drop)
     if record.portability is None:
-        raise Malformed("portability: the record has no portability question, unlike the others of its file")
+        raise MalformedRecord("portability: the record has no portability question, unlike the others of its file")
     return record

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kgedit.evaluate.benchmarks.counterfact import record as counterfact
-from kgedit.evaluate.benchmarks.records import Malformed, Probe
+from kgedit.evaluate.benchmarks.records import MalformedRecord, Probe
 
 
 def original(**changes) -> dict:
@@ -86,7 +86,7 @@ def test_the_flattened_layout_gets_its_slot_back(load_records) -> None:
 def test_a_neighbour_of_the_flattened_layout_has_its_own_answer(load_records) -> None:
     record = load_records(flat(locality_ground_truth="Europe")).records[0]
     assert record.neighborhood[0].answer == "Europe"
-    with pytest.raises(Malformed, match="not answered by 'Africa'"):
+    with pytest.raises(MalformedRecord, match="not answered by 'Africa'"):
         counterfact.to_original(record)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kgedit.evaluate.benchmarks.mquake import record as mquake
-from kgedit.evaluate.benchmarks.records import Malformed
+from kgedit.evaluate.benchmarks.records import MalformedRecord
 
 
 def hop(subject: str, relation: str, answer: str, *aliases: str) -> dict:
@@ -166,5 +166,5 @@ def test_what_is_written_reads_the_same(load_records) -> None:
 def test_a_rewrite_without_an_old_object_cannot_be_written(load_records) -> None:
     read = load_records(mquake_case()).records[0]
     bare = read.rewrite.model_copy(update={"target_true": None})
-    with pytest.raises(Malformed, match="no old object"):
+    with pytest.raises(MalformedRecord, match="no old object"):
         mquake.to_original(read.model_copy(update={"rewrites": (bare,)}))
