@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from kgedit.errors import KgeditError
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.store.commit import put_noted
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import JOURNAL, open_store
 from kgedit.lm.load import load_model
 from kgedit.mini import MINI
+from kgedit.mini.cases import Casebook
 
 
 def main() -> None:

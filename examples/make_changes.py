@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.io.atomic_files import write_files
+from kgedit.mini.cases import Casebook
 from kgedit.mini.corpus import Fact
 
 MIX = 300

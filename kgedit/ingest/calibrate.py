@@ -9,12 +9,12 @@ from statistics import quantiles
 from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import DataError
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.runner import next_batch
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import Received
 from kgedit.mini import MINI
+from kgedit.mini.cases import Casebook
 from kgedit.progress import Progress
 
 OPEN = {  # guards that refuse nothing, so that everything is seen

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kgedit.evaluate.bundled.cases import Casebook
+from kgedit.mini.cases import Casebook
 
 # Models are loaded in fresh processes; on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(600)

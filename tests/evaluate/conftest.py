@@ -9,7 +9,7 @@ import pytest
 
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord, to_original
 from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
-from kgedit.evaluate.bundled.cases import Casebook
+from kgedit.mini.cases import Casebook
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 

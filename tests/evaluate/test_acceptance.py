@@ -10,13 +10,13 @@ import torch
 
 from kg_cache import snapshot
 from kgedit.editor import Editor
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.evaluate.bundled.demo import measure
 from kgedit.evaluate.bundled.probes import shares
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import mini_folder
+from kgedit.mini.cases import Casebook
 from kgedit.mini.corpus import load_chains, load_facts, wordings
 
 # Second moments are collected first where no run has yet; a busy machine takes minutes.

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from kgedit.editor import Editor
-from kgedit.evaluate.bundled.cases import Case, Casebook
 from kgedit.ingest.change import Change, Provenance
+from kgedit.mini.cases import Casebook, MiniCase
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +18,12 @@ def mini() -> Editor:
 
 
 @pytest.fixture(scope="session")
-def cases() -> list[Case]:
+def cases() -> list[MiniCase]:
     return Casebook().draw(6, seed=1001)
 
 
 @pytest.fixture(scope="session")
-def changes(cases: list[Case]) -> list[Change]:
+def changes(cases: list[MiniCase]) -> list[Change]:
     seen = datetime(2026, 1, 1, tzinfo=UTC)
     return [
         Change(edit=case.edit, provenance=Provenance(feed="test", position=f"line {number}", seen=seen))

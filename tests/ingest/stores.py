@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kgedit.editor import Editor
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide.probes import fact_probes
 from kgedit.ingest.decide.resolved_change import Accepted, Decision, ResolvedChange
@@ -13,6 +12,7 @@ from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import Received, State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import open_store
+from kgedit.mini.cases import Casebook
 
 # Of the cases drawn with this seed, two that hold beside each other; of each, one other wording does not.
 SEED, DRAWN = 1001, (1, 6)

@@ -26,7 +26,7 @@ MAX_FILE = 2**29  # bytes of JSON, unpacked; the largest real files have some 10
 
 
 @dataclass(frozen=True)
-class SkippedRecord:
+class Omission:
     """A record, or a part of one, that was left out.
 
     Attributes:
@@ -64,8 +64,8 @@ class Loaded:
     """
 
     records: tuple[Record, ...]
-    skipped: tuple[SkippedRecord, ...]
-    dropped: tuple[SkippedRecord, ...]
+    skipped: tuple[Omission, ...]
+    dropped: tuple[Omission, ...]
     source: str
     sha256: str
     format: str
@@ -125,7 +125,7 @@ def _load_folder(folder: Path, wanted: Format | None) -> Loaded:
         try:
             parts.append(_loaded(parsed, path.name, str(path), digest, wanted))
         except UnknownFormat as error:
-            unknown.append(SkippedRecord(path.name, 0, None, f"the whole file: {short(str(error), 300)}"))
+            unknown.append(Omission(path.name, 0, None, f"the whole file: {short(str(error), 300)}"))
     if not parts:
         raise UnknownFormat(f"no file of {str(folder)!r} is in a known format. {unknown[0].reason}")
     if len({part.format for part in parts}) > 1:
@@ -154,8 +154,8 @@ def _loaded(parsed: Iterable[Parsed], name: str, source: str, digest: str, wante
     sample = [item.value for item in found if item.value is not None][:SAMPLE]
     layout = wanted or detect(sample, source)
     records: list[Record] = []
-    skipped: list[SkippedRecord] = []
-    dropped: list[SkippedRecord] = []
+    skipped: list[Omission] = []
+    dropped: list[Omission] = []
     earlier: dict[int | str, int] = {}
     for item in found:
         parts: list[tuple[str, str]] = []
@@ -164,11 +164,11 @@ def _loaded(parsed: Iterable[Parsed], name: str, source: str, digest: str, wante
             if record.case_id in earlier:
                 raise MalformedRecord(f"record {earlier[record.case_id]} has the same id")
         except (MalformedRecord, EditError) as error:
-            skipped.append(SkippedRecord(name, item.index, _own_id(item), short(str(error), 300)))
+            skipped.append(Omission(name, item.index, _own_id(item), short(str(error), 300)))
             continue
         earlier[record.case_id] = item.index
         records.append(record)
-        dropped += [SkippedRecord(name, item.index, record.case_id, short(why, 300), part) for part, why in parts]
+        dropped += [Omission(name, item.index, record.case_id, short(why, 300), part) for part, why in parts]
     return Loaded(tuple(records), tuple(skipped), tuple(dropped), source, digest, layout.name)
 
 

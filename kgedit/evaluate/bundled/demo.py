@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.editor import SENTENCE_END, Editor
 from kgedit.errors import NotReverted
-from kgedit.evaluate.bundled.cases import Case, Casebook
 from kgedit.evaluate.bundled.probes import Scores, score_case, shares
 from kgedit.lm.generation.greedy import complete
+from kgedit.mini.cases import Casebook, MiniCase
 from kgedit.progress import Progress
 
 METHODS = ("rome", "glame")
@@ -102,7 +102,7 @@ def run_demo(edits: int = 20, seed: int = 0, *, progress: Progress | None = None
 
 
 def measure(
-    editor: Editor, cases: list[Case], *, progress: Progress | None = None, show: Case | None = None
+    editor: Editor, cases: list[MiniCase], *, progress: Progress | None = None, show: MiniCase | None = None
 ) -> tuple[list[Scores], list[str]]:
     """Apply each edit alone, score it, take it back, and make sure that every weight is bit for bit as before.
 
@@ -137,11 +137,11 @@ def measure(
     return scored, said
 
 
-def _shown(case: Case) -> list[tuple[str, str, str]]:
+def _shown(case: MiniCase) -> list[tuple[str, str, str]]:
     """The prompts of a case that are shown in words: a few of each measure."""
     return [(kind, prompt, right) for kind, pairs in case.probes.items() for prompt, right in pairs[:4]]
 
 
-def _say(editor: Editor, case: Case) -> list[str]:
+def _say(editor: Editor, case: MiniCase) -> list[str]:
     prompts = [prompt for _, prompt, _ in _shown(case)]
     return complete(editor.model, editor.tokenizer, prompts, stop=SENTENCE_END)

@@ -15,11 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kg_cache import snapshot
 from kgedit.editor import Editor
 from kgedit.errors import TargetError
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import MINI, mini_folder
+from kgedit.mini.cases import Casebook
 from kgedit.mini.corpus import Chain, Fact, load_chains, load_facts, wordings
 from kgedit.progress import Progress
 

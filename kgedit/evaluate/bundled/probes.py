@@ -7,13 +7,13 @@ from statistics import fmean
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.evaluate.bundled.cases import MEASURES, Case
 from kgedit.lm.scoring.exact_answers import exact_answers
+from kgedit.mini.cases import MEASURES, MiniCase
 
 Scores = Mapping[str, tuple[bool, ...]]
 
 
-def score_case(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, case: Case) -> Scores:
+def score_case(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, case: MiniCase) -> Scores:
     """Measure -> one verdict per probe: exact greedy match of the whole object name; all in shared batches."""
     names = [name for name, pairs in case.probes.items() for _ in pairs]
     verdicts = exact_answers(model, tokenizer, [pair for pairs in case.probes.values() for pair in pairs])

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kg_cache import snapshot
-from kgedit.evaluate.bundled.cases import Casebook
 from kgedit.evaluate.measures.matching import contains
+from kgedit.mini.cases import Casebook
 
 DEV_SHARE = 0.4
 LEAST_NAME = 4  # letters of an alias without capitals

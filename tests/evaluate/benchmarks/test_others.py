@@ -6,7 +6,7 @@ from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.knowedit import case as knowedit
 from kgedit.evaluate.benchmarks.knowedit.record import KnowEditRecord
 from kgedit.evaluate.benchmarks.known_facts import case as known_facts
-from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
+from kgedit.evaluate.benchmarks.known_facts.record import KnownFactRecord
 from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
 from kgedit.evaluate.benchmarks.ripple import case as ripple
 from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord, RippleTest
@@ -88,7 +88,7 @@ def test_ripple_executes_a_test_only_where_its_condition_held_before(answering) 
 
 
 def test_a_known_fact_is_asked_and_never_edited(answering) -> None:
-    made = known_facts.case(KnownFact(case_id=4, subject="Ann", prompt="{} lives in", answer="Oslo"), Options())
+    made = known_facts.case(KnownFactRecord(case_id=4, subject="Ann", prompt="{} lives in", answer="Oslo"), Options())
     assert made.rewrites == ()
     seen = answering(made.asked_before, probable={("Ann lives in", "Oslo"): 0.25}, said={"Ann lives in": "Oslo."})
     values = made.values_before(seen)

@@ -9,9 +9,9 @@ import torch
 
 from kgedit.editor import Editor
 from kgedit.errors import NotReverted
-from kgedit.evaluate.bundled.cases import MEASURES, Casebook
 from kgedit.evaluate.bundled.demo import METHODS, NAMED, DemoReport, measure, run_demo
 from kgedit.evaluate.bundled.probes import score_case
+from kgedit.mini.cases import MEASURES, Casebook
 
 # Second moments are collected first where no run has yet; a busy machine takes minutes.
 pytestmark = pytest.mark.timeout(900)

@@ -9,11 +9,11 @@ import torch
 
 from families import tiny_model
 from kgedit.edit import Edit
-from kgedit.evaluate.bundled.cases import MEASURES, Case, Casebook
 from kgedit.evaluate.bundled.probes import score_case, shares
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import mini_folder
+from kgedit.mini.cases import MEASURES, Casebook, MiniCase
 
 EMPTY = dict.fromkeys(MEASURES, ())
 
@@ -50,7 +50,7 @@ def test_each_verdict_is_the_one_of_its_own_probe() -> None:
         "paraphrase": tuple(pairs[6:8]),
         "subject_specificity": tuple(pairs[8:]),
     }
-    case = Case(Edit(subject="Q1", relation="P27", target_new="Q2"), "s", "new", "old", probes)
+    case = MiniCase(Edit(subject="Q1", relation="P27", target_new="Q2"), "s", "new", "old", probes)
     scores = score_case(model, tokenizer, case)
     for name, asked in probes.items():
         assert scores[name] == tuple(exact_answers(model, tokenizer, list(asked)) if asked else []), name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
-from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
+from kgedit.evaluate.benchmarks.known_facts.record import KnownFactRecord
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
@@ -15,7 +15,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     Raises:
         Unusable: The record is no known fact.
     """
-    if not isinstance(record, KnownFact):
+    if not isinstance(record, KnownFactRecord):
         raise Unusable("the record is not a known fact")
     prompt = record.prompt.replace("{}", record.subject)
     pair = (prompt, record.answer)

@@ -9,7 +9,7 @@ from kgedit.evaluate.benchmarks.raw import Raw, slot
 from kgedit.evaluate.benchmarks.records import Drop, Name, Prompt, PropertyId, Record
 
 
-class KnownFact(Record):
+class KnownFactRecord(Record):
     """One fact.
 
     Attributes:
@@ -37,10 +37,10 @@ class _RawFact(Raw):
     relation_id: str | None = None
 
 
-def read(raw: Mapping[str, Any], index: int, drop: Drop) -> KnownFact:
+def read(raw: Mapping[str, Any], index: int, drop: Drop) -> KnownFactRecord:
     """A record of known_1000.json."""
     found = _RawFact.model_validate(raw)
-    return KnownFact(
+    return KnownFactRecord(
         case_id=found.known_id,
         subject=found.subject,
         prompt=slot(found.prompt, found.subject),

@@ -10,7 +10,7 @@ from kgedit.evaluate.benchmarks.case import Options, Seen, Unusable
 from kgedit.evaluate.benchmarks.counterfact.case import case
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
-from kgedit.evaluate.benchmarks.known_facts.record import KnownFact
+from kgedit.evaluate.benchmarks.known_facts.record import KnownFactRecord
 from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
 from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.evaluate.results import RECALLED
@@ -89,6 +89,6 @@ def test_a_record_without_a_change_is_refused(target: str | None) -> None:
 
 
 def test_a_record_of_another_benchmark_is_refused() -> None:
-    fact = KnownFact(case_id=1, subject="Ann", prompt="{} lives in", answer="Oslo")
+    fact = KnownFactRecord(case_id=1, subject="Ann", prompt="{} lives in", answer="Oslo")
     with pytest.raises(Unusable, match="not one of CounterFact"):
         case(fact, Options())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from kgedit.errors import EditError
-from kgedit.evaluate.bundled.cases import MEASURES, NEIGHBOURS, Case, Casebook
+from kgedit.mini.cases import MEASURES, NEIGHBOURS, Casebook, MiniCase
 
 COUNT, SEED = 60, 11
 
@@ -18,11 +18,11 @@ def book() -> Casebook:
 
 
 @pytest.fixture(scope="module")
-def cases(book: Casebook) -> list[Case]:
+def cases(book: Casebook) -> list[MiniCase]:
     return book.draw(COUNT, seed=SEED)
 
 
-def optimised(book: Casebook, case: Case) -> set[str]:
+def optimised(book: Casebook, case: MiniCase) -> set[str]:
     """All that a method may put into its objective: the edit, the subject's other relations, paths of both orders."""
     text, first = book.text, case.edit.relation
     paths = [(relation,) for relation in text.texts]
@@ -30,7 +30,7 @@ def optimised(book: Casebook, case: Case) -> set[str]:
     return {wording.replace("{}", case.subject) for path in paths for wording in text.edit_wordings(path)}
 
 
-def onward(book: Casebook, case: Case) -> dict[str, dict[str, str]]:
+def onward(book: Casebook, case: MiniCase) -> dict[str, dict[str, str]]:
     """Relation -> old and new answer at the end of a path over it, by the facts alone."""
     ends = {}
     for name, entity in (("old", case.edit.target_true), ("new", case.edit.target_new)):
@@ -38,7 +38,7 @@ def onward(book: Casebook, case: Case) -> dict[str, dict[str, str]]:
     return ends
 
 
-def reads(book: Casebook, case: Case, prompt: str) -> Iterator[tuple[str, str]]:
+def reads(book: Casebook, case: MiniCase, prompt: str) -> Iterator[tuple[str, str]]:
     """Which (subject id, relation) a one-hop prompt is about."""
     for relation, texts in book.text.texts.items():
         for wording in (*texts.cloze, *(f"Q: {question} A:" for question in texts.question)):
@@ -48,7 +48,7 @@ def reads(book: Casebook, case: Case, prompt: str) -> Iterator[tuple[str, str]]:
                 yield from ((q, relation) for q in book.of_subject if book.labels[q] == label)
 
 
-def test_as_many_different_cases_as_asked_for(cases: list[Case]) -> None:
+def test_as_many_different_cases_as_asked_for(cases: list[MiniCase]) -> None:
     assert len(cases) == COUNT
     assert len({(case.edit.subject, case.edit.relation) for case in cases}) == COUNT
     assert len({case.edit.relation for case in cases}) >= 5, "one relation would say little"
@@ -57,20 +57,20 @@ def test_as_many_different_cases_as_asked_for(cases: list[Case]) -> None:
         assert all(case.probes[name] for name in MEASURES), "a case without probes of a measure measures nothing"
 
 
-def test_no_prompt_counts_twice(cases: list[Case]) -> None:
+def test_no_prompt_counts_twice(cases: list[MiniCase]) -> None:
     for case in cases:
         prompts = [prompt for pairs in case.probes.values() for prompt, _ in pairs]
         assert len(set(prompts)) == len(prompts), prompts
 
 
-def test_one_seed_gives_the_same_cases_and_another_gives_others(book: Casebook, cases: list[Case]) -> None:
+def test_one_seed_gives_the_same_cases_and_another_gives_others(book: Casebook, cases: list[MiniCase]) -> None:
     assert Casebook().draw(COUNT, seed=SEED) == cases
     assert book.draw(10, seed=SEED) == cases[:10], "more edits must not change the first ones"
     other = {(case.edit.subject, case.edit.relation) for case in book.draw(COUNT, seed=SEED + 1)}
     assert len(other & {(case.edit.subject, case.edit.relation) for case in cases}) < COUNT / 4
 
 
-def test_no_scoring_prompt_is_one_that_methods_optimise(book: Casebook, cases: list[Case]) -> None:
+def test_no_scoring_prompt_is_one_that_methods_optimise(book: Casebook, cases: list[MiniCase]) -> None:
     for case in cases:
         training = optimised(book, case)
         ((prompt, _),) = case.probes["efficacy"]
@@ -79,7 +79,7 @@ def test_no_scoring_prompt_is_one_that_methods_optimise(book: Casebook, cases: l
             assert not training & {asked for asked, _ in case.probes[name]}, name
 
 
-def test_an_edit_changes_a_known_fact_to_another_object_of_its_relation(book: Casebook, cases: list[Case]) -> None:
+def test_an_edit_changes_a_known_fact_to_another_object_of_its_relation(book: Casebook, cases: list[MiniCase]) -> None:
     known = {(fact.subject, fact.relation): fact.object for fact in book.facts}
     for case in cases:
         edit = case.edit
@@ -90,14 +90,14 @@ def test_an_edit_changes_a_known_fact_to_another_object_of_its_relation(book: Ca
         assert book.text[edit.relation].single
 
 
-def test_efficacy_and_paraphrase_ask_for_the_new_object(cases: list[Case]) -> None:
+def test_efficacy_and_paraphrase_ask_for_the_new_object(cases: list[MiniCase]) -> None:
     for case in cases:
         for name in ("efficacy", "paraphrase"):
             assert {answer for _, answer in case.probes[name]} == {case.target_new}
             assert all(case.subject in prompt for prompt, _ in case.probes[name])
 
 
-def test_portability_asks_for_consequences_that_moved(book: Casebook, cases: list[Case]) -> None:
+def test_portability_asks_for_consequences_that_moved(book: Casebook, cases: list[MiniCase]) -> None:
     """Each prompt is a composed one, and its answer is the object's own fact, unlike the one before the edit."""
     for case in cases:
         ends = onward(book, case)
@@ -120,7 +120,7 @@ def test_portability_asks_for_consequences_that_moved(book: Casebook, cases: lis
         assert not stayed & {prompt for prompt, _ in case.probes["portability"]}
 
 
-def test_specificity_asks_for_facts_that_the_edit_leaves_alone(book: Casebook, cases: list[Case]) -> None:
+def test_specificity_asks_for_facts_that_the_edit_leaves_alone(book: Casebook, cases: list[MiniCase]) -> None:
     known = {(fact.subject, fact.relation): book.labels[fact.object] for fact in book.facts}
     for case in cases:
         edit = case.edit
@@ -133,7 +133,7 @@ def test_specificity_asks_for_facts_that_the_edit_leaves_alone(book: Casebook, c
         assert len(case.probes["neighborhood"]) <= NEIGHBOURS
 
 
-def test_neighbours_share_the_old_object_as_far_as_there_are_any(book: Casebook, cases: list[Case]) -> None:
+def test_neighbours_share_the_old_object_as_far_as_there_are_any(book: Casebook, cases: list[MiniCase]) -> None:
     for case in cases:
         edit = case.edit
         sharing = sum(

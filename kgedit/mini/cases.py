@@ -24,7 +24,7 @@ NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
-class Case:
+class MiniCase:
     """One edit and its prompts.
 
     Attributes:
@@ -60,7 +60,7 @@ class Casebook:
             self.of_subject[fact.subject].append(fact)
             self.of_relation[fact.relation].append(fact)
 
-    def draw(self, count: int, *, seed: int) -> list[Case]:
+    def draw(self, count: int, *, seed: int) -> list[MiniCase]:
         """Draw edits: known facts of single-valued relations, to objects of which the model knows something.
 
         Args:
@@ -72,7 +72,7 @@ class Casebook:
             fact for fact in self.facts if self.text[fact.relation].single and len(self.of_subject[fact.subject]) > 1
         ]
         rng.shuffle(pool)
-        cases: list[Case] = []
+        cases: list[MiniCase] = []
         for fact in pool:
             if len(cases) == count:
                 break
@@ -81,7 +81,7 @@ class Casebook:
                 cases.append(self.case(fact, rng.choice(targets), rng))
         return cases
 
-    def named(self, subject: str, relation: str, target: str, *, seed: int = 0) -> Case:
+    def named(self, subject: str, relation: str, target: str, *, seed: int = 0) -> MiniCase:
         """The case of one edit by ids.
 
         Raises:
@@ -92,7 +92,7 @@ class Casebook:
                 return self.case(fact, target, random.Random(seed))
         raise EditError(f"the bundled model knows no fact ({subject}, {relation}); see facts.tsv for those it knows")
 
-    def case(self, fact: Fact, target: str, rng: random.Random) -> Case:
+    def case(self, fact: Fact, target: str, rng: random.Random) -> MiniCase:
         """One edit with its prompts."""
         labels, text = self.labels, self.text
         subject, relation = labels[fact.subject], fact.relation
@@ -109,7 +109,7 @@ class Casebook:
             "subject_specificity": [self._asked(other, rng) for other in rest],
             "neighborhood": [self._asked(other, rng) for other in self._neighbours(fact, target, rng)],
         }
-        return Case(
+        return MiniCase(
             edit=Edit(subject=fact.subject, relation=relation, target_new=target, target_true=fact.object),
             subject=subject,
             target_new=labels[target],
