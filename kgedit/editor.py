@@ -18,7 +18,6 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.bundled import bundled_store
-from kg_cache.errors import UnknownEntity
 from kg_cache.graph import KnowledgeGraph
 from kg_cache.settings import Settings
 from kg_cache.store import Store
@@ -26,7 +25,7 @@ from kgedit.delta import Ledger, LowRankDelta
 from kgedit.delta.peft import export_adapter
 from kgedit.edit import Edit, EditResult
 from kgedit.errors import TargetError, UnknownEdit
-from kgedit.graph.subgraph import Subgraph, build_subgraph
+from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.generation.greedy import complete
@@ -35,12 +34,13 @@ from kgedit.lm.load import load_model
 from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.second_moment.find import Source, find_moments
-from kgedit.lm.tokens import encode_target, encode_text, find_subject
+from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
 from kgedit.methods.base import Settings as MethodSettings
 from kgedit.mini import MINI, mini_folder
 from kgedit.presets import prefix_lengths, preset
 from kgedit.progress import Progress
+from kgedit.resolve import Resolver
 
 # A bare full stop would cut names such as "Washington, D.C.".
 SENTENCE_END = (". ", ".\n", "\n")
@@ -218,6 +218,11 @@ class Editor:
         """
         return self.method.together(self.workbench, cases)
 
+    @property
+    def resolver(self) -> Resolver:
+        """Resolves names against the graph, without any model."""
+        return Resolver(self.graph, self.text)
+
     def prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         """Resolve names against the graph and collect the subgraph, without any model.
 
@@ -225,26 +230,9 @@ class Editor:
             UnknownEntity, AmbiguousLabel, UnknownRelation: A name means nothing, or several things.
             EditError: Subject and prompt, or target, do not fit together.
         """
-        free = edit.prompt is not None
-        subject_id, subject = self._entity(edit.subject, free=free)
-        target_id, target = self._entity(edit.target_new, free=free)
-        relation = self.graph.resolve_relation(edit.relation).id if edit.relation else None
-        if edit.prompt is not None:
-            prompt, subject = self._slot(edit.prompt, edit.subject, subject)
-        else:
-            prompt = self.text[relation or ""].cloze[0]
-        if subject_id is None or relation is None:
-            return Request(subject, prompt, target, relation), None
-        subgraph = build_subgraph(
-            self.graph,
-            subject_id,
-            relation,
-            target_id or target,
-            subject_label=subject,
-            target_label=target,
-            **self.method.subgraph_options,
-        )
-        return Request(subject, prompt, target, relation), subgraph
+        resolver = self.resolver
+        resolved = resolver.resolve(edit)
+        return resolved.request, resolver.subgraph(resolved, self.method.subgraph_options)
 
     def complete(self, prompt: str, *, max_new_tokens: int = 16) -> str:
         """Greedy continuation of a prompt, to the end of the sentence."""
@@ -292,20 +280,6 @@ class Editor:
                 "there is nothing to change"
             )
         return request, subgraph
-
-    def _slot(self, prompt: str, given: str, label: str) -> tuple[str, str]:
-        """Template and subject as written: the caller's own wording if the prompt has it, else the label."""
-        name = given if given != label and given in prompt else label
-        return find_subject(prompt, name), name
-
-    def _entity(self, text: str, *, free: bool) -> tuple[str | None, str]:
-        try:
-            found = self.graph.resolve(text)
-        except UnknownEntity:
-            if free:
-                return None, text
-            raise
-        return found.id, found.label
 
     def _answer(self, request: Request) -> tuple[str, float]:
         prompt = request.prompt.replace("{}", request.subject)

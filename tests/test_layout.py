@@ -23,6 +23,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"edit", "io", "presets", "progress"},
         {"lm", "mini", "delta", "graph"},
         {"methods"},
+        {"resolve"},
         {"editor"},
         {"evaluate", "ingest"},
         {"cli", "__main__"},

@@ -7,13 +7,12 @@ to the subject is kept beside it, for methods that ask for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kg_cache.errors import InvalidId
 from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple
-from kg_cache.ids import check_entity_id, check_relation_id, id_order
+from kg_cache.ids import id_order, is_entity_id, is_relation_id
 from kgedit.graph.incoming_walks import Approach, approaches, in_turn, lot
 
 if TYPE_CHECKING:
@@ -199,6 +198,7 @@ def build_subgraph(
     approach_relations: Collection[str] = (),
     subject_label: str | None = None,
     target_label: str | None = None,
+    relation_labels: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Subgraph:
     """Collect the facts around a new fact, breadth first from its object.
@@ -218,6 +218,7 @@ def build_subgraph(
         approach_relations: Relations that it may follow.
         subject_label: Text for s instead of the graph's label, e.g. the name as the prompt has it.
         target_label: Text for o*, likewise.
+        relation_labels: Texts of properties for which the graph has no label.
         seed: 0 takes the objects with the smallest item numbers first; another seed draws them.
 
     Raises:
@@ -229,8 +230,8 @@ def build_subgraph(
             raise ValueError(f"{name} must be at least 1, not {value}")
     triples = [Triple(subject, relation, target)]
     expanded = {subject}
-    frontier = [target] if _is_item(target) and target != subject else []
-    found = _ask(graph, [*frontier, *([subject] if _is_item(subject) else [])])
+    frontier = [target] if is_entity_id(target) and target != subject else []
+    found = _ask(graph, [*frontier, *([subject] if is_entity_id(subject) else [])])
     sources, partial, missing = [found.source], set(found.partial), set(found.missing)
     own = [triple for triple in _facts_of(found, {subject}) if triple.relation != relation]
     left_out = 0
@@ -252,17 +253,18 @@ def build_subgraph(
     nodes = tuple(dict.fromkeys(id for triple in triples for id in (triple.subject, triple.object)))
     subject_facts = tuple(_ranked(own, subject, per_relation, seed)[:max_edges])
     towards: tuple[Approach, ...] = ()
-    if approach_hops and _is_item(subject):
+    if approach_hops and is_entity_id(subject):
         towards = approaches(graph, subject, hops=approach_hops, relations=approach_relations, seed=seed)
     around = [*triples, *subject_facts, *(triple for walk in towards for triple in walk)]
     given = {target: target_label, subject: subject_label}
+    labels = _labels(graph, [part for triple in around for part in triple], given, relation_labels or {})
     return Subgraph(
         center=subject,
         target=target,
         nodes=nodes,
         relations=tuple(dict.fromkeys(triple.relation for triple in triples)),
         triples=tuple(triples),
-        labels=_labels(graph, [part for triple in around for part in triple], given),
+        labels=labels,
         subject_facts=subject_facts,
         approaches=towards,
         partial=frozenset(partial),
@@ -301,25 +303,14 @@ def _ranked(triples: Iterable[Triple], entity: str, per_relation: int, seed: int
     return kept
 
 
-def _labels(graph: KnowledgeGraph, ids: Sequence[str], given: dict[str, str | None]) -> dict[str, str]:
-    """Text of each id: the given one, the graph's, or the id itself, as for free text."""
+def _labels(
+    graph: KnowledgeGraph, ids: Sequence[str], given: Mapping[str, str | None], fallback: Mapping[str, str]
+) -> dict[str, str]:
+    """Text of each id: the given one, the graph's, the fallback, or the id itself, as for free text."""
     unique = list(dict.fromkeys(ids))
-    known = [id for id in unique if _is_item(id) or _is_property(id)]
-    found = graph.labels(known) if known else {}
-    return {id: given.get(id) or found.get(id) or id for id in unique}
-
-
-def _is_item(text: str) -> bool:
-    try:
-        check_entity_id(text)
-    except InvalidId:
-        return False
-    return True
-
-
-def _is_property(text: str) -> bool:
-    try:
-        check_relation_id(text)
-    except InvalidId:
-        return False
-    return True
+    stored = graph.labels([id for id in unique if is_entity_id(id) or is_relation_id(id)])
+    labels = {}
+    for id in unique:
+        label = stored.get(id, id)
+        labels[id] = given.get(id) or (label if label != id else fallback.get(id, id))
+    return labels

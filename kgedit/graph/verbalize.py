@@ -57,6 +57,19 @@ class Verbalizer:
         raw = tomllib.loads(resources.files("kgedit.graph").joinpath("relations.toml").read_text(encoding="utf-8"))
         return cls({identifier: RelationText.model_validate(fields) for identifier, fields in raw.items()})
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Property id -> its English label."""
+        return {relation: text.label for relation, text in self.texts.items()}
+
+    def find(self, name: str) -> str | None:
+        """The property that has wordings and this id or label, whatever the case of its letters; None if none has."""
+        name = name.strip().casefold()
+        for relation, text in self.texts.items():
+            if name in (relation.casefold(), text.label.casefold()):
+                return relation
+        return None
+
     def __contains__(self, relation: object) -> bool:
         """Whether there are wordings for this property id."""
         return relation in self.texts

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, StringConstraints, field_validator
 
 from kgedit.evaluate.results import Frozen
 
+from kgedit.edit import Edit
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
@@ -74,6 +76,17 @@ class Rewrite(Frozen):
     def text(self) -> str:
         """The prompt with the subject in its place."""
         return self.prompt.replace("{}", self.subject)
+
+    @property
+    def edit(self) -> Edit:
+        """The change as an edit in the file's words."""
+        return Edit(
+            subject=self.subject,
+            relation=self.relation_id,
+            target_new=self.target_new,
+            target_true=self.target_true,
+            prompt=self.prompt,
+        )
 
     @property
     def changes(self) -> bool:

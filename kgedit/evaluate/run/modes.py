@@ -12,8 +12,13 @@ from kgedit.delta.weights import hash_weights
 from kgedit.editor import Editor
 from kgedit.errors import AlreadyApplied, EditError, FileCorrupt, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase
-from kgedit.evaluate.run.prepare import Edits, prepare
-from kgedit.methods.base import Computed
+from kgedit.evaluate.benchmarks.records import Rewrite
+from kgedit.graph.subgraph import Subgraph
+from kgedit.lm.anatomy import context_length
+from kgedit.methods.base import Computed, Request
+from kgedit.methods.engine.objective import target_rows
+
+Edits = list[tuple[Request, Subgraph | None]]
 
 
 class Stage(NamedTuple):
@@ -93,6 +98,28 @@ def on_top(editor: Editor, case: BenchmarkCase, folder: Path) -> Stage | CaseRef
     except EditError as error:  # the edited weights do not fit the model's dtype any more
         return CaseRefused(case, error)
     return Stage((case,))
+
+
+def prepare(editor: Editor, rewrites: Sequence[Rewrite]) -> Edits:
+    """The edits of a case, in the words of its file.
+
+    Raises:
+        EditError: A prompt or object does not suit the model's tokenizer or context.
+    """
+    return [_prepare(editor, rewrite) for rewrite in rewrites]
+
+
+def _prepare(editor: Editor, rewrite: Rewrite) -> tuple[Request, Subgraph | None]:
+    resolver, method = editor.resolver, editor.method
+    resolved = resolver.resolve_worded(
+        rewrite.edit, subject_id=rewrite.subject_id, target_id=rewrite.target_new_id, look_up=method.uses_graph
+    )
+    # A prompt that does not fit into the context would stop the others of its batch.
+    request = resolved.request
+    target = request.target + method.config.ending
+    longest = context_length(editor.model)
+    target_rows(editor.tokenizer, request.prompt, request.subject, target, ("",), max_length=longest)
+    return request, resolver.subgraph(resolved, method.subgraph_options)
 
 
 def _is_stored(folder: Path) -> bool:

@@ -229,7 +229,7 @@ class Decider:
 
 def question_of(editor: Editor, entry: Entry) -> tuple[str, str]:
     """The edit prompt of a change and its new object, without any model."""
-    request, _ = editor.prepare(Edit.model_validate(entry.change["edit"]))
+    request = editor.resolver.resolve(Edit.model_validate(entry.change["edit"])).request
     return request.prompt.replace("{}", request.subject), request.target
 
 

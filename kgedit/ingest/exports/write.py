@@ -125,5 +125,5 @@ def _changes(editor: Editor, entries: Sequence[Entry], progress: Progress | None
 
 def _questions(editor: Editor, entry: Entry) -> list[tuple[Any, tuple[str, str]]]:
     """Kind and question of each check of a change."""
-    request, _ = editor.prepare(Edit.model_validate(entry.change["edit"]))
+    request = editor.resolver.resolve(Edit.model_validate(entry.change["edit"])).request
     return [(kind, pair) for kind, pairs in fact_probes(request, editor.text).items() for pair in pairs]

@@ -10,8 +10,8 @@ from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.plan.names import Resolved
 from kgedit.lm.scoring.exact_answers import exact_answers
+from kgedit.resolve import Resolved
 
 _FACTS = 3  # facts of a subject of which the model must know one
 _LINKS = 100  # triples of a subject among which they are looked for
@@ -43,11 +43,12 @@ class ModelKnowledge:
         return [bool(right is True) if questions else None for right, questions in zip(found, asked, strict=True)]
 
     def _wordings(self, change: Resolved) -> list[Question]:
-        templates = [] if change.edit.prompt is None else [change.edit.prompt]
+        request = change.request
+        templates = [] if change.edit.prompt is None else [request.prompt]
         if change.relation is not None and change.relation in self._text:
             path = (change.relation,)
             templates += [*self._text.edit_wordings(path), self._text.prompts(path)[-1]]
-        return [(template.replace("{}", change.subject), change.target) for template in dict.fromkeys(templates)]
+        return [(template.replace("{}", request.subject), request.target) for template in dict.fromkeys(templates)]
 
     def _facts(self, change: Resolved) -> list[Question]:
         if change.subject_id is None:
@@ -61,7 +62,7 @@ class ModelKnowledge:
         except KnowledgeGraphError:
             return []
         return [
-            (self._text.prompts((triple.relation,))[0].replace("{}", change.subject), labels[triple.object])
+            (self._text.prompts((triple.relation,))[0].replace("{}", change.request.subject), labels[triple.object])
             for triple in told[:_FACTS]
         ]
 

@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from kg_cache.errors import KnowledgeGraphError
+from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.ingest.change import Change, MalformedChange, change_key, slot_key
 from kgedit.ingest.plan.model_knowledge import ModelKnowledge
-from kgedit.ingest.plan.names import Names, Resolved
 from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Policy, Verdict
 from kgedit.ingest.plan.plausibility import Plausibility
 from kgedit.ingest.plan.spool import Spool
 from kgedit.progress import Progress
+from kgedit.resolve import Resolved, Resolver
 
 BATCH = 256
 
 _TOLD = 300  # letters of a reason
+_REMEMBERED = 4096  # names; feeds repeat them, and memory must not grow with the feed
 
 
 def plan(
@@ -54,7 +56,7 @@ def plan(
         KgeditError: The feed as a whole cannot be read.
         KnowledgeGraphError: The feed's endpoint, or the graph's store, gives no answer.
     """
-    names = Names(editor.graph, editor.text)
+    names = Resolver(editor.graph, editor.text, remembered=_REMEMBERED)
     plausible = Plausibility(editor.graph, editor.tokenizer) if check_kinds else None
     asking = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
     with closing(Spool()) as spool:
@@ -73,29 +75,29 @@ def plan(
         return Plan(PlanHeader(model=editor.name, graph=editor.graph.name, policy=policy), spool)
 
 
-def _received(number: int, item: Change | MalformedChange, names: Names, plausible: Plausibility | None) -> Planned:
+def _received(number: int, item: Change | MalformedChange, names: Resolver, plausible: Plausibility | None) -> Planned:
     if isinstance(item, MalformedChange):
         return Planned(number=number, verdict=Verdict.MALFORMED, reason=item.why[:_TOLD], malformed=item)
 
-    def judged(verdict: Verdict, reason: str, found: Resolved | None = None) -> Planned:
-        edit = found.edit if found else None
+    def judged(verdict: Verdict, reason: str, edit: Edit | None = None) -> Planned:
         key = change_key(edit) if edit else None
         return Planned(number=number, verdict=verdict, reason=reason[:_TOLD], change=item, key=key, edit=edit)
 
     try:
-        found = names.resolve(item.edit)
-        complaint = plausible.complaint(found) if plausible else None
+        resolved = names.resolve(item.edit)
+        complaint = plausible.complaint(resolved) if plausible else None
+        edit = names.by_id(resolved)
     except (KnowledgeGraphError, EditError) as error:
         return judged(Verdict.UNRESOLVED, str(error))
     if complaint:
-        return judged(Verdict.IMPLAUSIBLE, complaint, found)
-    return judged(Verdict.NEW, "to be applied", found)
+        return judged(Verdict.IMPLAUSIBLE, complaint, edit)
+    return judged(Verdict.NEW, "to be applied", edit)
 
 
 def _ask(
     items: list[Planned],
     spool: Spool,
-    names: Names,
+    names: Resolver,
     asking: ModelKnowledge,
     seen: Callable[[Planned], str | None] | None,
     changed: Callable[[str], bool] | None,
@@ -106,17 +108,21 @@ def _ask(
             continue
         if seen and (state := seen(item)):
             spool.decide(item.number, Verdict.DUPLICATE, f"an earlier run had this change: {state}")
-        else:
+            continue
+        try:
             fresh.append((item.number, names.resolve(item.edit)))
+        except (KnowledgeGraphError, EditError) as error:  # the graph changed meanwhile
+            spool.decide(item.number, Verdict.UNRESOLVED, str(error)[:_TOLD])
     unknown: list[tuple[int, Resolved]] = []
-    for (number, found), known in zip(fresh, asking.known([found for _, found in fresh]), strict=True):
+    for (number, change), known in zip(fresh, asking.known([change for _, change in fresh]), strict=True):
         if isinstance(known, EditError):
             spool.decide(number, Verdict.UNRESOLVED, str(known)[:_TOLD])
         elif known:
-            spool.decide(number, Verdict.KNOWN, f"the model answers {found.target} already, in every wording asked")
+            why = f"the model answers {change.request.target} already, in every wording asked"
+            spool.decide(number, Verdict.KNOWN, why)
         else:
-            unknown.append((number, found))
-    for (number, found), familiar in zip(unknown, asking.familiar([found for _, found in unknown]), strict=True):
-        if familiar is False and not (changed and changed(slot_key(found.edit))):
-            why = f"the model knows none of the facts asked about {found.subject}"
+            unknown.append((number, change))
+    for (number, change), familiar in zip(unknown, asking.familiar([change for _, change in unknown]), strict=True):
+        if familiar is False and not (changed and changed(slot_key(change.edit))):
+            why = f"the model knows none of the facts asked about {change.request.subject}"
             spool.decide(number, Verdict.UNFAMILIAR, why[:_TOLD])

@@ -25,8 +25,8 @@ from transformers import PreTrainedTokenizerBase
 from kg_cache.graph import KnowledgeGraph, Triple
 from kg_cache.store import Store
 from kg_cache.text import show
-from kgedit.ingest.plan.names import Resolved
 from kgedit.lm.tokens import encode_target
+from kgedit.resolve import Resolved
 
 _SAMPLE = 200  # objects of a relation that are looked at
 _FEWEST = 20  # objects below which a relation says nothing about kinds
@@ -54,18 +54,19 @@ class Plausibility:
         self._traits: Callable[[str], frozenset[str]] = lru_cache(4096)(self._look)
         self._votes: Callable[[str], Mapping[str, float]] = lru_cache(None)(self._count)
 
-    def complaint(self, found: Resolved) -> str | None:
+    def complaint(self, resolved: Resolved) -> str | None:
         """Why the change cannot be meant; None if nothing speaks against it."""
-        if found.subject_id is None and found.subject.islower() and len(found.subject.split()) == 1:
-            return f"the subject {show(found.subject)} is no name but a word; the change would spread to all its uses"
-        if (found.target_id or found.target) == (found.subject_id or found.subject):
-            return f"{show(found.subject)} would be its own object"
-        if found.target_id is None:
-            tokens = len(encode_target(self._tokenizer, found.target))
+        subject, target = resolved.request.subject, resolved.request.target
+        if resolved.subject_id is None and subject.islower() and len(subject.split()) == 1:
+            return f"the subject {show(subject)} is no name but a word; the change would spread to all its uses"
+        if (resolved.target_id or target) == (resolved.subject_id or subject):
+            return f"{show(subject)} would be its own object"
+        if resolved.target_id is None:
+            tokens = len(encode_target(self._tokenizer, target))
             if tokens > _LONGEST_NAME:
                 return f"the new object is no name: {tokens} tokens, {_LONGEST_NAME} are the most"
             return None
-        return self._kind(found.relation, found.target_id, found.target) if found.relation else None
+        return self._kind(resolved.relation, resolved.target_id, target) if resolved.relation else None
 
     def _kind(self, relation: str, item: str, label: str) -> str | None:
         if len(self._census.objects.get(relation, ())) < _FEWEST:

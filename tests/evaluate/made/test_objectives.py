@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgedit.editor import Editor
-from kgedit.evaluate.run.prepare import prepare
+from kgedit.evaluate.run.modes import prepare
 from kgedit.methods.base import Workbench
 
 # The model is asked a thousand questions: some seconds, and minutes where the machine is busy.

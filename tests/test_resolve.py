@@ -1,0 +1,165 @@
+"""One name has one outcome, in an edit, a feed and a benchmark, whatever labels the graph has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
+from kg_cache.graph import Entity, Relation, Triple
+from kg_cache.store import Store
+from kgedit.edit import Edit
+from kgedit.editor import Editor
+from kgedit.errors import EditError, PromptError, SubjectNotFound, UnknownRelationText
+from kgedit.evaluate.benchmarks.records import Rewrite
+from kgedit.evaluate.run.modes import prepare
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.ingest.change import Change, Provenance
+from kgedit.ingest.plan.plan import Verdict
+from kgedit.ingest.plan.planner import plan
+from kgedit.methods.base import Request
+from kgedit.resolve import Resolver
+
+PEOPLE = (
+    Entity(id="Q937", label="Albert Einstein", aliases=("Einstein",)),
+    Entity(id="Q142", label="France"),
+    Entity(id="Q3012", label="Ulm"),
+    Entity(id="Q90", label="Paris"),
+    Entity(id="Q830149", label="Paris"),
+)
+FACTS = (
+    Triple("Q937", "P27", "Q39"),
+    Triple("Q937", "P19", "Q3012"),
+    Triple("Q142", "P36", "Q90"),
+    Triple("Q142", "P9999", "Q39"),
+)
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Iterator[Store]:
+    """A graph without labels of its properties, as N-Triples without them import."""
+    with Store(tmp_path / "reader.sqlite") as store:
+        store.add(FACTS, PEOPLE)
+        yield store
+
+
+@pytest.fixture
+def resolver(unlabelled: Store) -> Resolver:
+    return Resolver(unlabelled, Verbalizer.bundled())
+
+
+@pytest.mark.parametrize("relation", ["country of citizenship", "Country of Citizenship", "P27", " P27"])
+def test_a_property_that_the_wordings_know_is_known_without_a_label_in_the_graph(
+    resolver: Resolver, relation: str
+) -> None:
+    resolved = resolver.resolve(Edit(subject="Albert Einstein", relation=relation, target_new="France"))
+    assert resolved.request == Request("Albert Einstein", "{} is a citizen of", "France", "P27")
+    assert (resolved.subject_id, resolved.relation, resolved.target_id) == ("Q937", "P27", "Q142")
+    subgraph = resolver.subgraph(resolved, {})
+    assert subgraph is not None
+    # What the encoder reads are words, not ids; what nobody has a word for stays an id.
+    assert subgraph.relation_labels == ("country of citizenship", "capital", "P9999")
+
+
+@pytest.mark.parametrize("relation", ["country of citizenship", "P27"])
+def test_such_a_name_has_the_same_outcome_in_an_edit_a_feed_and_a_benchmark(unlabelled: Store, relation: str) -> None:
+    editor = Editor.from_pretrained("mini", method="glame", graph=unlabelled, moments="identity")
+    edit = Edit(subject="Albert Einstein", relation=relation, target_new="France")
+    request, subgraph = editor.prepare(edit)
+
+    told = Provenance(feed="test", position="line 1", seen=datetime(2026, 11, 23, tzinfo=UTC))
+    unknown = edit.model_copy(update={"relation": "no such property"})
+    planned = list(plan([Change(edit=edit, provenance=told), Change(edit=unknown, provenance=told)], editor))
+    assert [item.verdict for item in planned] == [Verdict.NEW, Verdict.UNRESOLVED]
+    assert planned[0].edit == Edit(subject="Q937", relation="P27", target_new="Q142")
+    assert editor.prepare(planned[0].edit) == (request, subgraph)
+
+    rewrite = Rewrite(subject="Albert Einstein", prompt=request.prompt, target_new="France", relation_id="P27")
+    assert prepare(editor, [rewrite]) == [(request, subgraph)]
+
+
+def test_the_graph_has_the_first_word_on_a_label(tmp_path: Path) -> None:
+    with Store(tmp_path / "own.sqlite") as store:
+        store.add(FACTS, PEOPLE, relations=[Relation(id="P1376", label="capital")])
+        resolver = Resolver(store, Verbalizer.bundled())
+        worded = Edit(subject="Q937", relation="capital", target_new="France", prompt="{} resides in")
+        assert resolver.resolve(worded).relation == "P1376"
+
+
+@pytest.mark.parametrize(
+    ("edit", "error"),
+    [
+        (Edit(subject="Nobody", relation="P27", target_new="France"), UnknownEntity),
+        (Edit(subject="Q937", relation="P27", target_new="Paris"), AmbiguousLabel),
+        (Edit(subject="Q937", target_new="Paris", prompt="{} lives in"), AmbiguousLabel),
+        (Edit(subject="Q937", relation="no such property", target_new="France"), UnknownRelation),
+        (Edit(subject="Q937", relation="P9998", target_new="France"), UnknownRelation),
+        (Edit(subject="Q937", target_new="France", prompt="She lives in"), SubjectNotFound),
+        (Edit(subject="Q937", target_new="France", prompt="{} and {} live in"), PromptError),
+    ],
+)
+def test_a_name_that_means_nothing_or_several_things_is_refused(
+    resolver: Resolver, edit: Edit, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        resolver.resolve(edit)
+
+
+def test_a_property_without_wordings_needs_a_prompt(tmp_path: Path) -> None:
+    with Store(tmp_path / "own.sqlite") as store:
+        store.add(FACTS, PEOPLE, relations=[Relation(id="P9999", label="twinned with")])
+        resolver = Resolver(store, Verbalizer.bundled())
+        edit = Edit(subject="Q142", relation="twinned with", target_new="Q937")
+        with pytest.raises(UnknownRelationText):
+            resolver.resolve(edit)
+        assert resolver.resolve(edit.model_copy(update={"prompt": "{} is twinned with"})).relation == "P9999"
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt", "written"),
+    [
+        ("Einstein", "Today Einstein lives in", "Einstein"),  # as the prompt has it
+        ("Einstein", "Today {} lives in", "Albert Einstein"),  # else as the graph has it
+        ("Q937", "Albert Einstein lives in", "Albert Einstein"),
+        ("the wise man", "Now the wise man lives in", "the wise man"),
+    ],
+)
+def test_a_subject_is_written_as_its_prompt_has_it(
+    resolver: Resolver, subject: str, prompt: str, written: str
+) -> None:
+    request = resolver.resolve(Edit(subject=subject, target_new="the Moon", prompt=prompt)).request
+    assert request.subject == written
+    assert request.prompt.count("{}") == 1
+
+
+def test_an_edit_by_ids_resolves_to_the_same(resolver: Resolver) -> None:
+    edit = Edit(
+        subject="Einstein", relation="P27", target_new="France", target_true="Atlantis", prompt="{} is a citizen of"
+    )
+    resolved = resolver.resolve(edit)
+    by_id = resolver.by_id(resolved)
+    assert (by_id.subject, by_id.relation, by_id.target_new) == ("Q937", "P27", "Q142")
+    assert by_id.target_true == "Atlantis", "the old object is only told; a name that means nothing stays"
+    assert resolver.resolve(by_id).request == resolved.request
+    assert resolver.by_id(resolver.resolve(by_id)) == by_id
+
+
+def test_a_benchmark_keeps_its_words_and_asks_the_graph_for_the_subgraph_alone(resolver: Resolver) -> None:
+    edit = Edit(subject="A. Einstein", relation="P27", target_new="La France", prompt="{} is a citizen of")
+    resolved = resolver.resolve_worded(edit, subject_id="Q937", target_id="Q142")
+    assert resolved.request == Request("A. Einstein", "{} is a citizen of", "La France", "P27")
+    subgraph = resolver.subgraph(resolved, {})
+    assert subgraph is not None
+    assert (subgraph.center, subgraph.subject_label) == ("Q937", "A. Einstein")
+    assert (subgraph.target, subgraph.target_label) == ("Q142", "La France")
+
+    for changed in ({"relation": "P9998"}, {"relation": None}, {"subject": "Nobody"}, {"subject": "Paris"}):
+        other = resolver.resolve_worded(edit.model_copy(update=changed))
+        assert other.request.relation == changed.get("relation", "P27"), "the edit is made all the same"
+        assert resolver.subgraph(other, {}) is None
+    assert resolver.subgraph(resolver.resolve_worded(edit, subject_id="Q937", look_up=False), {}) is None
+    with pytest.raises(EditError):
+        resolver.resolve_worded(edit.model_copy(update={"prompt": "no subject"}))
