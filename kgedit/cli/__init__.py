@@ -1,7 +1,7 @@
 """The command line: `kgedit demo | edit | ask | eval | export | graph | ingest | journal | moments | models | mini`.
 
-The modules here import typer at most. torch and its kin are imported inside the commands that need them, so
-that every `--help` answers at once.
+The modules of this package import no heavy library at the top: torch and transformers are imported inside the commands
+that need them, so that every `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kgedit.cli.output import error_line, write_error
 app = typer.Typer(
     name="kgedit",
     help="Changes facts inside a language model, and carries each change through to what follows from it.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help texts: drawing boxes would take a third of the start-up time
 )
@@ -37,7 +37,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Exists for the options that stand before the command."""
+    """Options that stand before the command."""
 
 
 app.command("demo")(demo.demo)
@@ -54,16 +54,16 @@ app.add_typer(mini.app, name="mini")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 2 an error that the user can mend (one line on stderr).
+    """Runs the command line and exits: 0 done, 2 an error that the user can fix (one line on stderr).
 
     Args:
-        arguments: The words after `kgedit`; those of the process by default. None of them shows the help.
+        arguments: The words after `kgedit`; those of the process by default. Without any, the help is shown.
 
     Raises:
         SystemExit: Always.
     """
     if not logging.getLogger().handlers:
-        # Without a handler, Python writes what libraries log to stderr, between our lines.
+        # Without a handler, Python writes the log of libraries to stderr, between our lines.
         logging.getLogger().addHandler(logging.NullHandler())
     words = sys.argv[1:] if arguments is None else arguments
     try:

@@ -1,4 +1,4 @@
-"""`kgedit demo`: the whole tool on real facts, without network or account."""
+"""`kgedit demo`: edits real facts in the bundled model and prints the effects; needs no network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kgedit.evaluate.bundled.demo import DemoReport, ShownAnswer
 
-# How the measures read in the terminal.
+# Measure -> heading in the terminal.
 WORDS = {
     "efficacy": "the edited fact",
     "paraphrase": "paraphrases",
@@ -29,10 +29,10 @@ WORDS = {
 
 def demo(
     edits: Annotated[int, typer.Option(min=1, max=1000, help="How many further edits to measure.")] = 20,
-    seed: Annotated[int, typer.Option(help="Chooses the edits and every random number.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the drawn edits and of every random number.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Edits the bundled model with ROME and with GLAME, and shows what followed."""
+    """Edits the bundled model with ROME and GLAME: a first look."""
     with working("Loading the bundled model") as advance:
         from kgedit.evaluate import run_demo
 
@@ -52,8 +52,8 @@ def _shown(report: DemoReport) -> Iterator[RenderableType]:
         rows.append((heading, answer.prompt, answer.right, *(_said(answer, name) for name in names)))
     yield table(["", "prompt", "right after the edit", *names], rows)
     figures = {"unedited": report.unedited, **report.methods}
-    shares = [(name, *(percent(found[measure]) for measure in WORDS)) for name, found in figures.items()]
-    title = f"Right answers over {report.edits} edits (seed {report.seed}), each alone and taken back bit for bit"
+    shares = [(name, *(percent(means[measure]) for measure in WORDS)) for name, means in figures.items()]
+    title = f"Right answers over {report.edits} edits (seed {report.seed}), each alone and undone bit for bit"
     yield table(["method", *WORDS.values()], shares, title=title, numbers=len(WORDS))
     yield line(f"Exact greedy match of the whole name, in wordings held out from the edit. {report.seconds:.0f} s.")
 

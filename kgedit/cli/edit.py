@@ -1,4 +1,4 @@
-"""`kgedit edit`: one fact change, saved as a delta."""
+"""`kgedit edit`: changes one fact and saves the change as a delta."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ def edit(
     method: Method = "glame",
     graph: Graph = None,
     moments: Moments = None,
-    seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Changes one fact and saves the change as a delta; the model's own files stay as they are."""
+    """Changes one fact and saves the change as a delta.
+
+    The model's own files stay as they are. `kgedit ask --delta` loads the delta again.
+    """
     from kgedit.edit import Edit
 
     request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt)
@@ -53,7 +56,7 @@ def edit(
 
 
 def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]:
-    """What a reader sees of a result; an edit that did not take is called so."""
+    """The result as tables and lines; says so if the model does not answer with the target."""
     rows = [
         ("continues with", result.before, result.after),
         (
@@ -64,7 +67,7 @@ def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]
     ]
     yield table(["", "before", "after"], rows, title=f"{result.subject} -> {result.target_new} ({result.method})")
     changed = [(name, f"{norm:.3g}") for name, norm in result.weights.items()]
-    yield table(["changed weight", "relative size of the change"], changed, numbers=1)
+    yield table(["changed weight", "relative norm of the change"], changed, numbers=1)
     if not result.succeeded:
         yield line(f"The edit did not take: {result.target_new} is not what the model now says.", style="bold red")
     for note in result.notes:

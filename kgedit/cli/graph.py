@@ -1,4 +1,4 @@
-"""`kgedit graph`: look at facts, fetch them from Wikidata, import them, count them."""
+"""`kgedit graph`: shows the facts of a graph, fetches them from Wikidata, imports them, counts them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from kg_cache.graph import Neighbourhood
     from kg_cache.store import Store
 
-app = typer.Typer(help="The local knowledge graph: look at facts, fetch, import, count.")
+app = typer.Typer(help="The local knowledge graph: show, fetch, import, count facts.")
 
 app.command("fetch")(fetch)
 app.command("import")(import_facts)
 
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Most facts of one entity.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="The most facts shown of one entity.")]
 
 
 @app.command()
 def show(
     entity: Annotated[str, typer.Argument(help="Wikidata id, exact label or exact alias.")],
-    incoming: Annotated[bool, typer.Option("--incoming", help="Also facts whose object it is.")] = False,
+    incoming: Annotated[bool, typer.Option("--incoming", help="Also show facts whose object it is.")] = False,
     limit: Limit = 50,
     graph: Graph = None,
     as_json: AsJson = False,
@@ -54,7 +54,7 @@ def show(
 
 @app.command()
 def stats(graph: Graph = None, as_json: AsJson = False) -> None:
-    """Counts what a graph holds, and says where it comes from."""
+    """Counts the facts of a graph and says where they come from."""
     with open_graph(graph) as store:
         data = store.provenance()
     rows = [(name, value) for name, value in data.items() if not isinstance(value, dict)]

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from kgedit.progress import Progress
 
 COUNTS = ("items", "triples", "dropped", "unlabelled")
-"""Fields of a fetch report that add up over chunks; the others are collections."""
+"""Fields of a fetch report that are summed over chunks; the other fields are collections."""
 
 
 def fetch(
     entities: Annotated[list[str], typer.Argument(metavar="IDS...", help="Wikidata ids or exact labels.")],
-    hops: Annotated[int, typer.Option(min=1, max=3, help="2 also fetches the objects found, and so on.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most facts stored of one entity.")] = 500,
+    hops: Annotated[
+        int, typer.Option(min=1, max=3, help="2 also fetches the facts of the objects found, and so on.")
+    ] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most facts stored of one entity.")] = 500,
     graph: Annotated[
         Path | None,
         typer.Option(
@@ -35,14 +37,20 @@ def fetch(
         ),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="SPARQL endpoint; KGEDIT_ENDPOINT or Wikidata's by default.")
+        str | None, typer.Option(help="SPARQL endpoint; by default KGEDIT_ENDPOINT, else that of Wikidata.")
     ] = None,
     contact: Annotated[
-        str | None, typer.Option(help="Your mail address or page, for the operators; or KGEDIT_CONTACT.")
+        str | None,
+        typer.Option(
+            help="Mail address or page that the endpoint's operators can reach you at; by default KGEDIT_CONTACT."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetches the facts of entities from Wikidata into a graph file, anew where they are stored already."""
+    """Fetches the facts of entities from Wikidata into a graph file.
+
+    Entities that are stored already are fetched again.
+    """
     with working("Asking the endpoint") as advance:
         wikidata = _wikidata(graph, endpoint, contact, limit, advance)
         ids = [text if _is_id(text) else wikidata.resolve(text).id for text in entities]
@@ -55,7 +63,9 @@ def fetch(
 def import_facts(
     file: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, readable=True, help="N-Triples (.nt) or tabs; or .gz."),
+        typer.Argument(
+            exists=True, dir_okay=False, readable=True, help="N-Triples (.nt) or tab-separated ids; also .gz."
+        ),
     ],
     graph: Annotated[
         Path, typer.Option("--graph", callback=graph_file, help="SQLite file to fill; made if it is absent.")
@@ -63,7 +73,10 @@ def import_facts(
     language: Annotated[str, typer.Option(help="Language of the labels read from N-Triples.")] = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Imports facts and names from a file: N-Triples of Wikidata, or lines of tab-separated ids."""
+    """Imports facts and labels from a file into a graph file.
+
+    The file holds N-Triples of Wikidata, or lines of tab-separated ids.
+    """
     from kg_cache.errors import KnowledgeGraphError
     from kg_cache.importing import import_triples
     from kg_cache.store import Store
@@ -107,7 +120,7 @@ def _wikidata(
 
 
 def _fetch(wikidata: Wikidata, ids: list[str], hops: int, advance: Progress) -> dict[str, Any]:
-    """Fetches chunk by chunk, so that the bar moves; a failure keeps what came before it."""
+    """Fetches in chunks of 50; after a failure the chunks before it are kept."""
     total: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {
         "partial": {},
         "missing": [],

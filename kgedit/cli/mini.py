@@ -1,4 +1,4 @@
-"""`kgedit mini`: measure the bundled model, or train it again."""
+"""`kgedit mini`: measures the bundled model, or trains it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from kgedit.cli.options import AsJson
 from kgedit.cli.output import emit, line, percent, table, working
 
-app = typer.Typer(help="The bundled model: measure it, or train it again.")
+app = typer.Typer(help="The bundled model: measures it, or trains it again.")
 
 
 @app.command()
@@ -20,15 +20,18 @@ def check(
     folder: Annotated[Path | None, typer.Option(help="Folder of the model; the bundled one by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measures what the bundled model knows: facts, wordings and chains, trained and held out."""
+    """Measures what the bundled model knows.
+
+    Facts, wordings and chains of facts; trained ones and held-out ones.
+    """
     with working("Loading the bundled model") as advance:
         from kgedit.evaluate.bundled.knowledge import check as measure
 
-        found = measure(folder, progress=advance)
-    rows = [(name, recall.asked, percent(recall.share)) for name, recall in found.recall.items()]
-    title = f"{found.facts} facts, {found.relations} relations, {found.entities} entities"
+        knowledge = measure(folder, progress=advance)
+    rows = [(name, recall.asked, percent(recall.share)) for name, recall in knowledge.recall.items()]
+    title = f"{knowledge.facts} facts, {knowledge.relations} relations, {knowledge.entities} entities"
     emit(
-        found.model_dump(mode="json"),
+        knowledge.model_dump(mode="json"),
         lambda: [table(["exact greedy recall", "prompts", "right"], rows, title=title, numbers=2)],
         as_json=as_json,
     )
@@ -37,20 +40,20 @@ def check(
 @app.command()
 def capacity(
     method: Annotated[str, typer.Option(help="Editing method.")] = "rome",
-    edits: Annotated[int, typer.Option(min=1, max=2000, help="Most edits to keep.")] = 60,
-    facts: Annotated[int, typer.Option(min=1, max=4000, help="Unrelated facts to watch.")] = 400,
-    seed: Annotated[int, typer.Option(help="Chooses edits and facts.")] = 1,
+    edits: Annotated[int, typer.Option(min=1, max=2000, help="The most edits applied.")] = 60,
+    facts: Annotated[int, typer.Option(min=1, max=4000, help="Unrelated facts that are asked after each step.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the drawn edits and facts.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Measures how many edits, kept one after another, the bundled model holds."""
+    """Measures how many successive edits the bundled model keeps."""
     with working("Loading the bundled model") as advance:
         from kgedit.evaluate.bundled.knowledge import capacity as measure
 
-        found = measure(method=method, edits=edits, facts=facts, seed=seed, progress=advance)
-    rows = [(number, percent(share), percent(found.efficacy[number])) for number, share in found.kept.items()]
-    title = f"{found.method}: 95 % of {found.facts} unrelated facts are kept up to {found.holds} edits"
+        result = measure(method=method, edits=edits, facts=facts, seed=seed, progress=advance)
+    rows = [(number, percent(share), percent(result.efficacy[number])) for number, share in result.kept.items()]
+    title = f"{result.method}: 95 % of {result.facts} unrelated facts are kept up to {result.holds} edits"
     emit(
-        found.model_dump(mode="json"),
+        result.model_dump(mode="json"),
         lambda: [table(["edits kept", "unrelated facts right", "edits right"], rows, title=title, numbers=3)],
         as_json=as_json,
     )
@@ -64,8 +67,11 @@ def train(
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU when there is one.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Trains the bundled model again from the snapshot; an hour or so on two cores."""
-    # One line per epoch with the minutes left: such a run is watched in a log rather than on a terminal.
+    """Trains the bundled model again from the snapshot.
+
+    Takes about an hour on two cores.
+    """
+    # One line per epoch with the minutes left, since such a run is watched in a log rather than on a terminal.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     from kgedit.mini import train as training
 

@@ -1,4 +1,4 @@
-"""`kgedit moments`: the statistics of keys that the closed form of an edit needs."""
+"""`kgedit moments`: collects the second moments of the keys, which the closed form of an edit needs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def moments(
         Path,
         typer.Option(exists=True, dir_okay=False, readable=True, help="UTF-8 text, one passage per line."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the statistics; a run that was stopped goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder for the moments; a stopped run resumes there.")],
     layers: Annotated[str, typer.Option(help="Layers, e.g. 5 or 3,5-8.")],
     model: Model = "mini",
-    max_length: Annotated[int, typer.Option(min=2, help="Tokens of a passage; the rest is left out.")] = 1024,
+    max_length: Annotated[int, typer.Option(min=2, help="The most tokens read of a passage.")] = 1024,
     as_json: AsJson = False,
 ) -> None:
-    """Collects the second moment of each layer's keys over a text."""
+    """Collects the second moments of layers' keys over a text."""
     wanted = parse_layers(layers)
     with working(f"Loading {model}") as advance:
         from kgedit.lm.load import load_model
@@ -33,7 +33,7 @@ def moments(
 
         total = sum(1 for _ in _passages(text))
         loaded, tokenizer = load_model(model)
-        found = collect(
+        collected = collect(
             loaded,
             tokenizer,
             _passages(text),
@@ -42,9 +42,9 @@ def moments(
             checkpoint_dir=out,
             progress=lambda passages, _: advance("Collecting", passages, total),
         )
-        for layer, moment in found.items():
+        for layer, moment in collected.items():
             save(moment, moments_file(out, layer))
-    rows = [(layer, moment.count, str(moments_file(out, layer))) for layer, moment in found.items()]
+    rows = [(layer, moment.count, str(moments_file(out, layer))) for layer, moment in collected.items()]
     data = {
         "model": model,
         "text": str(text),
@@ -55,15 +55,15 @@ def moments(
 
 
 def parse_layers(text: str) -> list[int]:
-    """The layers that "3,5-8" means, ascending and each once.
+    """The layers that a text such as "3,5-8" names, ascending and each once.
 
     Raises:
-        typer.BadParameter: It means none.
+        typer.BadParameter: A part is neither a layer nor a range.
     """
     layers: set[int] = set()
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d{1,4})(?:\s*-\s*(\d{1,4}))?\s*", part, flags=re.ASCII)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        bounds = re.fullmatch(r"\s*(\d{1,4})(?:\s*-\s*(\d{1,4}))?\s*", part, flags=re.ASCII)
+        first, last = (int(bounds[1]), int(bounds[2] or bounds[1])) if bounds else (1, 0)
         if first > last:
             raise typer.BadParameter(
                 f"{part!r} is no layer and no range; write e.g. 5 or 3,5-8", param_hint="--layers"

@@ -1,4 +1,4 @@
-"""What the command line writes: results to stdout; progress and errors to stderr."""
+"""Output of the command line: results to stdout, progress and errors to stderr."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
-    """Writes a result: the data as JSON, or what `shown` makes of it for a reader."""
+    """Writes a result: the data as JSON, or else the tables and lines that `shown` makes for a reader."""
     if as_json:
         # A terminal that cannot show every letter gets escapes, which are valid JSON everywhere.
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
@@ -39,8 +39,8 @@ def table(
     Args:
         columns: The headings.
         rows: The cells; written as they are, so that brackets in a label are not taken for markup.
-        title: A line above it.
-        numbers: How many of the last columns hold numbers, to be set right.
+        title: A line above the table.
+        numbers: How many of the last columns hold numbers, which are aligned right.
     """
     from rich import box
     from rich.table import Table
@@ -71,7 +71,7 @@ def line(text: str, style: str = "") -> RenderableType:
 
 
 def percent(share: float | None) -> str:
-    """A share between 0 and 1 as it is read: 0.958 as "95.8 %"; nothing measured as a dash."""
+    """A share between 0 and 1 in percent: 0.958 as "95.8 %", None as a dash."""
     if share is None:
         return "-"
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
@@ -79,7 +79,7 @@ def percent(share: float | None) -> str:
 
 @contextmanager
 def working(what: str) -> Iterator[Progress]:
-    """Shows on a terminal that work goes on, with a bar and an estimate where its length is known.
+    """Shows a progress bar on a terminal, with an estimate of the time left where the length is known.
 
     Args:
         what: The first description, e.g. "Loading mini".
@@ -111,11 +111,12 @@ def working(what: str) -> Iterator[Progress]:
 
 
 def error_line(error: Exception) -> str | None:
-    """The one line that a user sees of an error which is theirs to mend; None for a defect of the program."""
+    """The one line that a user sees of an error which they can fix; None for a defect of the program."""
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        hint = f". Try '{context.command_path} --help'." if context is not None else ""
-        return _one_line(error.format_message()).removesuffix(".") + hint
+        hint = f" Try '{context.command_path} --help'." if context is not None else ""
+        text = _one_line(error.format_message())
+        return (text if text.endswith("?") else text.removesuffix(".") + ("." if hint else "")) + hint
     from kg_cache.errors import KnowledgeGraphError
     from kgedit.errors import KgeditError
 
@@ -128,7 +129,7 @@ def error_line(error: Exception) -> str | None:
     # Imported by whoever raised it; an import here would cost every other error a tenth of a second.
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(error, pydantic.ValidationError):
-        return "; ".join(_field_error(one) for one in error.errors())
+        return "; ".join(_field_error(problem) for problem in error.errors())
     return None
 
 

@@ -100,3 +100,18 @@ def test_a_file_error_names_the_path(tmp_path: Path) -> None:
 
 def test_a_defect_of_the_program_is_not_dressed_up_as_a_user_error() -> None:
     assert error_line(ZeroDivisionError("division by zero")) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["edti"], "'edit'"),
+        (["graph", "shwo", "x"], "'show'"),
+        (["eval", "counterfct"], "'counterfact'"),
+        (["edit", "--subjct", "x"], "--subject"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_nearest_one(words: list[str], meant: str, refused: Run) -> None:
+    told = refused(*words)
+    assert meant in told
+    assert "?." not in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -65,3 +66,32 @@ def test_no_words_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
         main([])
     assert ended.value.code == 0
     assert "Usage: kgedit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()])
+def test_every_command_has_a_short_help_option(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    from kgedit.cli import main
+
+    texts = []
+    for option in ("-h", "--help"):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, option])
+        assert ended.value.code == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("shell", "variables"),
+    [
+        ("bash", {"COMP_WORDS": "kgedit gr", "COMP_CWORD": "1"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "kgedit gr"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "kgedit gr", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_a_shell_completes_commands(shell: str, variables: dict[str, str]) -> None:
+    environment = os.environ | variables | {"_KGEDIT_COMPLETE": f"complete_{shell}"}
+    command = [sys.executable, "-c", "from kgedit.cli import main; main()"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "graph" in done.stdout
+    assert "journal" not in done.stdout

@@ -8,9 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, field_validator
 
-from kgedit.evaluate.results import Frozen
-
 from kgedit.edit import Edit
+from kgedit.evaluate.results import Frozen
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
