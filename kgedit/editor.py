@@ -33,7 +33,7 @@ from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
 from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.scoring.teacher_forced import score_rows
-from kgedit.lm.second_moment.find import Source, find_moments
+from kgedit.lm.second_moment.find import MomentSource, find_moments
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
 from kgedit.methods.base import Settings as MethodSettings
@@ -64,7 +64,7 @@ class Editor:
         graph: KnowledgeGraph,
         method: Method,
         *,
-        moments: Source = "auto",
+        moments: MomentSource = "auto",
         texts: Callable[[], Sequence[str]] | None = None,
         prefixes: Sequence[str] | None = None,
         seed: int = 0,
@@ -106,7 +106,7 @@ class Editor:
         method: str = "glame",
         config: MethodSettings | None = None,
         graph: KnowledgeGraph | str | Path | None = None,
-        moments: Source = "auto",
+        moments: MomentSource = "auto",
         seed: int = 0,
         device: str | None = None,
         revision: str | None = None,

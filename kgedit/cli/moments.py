@@ -28,8 +28,8 @@ def moments(
     wanted = parse_layers(layers)
     with working(f"Loading {model}") as advance:
         from kgedit.lm.load import load_model
-        from kgedit.lm.second_moment.collect import collect, save
-        from kgedit.lm.second_moment.find import moments_file
+        from kgedit.lm.second_moment.collect import collect
+        from kgedit.lm.second_moment.files import moment_file, save_moment
 
         total = sum(1 for _ in _passages(text))
         loaded, tokenizer = load_model(model)
@@ -43,8 +43,8 @@ def moments(
             progress=lambda passages, _: advance("Collecting", passages, total),
         )
         for layer, moment in collected.items():
-            save(moment, moments_file(out, layer))
-    rows = [(layer, moment.count, str(moments_file(out, layer))) for layer, moment in collected.items()]
+            save_moment(moment, moment_file(out, layer))
+    rows = [(layer, moment.count, str(moment_file(out, layer))) for layer, moment in collected.items()]
     data = {
         "model": model,
         "text": str(text),

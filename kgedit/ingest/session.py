@@ -20,7 +20,7 @@ from kgedit.ingest.store.commit import recover
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.lm.second_moment.find import Source
+from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.base import load_method
 from kgedit.presets import preset, table
 from kgedit.progress import Progress
@@ -57,7 +57,7 @@ def open_session(
     method: str = "glame",
     graph: KnowledgeGraph | str | Path | None = None,
     guard: Mode = "refuse",
-    moments: Source = "auto",
+    moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
     progress: Progress | None = None,
@@ -114,7 +114,7 @@ def _editor(
     model: str,
     method: str,
     graph: KnowledgeGraph | str | Path | None,
-    moments: Source,
+    moments: MomentSource,
     seed: int,
     settings: WriteSettings,
     progress: Progress | None,

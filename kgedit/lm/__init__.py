@@ -1,1 +1,1 @@
-"""The inside of a transformer: anatomy, tokens, hooks, statistics, representations, scores."""
+"""Everything that touches the inside of a language model: loading, tokens, hooks, scores, generation, statistics."""

@@ -1,4 +1,4 @@
-"""Keys and values of earlier positions, computed once, used by many passes over what follows."""
+"""Key-value caches of a shared beginning: computed once, used by many forward passes over what follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look inside a forward pass, change it, or skip parts of it; whatever happens, the model is left as it was.
+"""Hooks that record, change or skip parts of a forward pass; the model is left as it was, whatever happens.
 
 Every context manager here removes its hooks and puts back what it swapped on any way out, also on an
 exception and on KeyboardInterrupt. Modules are hooked in the order of the `with` statements.
@@ -22,10 +22,10 @@ class _Stop(Exception):
 
 def unwrap(output: Any) -> Tensor:
     """The tensor that a module passes on: its output, or the first item of a tuple or list."""
-    found = output[0] if isinstance(output, (tuple, list)) and output else output
-    if not isinstance(found, Tensor):
-        raise TypeError(f"expected a tensor, or a tuple that begins with one, not {type(found).__name__}")
-    return found
+    tensor = output[0] if isinstance(output, (tuple, list)) and output else output
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"expected a tensor, or a tuple that begins with one, not {type(tensor).__name__}")
+    return tensor
 
 
 def rewrap(output: Any, tensor: Tensor) -> Any:
@@ -55,11 +55,11 @@ def capture(
     Yields:
         Name -> tensor of the latest forward pass, not detached.
     """
-    found: dict[str, Tensor] = {}
+    recorded: dict[str, Tensor] = {}
 
     def record(name: str, value: Any) -> None:
-        found[name] = _as_rows(unwrap(value), rows)
-        if stop and len(found) == len(modules):
+        recorded[name] = _as_rows(unwrap(value), rows)
+        if stop and len(recorded) == len(modules):
             raise _Stop
 
     def on_input(name: str) -> Callable[..., None]:
@@ -76,7 +76,7 @@ def capture(
                 handle = module.register_forward_hook(on_output(name))
             stack.callback(handle.remove)
         with suppress(_Stop):
-            yield found
+            yield recorded
 
 
 @contextmanager

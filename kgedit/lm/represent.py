@@ -1,4 +1,4 @@
-"""Early-layer vectors of entities and relations: how the model itself reads a label alone (GLAME)."""
+"""Early-layer vectors of entity and relation labels, each read alone (GLAME, Zhang et al., 2024)."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def represent(
     block = anatomy_of(model).block(model, layer)
     rows = encode_texts(tokenizer, texts)
     limit = context_length(model)
+    # A label has no context to borrow from: it must have a token and fit as a whole.
     for text, row in zip(texts, rows, strict=True):
         if not text.strip() or len(row.ids) == row.leading:
             raise PromptError(f"the label {text!r} has no token; give the entity or relation a name")
@@ -58,9 +59,9 @@ def represent(
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         ids, mask = (t.to(model.device) for t in pad([r.ids for r in batch], pad_id(tokenizer), "right"))
-        with frozen(model), torch.no_grad(), capture({"h": block}, stop=True) as found:
+        with frozen(model), torch.no_grad(), capture({"h": block}, stop=True) as recorded:
             model(input_ids=ids, attention_mask=mask)
-        for hidden, row in zip(found["h"].float(), batch, strict=True):  # (seq, d)
+        for hidden, row in zip(recorded["h"].float(), batch, strict=True):  # (seq, d)
             pooled.append(_pool(hidden[row.leading : len(row.ids)], pooling))  # (d,)
     width = int(model.config.hidden_size)
     return torch.stack(pooled) if pooled else torch.zeros(0, width, device=model.device)  # (n, d)

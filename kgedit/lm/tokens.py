@@ -1,4 +1,4 @@
-"""Where the subject ends and where the target starts: text to token ids, positions from character offsets.
+"""Tokenises prompts and targets, and finds the subject's tokens by character offsets.
 
 One tokenisation of the whole prompt decides; token ids are concatenated, text is never tokenised again. So
 prompt tokens p_0 .. p_{T-1} and target tokens t_0 .. t_{L-1} meet exactly as they do in running text.

@@ -1,4 +1,4 @@
-"""The bundled model: weights, tokenizer, what it knows, and the script that trains it."""
+"""The bundled model: weights, tokenizer, the facts it was trained on, and the script that trains it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ MINI = "mini"
 
 
 def mini_folder() -> Path:
-    """The folder with the model's files, which is this package's own."""
+    """The folder with the files of the bundled model."""
     return Path(__file__).parent

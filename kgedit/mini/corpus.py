@@ -1,4 +1,4 @@
-"""What the bundled model learns: facts and chains chosen from the snapshot, and the sentences that state them."""
+"""The training corpus of the bundled model: facts and chains from the snapshot, and sentences that state them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kgedit.graph.verbalize import Verbalizer
 
-# Where Wikidata gives several objects (or an odd one) for a country that many chains pass through, the one meant.
+# The object to take where Wikidata gives several, or an odd one, for a country that many chains pass through.
 CANONICAL: Mapping[tuple[str, str], str] = {
     ("Q30", "P30"): "Q49", ("Q30", "P36"): "Q61", ("Q30", "P37"): "Q1860",
     ("Q142", "P30"): "Q46", ("Q142", "P36"): "Q90", ("Q145", "P37"): "Q1860", ("Q145", "P35"): "Q9682",
@@ -75,12 +75,12 @@ def candidates(
         return shared[labels[entity].casefold()] == 1 and _LABEL.fullmatch(labels[entity]) is not None
 
     chosen = {}
-    for (subject, relation), found in objects.items():
-        meant = CANONICAL.get((subject, relation))
-        if meant in found:
-            chosen[subject, relation] = meant
-        elif len(found) == 1 and found[0] != subject and plain(subject) and plain(found[0]):
-            chosen[subject, relation] = found[0]
+    for (subject, relation), values in objects.items():
+        canonical = CANONICAL.get((subject, relation))
+        if canonical in values:
+            chosen[subject, relation] = canonical
+        elif len(values) == 1 and values[0] != subject and plain(subject) and plain(values[0]):
+            chosen[subject, relation] = values[0]
     return chosen
 
 
@@ -106,6 +106,7 @@ def select_facts(known: Mapping[tuple[str, str], str], text: Verbalizer, *, coun
             chosen[subject, relation] = obj
             per_object[relation, obj] += 1
 
+    # The well-known countries first, with all that is known of them.
     for subject, relation in CANONICAL:
         if (subject, relation) in known:
             for other in outgoing[subject]:
@@ -122,9 +123,11 @@ def select_facts(known: Mapping[tuple[str, str], str], text: Verbalizer, *, coun
         for relation in [*leads[:limit], *ranked[len(leads) :][:MAX_LEAVES]]:
             take(subject, relation)
 
+    # Then much-used bridges, up to their share of all facts.
     for bridge in [e for e in sorted(outgoing, key=lambda e: (-uses[e], _number(e))) if uses[e] >= MIN_BRIDGE_USES]:
         if len(chosen) < count * BRIDGE_SHARE:
             take_best(bridge, MAX_PER_BRIDGE)
+    # Then subjects that lead far or wide, in turns.
     varied = [e for e in outgoing if len(outgoing[e]) > 1]
     deep = sorted(varied, key=lambda e: (-reach(e, 3), _number(e)))
     broad = sorted(varied, key=lambda e: (-min(len(outgoing[e]), 4), -reach(e, 2), _number(e)))
@@ -132,6 +135,7 @@ def select_facts(known: Mapping[tuple[str, str], str], text: Verbalizer, *, coun
         if len(chosen) >= count:
             break
         take_best(subject, MAX_PER_SUBJECT)
+    # One wording of each fact, never the edit prompt, stays unseen.
     rng = random.Random(seed)
     facts = []
     for subject, relation in sorted(chosen, key=lambda k: (_number(k[0]), _number(k[1]))):
@@ -178,17 +182,20 @@ def select_chains(
     rng = random.Random(seed)
     chains = []
     for hops, count in sorted(counts.items()):
-        found = sorted(paths(facts, text, hops))
-        uses = Counter((nodes[-2], relations[-1]) for relations, nodes in found)
-        rng.shuffle(found)
-        found = [path for path in found if uses[path[1][-2], path[0][-1]] >= MIN_BRIDGE_USES]
+        # Only paths whose last step is the last step of several: one of them can be held out.
+        candidate_paths = sorted(paths(facts, text, hops))
+        uses = Counter((nodes[-2], relations[-1]) for relations, nodes in candidate_paths)
+        rng.shuffle(candidate_paths)
+        candidate_paths = [path for path in candidate_paths if uses[path[1][-2], path[0][-1]] >= MIN_BRIDGE_USES]
         last_steps: Counter[tuple[str, str]] = Counter()
         chosen: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
-        for relations, nodes in found:  # a few famous bridges would otherwise make up most of the chains
+        # A few famous bridges would otherwise make up most of the chains.
+        for relations, nodes in candidate_paths:
             step = (nodes[-2], relations[-1])
             if last_steps[step] < 4 * MAX_PER_OBJECT and len(chosen) < count:
                 last_steps[step] += 1
                 chosen.append((relations, nodes))
+        # Hold out, in the same random order, where at least three trained chains with that step remain.
         trained = Counter(last_steps)
         budget = round(held_out * len(chosen))
         for relations, nodes in chosen:

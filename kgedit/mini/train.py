@@ -109,6 +109,7 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
         device: Torch device; by default a GPU when there is one.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    # Choose facts, chains and tokens.
     text = Verbalizer.bundled()
     labels = {row[0]: row[1] for row in snapshot.rows("entities")}
     known = corpus.candidates(((s, r, o) for s, r, o in snapshot.rows("triples")), labels, text)
@@ -120,6 +121,7 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
     torch.manual_seed(seed)
     model = build_model(len(tokenizer)).train()
     model.to(torch.device(device))
+    # Train with a linear warm-up, then a cosine to zero.
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
     per_epoch = sum(1 for _ in rows(sample, tokenizer, random.Random(seed)))
     total, step, begun = per_epoch * epochs, 0, time.monotonic()

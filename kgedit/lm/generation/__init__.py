@@ -1,1 +1,1 @@
-"""Generated text: greedy and sampled, in batches, each text up to its own end."""
+"""Text generation in batches: greedy and sampled, each text up to its own end."""

@@ -1,4 +1,4 @@
-"""Where a sentence ends, and what its words are, without a trained model.
+"""Splits text into sentences and words by rules.
 
 Close to NLTK's `word_tokenize`, which the published fluency uses: Penn Treebank rules for words; sentences end at
 ".", "!" or "?" before white space, except after initials and a short list of abbreviations.
@@ -36,12 +36,12 @@ def has_ended(text: str) -> bool:
 
 def words(text: str) -> list[str]:
     """Word tokens: punctuation apart, contractions split ("do", "n't"), numbers such as 1,000 whole."""
-    found: list[str] = []
+    tokens: list[str] = []
     start = 0
     for end in (*_ends(text), len(text)):
-        found += _words_of_sentence(text[start:end])
+        tokens += _words_of_sentence(text[start:end])
         start = end
-    return found
+    return tokens
 
 
 def _ends(text: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Second moments for the edit layers: from a folder, from the cache, collected now, or the identity by choice."""
+"""Finds the second moments of the edit layers: in a folder, in the cache, by collecting them, or as the identity."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import MomentError
 from kgedit.lm.second_moment.collect import collect, weights_keys
-from kgedit.lm.second_moment.matrix import SecondMoment, load, save
+from kgedit.lm.second_moment.files import load_moment, moment_file, save_moment
+from kgedit.lm.second_moment.matrix import SecondMoment
 
-Source = Literal["auto", "identity"] | str | Path
+MomentSource = Literal["auto", "identity"] | str | Path
 
 IDENTITY_NOTE = (
     "no second moments for this model: the identity stands in for C, which harms facts with similar keys more; "
@@ -24,16 +25,11 @@ IDENTITY_NOTE = (
 
 
 class IdentityMoment:
-    """C = I: no statistics at all, as some tools do; the user is told."""
+    """The identity in place of C, where there are no statistics."""
 
     def solve(self, keys: Tensor) -> Tensor:
-        """(n, d_ff) the keys themselves, float64."""
+        """The keys themselves, (n, d_ff) float64."""
         return keys.to(torch.float64)
-
-
-def moments_file(folder: Path, layer: int) -> Path:
-    """Where the statistics of a layer lie in a folder of them."""
-    return folder / f"layer-{layer}.safetensors"
 
 
 def find_moments(
@@ -41,7 +37,7 @@ def find_moments(
     tokenizer: PreTrainedTokenizerBase,
     layers: Sequence[int],
     *,
-    source: Source,
+    source: MomentSource,
     cache_dir: Path,
     texts: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -68,16 +64,16 @@ def find_moments(
     weights = weights_keys(model, layers)
     if source != "auto":
         folder = Path(source)
-        missing = [layer for layer in layers if not moments_file(folder, layer).exists()]
+        missing = [layer for layer in layers if not moment_file(folder, layer).exists()]
         if missing:
             raise MomentError(f"{folder} has no statistics of layers {missing}; collect them with `kgedit moments`")
-        return {layer: load(moments_file(folder, layer), weights=weights[layer]) for layer in layers}, ()
+        return {layer: load_moment(moment_file(folder, layer), weights=weights[layer]) for layer in layers}, ()
     corpus = hashlib.sha256("\n".join(texts or ()).encode()).hexdigest()[:12] if texts else "user"
     folders = {layer: cache_dir / "moments" / f"{weights[layer][:16]}-{corpus}" for layer in layers}
-    missing = [layer for layer in layers if not moments_file(folders[layer], layer).exists()]
+    missing = [layer for layer in layers if not moment_file(folders[layer], layer).exists()]
     if missing and not texts:
         return {layer: IdentityMoment() for layer in layers}, (IDENTITY_NOTE,)
     if missing and texts:
         for layer, moment in collect(model, tokenizer, texts, missing, progress=progress).items():
-            save(moment, moments_file(folders[layer], layer))
-    return {layer: load(moments_file(folders[layer], layer), weights=weights[layer]) for layer in layers}, ()
+            save_moment(moment, moment_file(folders[layer], layer))
+    return {layer: load_moment(moment_file(folders[layer], layer), weights=weights[layer]) for layer in layers}, ()

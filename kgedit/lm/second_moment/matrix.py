@@ -1,20 +1,15 @@
-"""The second moment C = E[k k^T] of a layer's keys: solving with it, and its file."""
+"""The second moment C = E[k k^T] of a layer's keys, and linear systems with it (ROME, Meng et al., 2022)."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from kgedit.errors import FileCorrupt, IllConditioned, MomentError, MomentMismatch
-from kgedit.io.atomic_files import write_files
+from kgedit.errors import IllConditioned
 
 _log = logging.getLogger(__name__)
 
@@ -67,13 +62,14 @@ class SecondMoment:
     def _factor(self) -> Tensor:
         """Lower Cholesky factor of C with ridge, (d_ff, d_ff) float64."""
         wide = self.matrix.double()
-        wide = (wide + wide.T) / 2
+        wide = (wide + wide.T) / 2  # symmetric to the last bit
         scale = float(wide.diagonal().mean())
         if not torch.isfinite(wide).all() or scale <= 0:
             raise IllConditioned(
                 f"the second moment of layer {self.layer} is zero or not finite (mean diagonal {scale:g}); "
                 "collect it anew, with the model in float32 or bfloat16"
             )
+        # The smallest ridge with which C is positive definite and well enough conditioned.
         added = 0.0
         for ridge in _RIDGES:
             wide.diagonal().add_((ridge - added) * scale)
@@ -108,77 +104,3 @@ class SecondMoment:
                 ridge,
                 condition,
             )
-
-
-def save(moment: SecondMoment, path: Path) -> None:
-    """Write one layer's statistics; the file is there as a whole or not at all.
-
-    Raises:
-        SaveFailed: Disk full, read-only folder and the like.
-    """
-    matrix = moment.matrix.detach().to("cpu", torch.float32).contiguous()
-    about = {"layer": str(moment.layer), "count": str(moment.count), "key": moment.key}
-    write_files(path.parent, {path.name: pack({"matrix": matrix}, about)})
-
-
-def load(path: Path, *, key: str | None = None, weights: str | None = None) -> SecondMoment:
-    """Read one layer's statistics and check that they are whole and the right ones.
-
-    Args:
-        path: A file that `save` wrote.
-        key: Refuse statistics whose key is another.
-        weights: Refuse statistics of other weights than these (`weights_keys(model, [layer])[layer]`).
-
-    Raises:
-        MomentError: There is no such file.
-        FileCorrupt: The file is damaged or no moments file.
-        MomentMismatch: The statistics belong to something else; both keys are named.
-    """
-    tensors, about = unpack(path)
-    try:
-        moment = SecondMoment(int(about["layer"]), tensors["matrix"], int(about["count"]), about["key"])
-    except (KeyError, ValueError) as error:
-        raise FileCorrupt(f"{path} is no moments file ({error}); collect the statistics anew") from error
-    if key is not None and key != moment.key:
-        raise MomentMismatch(
-            f"{path} holds statistics of [{moment.key}], asked for are those of [{key}]; collect them anew"
-        )
-    if weights is not None and f"weights={weights} " not in moment.key:
-        raise MomentMismatch(
-            f"{path} holds statistics of [{moment.key}], the model's key is [weights={weights}]: they were "
-            "taken on other weights; collect them anew"
-        )
-    return moment
-
-
-def pack(tensors: dict[str, Tensor], about: dict[str, str]) -> bytes:
-    """Tensors with text fields as safetensors bytes, sealed with a checksum over both."""
-    return bytes(to_safetensors(tensors, {**about, "sha256": _seal(tensors, about)}))
-
-
-def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what `pack` made.
-
-    Raises:
-        MomentError: There is no such file.
-        FileCorrupt: A byte of it has changed, or it is something else.
-    """
-    if not path.is_file():
-        raise MomentError(f"{path} does not exist; collect the statistics first, or correct the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FileCorrupt(f"{path} cannot be read ({error}); delete it and collect the statistics anew") from error
-    if about.pop("sha256", None) != _seal(tensors, about):
-        raise FileCorrupt(f"{path} is damaged: its checksum is wrong; delete it and collect the statistics anew")
-    return tensors, about
-
-
-def _seal(tensors: dict[str, Tensor], about: dict[str, str]) -> str:
-    found = hashlib.sha256(repr(sorted(about.items())).encode())
-    for name in sorted(tensors):
-        found.update(f"{name}{tuple(tensors[name].shape)}{tensors[name].dtype}".encode())
-        found.update(tensors[name].contiguous().numpy().data)
-    return found.hexdigest()

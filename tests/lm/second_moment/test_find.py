@@ -11,8 +11,9 @@ from families import D_FF, SENTENCES, tiny_model
 from kgedit.errors import FileCorrupt, MomentError, MomentMismatch
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.collect import collect, weights_keys
-from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, find_moments, moments_file
-from kgedit.lm.second_moment.matrix import SecondMoment, save
+from kgedit.lm.second_moment.files import moment_file, save_moment
+from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, find_moments
+from kgedit.lm.second_moment.matrix import SecondMoment
 
 TEXTS = SENTENCES * 4
 
@@ -26,7 +27,7 @@ def gpt2():
 def folder(gpt2, tmp_path):
     """What `kgedit moments` leaves behind, for layers 0 and 2."""
     for layer, moment in collect(*gpt2, TEXTS, [0, 2]).items():
-        save(moment, moments_file(tmp_path / "moments", layer))
+        save_moment(moment, moment_file(tmp_path / "moments", layer))
     return tmp_path / "moments"
 
 
@@ -79,7 +80,7 @@ def test_an_edit_of_its_own_layer_leaves_the_statistics_valid_one_below_does_not
 
 
 def test_a_damaged_file_is_refused(gpt2, folder, tmp_path) -> None:
-    file = moments_file(folder, 0)
+    file = moment_file(folder, 0)
     content = bytearray(file.read_bytes())
     content[-100] ^= 1
     file.write_bytes(content)
@@ -135,9 +136,9 @@ def test_auto_without_texts_takes_what_was_collected_else_the_identity_with_a_no
     assert all(isinstance(moment, IdentityMoment) for moment in moments.values())
     weights = weights_keys(gpt2[0], [0, 2])
     for layer in (0, 2):
-        place = moments_file(cache / "moments" / f"{weights[layer][:16]}-user", layer)
+        place = moment_file(cache / "moments" / f"{weights[layer][:16]}-user", layer)
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(moments_file(folder, layer), place)
+        shutil.copy(moment_file(folder, layer), place)
     moments, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=cache)
     assert notes == ()
     assert all(isinstance(moment, SecondMoment) for moment in moments.values())
