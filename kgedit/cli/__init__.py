@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from kgedit import __version__
-from kgedit.cli import demo, edit, eval, export, graph, ingest, journal, mini, model, moments
+from kgedit.cli import ask, demo, edit, eval, export, graph, ingest, journal, mini, models, moments
 from kgedit.cli.output import error_line, write_error
 
 app = typer.Typer(
@@ -42,8 +42,8 @@ def _root(
 
 app.command("demo")(demo.demo)
 app.command("edit")(edit.edit)
-app.command("ask")(model.ask)
-app.command("models")(model.models)
+app.command("ask")(ask.ask)
+app.command("models")(models.models)
 app.command("moments")(moments.moments)
 app.add_typer(eval.app, name="eval")
 app.add_typer(export.app, name="export")

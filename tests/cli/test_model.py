@@ -1,4 +1,4 @@
-"""`kgedit ask`, `edit`, `moments` and `models` on a tiny random model in a folder."""
+"""`kgedit ask`, `edit` and `moments` on a tiny random model in a folder."""
 
 from __future__ import annotations
 
@@ -115,19 +115,6 @@ def test_moments_are_collected_and_then_used_by_an_edit(tiny: str, tmp_path: Pat
     assert Path(found["layers"]["1"]["file"]).is_file()
     words = [*EDIT, "--model", tiny, "--moments", str(out), "--out", str(tmp_path / "out"), "--json"]
     assert not any("second moments" in note for note in run(*words)["notes"])
-
-
-def test_models_lists_what_can_be_edited_and_how(run: Run) -> None:
-    from kgedit.lm.anatomy import FAMILIES
-    from kgedit.methods.base import METHODS
-
-    shown = run("models", "--json")
-    assert shown["bundled"] == ["mini"]
-    assert shown["families"].keys() == FAMILIES.keys()
-    assert shown["methods"].keys() == METHODS.keys()
-    assert all(shown["methods"].values())
-    plain = run("models")
-    assert all(name in plain for name in (*FAMILIES, *METHODS))
 
 
 @pytest.mark.parametrize(

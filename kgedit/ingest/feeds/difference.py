@@ -95,7 +95,7 @@ class DifferenceFeed:
 
 
 def open_difference(what: str, options: FeedOptions) -> DifferenceFeed:
-    """The feed of a newer graph against `options.before`.
+    """Changes that turn an older graph (`--before`) into a newer one.
 
     Raises:
         FeedError: The older graph is not named.

@@ -226,12 +226,12 @@ class Table(_FileFeed):
 
 
 def open_jsonl(what: str, options: FeedOptions) -> JsonLines:
-    """The feed of a JSON-lines file."""
+    """Changes from a file with one JSON object per line."""
     return JsonLines(Path(what), options.columns)
 
 
 def open_csv(what: str, options: FeedOptions) -> Table:
-    """The feed of a table."""
+    """Changes from a table with a header; commas, semicolons or tabs between the cells."""
     return Table(Path(what), options.columns)
 
 

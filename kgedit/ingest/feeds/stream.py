@@ -196,7 +196,7 @@ class StreamFeed:
 
 
 def open_stream(what: str, options: FeedOptions) -> StreamFeed:
-    """The feed of the stream in the settings, from `since` to the present, or for `limit` events.
+    """Changes from Wikidata's stream of edits, from `--since` to the present, or for `--limit` events.
 
     Raises:
         FeedError: Neither says where it ends.

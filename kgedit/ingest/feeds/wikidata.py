@@ -115,7 +115,7 @@ def chosen_properties(asked: Sequence[str]) -> dict[str, bool]:
 
 
 def open_wikidata(what: str, options: FeedOptions) -> WikidataFeed:
-    """The feed of items named with commas between them, or in a file with one on each line."""
+    """Current statements of Wikidata about the named items."""
     ids: Iterable[str] = [part.strip() for part in what.split(",") if part.strip()]
     if not any(map(is_entity_id, ids)):
         ids = _listed(Path(what))

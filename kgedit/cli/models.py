@@ -1,0 +1,83 @@
+"""`kgedit models`: lists what can be edited, how, on what it is measured, and where changes come from."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kgedit.cli.options import AsJson
+from kgedit.cli.output import emit, table, working
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
+
+    from rich.console import RenderableType
+
+
+def models(as_json: AsJson = False) -> None:
+    """Lists methods, model families, benchmarks, feeds and plugins."""
+    with working("Reading the tables"):
+        data = _listing()
+    emit(data, lambda: _shown(data), as_json=as_json)
+
+
+def _listing() -> dict[str, Any]:
+    """Table -> name -> what is known of it; `plugins` has group -> name -> distribution."""
+    from kgedit.evaluate.benchmarks import table as benchmark_table
+    from kgedit.ingest.feeds import base as feeds
+    from kgedit.io.plugins import plugins
+    from kgedit.lm import anatomy
+    from kgedit.methods.base import METHODS, load_method
+    from kgedit.mini import MINI
+
+    groups = {
+        benchmark_table.GROUP: [row.name for row in benchmark_table.BUILT_IN],
+        feeds.GROUP: feeds.FEEDS,
+        anatomy.GROUP: anatomy.FAMILIES,
+    }
+    added = {group: plugins(group, built_in) for group, built_in in groups.items()}
+    return {
+        "bundled": [MINI],
+        "methods": {name: _first_line(sys.modules[load_method(name).__module__]) for name in METHODS},
+        "families": {
+            name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
+            for name, row in anatomy.families().items()
+        },
+        "benchmarks": {name: row.help for name, row in benchmark_table.benchmarks().items()},
+        "feeds": {kind: _first_line(place.load()) for kind, place in feeds.feed_kinds().items()},
+        "plugins": {
+            group: {name: _distribution(entry) for name, entry in entries.items()}
+            for group, entries in added.items()
+            if entries
+        },
+    }
+
+
+def _first_line(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown distribution"
+
+
+def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
+    yield table(["bundled model"], [(name,) for name in data["bundled"]])
+    yield table(["method", "what it does"], list(data["methods"].items()))
+    rows = [
+        (
+            name,
+            "parallel" if row["parallel"] else "sequential",
+            "gated" if row["gated"] else "plain",
+            row["weight"],
+        )
+        for name, row in data["families"].items()
+    ]
+    yield table(["model family", "block", "MLP", "edited matrix"], rows)
+    yield table(["benchmark", "what it measures"], list(data["benchmarks"].items()))
+    yield table(["feed", "what it reads"], list(data["feeds"].items()))
+    if data["plugins"]:
+        entries = [(name, group, source) for group, found in data["plugins"].items() for name, source in found.items()]
+        yield table(["plugin", "entry-point group", "distribution"], entries)

@@ -1,0 +1,33 @@
+"""`kgedit models` lists every row of every table, each with a line that tells it from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kgedit.evaluate.benchmarks.table import BUILT_IN
+from kgedit.ingest.feeds.base import FEEDS
+from kgedit.lm.anatomy import FAMILIES
+from kgedit.methods.base import METHODS
+
+Run = Callable[..., Any]
+
+
+def test_every_table_is_listed(run: Run, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    listed = run("models", "--json")
+    tables = {"methods": METHODS, "families": FAMILIES, "benchmarks": [row.name for row in BUILT_IN], "feeds": FEEDS}
+    assert listed["bundled"] == ["mini"]
+    plain = run("models")
+    for name, rows in tables.items():
+        assert list(listed[name]) == list(rows)
+        assert all(listed[name].values())
+        assert all(row in plain for row in rows)
+    assert listed["plugins"] == {}
+
+
+def test_no_two_rows_read_alike(run: Run) -> None:
+    listed = run("models", "--json")
+    for name in ("benchmarks", "feeds"):
+        lines = list(listed[name].values())
+        assert len(set(lines)) == len(lines), name
