@@ -1,16 +1,23 @@
-"""What every test runs under: no network beyond this machine, no file in the user's folders."""
+"""What every test runs under: no network beyond this machine, no file in the user's folders; and real records."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 # Before any test module imports transformers: nothing is looked up on the hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real benchmark records and recorded answers; its README names the origin of each."""
+    return Path(__file__).parent / "data"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,4 +1,4 @@
-"""Where real benchmark files lie, and a few cases of facts that the bundled model knows."""
+"""A few cases of facts that the bundled model knows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ import pytest
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord, to_original
 from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
 from kgedit.mini.cases import Casebook
-
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def real() -> Path:
-    """The folder of real benchmark files, which are not part of the project."""
-    if not REAL.is_dir():
-        pytest.skip(f"no benchmark files at {REAL}")
-    return REAL
 
 
 @pytest.fixture(scope="session")

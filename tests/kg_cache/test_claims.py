@@ -16,7 +16,6 @@ from kg_cache.settings import Settings
 from kg_cache.sparql import Endpoint
 from servers import WD, WDT, SparqlServer, wikidata_rdf
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "api_fixtures" / "wdqs"
 HUB = [("Q1", f"P{1 + n % 7}", f"Q{n}") for n in range(2, 302)]
 
 
@@ -59,11 +58,10 @@ def test_what_was_not_asked_is_not_believed() -> None:
     assert read_claims([*answer, {}], ["Q1"], 10) == [("Q1", (), 0, 0)]
 
 
-def test_recorded_answers_of_wikidata_are_read() -> None:
-    if not RECORDED.is_dir():
-        pytest.skip("recorded Wikidata answers are not beside this checkout (../shared/data/api_fixtures)")
-    answers = {path.stem: read_answer(path.read_bytes(), "recorded") for path in RECORDED.glob("*.json")}
-    assert len(answers) >= 7
+def test_recorded_answers_of_wikidata_are_read(real: Path) -> None:
+    recorded = (real / "api_fixtures" / "wdqs").glob("*.json")
+    answers = {path.stem: read_answer(path.read_bytes(), "recorded") for path in recorded}
+    assert len(answers) == 7
     genres = answers["single_var_sparql_results"]
     assert [row["genre"].value.removeprefix(WD) for row in genres] == [
         "Q112983",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from kgedit.evaluate.benchmarks.reading import load
@@ -41,12 +39,3 @@ def chains(mquake: MadeBenchmark) -> list:
 @pytest.fixture(scope="session")
 def singles(counterfact: MadeBenchmark) -> list:
     return records(counterfact)
-
-
-@pytest.fixture
-def real() -> Path:
-    """The folder of real benchmark files, which are not part of the project."""
-    folder = Path(__file__).resolve().parents[4] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no benchmark files at {folder}")
-    return folder

@@ -11,8 +11,6 @@ import pytest
 
 from kgedit.ingest.feeds.settings import FeedSettings
 
-RECORDED = Path(__file__).resolve().parents[4] / "shared" / "data" / "api_fixtures"
-
 Json = dict[str, Any]
 
 
@@ -27,11 +25,9 @@ def local(tmp_path: Path) -> Callable[..., FeedSettings]:
 
 
 @pytest.fixture
-def recorded() -> Callable[[str], str]:
+def recorded(real: Path) -> Callable[[str], str]:
     """The text of a recorded answer by its path."""
-    if not RECORDED.is_dir():
-        pytest.skip(f"the recorded answers are not at {RECORDED}")
-    return lambda name: (RECORDED / name).read_text(encoding="utf-8")
+    return lambda name: (real / "api_fixtures" / name).read_text(encoding="utf-8")
 
 
 @pytest.fixture

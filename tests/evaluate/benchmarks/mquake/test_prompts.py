@@ -18,8 +18,6 @@ from kgedit.evaluate.benchmarks.mquake.prompts import (
 from kgedit.evaluate.measures.cloze import ANSWER_SUFFIX
 from kgedit.lm.generation.greedy import Ask
 
-PUBLISHED = Path(__file__).parents[5] / "shared" / "data" / "mquake" / "prompts"
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -83,9 +81,8 @@ def test_the_answer_stands_behind_the_last_mark(text: str, expected: str) -> Non
     assert final_answer(text, "few_shot") == text
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published MQuAKE prompts are not at ../shared/data")
-def test_the_published_folder_is_read_as_it_is() -> None:
-    prompts = MquakePrompts.load(PUBLISHED)
+def test_the_published_folder_is_read_as_it_is(real: Path) -> None:
+    prompts = MquakePrompts.load(real / "mquake" / "prompts")
     lines = prompts.few_shot.splitlines()
     assert len(lines) == 16
     assert [line for line in lines if " A: " not in line] == ["Q: Who was Dodge Ram SRT-10 created by? Dodge"]
