@@ -207,6 +207,14 @@ def test_every_model_family_of_the_table_runs_through_the_tests() -> None:
     assert set(families.FAMILIES) == set(FAMILIES)
 
 
+def test_every_benchmark_of_the_table_has_its_tests() -> None:
+    from kgedit.evaluate.benchmarks.table import BUILT_IN
+
+    tests = ROOT / "tests" / "evaluate" / "benchmarks"
+    folders = {row.name: tests / row.case.partition(":")[0].split(".")[-2] for row in BUILT_IN}
+    assert {name for name, folder in folders.items() if not any(folder.glob("test_*.py"))} == set()
+
+
 def test_every_kind_of_feed_has_its_tests() -> None:
     from kgedit.ingest.feeds.base import FEEDS
 
