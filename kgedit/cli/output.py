@@ -12,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
     from kgedit.progress import Progress
 
@@ -33,25 +32,21 @@ def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]],
 
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, numbers: int = 0
-) -> Table:
+) -> RenderableType:
     """A table for the terminal.
 
     Args:
         columns: The headings.
         rows: The cells; written as they are, so that brackets in a label are not taken for markup.
-        title: A line above the table.
+        title: A line above the table, as long as the terminal is wide.
         numbers: How many of the last columns hold numbers, which are aligned right.
     """
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        title=None if title is None else Text(title),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
     for place, heading in enumerate(columns):
         # On a narrow terminal a heading wraps; a number never does, and never pushes another column out.
@@ -60,7 +55,8 @@ def table(
         made.add_column(heading, justify="right" if number else "left", overflow="fold", min_width=width)
     for row in cells:
         made.add_row(*row)
-    return made
+    # Not the table's own title, which would be folded to the width of the table.
+    return made if title is None else Group(Text(title, style="italic"), made)
 
 
 def line(text: str, style: str = "") -> RenderableType:

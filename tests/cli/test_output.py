@@ -50,6 +50,12 @@ def test_a_narrow_terminal_loses_no_column(
     assert all(share in row for share in shares)
 
 
+def test_a_title_is_not_folded_to_the_width_of_a_narrow_table(capsys: pytest.CaptureFixture[str]) -> None:
+    title = "2 records for mini (names from snapshot, conflicts: refuse)"
+    emit({}, lambda: [table(["n"], [(1,)], title=title, numbers=1)], as_json=False)
+    assert title in capsys.readouterr().out
+
+
 def test_what_was_not_measured_is_a_dash_and_not_a_number() -> None:
     assert percent(None) == "-"
     assert percent(0.0) == "0.0 %"
