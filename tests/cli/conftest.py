@@ -12,6 +12,7 @@ import pytest
 from kgedit.cli import main
 
 Run = Callable[..., Any]
+EDIT = ("edit", "--method", "rome", "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
 
 
 @pytest.fixture
@@ -49,6 +50,16 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Run:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a tiny random model."""
     return _saved(tmp_path_factory.mktemp("tiny"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def delta(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A delta that the command line saved."""
+    out = tmp_path_factory.mktemp("delta") / "out"
+    with pytest.raises(SystemExit) as ended:
+        main([*EDIT, "--model", tiny, "--out", str(out), "--adapter"])
+    assert ended.value.code == 0
+    return out
 
 
 @pytest.fixture(scope="session")

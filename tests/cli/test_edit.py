@@ -1,0 +1,111 @@
+"""`kgedit edit` on a tiny random model in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kgedit.cli.edit import shown
+from kgedit.edit import Edit, EditResult
+from kgedit.editor import Editor
+
+Run = Callable[..., Any]
+REQUEST = Edit(subject="Albert Einstein", relation="P27", target_new="France")
+EDIT = ("edit", "--method", "rome", "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
+
+
+def test_the_printed_result_is_the_one_of_the_editor(tiny: str, tmp_path: Path, run: Run) -> None:
+    result = run(*EDIT, "--model", tiny, "--out", str(tmp_path / "out"), "--json")
+    expected = Editor.from_pretrained(tiny, method="rome").apply(REQUEST).model_dump(mode="json")
+    changing = {"seconds"}
+    assert {name: result[name] for name in expected.keys() - changing} == {
+        name: value for name, value in expected.items() if name not in changing
+    }
+    assert list(result["weights"]) == ["transformer.h.1.mlp.c_proj.weight"]
+    assert result["notes"], "a guessed layer and missing second moments are worth a note"
+
+
+@pytest.mark.parametrize(("after", "told"), [("France", False), ("Francia", True), ("Germany", True)])
+def test_an_edit_that_did_not_take_is_called_so(after: str, told: bool) -> None:
+    result = EditResult(
+        id="0",
+        edit=REQUEST,
+        subject="Albert Einstein",
+        target_new="France",
+        method="rome",
+        before="Switzerland",
+        after=after,
+        probability_before=0.1,
+        probability_after=0.2,
+        weights={},
+        edges=0,
+        seconds=1.0,
+    )
+    text = "\n".join(str(part) for part in shown(result, "mini", Path("out")))
+    assert ("did not take" in text) is told
+
+
+def test_the_adapter_lies_beside_the_delta(delta: Path) -> None:
+    assert {path.name for path in (delta / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+
+
+def test_a_prompt_of_ones_own_needs_no_relation(tiny: str, tmp_path: Path, run: Run) -> None:
+    words = ["--subject", "Zorblax", "--prompt", "{} plays for", "--target", "Ruritania", "--method", "rome"]
+    result = run("edit", *words, "--model", tiny, "--out", str(tmp_path / "out"), "--json")
+    assert (result["subject"], result["target_new"], result["edges"]) == ("Zorblax", "Ruritania", 0)
+
+
+def test_moments_of_the_bundled_model_are_the_default(tmp_path: Path, run: Run) -> None:
+    text, out = tmp_path / "text.txt", tmp_path / "moments"
+    text.write_text("The capital of France is Paris.\n" * 3)
+    found = run("moments", "--text", str(text), "--out", str(out), "--layers", "0-1", "--json")
+    assert (found["model"], set(found["layers"])) == ("mini", {"0", "1"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (["--subject", "Albert Einstien"], "Albert Einstein"),
+        (["--target", "Frannce"], "France"),
+        (["--relation", "country of citizenshipp"], "country of citizenship"),
+        (["--relation", "P6000"], "P6000"),
+        (["--method", "nonsense"], "rome"),
+        (["--prompt", "nobody is named here"], "Albert Einstein"),
+        (["--prompt", "{} and {} met"], "{}"),
+        (["--prompt", "{} " + "and so on " * 300], "tokens"),
+        (["--target", " "], "target_new"),
+        (["--model", "no/such-model"], "no/such-model"),
+        (["--graph", "absent.sqlite"], "absent.sqlite"),
+        (["--moments", "absent"], "absent"),
+    ],
+)
+def test_a_refused_edit_names_the_value_and_writes_nothing(
+    changed: list[str],
+    named: str,
+    tiny: str,
+    tmp_path: Path,
+    refused: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named in refused(*EDIT, "--model", tiny, "--out", "out", *changed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_edit_without_relation_and_prompt_says_what_is_missing(tmp_path: Path, refused: Run) -> None:
+    told = refused("edit", "--subject", "x", "--target", "y", "--out", str(tmp_path / "out"))
+    assert "relation" in told
+    assert "prompt" in told
+
+
+def test_an_output_folder_that_is_a_file_is_left_as_it_is(tiny: str, tmp_path: Path, refused: Run) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    assert str(out) in refused(*EDIT, "--model", tiny, "--out", str(out))
+    assert out.read_text() == "mine"
