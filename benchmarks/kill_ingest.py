@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kgedit.errors import KgeditError
-from kgedit.ingest.store.commit import put_noted
+from kgedit.ingest.store.commit import apply_live
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import JOURNAL, open_store
@@ -125,7 +125,7 @@ def checked(store: Path, weights: WeightsInForce, before: set[str], failures: li
         if not opened.base_hash:  # killed before the store was bound to its model
             return before
         try:
-            put_noted(opened, weights)
+            apply_live(opened, weights)
         except KgeditError as error:
             failures.append(f"{when}: {error}")
         entries = list(opened.entries(State.CHECKED))

@@ -18,7 +18,7 @@ SHOWS = {
     "02_compare_methods": "glame",
     "03_subgraph": "Albert Einstein -> country of citizenship -> France",
     "04_export_adapter": "adapter:",
-    "05_ingest": "took change 1 back",
+    "05_ingest": "undid change 1",
     "paper_tables": "| GLAME (glame:paper) | - (99.84) |",
     "make_changes": "300 changes in all",
 }

@@ -39,11 +39,12 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
     "kgedit.ingest": (
         {"change"},
         {"feeds", "plan"},
-        {"store", "decide"},
+        {"store"},
+        {"decide"},
         {"session"},
-        {"runner"},
-        {"maintenance", "calibrate"},
-        {"exports", "report"},
+        {"final_measure", "exports", "report"},
+        {"runner", "maintenance"},
+        {"calibration"},
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`kgedit export`: hand the changes in force of a store over as an adapter, a checkpoint, or one delta."""
+"""`kgedit export`: writes the applied changes of a store as an adapter, a checkpoint, or one delta."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, table, working
 
 if TYPE_CHECKING:
-    from kgedit.ingest.exports.manifest import Exported
+    from kgedit.ingest import ExportRecord
 
-app = typer.Typer(help="Hand the changes in force over: as a LoRA adapter, a merged checkpoint, or one delta.")
+app = typer.Typer(help="Export the applied changes of a store: as a LoRA adapter, a merged checkpoint, or one delta.")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to make; an earlier export in it is replaced.")]
 Rank = Annotated[
-    int | None, typer.Option("--rank", min=1, help="Largest rank per weight; what that loses is stated. All kept.")
+    int | None,
+    typer.Option(
+        "--rank",
+        min=1,
+        help="Maximum rank per weight (default: no compression); the approximation error is reported.",
+    ),
 ]
 
 
@@ -41,17 +46,16 @@ def delta(store: Store, out: Out, as_json: AsJson = False) -> None:
 
 def _export(kind: str, store: Path, out: Path, rank: int | None, *, as_json: bool) -> None:
     with working("Loading the model") as advance:
-        from kgedit.ingest.exports.manifest import Kind
-        from kgedit.ingest.exports.write import export
+        from kgedit.ingest import export
 
-        record: Exported = export(store, out, Kind(kind), rank=rank, progress=advance)
+        record: ExportRecord = export(store, out, kind, rank=rank, progress=advance)
     checks = [check for change in record.changes for check in change.checks]
-    held = sum(check.held for check in checks)
+    answered = sum(check.answered for check in checks)
     rows = [(name, number, f"{record.errors.get(name, 0.0):.2e}") for name, number in record.ranks.items()]
-    title = f"{record.kind} of {len(record.changes)} changes in {out}; {held} of {len(checks)} checks hold"
+    title = f"{record.kind} of {len(record.changes)} changes in {out}; {answered} of {len(checks)} checks hold"
     shown = [
         table(["weight", "rank", "relative error"], rows, title=title, numbers=2) if rows else line(title),
         line(f"kgedit ingest verify {out}"),
     ]
-    data = {**record.model_dump(mode="json"), "out": str(out), "checks": len(checks), "held": held}
+    data = {**record.model_dump(mode="json", by_alias=True), "out": str(out), "checks": len(checks), "held": answered}
     emit(data, lambda: shown, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`kgedit ingest`: plan a feed of changes, and apply it under guards and a journal."""
+"""`kgedit ingest`: plans a feed of changes, applies it under guards and a journal, verifies exports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from kgedit.cli.ingest_plan import (
     Properties,
     Since,
     feed_options,
-    opened,
 )
 from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.options import AsJson, Graph, Model, Store
@@ -33,7 +32,7 @@ from kgedit.cli.output import emit, line, percent, table, working
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from kgedit.ingest.runner import RunResult
+    from kgedit.ingest import RunResult
 
 app = typer.Typer(help="Batch ingestion of fact changes: plan them, apply them under guards, undo any of them.")
 app.command("plan")(ingest_plan.plan)
@@ -41,14 +40,19 @@ app.command("report")(ingest_report.report)
 
 
 class GuardMode(StrEnum):
-    """What happens where a guard fails."""
+    """What happens to a change that fails a guard."""
 
     REFUSE = "refuse"
     WARN = "warn"
 
 
 IngestMethod = Annotated[str, typer.Option("--method", help="glame, memit, rome ..., or finetune-adapter.")]
-GuardOption = Annotated[GuardMode, typer.Option("--guard", help="What happens where a guard fails.")]
+GuardOption = Annotated[
+    GuardMode,
+    typer.Option(
+        "--guard", help="What happens to a change that fails a guard: it is refused, or accepted with a warning."
+    ),
+]
 
 
 @app.command()
@@ -71,33 +75,20 @@ def run(
     policy: PolicyOption = Policy.REFUSE,
     graph: Graph = None,
     any_kind: AnyKind = False,
-    seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Applies a feed of changes; the same command again goes on where it stopped, or changes nothing."""
-    source = opened(feed, format, feed_options(map, before, property, entity, since, limit))
+    """Applies a feed of changes; the same command again resumes where it stopped, or changes nothing."""
+    options = feed_options(map, before, property, entity, since, limit)
     with working(f"Loading {model}") as advance:
-        from kgedit.ingest.runner import fingerprint
-        from kgedit.ingest.runner import run as ingest
-        from kgedit.ingest.session import open_session
+        from kgedit.ingest import run as ingest
 
-        parts = (source.name, policy.value, str(any_kind), str(before), str(sorted(map or [])))
-        with open_session(
-            store, model=model, method=method, graph=graph, guard=guard.value, seed=seed, progress=advance
-        ) as session:
-            result = ingest(
-                session,
-                source.name,
-                source,
-                fingerprint=fingerprint(Path(feed), *parts) if Path(feed).is_file() else None,
-                policy=policy.value,
-                batch=batch,
-                check_kinds=not any_kind,
-                told=LiveTable(advance).told,
-            )
-            if report is not None:
-                ingest_report.write(session, report, advance)
+        result = ingest(
+            store, feed, model=model, method=method, graph=graph, format=format, options=options, policy=policy.value,
+            check_kinds=not any_kind, guard=guard.value, batch=batch, seed=seed, report=report,
+            on_decided=LiveTable(advance).show, progress=advance,
+        )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 
 
@@ -105,23 +96,24 @@ def run(
 def calibrate(
     model: Model = "mini",
     method: IngestMethod = "glame",
-    edits: Annotated[int, typer.Option(min=1, help="Edits drawn and tried.")] = 24,
-    batch: Annotated[int, typer.Option(min=1, help="Edits written together.")] = 8,
-    seed: Annotated[int, typer.Option(help="Draws the edits; those of other seeds are measured on.")] = 1000,
+    edits: Annotated[int, typer.Option(min=1, help="Number of edits drawn and tried.")] = 24,
+    batch: Annotated[int, typer.Option(min=1, help="Number of edits computed together.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed for drawing edits. Published figures use other seeds.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Measures what the guards would see of harmless edits, and says which thresholds let them through."""
+    """Measures what the guards measure on harmless edits, and proposes thresholds that accept them."""
     with working(f"Loading {model}") as advance:
-        from kgedit.ingest.calibrate import calibrate as measure
+        from kgedit.ingest import calibrate as measure
 
-        found = measure(model, method=method, edits=edits, batch=batch, seed=seed, progress=advance)
+        calibration = measure(model, method=method, edits=edits, batch=batch, seed=seed, progress=advance)
+    proposed = calibration.proposed
     rows = [
-        (name, *(f"{q:.4g}" for q in quantiles), "" if name not in found.proposed else f"{found.proposed[name]:g}")
-        for name, quantiles in found.quantiles.items()
+        (name, *(f"{q:.4g}" for q in quantiles), f"{proposed[name]:g}" if name in proposed else "")
+        for name, quantiles in calibration.quantiles.items()
     ]
-    title = f"{found.edits} edits by {found.method}, drawn with seed {found.seed}"
+    title = f"{calibration.edits} edits by {calibration.method}, drawn with seed {calibration.seed}"
     emit(
-        found.model_dump(mode="json"),
+        calibration.model_dump(mode="json"),
         lambda: [table(["measured", "5 %", "median", "95 %", "threshold"], rows, title=title, numbers=4)],
         as_json=as_json,
     )
@@ -130,25 +122,25 @@ def calibrate(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `kgedit export` wrote.")],
-    model: Annotated[str | None, typer.Option(help="The unedited model, if not where it was then.")] = None,
+    model: Annotated[str | None, typer.Option(help="The unedited model, if it has moved since the export.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Loads an export afresh and asks every change in it again; exit code 1 if one does not hold."""
+    """Loads an export from its files and asks every change in it; exit code 1 if an answer is wrong."""
     with working("Loading the export"):
-        from kgedit.ingest.exports.verify import verify_export
+        from kgedit.ingest import verify_export
 
-        found = verify_export(folder, model=model)
-    rows = [(one.change, one.kind, one.question, one.answer) for one in found.failed]
-    title = f"{found.kind} of {found.changes} changes: {found.right} of {found.checks} checks hold"
+        verified = verify_export(folder, model=model)
+    rows = [(check.change, check.kind, check.question, check.answer) for check in verified.failed]
+    title = f"{verified.kind} of {verified.changes} changes: {verified.right} of {verified.checks} checks hold"
     columns = ["change", "check", "question", "right answer"]
     part = table(columns, rows, title=f"{title}; these do not:") if rows else line(title)
-    emit(found.model_dump(mode="json"), lambda: [part], as_json=as_json)
-    if not found.holds:
+    emit(verified.model_dump(mode="json", by_alias=True), lambda: [part], as_json=as_json)
+    if not verified.holds:
         raise typer.Exit(1)
 
 
 def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
-    """A run for a reader."""
+    """Tables of a run."""
     if not result.changed:
         yield line("Nothing changed: every change of this feed was decided before.", style="bold")
     rows = [(name, number) for name, number in result.classes.items() if number]
@@ -169,7 +161,8 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
     )
     if result.refusals:
         rows_refused = [
-            (one.id, one.subject, one.relation or "", one.target_new, one.reason) for one in result.refusals
+            (change.id, change.subject, change.relation or "", change.target_new, change.reason)
+            for change in result.refusals
         ]
         yield table(["change", "subject", "relation", "new object", "why refused"], rows_refused[:40])
     yield line(f"kgedit journal list --store {store}")

@@ -1,4 +1,4 @@
-"""The live count of a run: what was accepted and refused so far, on a terminal only."""
+"""Shows the decided changes of a run as they come, on a terminal only."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kgedit.ingest.store.entry import Entry
+    from kgedit.ingest import Entry
     from kgedit.progress import Progress
 
 SHOWN = 6
 
 
 class LiveTable:
-    """Keeps the last decided changes on a terminal, above the progress bar."""
+    """Prints each decided change above the progress bar, with the counts so far."""
 
     def __init__(self, advance: Progress) -> None:
         """Take the progress callback of `working`, whose console the lines go to."""
@@ -23,16 +23,17 @@ class LiveTable:
         self._advance = advance
         self.counts: Counter[str] = Counter()
 
-    def told(self, entry: Entry) -> None:
-        """One change was decided."""
+    def show(self, entry: Entry) -> None:
+        """Count a decided change, and print it if there is a terminal."""
         name = "accepted" if entry.state == "checked" else str(entry.state)
         self.counts[name] += 1
         if not self._console.is_terminal:
             return
         from rich.markup import escape
 
-        edit = entry.change["edit"]
-        words = f"{edit['subject']} {edit['relation'] or ''} {edit['target_new']}" if isinstance(edit, dict) else ""
+        from kgedit.ingest.change import words
+
+        change = " ".join(words(entry.edit))
         totals = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
         why = f"  {entry.reason[:80]}" if entry.state == "refused" else ""
-        self._console.print(f"{escape(words):40} {name:10} [{totals}]{escape(why)}", markup=True)
+        self._console.print(f"{escape(change):40} {name:10} [{totals}]{escape(why)}", markup=True)

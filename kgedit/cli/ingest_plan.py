@@ -1,4 +1,4 @@
-"""`kgedit ingest plan`: what a feed asks for, and what is to become of each record, before anything is touched."""
+"""`kgedit ingest plan`: classifies each record of a feed, and changes nothing; also the options of feeds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from kgedit.ingest.feeds.base import Feed, FeedOptions
-    from kgedit.ingest.plan.plan import Plan, Planned
+    from kgedit.ingest import FeedOptions, Plan, Planned
 
 
 class Policy(StrEnum):
-    """What holds when records disagree about a fact."""
+    """Which record counts when several disagree about a fact."""
 
     REFUSE = "refuse"
     LAST = "last-wins"
@@ -47,10 +46,10 @@ Entities = Annotated[
     list[str] | None, typer.Option("--entity", help="Only this item's events of a stream; may be repeated.")
 ]
 Since = Annotated[str | None, typer.Option(help="Where a stream starts: a time, or an earlier change's position.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Most events read of a stream.")]
-PolicyOption = Annotated[Policy, typer.Option(help="What holds when records disagree about a fact.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of events read of a stream.")]
+PolicyOption = Annotated[Policy, typer.Option(help="Which record counts when several disagree about a fact.")]
 AnyKind = Annotated[
-    bool, typer.Option("--any-kind", help="Also plan changes that the graph or the wording speaks against.")
+    bool, typer.Option("--any-kind", help="Also accept changes that the graph or the wording speaks against.")
 ]
 
 
@@ -68,18 +67,19 @@ def plan(
     graph: Graph = None,
     any_kind: AnyKind = False,
     out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
-    show: Annotated[int, typer.Option(min=0, help="Most records listed.")] = 20,
+    show: Annotated[int, typer.Option(min=0, help="Maximum number of records listed.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Says what is to become of each record of a feed: new, known, duplicate, conflict ... Nothing is changed."""
-    source = opened(feed, format, feed_options(map, before, property, entity, since, limit))
+    """Classifies each record of a feed: new, known, duplicate, conflict ... Nothing is changed."""
+    options = feed_options(map, before, property, entity, since, limit)
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
-        from kgedit.ingest.plan.planner import plan as make
+        from kgedit.ingest import make_plan, open_feed
 
+        source = open_feed(feed, format, options)
         # Any method will do: planning asks the model and computes no edit.
         editor = Editor.from_pretrained(model, method="rome", graph=graph)
-        made = make(source, editor, policy=policy.value, check_kinds=not any_kind, progress=advance)
+        made = make_plan(source, editor, policy=policy.value, check_kinds=not any_kind, progress=advance)
         if out is not None:
             made.save(out)
     listed = list(islice(noteworthy(made), show))
@@ -108,7 +108,7 @@ def feed_options(
     Raises:
         BadParameter: A mapping is not column=field, or names a column twice.
     """
-    from kgedit.ingest.feeds.base import FeedOptions
+    from kgedit.ingest import FeedOptions
 
     columns: dict[str, str] = {}
     for pair in mapped or []:
@@ -119,16 +119,9 @@ def feed_options(
     return FeedOptions(columns, before, tuple(properties or ()), tuple(entities or ()), since, limit)
 
 
-def opened(feed: str, format: str | None, options: FeedOptions) -> Feed:
-    """The feed that the command line names."""
-    from kgedit.ingest.feeds.base import open_feed
-
-    return open_feed(feed, format, options)
-
-
 def noteworthy(plan: Plan) -> Iterator[Planned]:
-    """What a reader wants to see of a plan: refused records and what is to be applied, not what is known already."""
-    from kgedit.ingest.plan.plan import Verdict
+    """The records of a plan worth listing: those with a problem, then the new ones."""
+    from kgedit.ingest import Verdict
 
     quiet = (Verdict.NEW, Verdict.KNOWN, Verdict.DUPLICATE)
     yield from (item for item in plan if item.verdict not in quiet)
@@ -136,13 +129,14 @@ def noteworthy(plan: Plan) -> Iterator[Planned]:
 
 
 def described(item: Planned) -> dict[str, Any]:
-    """One record for a reader."""
-    edit = item.change.edit if item.change else None
+    """One record as JSON."""
+    from kgedit.ingest.change import words
+
     return {
         "number": item.number,
         "verdict": item.verdict.value,
         "where": item.where,
-        "change": None if edit is None else f"{edit.subject} | {edit.relation or edit.prompt} | {edit.target_new}",
+        "change": " | ".join(words(item.change.edit)) if item.change else None,
         "reason": item.reason,
     }
 

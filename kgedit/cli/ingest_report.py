@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, working
-
-if TYPE_CHECKING:
-    from kgedit.ingest.session import Session
-    from kgedit.progress import Progress
 
 ReportFile = Annotated[
     Path | None, typer.Option("--report", help="Write a page about the store here; JSON if its name ends in .json.")
@@ -28,22 +24,13 @@ def report(
     if out is None and not as_json:
         raise typer.BadParameter("name the file of the page, or ask for --json", param_hint="--out")
     with working("Loading the model") as advance:
-        from kgedit.ingest.report.html import write_report
-        from kgedit.ingest.report.report import report_of
+        from kgedit.ingest import build_report, write_report
 
-        found = report_of(store, progress=advance)
+        content = build_report(store, progress=advance)
         if out is not None:
-            write_report(found, out)
+            write_report(content, out)
     emit(
-        found.model_dump(mode="json"),
-        lambda: [line(f"{len(found.changes)} changes are on the page {out}.")],
+        content.model_dump(mode="json"),
+        lambda: [line(f"{len(content.changes)} changes are on the page {out}.")],
         as_json=as_json,
     )
-
-
-def write(session: Session, path: Path, advance: Progress) -> None:
-    """The page of a store that is open for work."""
-    from kgedit.ingest.report.html import write_report
-    from kgedit.ingest.report.report import build_report
-
-    write_report(build_report(session.store, session.editor, session.weights, progress=advance), path)

@@ -1,4 +1,4 @@
-"""`kgedit journal`: what became of every change of a store; take one back, and check that all is as it should be."""
+"""`kgedit journal`: lists, shows and undoes the changes of a store; verifies its files and weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgedit.cli.output import emit, line, percent, table, working
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from kgedit.ingest.store.entry import Entry
+    from kgedit.ingest import Entry
 
 app = typer.Typer(help="The journal of a store: list, show and undo changes, verify files and weights.")
 
@@ -25,12 +25,11 @@ Id = Annotated[int, typer.Argument(help="Number of the change in the journal.")]
 def list_changes(
     store: Store,
     state: Annotated[str | None, typer.Option(help="Only changes in this state, e.g. checked or refused.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most changes listed.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of changes listed.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Lists changes with their states."""
-    from kgedit.ingest.store.entry import State
-    from kgedit.ingest.store.store import open_store
+    from kgedit.ingest import State, open_store
 
     if state is not None and state not in list(State):
         raise typer.BadParameter(f"{state!r} is no state; there are: {', '.join(State)}", param_hint="--state")
@@ -51,8 +50,8 @@ def list_changes(
 
 @app.command()
 def show(id: Id, store: Store, as_json: AsJson = False) -> None:
-    """Shows one change: what was asked, every step it took, and what was measured."""
-    from kgedit.ingest.store.store import open_store
+    """Shows one change: its edit, every step it took, and what was measured."""
+    from kgedit.ingest import open_store
 
     with open_store(store) as opened:
         entry, steps = opened.journal.entry(id), opened.journal.steps(id)
@@ -71,37 +70,40 @@ def show(id: Id, store: Store, as_json: AsJson = False) -> None:
 
 @app.command()
 def undo(id: Id, store: Store, as_json: AsJson = False) -> None:
-    """Takes one change back; the weights become those that the remaining changes alone give."""
+    """Undoes one change; the weights become those that the remaining changes alone give."""
     with working("Loading the model") as advance:
-        from kgedit.ingest.maintenance import take_back_from
+        from kgedit.ingest import undo as undo_change
 
-        weights_hash = take_back_from(store, id, progress=advance)
-    data = {"undone": id, "weights_hash": weights_hash}
-    emit(data, lambda: [line(f"Change {id} is taken back; the weights have hash {weights_hash}.")], as_json=as_json)
+        undone = undo_change(store, id, progress=advance)
+    text = f"Change {id} is undone; the weights have hash {undone.weights_hash}."
+    emit(undone.model_dump(), lambda: [line(text)], as_json=as_json)
 
 
 @app.command()
 def verify(store: Store, as_json: AsJson = False) -> None:
     """Checks every file of a store by its hash, and that base and deltas give the weights the journal noted."""
     with working("Loading the model"):
-        from kgedit.ingest.maintenance import verify as check
+        from kgedit.ingest import verify as check
 
-        found = check(store)
-    text = f"{found.deltas} deltas are whole, and base plus deltas give the weights noted ({found.weights_hash[:16]})."
-    emit(found.model_dump(mode="json"), lambda: [line(text)], as_json=as_json)
+        verified = check(store)
+    text = (
+        f"{verified.deltas} deltas are whole, and base plus deltas give the weights noted "
+        f"({verified.weights_hash[:16]})."
+    )
+    emit(verified.model_dump(mode="json"), lambda: [line(text)], as_json=as_json)
 
 
 @app.command()
 def replay(store: Store, as_json: AsJson = False) -> None:
-    """Applies every change in force to the unedited model again, and asks each of them."""
+    """Applies the deltas to the unedited model again, and asks each applied change."""
     with working("Loading the model") as advance:
-        from kgedit.ingest.maintenance import replay as again
+        from kgedit.ingest import replay as replay_store
 
-        found = again(store, progress=advance)
-    rows = [(one.id, one.question, one.answer, "yes" if one.right else "no") for one in found.answers]
-    title = f"{len(rows)} changes in force, {percent(found.right)} answer right"
-    columns = ["change", "question", "right answer", "answered so"]
-    emit(found.model_dump(mode="json"), lambda: [table(columns, rows, title=title)], as_json=as_json)
+        replayed = replay_store(store, progress=advance)
+    rows = [(each.id, each.question, each.answer, "yes" if each.right else "no") for each in replayed.answers]
+    title = f"{len(rows)} changes applied, {percent(replayed.right)} answered right"
+    columns = ["change", "question", "right answer", "answered right"]
+    emit(replayed.model_dump(mode="json"), lambda: [table(columns, rows, title=title)], as_json=as_json)
 
 
 def _described(entry: Entry) -> dict[str, Any]:
@@ -119,5 +121,6 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 
 def _words(entry: Entry) -> tuple[str, str, str]:
-    edit: Any = entry.change["edit"]
-    return edit["subject"], edit["relation"] or edit["prompt"], edit["target_new"]
+    from kgedit.ingest.change import words
+
+    return words(entry.edit)

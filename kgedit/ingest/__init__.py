@@ -1,1 +1,105 @@
-"""From a feed of fact changes to a model that can be trusted, undone and shipped."""
+"""Ingestion: applies feeds of fact changes to a model, under guards and a journal, with exact undo and exports.
+
+    from kgedit.ingest import export, open_store, run, undo, verify
+
+    result = run("STORE", "changes.jsonl", model="mini", method="glame")
+    with open_store("STORE") as store:
+        print([(entry.id, entry.state, entry.edit) for entry in store.entries()])
+    undo("STORE", 3)
+    verify("STORE")
+    export("STORE", "OUT", "adapter")
+
+The folders are in the order in which a change passes through them, and each imports only those before it:
+`feeds`, `plan`, `store` (the journal), `decide`; then `exports` and `report`, which read a store. `session` puts a
+store and a model together, `runner` runs over a feed, `maintenance` is what happens between runs. The public names are
+loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kgedit.ingest.calibration import Calibration, calibrate
+    from kgedit.ingest.change import Change, MalformedChange, Provenance
+    from kgedit.ingest.exports.manifest import ExportKind, ExportRecord
+    from kgedit.ingest.exports.verify import ExportVerified, verify_export
+    from kgedit.ingest.exports.write import export
+    from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
+    from kgedit.ingest.maintenance import Replayed, StoreVerified, Undone, replay, undo, verify
+    from kgedit.ingest.plan.plan import Plan, Planned, Verdict
+    from kgedit.ingest.plan.planner import make_plan
+    from kgedit.ingest.report.build import build_report
+    from kgedit.ingest.report.html import write_report
+    from kgedit.ingest.report.report import IngestReport
+    from kgedit.ingest.runner import run
+    from kgedit.ingest.store.entry import Entry, State
+    from kgedit.ingest.store.run_record import RunResult
+    from kgedit.ingest.store.store import IngestStore, open_store
+
+_HOME = {
+    "calibration": ("Calibration", "calibrate"),
+    "change": ("Change", "MalformedChange", "Provenance"),
+    "exports.manifest": ("ExportKind", "ExportRecord"),
+    "exports.verify": ("ExportVerified", "verify_export"),
+    "exports.write": ("export",),
+    "feeds.base": ("Feed", "FeedOptions", "open_feed"),
+    "maintenance": ("Replayed", "StoreVerified", "Undone", "replay", "undo", "verify"),
+    "plan.plan": ("Plan", "Planned", "Verdict"),
+    "plan.planner": ("make_plan",),
+    "report.build": ("build_report",),
+    "report.html": ("write_report",),
+    "report.report": ("IngestReport",),
+    "runner": ("run",),
+    "store.entry": ("Entry", "State"),
+    "store.run_record": ("RunResult",),
+    "store.store": ("IngestStore", "open_store"),
+}
+_MODULE = {name: f"kgedit.ingest.{module}" for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Calibration",
+    "Change",
+    "Entry",
+    "ExportKind",
+    "ExportRecord",
+    "ExportVerified",
+    "Feed",
+    "FeedOptions",
+    "IngestReport",
+    "IngestStore",
+    "MalformedChange",
+    "Plan",
+    "Planned",
+    "Provenance",
+    "Replayed",
+    "RunResult",
+    "State",
+    "StoreVerified",
+    "Undone",
+    "Verdict",
+    "build_report",
+    "calibrate",
+    "export",
+    "make_plan",
+    "open_feed",
+    "open_store",
+    "replay",
+    "run",
+    "undo",
+    "verify",
+    "verify_export",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        names = ", ".join(__all__)
+        raise AttributeError(f"module 'kgedit.ingest' has no attribute {name!r}; the public names are {names}")
+    return getattr(import_module(_MODULE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

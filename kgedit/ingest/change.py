@@ -91,6 +91,11 @@ def slot_key(edit: Edit) -> str:
     return _hash("slot", edit.subject, edit.relation or edit.prompt or "")
 
 
+def words(edit: Edit) -> tuple[str, str, str]:
+    """Subject, relation (or prompt) and new object of an edit, as a table shows them."""
+    return edit.subject, edit.relation or edit.prompt or "", edit.target_new
+
+
 def normalised(name: str) -> str:
     """The form in which ids and names are compared."""
     text = " ".join(name.split())

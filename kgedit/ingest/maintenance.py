@@ -1,4 +1,4 @@
-"""What is done to a store between runs: take a change back, verify it, replay it."""
+"""Maintains a store between runs: undoes a change, verifies files and weights, asks the applied changes again."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from kgedit.editor import Editor
 from kgedit.errors import JournalError
-from kgedit.ingest.decide.decider import question_of
 from kgedit.ingest.decide.known_facts import ask_all
-from kgedit.ingest.runner import take_back
-from kgedit.ingest.session import ADAPTER, open_session
-from kgedit.ingest.store.commit import put_noted, undo
-from kgedit.ingest.store.in_force import WeightsInForce
-from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.ingest.session import ADAPTER, Session, open_edited, open_session
+from kgedit.ingest.store.store import open_store
+from kgedit.ingest.store.undo import undo_own_delta, undo_shared_delta
 from kgedit.progress import Progress
 
 
-class Verified(BaseModel):
-    """What `kgedit journal verify` prints.
+class Undone(BaseModel):
+    """The result of an undo.
+
+    Attributes:
+        undone: Number of the change.
+        weights_hash: Hash of the weights that the remaining changes give.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    undone: int
+    weights_hash: str
+
+
+class StoreVerified(BaseModel):
+    """The result of a check of a store; `kgedit journal verify` prints it.
 
     Attributes:
         model: Model of the store.
         base_hash: Hash of its unedited weights.
-        weights_hash: Hash of the weights in force, noted and found.
-        deltas: Number of deltas in force; each was read and hashed.
+        weights_hash: Hash of the edited weights, noted and computed.
+        deltas: Number of live deltas; each was read and hashed.
         counts: State -> number of changes.
     """
 
@@ -39,7 +49,7 @@ class Verified(BaseModel):
 
 
 class ReplayedAnswer(BaseModel):
-    """One change in force, asked again."""
+    """An applied change, asked again."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +60,13 @@ class ReplayedAnswer(BaseModel):
 
 
 class Replayed(BaseModel):
-    """What `kgedit journal replay` prints: every change in force, asked on base plus deltas."""
+    """The result of a replay; `kgedit journal replay` prints it.
+
+    Attributes:
+        answers: The applied changes in order.
+        right: Share of them that are answered right.
+        weights_hash: Hash of the edited weights.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,40 +75,66 @@ class Replayed(BaseModel):
     weights_hash: str
 
 
-def take_back_from(directory: Path, id: int, *, progress: Progress | None = None) -> str:
-    """Take one change of a store back; returns the hash of the weights that remain in force.
+def undo(directory: str | Path, id: int, *, progress: Progress | None = None) -> Undone:
+    """Undo one change of a store.
 
-    Changes that share an adapter are trained anew without it; a delta of its own is simply left out, also when its
-    file is damaged.
+    Changes that share an adapter are retrained without it; a delta of its own is left out, also when its file is
+    damaged.
+
+    Args:
+        directory: Folder of the store.
+        id: Number of the change in the journal.
+        progress: Called with (what, done, total).
 
     Raises:
         UnknownEdit: The journal has no such change.
-        JournalError: It is not in force.
+        JournalError: It is not applied.
         WrongBase: The model is not the store's.
     """
-    with open_store(directory, write=True) as store:
+    with open_store(directory, write=True, create=False) as store:
         entry, live = store.journal.entry(id), store.live()
-        shares = entry.delta in live and len(live[entry.delta or ""]) > 1
-        if not shares:
-            _, weights = loaded(store)
-            undo(store, weights, id)
-            return store.weights_hash
+        shared = len(live.get(entry.delta or "", ())) > 1
         model, graph = store.model, store.graph
-    with open_session(directory, model=model, method=ADAPTER, graph=graph, progress=progress) as session:
-        take_back(session, id)
-        return session.store.weights_hash
+    if shared:
+        with open_session(directory, model=model, method=ADAPTER, graph=graph, progress=progress) as session:
+            undo_in(session, id)
+            return Undone(undone=id, weights_hash=session.store.weights_hash)
+    with open_edited(directory, check=False, write=True) as (store, _, weights):
+        undo_own_delta(store, weights, id)
+        return Undone(undone=id, weights_hash=store.weights_hash)
 
 
-def verify(directory: Path) -> Verified:
+def undo_in(session: Session, id: int) -> None:
+    """Undo one change of an open store; where it shares its delta with others, these are retrained without it.
+
+    Raises:
+        UnknownEdit: The journal has no such change.
+        JournalError: It is not applied, or the store was opened with another method than trained its delta.
+    """
+    store, decider = session.store, session.decider
+    entry = store.journal.entry(id)
+    live = store.live_with_entries()
+    place = next((place for place, (_, entries) in enumerate(live) if id in {other.id for other in entries}), None)
+    others = [] if place is None else [other for other in live[place][1] if other.id != id]
+    if not others:
+        undo_own_delta(store, session.weights, id)
+        return
+    if not decider.writer.shared:
+        raise JournalError(
+            f"change {id} shares an adapter with {len(others)} others, which are retrained without it; "
+            f"open the store with --method {ADAPTER}"
+        )
+    undo_shared_delta(store, session.weights, entry, others, decider.retrain(others, live[:place]))
+
+
+def verify(directory: str | Path) -> StoreVerified:
     """Check all files of a store and the weights that they give; nothing is written.
 
     Raises:
         FileCorrupt, JournalError, WrongBase: Something is not as it should be; the message says what.
     """
-    with open_store(directory) as store:
-        _, weights = loaded(store)
-        put_noted(store, weights)
-        return Verified(
+    with open_edited(directory) as (store, _, weights):
+        return StoreVerified(
             model=store.model,
             base_hash=store.base_hash,
             weights_hash=weights.hash(),
@@ -101,33 +143,22 @@ def verify(directory: Path) -> Verified:
         )
 
 
-def replay(directory: Path, *, progress: Progress | None = None) -> Replayed:
-    """Apply the changes in force to the unedited model and ask each; nothing is written.
+def replay(directory: str | Path, *, progress: Progress | None = None) -> Replayed:
+    """Apply the live deltas to the unedited model and ask each change; nothing is written.
 
     Raises:
         FileCorrupt, JournalError, WrongBase: See `verify`.
     """
-    with open_store(directory) as store:
-        editor, weights = loaded(store)
-        put_noted(store, weights)
+    with open_edited(directory) as (store, editor, weights):
         entries = store.journal.in_force()
-        questions = [question_of(editor, entry) for entry in entries]
+        requests = [editor.resolver.resolve(entry.edit).request for entry in entries]
+        questions = [(request.prompt.replace("{}", request.subject), request.target) for request in requests]
         if progress:
-            progress("asking", 0, len(entries))
+            progress("asking the changes", 0, len(entries))
         right = ask_all(editor.model, editor.tokenizer, questions)
         answers = tuple(
-            ReplayedAnswer(id=entry.id, question=prompt, answer=wanted, right=said)
-            for entry, (prompt, wanted), said in zip(entries, questions, right, strict=True)
+            ReplayedAnswer(id=entry.id, question=prompt, answer=target, right=answered)
+            for entry, (prompt, target), answered in zip(entries, questions, right, strict=True)
         )
         share = round(sum(right) / len(right), 4) if right else 1.0
         return Replayed(answers=answers, right=share, weights_hash=weights.hash())
-
-
-def loaded(store: IngestStore, method: str = "rome") -> tuple[Editor, WeightsInForce]:
-    """The store's model, unedited; the method computes nothing and only says how far subgraphs reach."""
-    if not store.base_hash:
-        raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
-    editor = Editor.from_pretrained(store.model, method=method, graph=store.graph)
-    weights = WeightsInForce(editor.model)
-    store.bind(store.model, weights.base_hash)
-    return editor, weights

@@ -1,4 +1,4 @@
-"""A run: a feed planned, taken into the journal, applied batch by batch, and measured at the end."""
+"""Runs over a feed: plans it, receives its changes into the journal, decides them batch by batch, and measures."""
 
 from __future__ import annotations
 
@@ -8,78 +8,94 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from kgedit.errors import JournalError
+from kg_cache.graph import KnowledgeGraph
 from kgedit.ingest.change import Change, MalformedChange, slot_key
-from kgedit.ingest.decide.decider import remaining
-from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.decide.guard import Mode
+from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
+from kgedit.ingest.final_measure import final_measure
 from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
-from kgedit.ingest.plan.planner import plan
-from kgedit.ingest.session import Session
-from kgedit.ingest.store.commit import commit, live_with_entries, replace_shared, undo
-from kgedit.ingest.store.entry import NEXT, Entry, Received, State
+from kgedit.ingest.plan.planner import make_plan
+from kgedit.ingest.report.build import report_on
+from kgedit.ingest.report.html import write_report
+from kgedit.ingest.session import Session, open_session
+from kgedit.ingest.store.commit import commit
+from kgedit.ingest.store.entry import NEXT, Entry, PlannedEdit, Received, State
 from kgedit.ingest.store.journal import Journal
+from kgedit.ingest.store.run_record import RunResult
+from kgedit.lm.second_moment.find import MomentSource
+from kgedit.progress import Progress
 
 BATCH = 16
-UNRELATED = 400
-PLANS = "plans"
-
-
-class RefusedChange(BaseModel):
-    """A change that the guards refused, or that could not be carried out."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: int
-    subject: str
-    relation: str | None
-    target_new: str
-    reason: str
-    numbers: dict[str, Any]
-
-
-class RunResult(BaseModel):
-    """What `kgedit ingest run` prints.
-
-    Attributes:
-        feed: Name of the feed.
-        method: What computed the deltas.
-        records: Records of the feed.
-        classes: Class of the plan -> number of records.
-        accepted: Changes of the plan that are in force.
-        refused: Changes that the guards refused.
-        superseded: Changes that a later one replaced.
-        accepted_right: Share of all changes in force that answer right now.
-        unrelated_recalled: Share of unrelated facts, recalled by the unedited model, that are recalled now.
-        unrelated_asked: Number of these.
-        refusals: Those refused, with their numbers.
-        weights_hash: Hash of the weights in force.
-        changed: Changes that this run decided; 0 when all had been decided before.
-        recovered: Changes that a killed run had begun and this one finished.
-        seconds: Wall-clock time.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    feed: str
-    method: str
-    records: int
-    classes: dict[str, int]
-    accepted: int
-    refused: int
-    superseded: int
-    accepted_right: float
-    unrelated_recalled: float
-    unrelated_asked: int
-    refusals: tuple[RefusedChange, ...]
-    weights_hash: str
-    changed: int = 0
-    recovered: int = 0
-    seconds: float = 0.0
 
 
 def run(
+    store: str | Path,
+    feed: str | Path | Feed,
+    *,
+    model: str = "mini",
+    method: str = "glame",
+    graph: KnowledgeGraph | str | Path | None = None,
+    format: str | None = None,
+    options: FeedOptions | None = None,
+    policy: Policy = "refuse",
+    check_kinds: bool = True,
+    guard: Mode = "refuse",
+    batch: int | None = None,
+    moments: MomentSource = "auto",
+    seed: int = 0,
+    settings: dict[str, dict[str, Any]] | None = None,
+    report: str | Path | None = None,
+    on_decided: Callable[[Entry], None] | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Apply a feed of changes to a model, and keep them in a store.
+
+    The same call again resumes a run that was killed, or changes nothing.
+
+    Args:
+        store: Folder of the store; made if it is not there.
+        feed: A file of changes, what `open_feed` takes, or a feed.
+        model: See `open_session`.
+        method: See `open_session`.
+        graph: See `open_session`.
+        format: Kind of the feed; see `open_feed`.
+        options: Options of the feed; see `open_feed`.
+        policy: See `make_plan`.
+        check_kinds: See `make_plan`.
+        guard: See `open_session`.
+        batch: See `apply_feed`.
+        moments: See `open_session`.
+        seed: See `open_session`.
+        settings: See `open_session`.
+        report: File for the report of the store at the end: an HTML page, or JSON if its name ends in .json.
+        on_decided: Called with each change once it is decided.
+        progress: Called with (what, done, total).
+
+    Raises:
+        FeedError: The feed as a whole cannot be read.
+        KgeditError: See `open_session`; what cannot be done about a single change is in the result.
+    """
+    options = options or FeedOptions()
+    source = open_feed(str(feed), format, options) if isinstance(feed, str | Path) else feed
+    of_file = None
+    if isinstance(feed, str | Path) and Path(feed).is_file():
+        columns = sorted(f"{column}={field}" for column, field in options.columns.items())
+        of_file = fingerprint(Path(feed), source.name, policy, str(not check_kinds), str(options.before), str(columns))
+    with open_session(
+        store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
+        settings=settings, progress=progress,
+    ) as session:  # fmt: skip
+        result = apply_feed(
+            session, source.name, source, fingerprint=of_file, policy=policy, batch=batch, check_kinds=check_kinds,
+            on_decided=on_decided,
+        )  # fmt: skip
+        if report is not None:
+            content = report_on(session.store, session.editor, session.weights, progress=progress)
+            write_report(content, Path(report))
+    return result
+
+
+def apply_feed(
     session: Session,
     name: str,
     changes: Iterable[Change | MalformedChange],
@@ -88,176 +104,110 @@ def run(
     policy: Policy = "refuse",
     batch: int | None = None,
     check_kinds: bool = True,
-    told: Callable[[Entry], None] | None = None,
+    on_decided: Callable[[Entry], None] | None = None,
 ) -> RunResult:
-    """Take a feed in. A second run over the same feed changes nothing.
+    """Apply a feed to an open store. A second run over the same feed changes nothing.
 
     Args:
         session: The open store.
         name: Name of the feed.
         changes: Its records; not read when a run over it was begun before.
-        fingerprint: Hash of the feed's content; None for a feed without end, which is planned whenever it is read.
-        policy: What holds when records disagree about a fact.
-        batch: Changes decided together; by default 16, or all for a method whose changes share one delta.
-        check_kinds: See `plan`.
-        told: Called with each change once it is decided.
+        fingerprint: Hash of the feed's content; None for a stream, which is planned whenever it is read.
+        policy: Which record counts when several disagree about a fact.
+        batch: Number of changes decided together; by default 16, or all for a method whose changes share one delta.
+        check_kinds: See `make_plan`.
+        on_decided: Called with each change once it is decided.
     """
     started = time.monotonic()
-    journal, decider = session.store.journal, session.decider
+    store, decider, journal = session.store, session.decider, session.store.journal
+    # 1. Plan, unless a run over this feed was begun before.
     begun = journal.run(fingerprint) if fingerprint else None
-    if begun is None:
-        made = plan(
+    if begun is not None:
+        counts, earlier = begun.counts, begun.result
+    else:
+        plan = make_plan(
             changes, session.editor, policy=policy, check_kinds=check_kinds, progress=decider.progress,
-            seen=lambda item: done_before(journal, item),
+            seen=lambda planned: state_before(journal, planned),
             changed=lambda slot: journal.of_slot(slot) is not None,
         )  # fmt: skip
-        counts: dict[str, int] = {str(verdict): count for verdict, count in made.counts.items()}
+        counts, earlier = {str(verdict): count for verdict, count in plan.counts.items()}, None
         if fingerprint:
-            made.save(session.store.directory / PLANS / f"{fingerprint[:16]}.jsonl")
-            journal.begin_run(fingerprint, counts, received(made))
+            plan.save(store.plan_file(fingerprint))
+            journal.begin_run(fingerprint, counts, received(plan))
         else:
-            journal.receive(received(made))
-        begun = counts, None
-    counts, earlier = begun
+            journal.receive(received(plan))
+    # 2. Decide and commit batch by batch; each is durable before the next begins.
     size = batch or (10**9 if decider.writer.shared else BATCH)
-    changed = session.recovered
-    total = changed + journal.counts()[State.RECEIVED]
+    decided = session.recovered
+    total = decided + journal.counts()[State.RECEIVED]
     while entries := next_batch(session, size):
-        decision = decider.decide(entries, live_with_entries(session.store), journal.of_slot)
-        commit(session.store, session.weights, decision)
-        changed += len(entries)
+        decision = decider.decide(entries, store.live_with_entries(), journal.of_slot)
+        commit(store, session.weights, decision)
+        decided += len(entries)
         for entry in entries:
-            if told:
-                told(journal.entry(entry.id))
+            if on_decided:
+                on_decided(journal.entry(entry.id))
         if decider.progress:
-            decider.progress("changes decided", changed, total)
-    if earlier is not None and not changed and earlier["weights_hash"] == session.store.weights_hash:
-        return RunResult.model_validate({**earlier, "changed": 0, "recovered": 0, "seconds": _since(started)})
-    result = measured(session, name, counts, changed, started)
+            decider.progress("changes decided", decided, total)
+    # 3. Measure, unless nothing changed since this feed was measured.
+    if earlier is not None and not decided and earlier.weights_hash == store.weights_hash:
+        return earlier.model_copy(update={"changed": 0, "recovered": 0, "seconds": _since(started)})
+    measured = final_measure(session, name, counts)
+    result = measured.model_copy(
+        update={"changed": decided, "recovered": session.recovered, "seconds": _since(started)}
+    )
     if fingerprint:
-        journal.end_run(fingerprint, result.model_dump(mode="json"))
+        journal.end_run(fingerprint, result)
     return result
 
 
-def done_before(journal: Journal, item: Planned) -> str | None:
-    """What became of a record's change in an earlier run; None if it is to be done.
+def state_before(journal: Journal, planned: Planned) -> str | None:
+    """State that a record's change has from an earlier run; None if it is to be done.
 
-    A change that is not in force any more, or was refused, is done once more when another record asks for it: a fact
-    may return to what it was. The same record again, as a feed's second delivery has it, is not.
+    A change that is no longer applied, or was refused, is done again when another record asks for it: a fact may
+    return to what it was. The same record, as a feed's second delivery has it, is not.
     """
-    entry = journal.find(item.key or "")
+    entry = journal.find(planned.key or "")
     if entry is None:
         return None
-    told: Any = entry.change.get("provenance") or {}
-    here = item.change.provenance.model_dump(mode="json") if item.change else {}
-    same = all(told.get(name) == here.get(name) for name in ("feed", "position", "dated"))
+    there, here = entry.change.provenance, planned.change.provenance if planned.change else None
+    if there is None or here is None:
+        same = there is here
+    else:
+        same = (there.feed, there.position, there.dated) == (here.feed, here.position, here.dated)
     return str(entry.state) if NEXT[entry.state] or same else None
 
 
-def received(made: Plan) -> Iterable[Received]:
+def received(plan: Plan) -> Iterable[Received]:
     """The records of a plan that are to be applied, as the journal takes them."""
-    for item in made.of(Verdict.NEW):
-        if item.edit is not None and item.key is not None:
+    for planned in plan.of(Verdict.NEW):
+        if planned.edit is not None and planned.key is not None:
+            provenance = planned.change.provenance if planned.change else None
             yield Received(
-                key=item.key,
-                slot=slot_key(item.edit),
-                change={
-                    "edit": item.edit.model_dump(mode="json"),
-                    "provenance": item.change.provenance.model_dump(mode="json") if item.change else None,
-                    "number": item.number,
-                },
+                key=planned.key,
+                slot=slot_key(planned.edit),
+                change=PlannedEdit(edit=planned.edit, provenance=provenance, number=planned.number),
             )
 
 
 def next_batch(session: Session, size: int, *, after: int = 0) -> list[Entry]:
     """The next changes to decide: at most so many, and no two of one fact."""
-    found: dict[str, Entry] = {}
+    by_slot: dict[str, Entry] = {}
     for entry in session.store.journal.entries(State.RECEIVED, after=after, limit=min(size, 1 << 30)):
-        if entry.slot in found:
+        if entry.slot in by_slot:
             break
-        found[entry.slot] = entry
-    return list(found.values())
-
-
-def measured(session: Session, name: str, counts: dict[str, int], changed: int, started: float) -> RunResult:
-    """Ask every change in force and 400 unrelated facts on the weights as they are now."""
-    editor, journal, decider = session.editor, session.store.journal, session.decider
-    live = journal.in_force()
-    right = ask_all(editor.model, editor.tokenizer, [decider.known(entry).question for entry in live])
-    touched: set[str] = set()
-    for entry in journal.entries():
-        edit: Any = entry.change["edit"]
-        touched |= {edit["subject"], edit["target_new"]}
-    with session.weights.trial([]):
-        facts = session.pool.recalled(
-            editor.model, editor.tokenizer, UNRELATED, seed=0, part="measured", without=touched
-        )
-    recalled = session.pool.ask(editor.model, editor.tokenizer, facts)
-    refusals = [
-        RefusedChange(**_named(entry), id=entry.id, reason=entry.reason, numbers=entry.numbers)
-        for entry in journal.entries(State.REFUSED)
-    ]
-    states = journal.counts()
-    return RunResult(
-        feed=name,
-        method=decider.writer.name,
-        records=sum(counts.values()),
-        classes=counts,
-        accepted=len(live),
-        refused=states[State.REFUSED],
-        superseded=states[State.SUPERSEDED],
-        accepted_right=round(sum(right) / len(right), 4) if right else 1.0,
-        unrelated_recalled=round(sum(recalled) / len(recalled), 4) if recalled else 1.0,
-        unrelated_asked=len(facts),
-        refusals=tuple(refusals),
-        weights_hash=session.store.weights_hash,
-        changed=changed,
-        recovered=session.recovered,
-        seconds=_since(started),
-    )
-
-
-def take_back(session: Session, id: int) -> None:
-    """Undo one change; where it shares its delta with others, these are trained anew without it.
-
-    Raises:
-        UnknownEdit: The journal has no such change.
-        JournalError: It is not in force, or the store was opened with another method than trained its delta.
-    """
-    store, decider = session.store, session.decider
-    entry = store.journal.entry(id)
-    live = live_with_entries(store)
-    sharing = [mine for _, mine in live if entry.id in {one.id for one in mine}]
-    if not sharing or len(sharing[0]) == 1:
-        undo(store, session.weights, id)
-        return
-    if not decider.writer.shared:
-        raise JournalError(
-            f"change {id} shares an adapter with {len(sharing[0]) - 1} others, which are trained anew without it; "
-            "open the store with --method finetune-adapter"
-        )
-    place = next(number for number, (_, mine) in enumerate(live) if mine is sharing[0])
-    below = live[:place]
-    others = [one for one in sharing[0] if one.id != id]
-    with session.weights.trial(remaining(below, set())):
-        items = [decider.item(one) for one in others]
-        delta = decider.writer.propose(items, [decider.known(one) for _, mine in below for one in mine], more=False)[0]
-    replace_shared(store, session.weights, entry, others, delta)
-
-
-def _named(entry: Entry) -> dict[str, Any]:
-    edit: Any = entry.change["edit"]
-    return {name: edit[name] for name in ("subject", "relation", "target_new")}
-
-
-def _since(started: float) -> float:
-    return round(time.monotonic() - started, 1)
+        by_slot[entry.slot] = entry
+    return list(by_slot.values())
 
 
 def fingerprint(path: Path, *parts: str) -> str:
     """SHA-256 of a file's content and of what else decides its plan."""
-    found = hashlib.sha256("\0".join(parts).encode())
+    sha = hashlib.sha256("\0".join(parts).encode())
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 1)

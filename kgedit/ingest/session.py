@@ -1,4 +1,4 @@
-"""A store open for work: model, weights in force, guards and writer, put together by name."""
+"""Opens a store together with its model: for a run, with guards and writer, or to ask the edited model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 from kg_cache.graph import KnowledgeGraph
 from kgedit.editor import Editor
+from kgedit.errors import JournalError
 from kgedit.ingest.decide.adapter import AdapterSettings, AdapterWriter
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import MethodWriter, Writer, WriteSettings
-from kgedit.ingest.store.commit import recover
+from kgedit.ingest.store.commit import apply_live, recover
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
@@ -30,15 +31,15 @@ ADAPTER = AdapterWriter.name
 
 @dataclass(frozen=True)
 class Session:
-    """What a run works with.
+    """A store open for a run.
 
     Attributes:
         store: The store, open for writing.
-        editor: Model, tokenizer, graph; no edit of its own is in force.
-        weights: The model's weights as the journal has them.
+        editor: Model, tokenizer, graph; it has applied no edit of its own.
+        weights: The model's weights with the live deltas applied.
         pool: Known facts.
-        decider: What becomes of a batch.
-        recovered: Changes that a killed run had begun and this one finished on opening.
+        decider: Decides batches.
+        recovered: Number of changes that a killed run had begun and that were finished on opening.
     """
 
     store: IngestStore
@@ -62,17 +63,17 @@ def open_session(
     settings: dict[str, dict[str, Any]] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Session]:
-    """Open a store with its model, and finish what a killed run had begun.
+    """Open a store with its model for a run, and finish what a killed run had begun.
 
     Args:
-        directory: The store; made if it is not there.
+        directory: Folder of the store; made if it is not there.
         model: "mini", a hub id, or a folder: the unedited model.
         method: An editing method, or "finetune-adapter".
         graph: See `Editor.from_pretrained`.
-        guard: What happens where a guard fails.
+        guard: Whether a change that fails a guard is refused, or accepted with a warning.
         moments: See `Editor.from_pretrained`.
-        seed: Seed of whatever is drawn.
-        settings: Changes of the preset's tables "guards", "ingest" and "finetune-adapter".
+        seed: Seed of all draws.
+        settings: Overrides of the preset's tables "guards", "ingest" and "finetune-adapter".
         progress: Called with (what, done, total).
 
     Raises:
@@ -81,12 +82,12 @@ def open_session(
         FileCorrupt, JournalError: It is damaged.
         SaveFailed: It cannot be written.
     """
-    changed = settings or {}
+    overrides = settings or {}
 
-    def of(name: str) -> dict[str, Any]:
-        return table(model, name) | changed.get(name, {})
+    def settings_of(name: str) -> dict[str, Any]:
+        return table(model, name) | overrides.get(name, {})
 
-    chosen = WriteSettings.model_validate(of("ingest"))
+    chosen = WriteSettings.model_validate(settings_of("ingest"))
     with open_store(directory, write=True) as store:
         editor = _editor(model, method, graph, moments, seed, chosen, progress)
         weights = WeightsInForce(editor.model)
@@ -94,12 +95,12 @@ def open_session(
         if isinstance(graph, str | Path):
             store.journal.set_about({"graph": str(Path(graph).absolute())})
         unedited = partial(weights.trial, ())
-        # The guards read the unedited model before the changes in force are put.
+        # The guards read the unedited model, so they come before the live deltas.
         pool = FactPool.of(model, editor.graph, editor.text)
-        guards = Guard(GuardSettings.model_validate(of("guards")), editor.model, editor.tokenizer, pool)
+        guards = Guard(GuardSettings.model_validate(settings_of("guards")), editor.model, editor.tokenizer, pool)
         writer: Writer
         if method == ADAPTER:
-            trained = AdapterSettings.model_validate(of(ADAPTER))
+            trained = AdapterSettings.model_validate(settings_of(ADAPTER))
             writer = AdapterWriter(
                 editor.model, editor.tokenizer, pool, trained, unedited, seed=seed, progress=progress
             )
@@ -108,6 +109,37 @@ def open_session(
         recovered = recover(store, weights)
         decider = Decider(editor, weights, pool, guards, writer, mode=guard, progress=progress)
         yield Session(store, editor, weights, pool, decider, recovered)
+
+
+@contextmanager
+def open_edited(
+    directory: str | Path, *, method: str = "rome", check: bool = True, write: bool = False
+) -> Iterator[tuple[IngestStore, Editor, WeightsInForce]]:
+    """Open a store with its model and its live deltas applied, without guards or writer.
+
+    Args:
+        directory: Folder of the store.
+        method: Says how far subgraphs reach; it computes nothing.
+        check: Apply the live deltas and compare the weights with those noted; else the model stays unedited.
+        write: Allow changes of the store.
+
+    Yields:
+        Store, editor and weights.
+
+    Raises:
+        JournalError: There is no store, it is empty, or the deltas give other weights than noted.
+        FileCorrupt: A file is damaged.
+        WrongBase: The model is not the store's.
+    """
+    with open_store(directory, write=write, create=False) as store:
+        if not store.base_hash:
+            raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
+        editor = Editor.from_pretrained(store.model, method=method, graph=store.graph)
+        weights = WeightsInForce(editor.model)
+        store.bind(store.model, weights.base_hash)
+        if check:
+            apply_live(store, weights)
+        yield store, editor, weights
 
 
 def _editor(

@@ -12,13 +12,11 @@ from torch import nn
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.edit import Edit
-from kgedit.ingest.decide.probes import Probes
-from kgedit.ingest.decide.resolved_change import Accepted, Decision, Refusal, ResolvedChange
 from kgedit.ingest.store.commit import commit, recover
-from kgedit.ingest.store.entry import Entry, Received, State
+from kgedit.ingest.store.decision import Accepted, Decision, Refusal
+from kgedit.ingest.store.entry import Entry, PlannedEdit, Received, State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
-from kgedit.methods.base import Request
 
 NAMES = ("0.weight", "2.weight")
 
@@ -30,7 +28,7 @@ def tiny_model(seed: int = 0) -> nn.Module:
 
 def received(name: str, slot: str | None = None) -> Received:
     edit = Edit(subject=slot or name, relation="P1", target_new=name)
-    return Received(key=f"key-{name}", slot=f"slot-{slot or name}", change={"edit": edit.model_dump(mode="json")})
+    return Received(key=f"key-{name}", slot=f"slot-{slot or name}", change=PlannedEdit(edit=edit))
 
 
 def delta_of(key: str, model: nn.Module) -> LowRankDelta:
@@ -50,15 +48,11 @@ def refused(key: str) -> bool:
 
 
 def decide(entries: Iterable[Entry], model: nn.Module) -> Decision:
-    decision = Decision()
-    for entry in entries:
-        if refused(entry.key):
-            decision.refused.append(Refusal(entry, "drawn", {"x": 1.0}))
-            continue
-        edit = Edit.model_validate(entry.change["edit"])
-        item = ResolvedChange(entry, edit, Request("s", "{} is", "o"), None, Probes((("s is", "o"),)))
-        decision.accepted.append(Accepted(item, delta_of(entry.key, model), {"p": 0.5}))
-    return decision
+    drawn = list(entries)
+    return Decision(
+        tuple(Accepted(entry, delta_of(entry.key, model), {"p": 0.5}) for entry in drawn if not refused(entry.key)),
+        tuple(Refusal(entry, "drawn", {"x": 1.0}) for entry in drawn if refused(entry.key)),
+    )
 
 
 def batches(store: IngestStore, weights: WeightsInForce, size: int, after: Callable[[], None] = lambda: None) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kgedit.editor import Editor
-from kgedit.ingest.change import change_key, slot_key
-from kgedit.ingest.decide.probes import fact_probes
-from kgedit.ingest.decide.resolved_change import Accepted, Decision, ResolvedChange
+from kgedit.ingest.change import Provenance, change_key, slot_key
 from kgedit.ingest.store.commit import commit
-from kgedit.ingest.store.entry import Received, State
+from kgedit.ingest.store.decision import Accepted, Decision
+from kgedit.ingest.store.entry import PlannedEdit, Received, State
 from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import open_store
 from kgedit.mini.cases import Casebook
 
 # Of the cases drawn with this seed, two that hold beside each other; of each, one other wording does not.
 SEED, DRAWN = 1001, (1, 6)
+SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def edited_store(directory: Path) -> Path:
@@ -32,17 +33,13 @@ def edited_store(directory: Path) -> Path:
             Received(
                 key=change_key(edit),
                 slot=slot_key(edit),
-                change={
-                    "edit": edit.model_dump(mode="json"),
-                    "provenance": {"feed": "a|b.jsonl", "position": f"line {number}"},
-                },
+                change=PlannedEdit(
+                    edit=edit, provenance=Provenance(feed="a|b.jsonl", position=f"line {number}", seen=SEEN)
+                ),
             )
             for number, edit in enumerate(edits, 1)
         )
-        decision = Decision()
         entries = store.entries(State.RECEIVED)
-        for entry, edit, (request, _), one in zip(entries, edits, ready, computed, strict=True):
-            item = ResolvedChange(entry, edit, request, None, fact_probes(request, editor.text))
-            decision.accepted.append(Accepted(item, one.delta, {}))
-        commit(store, weights, decision)
+        accepted = [Accepted(entry, one.delta, {}) for entry, one in zip(entries, computed, strict=True)]
+        commit(store, weights, Decision(tuple(accepted)))
     return directory

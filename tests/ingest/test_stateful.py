@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ingest.cheap import check_invariant, decide, received, refused, reopen
 from ingest.test_recovery import Crash, crash_at
-from kgedit.ingest.store.commit import commit, undo
+from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.undo import undo_own_delta
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -78,11 +79,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
-    def take_back(self, data: Any) -> None:
+    def undo(self, data: Any) -> None:
         slot = data.draw(st.sampled_from(sorted(self.live)))
         entry = self.store.journal.find(self.live.pop(slot))
         assert entry is not None
-        undo(self.store, self.weights, entry.id)
+        undo_own_delta(self.store, self.weights, entry.id)
         self.undone.append(entry.key)
 
     @rule()

@@ -1,1 +1,1 @@
-"""What becomes of each change of a batch: written on trial, checked by guards, accepted or refused."""
+"""Decisions: a batch is computed and applied in memory, checked by guards, and each change accepted or refused."""

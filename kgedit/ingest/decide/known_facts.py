@@ -1,8 +1,8 @@
-"""Facts that the unedited model recalls: what guards watch, what training rehearses, what results are measured on.
+"""Known facts: facts that the unedited model recalls, in three parts that never mix.
 
-One hash of subject and relation puts every fact into one of three parts for good: protected or rehearsed in writing,
-watched by the guards, or measured at the end of a run. So no guard is passed by having been written for, and no final
-measure by having been looked at.
+A hash of subject and relation puts every fact into one part: protected (or rehearsed) while deltas are computed,
+watched by the guards, or measured at the end of a run. So a method cannot pass a guard by having been trained for it,
+and no guard sees the facts of the final measure.
 """
 
 from __future__ import annotations

@@ -1,28 +1,30 @@
-"""A change on its way: the journal's entry with names resolved and its questions; and what was decided about it."""
+"""Changes of the journal with their names resolved, the subgraph around them, and the questions that check them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kgedit.delta import LowRankDelta
 from kgedit.edit import Edit
+from kgedit.editor import Editor
 from kgedit.graph.subgraph import Subgraph
-from kgedit.ingest.decide.probes import Probes
+from kgedit.ingest.decide.known_facts import FactPool
+from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
 from kgedit.ingest.store.entry import Entry
+from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
 
 
 @dataclass(frozen=True)
 class ResolvedChange:
-    """A change that is being applied.
+    """A change of the journal, ready to be computed and checked.
 
     Attributes:
         entry: Its entry in the journal.
         edit: The edit, by ids where the graph knows them.
         request: The edit with names resolved.
-        subgraph: What the graph knows around it.
-        probes: What is asked about it.
-        replaces: The change in force of the same fact, which this one supersedes.
+        subgraph: The facts of the graph around it; None where the subject or relation is no item of the graph.
+        probes: The questions that check it.
+        replaces: The applied change of the same fact, which this one supersedes.
     """
 
     entry: Entry
@@ -43,28 +45,35 @@ class ResolvedChange:
         return self.edit.subject, self.edit.relation or ""
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """A change that may become durable, with its delta and what was measured; `warnings` in mode "warn" only."""
+class ChangeResolver:
+    """Resolves entries of the journal; what was resolved for a change that is applied is remembered."""
 
-    item: ResolvedChange
-    delta: LowRankDelta
-    numbers: dict[str, float]
-    warnings: tuple[str, ...] = ()
+    def __init__(self, editor: Editor, pool: FactPool) -> None:
+        """Take the editor, whose graph resolves names, and the facts that probes are drawn from."""
+        self._editor, self._pool = editor, pool
+        self._applied: dict[int, ResolvedChange] = {}
 
+    def waiting(self, entry: Entry, replaces: Entry | None = None) -> ResolvedChange:
+        """A change that is to be decided; the model is asked, as it is, which facts around it it recalls.
 
-@dataclass(frozen=True)
-class Refusal:
-    """A change that may not, why, and what was measured."""
+        Raises:
+            EditError: It cannot be carried out.
+            KnowledgeGraphError: A name means nothing, or several things.
+        """
+        editor, edit = self._editor, entry.edit
+        request, subgraph = editor.prepare(edit)
+        encode_target(editor.tokenizer, request.target)
+        probes = make_probes(editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text)
+        return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
 
-    entry: Entry
-    reason: str
-    numbers: dict[str, float] = field(default_factory=dict)
+    def applied(self, entry: Entry) -> ResolvedChange:
+        """A change that is applied, with questions about the new fact only; resolved once.
 
-
-@dataclass
-class Decision:
-    """What becomes of each change of a batch."""
-
-    accepted: list[Accepted] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+        Does not query the model: its answers depend on what was applied meanwhile, so a resumed run would differ from
+        an uninterrupted one.
+        """
+        if entry.id not in self._applied:
+            request, subgraph = self._editor.prepare(entry.edit)
+            probes = fact_probes(request, self._editor.text)
+            self._applied[entry.id] = ResolvedChange(entry, entry.edit, request, subgraph, probes)
+        return self._applied[entry.id]

@@ -1,1 +1,1 @@
-"""Exports of a store: adapter, checkpoint or delta, with a model card, verified from the files."""
+"""Exports of a store: adapter, checkpoint or delta, each with a model card, verified from its files."""

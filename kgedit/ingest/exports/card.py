@@ -1,22 +1,22 @@
-"""The model card of an export: what it is, how to load it, and every change that it carries."""
+"""Writes the model card of an export: its kind, how to load it, and every change that it carries."""
 
 from __future__ import annotations
 
 import re
 
-from kgedit.ingest.exports.manifest import Exported, Kind
+from kgedit.ingest.exports.manifest import ExportKind, ExportRecord
 
 _LOADING = {
-    Kind.ADAPTER: (
+    ExportKind.ADAPTER: (
         "peft",
         "model = AutoModelForCausalLM.from_pretrained(BASE)\nmodel = PeftModel.from_pretrained(model, FOLDER)",
     ),
-    Kind.CHECKPOINT: ("transformers", "model = AutoModelForCausalLM.from_pretrained(FOLDER)"),
-    Kind.DELTA: ("kgedit", "LowRankDelta.load(FOLDER, model).apply(model)  # the unedited model"),
+    ExportKind.CHECKPOINT: ("transformers", "model = AutoModelForCausalLM.from_pretrained(FOLDER)"),
+    ExportKind.DELTA: ("kgedit", "LowRankDelta.load(FOLDER, model).apply(model)  # the unedited model"),
 }
 
 
-def card(record: Exported) -> str:
+def card(record: ExportRecord) -> str:
     """Markdown with the metadata block of the Hugging Face hub."""
     library, loading = _LOADING[record.kind]
     count = len(record.changes)
@@ -36,7 +36,7 @@ def card(record: Exported) -> str:
         "```",
         "",
         f"- unedited model: {_cell(record.model)}, weights of hash `{record.base_hash}`",
-        f"- weights in force when it was made: hash `{record.weights_hash}`",
+        f"- edited weights: hash `{record.weights_hash}`",
     ]
     for name, rank in record.ranks.items():
         lost = f", relative error of the compression {record.errors[name]:.2e}" if name in record.errors else ""

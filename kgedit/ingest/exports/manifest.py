@@ -1,4 +1,4 @@
-"""What an export folder says about itself, in `kgedit_export.json`: changes, questions, and the hash of every file."""
+"""The record of an export folder, `kgedit_export.json`: its changes, their questions, and the hash of every file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CARD = "README.md"
 _LONGEST = 256 * 2**20  # bytes; one change takes about one kB
 
 
-class Kind(StrEnum):
-    """What is handed over."""
+class ExportKind(StrEnum):
+    """Kinds of exports."""
 
     ADAPTER = "adapter"
     CHECKPOINT = "checkpoint"
@@ -25,10 +25,10 @@ class Kind(StrEnum):
 
 
 class _Plain(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
 
 
-class Check(_Plain):
+class ExportCheck(_Plain):
     """A question about a change.
 
     Attributes:
@@ -36,19 +36,19 @@ class Check(_Plain):
         kind: "efficacy" for the edit prompt, "wordings" for the fact in other words.
         question: The prompt.
         answer: The right answer.
-        held: Whether the weights in force gave it when the export was made.
+        answered: Whether the store's weights gave it when the export was made; "held" in the file.
     """
 
     change: int
     kind: Literal["efficacy", "wordings"]
     question: str
     answer: str
-    held: bool
+    answered: bool = Field(alias="held")
 
     @property
     def due(self) -> bool:
         """Whether a sound export answers right: always to the edit prompt, else where the store's weights did."""
-        return self.held or self.kind == "efficacy"
+        return self.answered or self.kind == "efficacy"
 
 
 class ExportedChange(_Plain):
@@ -70,26 +70,26 @@ class ExportedChange(_Plain):
     target_new: str
     delta: str
     source: str
-    checks: tuple[Check, ...]
+    checks: tuple[ExportCheck, ...]
 
 
-class Exported(_Plain):
+class ExportRecord(_Plain):
     """An export.
 
     Attributes:
         kind: What it is.
         model: Name of the unedited model.
         base_hash: `in_force.model_hash` of the unedited model.
-        weights_hash: The same of the weights in force, which a checkpoint has bit for bit.
+        weights_hash: The same of the edited model; a checkpoint has these weights bit for bit.
         ranks: Parameter name -> rank of its change; empty for a checkpoint.
         errors: Parameter name -> relative error of the compression; empty without one.
-        changes: The changes in force, in the order in which they were applied.
+        changes: The changes, in the order in which they were applied.
         files: Name -> SHA-256 of every file but this one and the card.
     """
 
     format: Literal["kgedit-export"] = "kgedit-export"
     version: Literal[1] = 1
-    kind: Kind
+    kind: ExportKind
     model: str
     base_hash: str
     weights_hash: str
@@ -101,15 +101,15 @@ class Exported(_Plain):
 
 def hashes(folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of the files of a folder, without record and card."""
-    found = {}
+    hashed = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in (RECORD, CARD):
             with path.open("rb") as file:
-                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+                hashed[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashed
 
 
-def read_record(folder: Path) -> Exported:
+def read_record(folder: Path) -> ExportRecord:
     """The record of an export folder, after a check of every file that it names.
 
     Raises:
@@ -119,17 +119,17 @@ def read_record(folder: Path) -> Exported:
     try:
         if path.stat().st_size > _LONGEST:
             raise FileCorrupt(f"{path} is larger than any record of an export; restore the folder from a copy")
-        record = Exported.model_validate_json(path.read_bytes())
+        record = ExportRecord.model_validate_json(path.read_bytes())
     except OSError as error:
         raise FileCorrupt(
             f"{folder} is no export: {RECORD} cannot be read ({error.strerror or error}); "
             "check the path, or make the export with `kgedit export`"
         ) from error
     except ValidationError as error:
-        raise FileCorrupt(f"{path} is damaged or of another version; make the export anew") from error
-    found = hashes(folder)
+        raise FileCorrupt(f"{path} is damaged or of another version; export it again") from error
+    present = hashes(folder)
     for name, digest in record.files.items():
-        if found.get(name) != digest:
-            what = "is damaged" if name in found else "is missing"
-            raise FileCorrupt(f"{folder / name} {what}; restore it from a copy, or make the export anew")
+        if present.get(name) != digest:
+            what = "is damaged" if name in present else "is missing"
+            raise FileCorrupt(f"{folder / name} {what}; restore it from a copy, or export it again")
     return record

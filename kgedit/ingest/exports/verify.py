@@ -1,4 +1,4 @@
-"""An export loaded afresh, as its recipient would, and asked again about every change that it carries."""
+"""Verifies an export: loads it from its files, as its recipient would, and asks every change that it carries."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.delta import LowRankDelta
 from kgedit.errors import FileCorrupt, MissingExtra, WrongBase
 from kgedit.ingest.decide.known_facts import ask_all
-from kgedit.ingest.exports.manifest import Check, Exported, Kind, read_record
+from kgedit.ingest.exports.manifest import ExportCheck, ExportKind, ExportRecord, read_record
 from kgedit.ingest.store.in_force import model_hash
 from kgedit.lm.load import load_model
 
 
 class ExportVerified(BaseModel):
-    """What `kgedit ingest verify` prints.
+    """The result of a check of an export; `kgedit ingest verify` prints it.
 
     Attributes:
-        kind: What the export is.
+        kind: Kind of the export.
         model: Name of the unedited model.
         changes: Number of changes.
         checks: Number of questions that a sound export answers right.
@@ -33,21 +33,21 @@ class ExportVerified(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Kind
+    kind: ExportKind
     model: str
     changes: int
     checks: int
     right: int
-    failed: tuple[Check, ...]
+    failed: tuple[ExportCheck, ...]
     open: int
     holds: bool
 
 
-def verify_export(folder: Path, *, model: str | None = None) -> ExportVerified:
+def verify_export(folder: str | Path, *, model: str | None = None) -> ExportVerified:
     """Load an export and ask about every change in it.
 
     Args:
-        folder: What `export` made.
+        folder: Folder that `export` made.
         model: Where the unedited model is, if not where the record says; a checkpoint needs none.
 
     Raises:
@@ -56,12 +56,13 @@ def verify_export(folder: Path, *, model: str | None = None) -> ExportVerified:
         MissingExtra: An adapter, and peft is not installed.
         UnknownModel: A model cannot be loaded.
     """
+    folder = Path(folder)
     record = read_record(folder)
     edited, tokenizer = _loaded(record, folder, model or record.model)
     checks = [check for change in record.changes for check in change.checks]
     due = [check for check in checks if check.due]
     right = ask_all(edited, tokenizer, [(check.question, check.answer) for check in due])
-    failed = tuple(check for check, said in zip(due, right, strict=True) if not said)
+    failed = tuple(check for check, answered in zip(due, right, strict=True) if not answered)
     return ExportVerified(
         kind=record.kind,
         model=record.model,
@@ -74,23 +75,23 @@ def verify_export(folder: Path, *, model: str | None = None) -> ExportVerified:
     )
 
 
-def _loaded(record: Exported, folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    if record.kind is Kind.CHECKPOINT:
+def _loaded(record: ExportRecord, folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if record.kind is ExportKind.CHECKPOINT:
         model, tokenizer = load_model(str(folder))
-        found = model_hash(model)
-        if found != record.weights_hash:
+        computed = model_hash(model)
+        if computed != record.weights_hash:
             raise FileCorrupt(
-                f"{folder} has weights of hash {found}, not {record.weights_hash} as when it was made; make it anew"
+                f"{folder} has weights of hash {computed}, not {record.weights_hash} as when made; export it again"
             )
         return model, tokenizer
     model, tokenizer = load_model(base)
-    found = model_hash(model)
-    if found != record.base_hash:
+    computed = model_hash(model)
+    if computed != record.base_hash:
         raise WrongBase(
             f"the {record.kind} in {folder} was made for a model with weights of hash {record.base_hash}, but "
-            f"{base!r} has hash {found}; name the right one with --model"
+            f"{base!r} has hash {computed}; name the right one with --model"
         )
-    if record.kind is Kind.DELTA:
+    if record.kind is ExportKind.DELTA:
         LowRankDelta.load(folder, model).apply(model)
         return model, tokenizer
     adapted: Any = _peft().PeftModel

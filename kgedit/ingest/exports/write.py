@@ -1,28 +1,24 @@
-"""Hand-over: the changes in force of a store as a LoRA adapter, a merged checkpoint, or one delta.
+"""Exports the applied changes of a store as a LoRA adapter, a merged checkpoint, or one delta.
 
-The folder gets its name only when every file in it is written and flushed; `exported.Exported` says what it holds.
+The folder gets its name only when every file in it is written and flushed; its record is `manifest.ExportRecord`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kgedit.delta import LowRankDelta, compose
 from kgedit.delta.compress import compress
 from kgedit.delta.peft import export_adapter
-from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import JournalError, StoreBusy
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.probes import fact_probes
 from kgedit.ingest.exports.card import card
-from kgedit.ingest.exports.manifest import CARD, RECORD, Check, Exported, ExportedChange, Kind, hashes
-from kgedit.ingest.maintenance import loaded
-from kgedit.ingest.store.commit import put_noted
+from kgedit.ingest.exports.manifest import CARD, RECORD, ExportCheck, ExportedChange, ExportKind, ExportRecord, hashes
+from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry
-from kgedit.ingest.store.store import open_store
 from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import whole_folder
 from kgedit.lm.load import quiet
@@ -32,61 +28,66 @@ _AT_ONCE = 64  # changes prepared between two reports of progress
 
 
 def export(
-    directory: Path, out: Path, kind: Kind, *, rank: int | None = None, progress: Progress | None = None
-) -> Exported:
-    """Write the changes in force of a store into a folder of their own.
+    directory: str | Path,
+    out: str | Path,
+    kind: ExportKind | str,
+    *,
+    rank: int | None = None,
+    progress: Progress | None = None,
+) -> ExportRecord:
+    """Write the applied changes of a store into a folder of their own.
 
     Args:
-        directory: The store; it is only read.
+        directory: Folder of the store; it is only read.
         out: Folder to make; an earlier export is replaced, anything else is left alone.
-        kind: What to write.
-        rank: Largest rank per weight of an adapter or delta; by default nothing is compressed.
+        kind: "adapter", "checkpoint" or "delta".
+        rank: Maximum rank per weight of an adapter or delta; by default nothing is compressed.
         progress: Called with (what, done, total).
 
     Returns:
-        What the folder's record says.
+        The record of the folder.
 
     Raises:
-        JournalError: Nothing is in force, or the store is not as its journal says.
+        JournalError: No change is applied, or the store is not as its journal says.
         FileCorrupt, WrongBase: See `maintenance.verify`.
         StoreBusy: A run changed the store meanwhile.
         UnsupportedExport: The changes do not fit into an adapter.
         SaveFailed: The folder cannot be written, or something else is there; it is as before.
     """
-    with open_store(directory) as store:
-        editor, weights = loaded(store)
-        put_noted(store, weights)
+    kind = ExportKind(kind)
+    with open_edited(directory) as (store, editor, weights):
         live = store.live()
         if list(live) != [delta.id for delta in weights.deltas]:
             raise StoreBusy(f"a run changes the store {directory} just now; let it finish and try again")
         if not live:
-            raise JournalError(f"no change of the store {directory} is in force, so there is nothing to hand over")
+            raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
         changes = _changes(editor, [entry for entries in live.values() for entry in entries], progress)
         composed = weights.on_base(compose(*weights.deltas, base_hash=""))
         errors: dict[str, float] = {}
-        if rank is not None and kind is not Kind.CHECKPOINT:
+        if rank is not None and kind is not ExportKind.CHECKPOINT:
             composed, errors = compress(composed, rank)
-        with whole_folder(out, RECORD) as folder:
+        ranks = {} if kind is ExportKind.CHECKPOINT else {update.name: update.rank for update in composed.updates}
+        with whole_folder(Path(out), RECORD) as folder:
             _write(folder, kind, editor, composed)
-            record = Exported(
+            record = ExportRecord(
                 kind=kind,
                 model=store.model,
                 base_hash=store.base_hash,
                 weights_hash=store.weights_hash,
-                ranks={} if kind is Kind.CHECKPOINT else {update.name: update.rank for update in composed.updates},
+                ranks=ranks,
                 errors=errors,
                 changes=changes,
                 files=hashes(folder),
             )
-            written = {CARD: card(record).encode(), RECORD: record.model_dump_json(indent=1).encode()}
+            written = {CARD: card(record).encode(), RECORD: record.model_dump_json(indent=1, by_alias=True).encode()}
             write_files(folder, written)
         return record
 
 
-def _write(folder: Path, kind: Kind, editor: Editor, composed: LowRankDelta) -> None:
-    if kind is Kind.ADAPTER:
+def _write(folder: Path, kind: ExportKind, editor: Editor, composed: LowRankDelta) -> None:
+    if kind is ExportKind.ADAPTER:
         export_adapter(composed, editor.model, folder)
-    elif kind is Kind.DELTA:
+    elif kind is ExportKind.DELTA:
         composed.save(folder)
     else:
         with quiet():
@@ -95,35 +96,29 @@ def _write(folder: Path, kind: Kind, editor: Editor, composed: LowRankDelta) -> 
 
 
 def _changes(editor: Editor, entries: Sequence[Entry], progress: Progress | None) -> tuple[ExportedChange, ...]:
-    """The changes with their questions, asked on the weights in force."""
-    found: list[ExportedChange] = []
+    """The changes with their questions, asked on the edited weights."""
+    changes: list[ExportedChange] = []
     for start in range(0, len(entries), _AT_ONCE):
         if progress:
             progress("asking each change", start, len(entries))
         part = entries[start : start + _AT_ONCE]
-        asked = [_questions(editor, entry) for entry in part]
-        answers = iter(ask_all(editor.model, editor.tokenizer, [pair for some in asked for _, pair in some]))
-        for entry, questions in zip(part, asked, strict=True):
+        probes = [fact_probes(editor.resolver.resolve(entry.edit).request, editor.text) for entry in part]
+        questions = [[(kind, pair) for kind, pairs in each.items() for pair in pairs] for each in probes]
+        answers = iter(ask_all(editor.model, editor.tokenizer, [pair for pairs in questions for _, pair in pairs]))
+        for entry, pairs in zip(part, questions, strict=True):
             checks = tuple(
-                Check(change=entry.id, kind=kind, question=prompt, answer=answer, held=next(answers))
-                for kind, (prompt, answer) in questions
+                ExportCheck(change=entry.id, kind=kind, question=prompt, answer=target, answered=next(answers))
+                for kind, (prompt, target) in pairs
             )
-            edit, seen = Edit.model_validate(entry.change["edit"]), entry.change.get("provenance")
-            found.append(
+            changes.append(
                 ExportedChange(
                     id=entry.id,
-                    subject=edit.subject,
-                    relation=edit.relation,
-                    target_new=edit.target_new,
+                    subject=entry.edit.subject,
+                    relation=entry.edit.relation,
+                    target_new=entry.edit.target_new,
                     delta=entry.delta or "",
-                    source=f"{seen['feed']}, {seen['position']}" if isinstance(seen, dict) else "",
+                    source=entry.change.where,
                     checks=checks,
                 )
             )
-    return tuple(found)
-
-
-def _questions(editor: Editor, entry: Entry) -> list[tuple[Any, tuple[str, str]]]:
-    """Kind and question of each check of a change."""
-    request = editor.resolver.resolve(Edit.model_validate(entry.change["edit"])).request
-    return [(kind, pair) for kind, pairs in fact_probes(request, editor.text).items() for pair in pairs]
+    return tuple(changes)

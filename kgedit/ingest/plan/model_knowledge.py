@@ -1,4 +1,4 @@
-"""What the model says already: about the new facts, and about their subjects."""
+"""Asks the model what it knows already: the new objects of changes, and facts about their subjects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Question = tuple[str, str]
 
 
 class ModelKnowledge:
-    """Asks about many changes at once."""
+    """Asks about many changes at once, on the model as it is."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, graph: KnowledgeGraph, text: Verbalizer
@@ -39,8 +39,8 @@ class ModelKnowledge:
     def familiar(self, changes: Sequence[Resolved]) -> list[bool | None]:
         """Whether the model knows one of the facts that the graph has of each subject; None if it has none."""
         asked = [self._facts(change) for change in changes]
-        found = self._all_right(asked, every=False)
-        return [bool(right is True) if questions else None for right, questions in zip(found, asked, strict=True)]
+        answers = self._all_right(asked, every=False)
+        return [right is True if questions else None for right, questions in zip(answers, asked, strict=True)]
 
     def _wordings(self, change: Resolved) -> list[Question]:
         request = change.request
@@ -55,20 +55,21 @@ class ModelKnowledge:
             return []
         try:
             triples = self._graph.neighbours([change.subject_id], limit=_LINKS).triples
-            told = [triple for triple in triples if triple.relation in self._text]
-            # The fact that changes comes first: what the model says of it today is the best sign of all.
-            told.sort(key=lambda triple: (triple.relation != change.relation, not self._text[triple.relation].single))
-            labels = self._graph.labels([triple.object for triple in told[:_FACTS]])
+            worded = [triple for triple in triples if triple.relation in self._text]
+            # The fact that changes comes first: the answer to it tells most about what the model knows.
+            worded.sort(key=lambda fact: (fact.relation != change.relation, not self._text[fact.relation].single))
+            labels = self._graph.labels([triple.object for triple in worded[:_FACTS]])
         except KnowledgeGraphError:
             return []
         return [
             (self._text.prompts((triple.relation,))[0].replace("{}", change.request.subject), labels[triple.object])
-            for triple in told[:_FACTS]
+            for triple in worded[:_FACTS]
         ]
 
     def _all_right(self, asked: Sequence[Sequence[Question]], *, every: bool) -> list[bool | EditError]:
         try:
-            answers = iter(exact_answers(self._model, self._tokenizer, [one for some in asked for one in some]))
+            every_question = [question for questions in asked for question in questions]
+            answers = iter(exact_answers(self._model, self._tokenizer, every_question))
         except EditError:  # one of them does not fit into the model: find out which
             return [self._one(questions, every=every) for questions in asked]
         rights = [[next(answers) for _ in questions] for questions in asked]

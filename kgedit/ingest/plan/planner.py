@@ -1,4 +1,4 @@
-"""From a feed to a plan: what each record asks for, whether it still needs doing, and what stands against it."""
+"""Plans a feed: puts every record into one class, from malformed to new, with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOLD = 300  # letters of a reason
 _REMEMBERED = 4096  # names; feeds repeat them, and memory must not grow with the feed
 
 
-def plan(
+def make_plan(
     changes: Iterable[Change | MalformedChange],
     editor: Editor,
     *,
@@ -43,11 +43,11 @@ def plan(
 
     Args:
         changes: The records; read once, to the end.
-        editor: Its model is asked as it stands, with the edits in force; its graph resolves the names.
-        policy: What holds when records disagree about a fact: none of them, the last, or the one with the newest
+        editor: Its model is asked as it stands, with all edits applied to it; its graph resolves the names.
+        policy: Which record counts when several disagree about a fact: none, the last, or the one with the newest
             evidence if there is one.
-        seen: What an earlier run did with a record, in a word ("applied"); None if it is to be done (again).
-        changed: Whether a change of a slot is in force; the subject is no stranger then, whatever the model says.
+        seen: State that a record's change has from an earlier run ("checked"); None if it is to be done.
+        changed: Whether a change of a slot is applied; then the subject counts as familiar.
         check_kinds: Whether to refuse what the graph and the wording speak against.
         batch: Changes asked about at once.
         progress: Called with (what, done, total).
@@ -58,7 +58,7 @@ def plan(
     """
     names = Resolver(editor.graph, editor.text, remembered=_REMEMBERED)
     plausible = Plausibility(editor.graph, editor.tokenizer) if check_kinds else None
-    asking = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
+    knowledge = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
     with closing(Spool()) as spool:
         for number, item in enumerate(changes, 1):
             spool.add(_received(number, item, names, plausible))
@@ -68,7 +68,7 @@ def plan(
         spool.settle_conflicts(policy)
         total, done = spool.waiting(), 0
         for items in spool.batches(batch):
-            _ask(items, spool, names, asking, seen, changed)
+            _ask(items, spool, names, knowledge, seen, changed)
             done += len(items)
             if progress:
                 progress("asking the model", done, total)
@@ -98,7 +98,7 @@ def _ask(
     items: list[Planned],
     spool: Spool,
     names: Resolver,
-    asking: ModelKnowledge,
+    knowledge: ModelKnowledge,
     seen: Callable[[Planned], str | None] | None,
     changed: Callable[[str], bool] | None,
 ) -> None:
@@ -114,7 +114,7 @@ def _ask(
         except (KnowledgeGraphError, EditError) as error:  # the graph changed meanwhile
             spool.decide(item.number, Verdict.UNRESOLVED, str(error)[:_TOLD])
     unknown: list[tuple[int, Resolved]] = []
-    for (number, change), known in zip(fresh, asking.known([change for _, change in fresh]), strict=True):
+    for (number, change), known in zip(fresh, knowledge.known([change for _, change in fresh]), strict=True):
         if isinstance(known, EditError):
             spool.decide(number, Verdict.UNRESOLVED, str(known)[:_TOLD])
         elif known:
@@ -122,7 +122,7 @@ def _ask(
             spool.decide(number, Verdict.KNOWN, why)
         else:
             unknown.append((number, change))
-    for (number, change), familiar in zip(unknown, asking.familiar([change for _, change in unknown]), strict=True):
+    for (number, change), familiar in zip(unknown, knowledge.familiar([change for _, change in unknown]), strict=True):
         if familiar is False and not (changed and changed(slot_key(change.edit))):
             why = f"the model knows none of the facts asked about {change.request.subject}"
             spool.decide(number, Verdict.UNFAMILIAR, why[:_TOLD])

@@ -1,1 +1,1 @@
-"""What a store holds, as a page or as JSON."""
+"""The report of a store, as an HTML page or as JSON."""

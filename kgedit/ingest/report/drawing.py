@@ -1,4 +1,4 @@
-"""A small subgraph as inline SVG: the subject on the left, what follows from the new fact in columns to its right.
+"""Draws a small subgraph as inline SVG: the subject on the left, what follows from the new fact to its right.
 
 Columns by distance from the subject read better than springs: every walk over the new fact goes from left to right.
 """

@@ -1,4 +1,4 @@
-"""The report of a store as one page that needs nothing beside it, or as JSON."""
+"""Writes the report of a store as one HTML page that loads nothing else, or as JSON."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ svg path { fill: none; stroke: #aaa } svg path.new { stroke: #0072b2; stroke-wid
 svg text.edge { fill: #666; font-style: italic; font-size: 11px } svg circle { fill: #222 }
 """
 _GROUPS = {
-    State.CHECKED: "In force",
+    State.CHECKED: "Applied",
     State.REFUSED: "Refused",
     State.SUPERSEDED: "Superseded by a later change of the same fact",
-    State.UNDONE: "Taken back",
-    State.APPLIED: "Applied, not yet checked",
+    State.UNDONE: "Undone",
+    State.APPLIED: "Applied, not yet noted as checked",
     State.PREPARED: "Prepared, not yet applied",
     State.RECEIVED: "Received, not yet decided",
 }
@@ -34,7 +34,7 @@ _NUMBERS = (
     "Numbers are those of the moment of the decision. efficacy, wordings, paths, neighbours, subject: shares of right "
     "answers about the fact itself, the same in other words, what follows over the graph, the same relation of other "
     "subjects, the subject's other facts; probability: of the whole new object; norm: of the change against the "
-    "weight, norm_cumulative: of all changes in force; perplexity: a multiple of the unedited model's; locality, "
+    "weight, norm_cumulative: of all applied changes; perplexity: a multiple of the unedited model's; locality, "
     "kept: shares of fixed facts and of earlier changes that still answer right."
 )
 
@@ -60,12 +60,12 @@ def write_report(report: IngestReport, path: Path) -> None:
 
 
 def _parts(report: IngestReport) -> Iterator[str]:
-    live = report.states[State.CHECKED]
-    held = "" if report.right is None else f"; {_share(report.right)} of them answer right"
-    yield f"<h1>{live} changes in force on {escape(report.model)}{held}</h1>"
+    applied = report.states[State.CHECKED]
+    right = "" if report.right is None else f"; {_share(report.right)} of them answer right"
+    yield f"<h1>{applied} changes applied to {escape(report.model)}{right}</h1>"
     states = [(_GROUPS[state], str(report.states[state])) for state in _GROUPS if report.states[state]]
     yield table(["changes", ""], states)
-    yield note(f"Unedited weights {report.base_hash}; weights in force {report.weights_hash}.")
+    yield note(f"Hash of the unedited weights {report.base_hash}; of the edited weights {report.weights_hash}.")
     for run in report.runs:
         yield from _run(run)
     if report.changes:
@@ -80,15 +80,15 @@ def _parts(report: IngestReport) -> Iterator[str]:
 
 
 def _run(run: ReportedRun) -> Iterator[str]:
-    name = "Run that has not come to its end" if run.feed is None else f"Run over {run.feed}"
+    name = "Run that did not end" if run.feed is None else f"Run over {run.feed}"
     yield f"<h2>{escape(name)}</h2>"
     yield table(["records", ""], [(escape(kind), str(count)) for kind, count in run.classes.items() if count])
     if run.result:
-        found = run.result
+        result = run.result
         yield (
-            f"<p>By {escape(str(found['method']))}. At its end {_share(found['accepted_right'])} of the changes in "
-            f"force answered right, and {_share(found['unrelated_recalled'])} of {found['unrelated_asked']} unrelated "
-            "facts that the unedited model recalled were recalled.</p>"
+            f"<p>By {escape(str(result['method']))}. At its end {_share(result['accepted_right'])} of the applied "
+            f"changes were answered right, and {_share(result['unrelated_recalled'])} of {result['unrelated_asked']} "
+            "unrelated facts that the unedited model recalled were still recalled.</p>"
         )
 
 
@@ -128,10 +128,13 @@ def _skipped(run: ReportedRun) -> Iterator[str]:
     if not run.skipped:
         return
     yield f"<h2>Not to be applied{'' if run.feed is None else f', of {escape(run.feed)}'}</h2>"
-    rows = [[escape(text) for text in (one.where, one.verdict, one.change, one.reason)] for one in run.skipped]
+    rows = [
+        [escape(text) for text in (record.where, record.verdict, record.change, record.reason)]
+        for record in run.skipped
+    ]
     yield f'<div class="words">{table(["record", "class", "change", "why"], rows)}</div>'
     if run.left_out:
-        yield note(f"{run.left_out} more stand in the run's plan, in the store.")
+        yield note(f"{run.left_out} more are in the run's plan, in the store.")
 
 
 def _share(value: object) -> str:

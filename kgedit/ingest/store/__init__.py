@@ -1,1 +1,1 @@
-"""The store: the journal of all changes, their deltas, and durable commits."""
+"""The store: a journal of changes, their deltas on disk, and the steps that keep both and the weights in agreement."""

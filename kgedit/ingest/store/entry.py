@@ -1,12 +1,14 @@
-"""What the journal holds of one change: its state, its delta, its numbers, and the steps that it took."""
+"""Records of the journal: a change, its state and what was measured, and the steps from one state to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
+
+from kgedit.edit import Edit
+from kgedit.ingest.change import Provenance
 
 
 class State(StrEnum):
@@ -21,10 +23,10 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
 
 
-# What may follow each state.
+# The states that may follow each state.
 NEXT: Mapping[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.PREPARED, State.REFUSED}),
-    # Back to received: the delta on disk turned out damaged, so it is computed anew.
+    # Back to received: the delta on disk turned out damaged, so it is computed again.
     State.PREPARED: frozenset({State.APPLIED, State.REFUSED, State.RECEIVED}),
     State.APPLIED: frozenset({State.CHECKED, State.REFUSED, State.RECEIVED}),
     State.CHECKED: frozenset({State.UNDONE, State.SUPERSEDED}),
@@ -34,20 +36,41 @@ NEXT: Mapping[State, frozenset[State]] = {
 }
 
 
+class PlannedEdit(BaseModel):
+    """A change as the plan hands it to the journal; the journal stores it as JSON.
+
+    Attributes:
+        edit: The edit, with ids in place of the names that the graph knows.
+        provenance: Feed and position that it came from, where it came from a feed.
+        number: Number of its record in the feed, from 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    edit: Edit
+    provenance: Provenance | None = None
+    number: int | None = None
+
+    @property
+    def where(self) -> str:
+        """Feed and position in words; empty where there is none."""
+        return self.provenance.where if self.provenance else ""
+
+
 class Received(BaseModel):
     """A change as it is handed to the journal.
 
     Attributes:
-        key: Idempotence key.
-        slot: What it has in common with other changes of the same fact.
-        change: The change, as plain JSON.
+        key: Idempotence key, see `kgedit.ingest.change.change_key`.
+        slot: Key of the fact that it changes, see `kgedit.ingest.change.slot_key`.
+        change: The change.
     """
 
     model_config = ConfigDict(frozen=True)
 
     key: str
     slot: str
-    change: dict[str, JsonValue]
+    change: PlannedEdit
 
 
 class Entry(Received):
@@ -56,11 +79,11 @@ class Entry(Received):
     Attributes:
         id: Sequence number, from 1, in the order of receipt.
         state: Where it stands.
-        batch: Number of the batch that it was written in.
-        place: Its place among the deltas in force; smaller ones are applied first.
+        batch: Number of the batch that it was decided in.
+        place: Its place among the applied deltas; smaller ones are applied first.
         delta: Id of its delta (a SHA-256); several changes of one batch may share one.
-        numbers: What was measured.
-        reason: Why it was refused or undone; empty otherwise.
+        numbers: What was measured when it was decided; a number that is not finite by its name ("inf", "nan").
+        reason: Why it was refused or undone, or what the guards warned of; empty otherwise.
     """
 
     id: int
@@ -71,9 +94,14 @@ class Entry(Received):
     numbers: dict[str, JsonValue] = {}
     reason: str = ""
 
+    @property
+    def edit(self) -> Edit:
+        """The edit that it asks for."""
+        return self.change.edit
+
 
 class Step(BaseModel):
-    """One step of one change; `time` is what the clock said, and decides nothing."""
+    """One step that a change took; nothing is decided by its `time`, which is the clock's."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,8 +117,8 @@ class Move(BaseModel):
     Attributes:
         entry: Id of the entry.
         state: Its new state.
-        reason: Why, where that is not plain.
-        values: Columns that change with it: batch, place, delta, numbers.
+        reason: Why, where the state does not tell.
+        batch, place, delta, numbers: New values of these fields of the entry; None leaves a field as it is.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,4 +126,7 @@ class Move(BaseModel):
     entry: int
     state: State
     reason: str = ""
-    values: dict[str, Any] = {}
+    batch: int | None = None
+    place: int | None = None
+    delta: str | None = None
+    numbers: dict[str, float] | None = None

@@ -1,11 +1,11 @@
-"""The journal: what became of every change, in one SQLite file that survives a killed process and a power cut.
+"""The journal: the state of every change, in one SQLite file that survives a killed process and a power cut.
 
     received -> prepared -> applied -> checked -> undone | superseded
        |            |          |
        +------------+----------+--> refused
 
-A change is `prepared` once its delta lies on disk, flushed and named by its hash; `checked` changes are in force.
-What happened first is decided by sequence numbers alone: a clock that goes backwards changes nothing.
+A change is `prepared` once its delta is on disk, flushed and named by its hash; the model carries the `checked` ones.
+Sequence numbers alone decide the order of events: a clock that goes backwards changes nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, UnknownEdit
 from kgedit.ingest.store.entry import NEXT, Entry, Move, Received, State, Step
+from kgedit.ingest.store.run_record import RunRecord, RunResult
 
 APPLICATION_ID = 0x6B676A72  # "kgjr": tells a journal from any other SQLite file
 VERSION = 1
@@ -34,7 +35,7 @@ CREATE TABLE entry (
     change TEXT NOT NULL, batch INTEGER, place INTEGER, delta TEXT,
     numbers TEXT NOT NULL DEFAULT '{{}}', reason TEXT NOT NULL DEFAULT ''
 );
--- a change is on its way or in force once; after it was refused, undone or superseded it may come again
+-- a change is waiting or applied once; after it was refused, undone or superseded it may come again
 CREATE UNIQUE INDEX entry_key ON entry (key) WHERE state IN ({_OPEN});
 CREATE INDEX entry_state ON entry (state, id);
 CREATE INDEX entry_slot ON entry (slot);
@@ -70,8 +71,8 @@ class Journal:
 
     def about(self, name: str) -> str | None:
         """A fact about the store itself, e.g. "base_hash"."""
-        found = self._rows("SELECT value FROM about WHERE name = ?", (name,))
-        return found[0][0] if found else None
+        rows = self._rows("SELECT value FROM about WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
 
     def set_about(self, values: Mapping[str, str]) -> None:
         """Note facts about the store."""
@@ -82,7 +83,7 @@ class Journal:
                 )
 
     def receive(self, changes: Iterable[Received]) -> int:
-        """Take changes in, all of them or none; one that is on its way or in force already is passed over.
+        """Receive changes, all of them or none; one that is waiting or applied already is passed over.
 
         Returns:
             How many were new.
@@ -90,12 +91,12 @@ class Journal:
         new = 0
         with self.writing():
             for change in changes:
-                found = self._rows(
+                inserted = self._rows(
                     "INSERT INTO entry (key, slot, state, change) VALUES (?, ?, ?, ?) "  # noqa: S608
                     f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",
-                    (change.key, change.slot, State.RECEIVED, _dump(change.change)),
+                    (change.key, change.slot, State.RECEIVED, _dump(change.change.model_dump(mode="json"))),
                 )
-                for (entry,) in found:
+                for (entry,) in inserted:
                     self._step(entry, State.RECEIVED, "")
                     new += 1
         return new
@@ -115,9 +116,9 @@ class Journal:
                         f"change {move.entry} is {now} and cannot become {move.state}; "
                         f"possible are: {', '.join(sorted(NEXT[now])) or 'none'}"
                     )
-                columns = {"state": move.state, "reason": move.reason, **move.values}
-                if "numbers" in columns:
-                    columns["numbers"] = _dump({name: _plain(value) for name, value in columns["numbers"].items()})
+                columns = move.model_dump(exclude={"entry"}, exclude_none=True)
+                if move.numbers is not None:
+                    columns["numbers"] = _dump({name: _plain(value) for name, value in move.numbers.items()})
                 names = ", ".join(f"{name} = ?" for name in columns)
                 self._rows(f"UPDATE entry SET {names} WHERE id = ?", (*columns.values(), move.entry))  # noqa: S608
                 self._step(move.entry, move.state, move.reason)
@@ -125,7 +126,7 @@ class Journal:
                 self.set_about(about)
 
     def replace_delta(self, entries: Sequence[int], delta: str) -> None:
-        """Name another delta for changes that share one, after it was computed anew without an undone change."""
+        """Name another delta for changes that share one, after it was computed again without an undone change."""
         self._rows(
             f"UPDATE entry SET delta = ? WHERE id IN ({', '.join('?' * len(entries))})",  # noqa: S608
             (delta, *entries),
@@ -137,8 +138,8 @@ class Journal:
         Raises:
             UnknownEdit: There is none of this number.
         """
-        for found in self._entries("WHERE id = ?", (id,)):
-            return found
+        for entry in self._entries("WHERE id = ?", (id,)):
+            return entry
         raise UnknownEdit(f"the journal has no change {id}; `kgedit journal list` shows those it has")
 
     def find(self, key: str) -> Entry | None:
@@ -151,17 +152,17 @@ class Journal:
         return self._entries(f"WHERE id > ?{marks} ORDER BY id LIMIT ?", (after, *states, limit))
 
     def in_force(self) -> list[Entry]:
-        """The changes that the weights carry, in the order in which their deltas are applied."""
+        """The applied changes, in the order in which their deltas are applied."""
         return list(self._entries("WHERE state = ? ORDER BY place, id", (State.CHECKED,)))
 
     def of_slot(self, slot: str) -> Entry | None:
-        """The change in force of the same fact."""
+        """The applied change of a fact; None if there is none."""
         return next(self._entries("WHERE slot = ? AND state = ?", (slot, State.CHECKED)), None)
 
     def counts(self) -> dict[str, int]:
         """Number of entries in each state; all states are there."""
-        found = dict(self._rows("SELECT state, count(*) FROM entry GROUP BY state"))
-        return {str(state): found.get(state, 0) for state in State}
+        counts = dict(self._rows("SELECT state, count(*) FROM entry GROUP BY state"))
+        return {str(state): counts.get(state, 0) for state in State}
 
     def next_numbers(self) -> tuple[int, int]:
         """The next free batch number and the next free place."""
@@ -173,28 +174,26 @@ class Journal:
         rows = self._rows("SELECT entry, state, reason, time FROM step WHERE entry = ? ORDER BY id", (id,))
         return [Step(entry=entry, state=State(state), reason=reason, time=time) for entry, state, reason, time in rows]
 
-    def run(self, feed: str) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
-        """Counts and, once it is finished, result of the run over a feed (by fingerprint); None if never begun."""
-        for counts, result in self._rows("SELECT counts, result FROM run WHERE feed = ?", (feed,)):
-            return json.loads(counts), None if result is None else json.loads(result)
-        return None
+    def run(self, fingerprint: str) -> RunRecord | None:
+        """The run over a feed; None if it was never begun."""
+        return next(iter(self._runs("WHERE feed = ?", (fingerprint,))), None)
 
-    def runs(self) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
-        """Fingerprint, counts and result of every run that was noted, in order; see `run`."""
-        rows = self._rows("SELECT feed, counts, result FROM run ORDER BY rowid")
-        return [(feed, json.loads(counts), json.loads(result) if result else None) for feed, counts, result in rows]
+    def runs(self) -> list[RunRecord]:
+        """Every run that was noted, in order."""
+        return self._runs("ORDER BY rowid", ())
 
-    def begin_run(self, feed: str, counts: Mapping[str, Any], changes: Iterable[Received]) -> int:
-        """Note that a feed was planned, and take its changes in; in one transaction, see `receive`."""
+    def begin_run(self, fingerprint: str, counts: Mapping[str, int], changes: Iterable[Received]) -> int:
+        """Note that a feed was planned, and receive its changes; in one transaction, see `receive`."""
         with self.writing():
             new = self.receive(changes)
-            self._rows("INSERT INTO run VALUES (?, ?, NULL)", (feed, _dump(counts)))
+            self._rows("INSERT INTO run VALUES (?, ?, NULL)", (fingerprint, _dump(counts)))
         return new
 
-    def end_run(self, feed: str, result: Mapping[str, Any]) -> None:
+    def end_run(self, fingerprint: str, result: RunResult) -> None:
         """Note the result of a run."""
         with self.writing():
-            self._rows("UPDATE run SET result = ? WHERE feed = ?", (_dump(result), feed))
+            written = _dump(result.model_dump(mode="json"))
+            self._rows("UPDATE run SET result = ? WHERE feed = ?", (written, fingerprint))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -210,10 +209,32 @@ class Journal:
         columns = "id, key, slot, state, change, batch, place, delta, numbers, reason"
         for row in self._rows(f"SELECT {columns} FROM entry {where}", values):  # noqa: S608
             fields = dict(zip(columns.split(", "), row, strict=True))
-            yield Entry(**{**fields, "change": json.loads(row[4]), "numbers": json.loads(row[8])})
+            with self._valid(f"change {row[0]}"):
+                entry = Entry(**{**fields, "change": json.loads(row[4]), "numbers": json.loads(row[8])})
+            yield entry
+
+    def _runs(self, where: str, values: tuple[Any, ...]) -> list[RunRecord]:
+        records = []
+        for feed, counts, result in self._rows(f"SELECT feed, counts, result FROM run {where}", values):  # noqa: S608
+            with self._valid(f"run {feed[:16]}"):
+                ended = None if result is None else json.loads(result)
+                records.append(RunRecord(fingerprint=feed, counts=json.loads(counts), result=ended))
+        return records
+
+    @contextmanager
+    def _valid(self, row: str) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:  # JSON that cannot be read, or that lacks a field
+            raise FileCorrupt(f"{row} of the journal {self.path} is damaged; restore the store from a copy") from error
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return self._file.rows(statement, values)
+
+
+def no_journal(path: Path) -> Exception:
+    """The error of a journal that is not there."""
+    return _error(SqliteFault.MISSING, path, "")
 
 
 def _dump(value: Any) -> str:

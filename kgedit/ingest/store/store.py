@@ -1,10 +1,11 @@
-"""A store of ingested changes: the journal, the deltas that it names, and a manifest of what model it belongs to.
+"""A store of ingested changes: the journal, the deltas that it names, and a manifest that names the model.
 
-    DIR/journal.sqlite    what became of every change
+    DIR/journal.sqlite    the state of every change
     DIR/deltas/ID/        one folder per delta, named by the delta's id (its hash)
+    DIR/plans/            the plan of each file that was run over
     DIR/manifest.json     model and hash of its unedited weights, for readers without SQLite
 
-The weights in force are the unedited ones with the live deltas applied one after another; nothing else is the truth.
+The edited weights are the unedited ones with the live deltas applied one after another.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from kg_cache.lock import LockTimeout, exclusive
 from kgedit.delta import LowRankDelta
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
 from kgedit.ingest.store.entry import Entry, State
-from kgedit.ingest.store.journal import Journal
+from kgedit.ingest.store.journal import Journal, no_journal
 from kgedit.io.atomic_files import write_files
 
-JOURNAL, DELTAS, MANIFEST, LOCK = "journal.sqlite", "deltas", "manifest.json", ".lock"
+JOURNAL, DELTAS, PLANS, MANIFEST, LOCK = "journal.sqlite", "deltas", "plans", "manifest.json", ".lock"
 
 
 class IngestStore:
@@ -68,7 +69,7 @@ class IngestStore:
 
     @property
     def weights_hash(self) -> str:
-        """`in_force.model_hash` of the weights in force, as the journal has it."""
+        """`in_force.model_hash` of the edited weights, as the journal noted it."""
         return self.journal.about("weights_hash") or self.base_hash
 
     def entries(self, *states: State) -> Iterator[Entry]:
@@ -77,28 +78,36 @@ class IngestStore:
 
     def live(self) -> dict[str, list[Entry]]:
         """Id of each live delta -> the changes that it makes, in the order in which deltas are applied."""
-        found: dict[str, list[Entry]] = {}
+        changes_of: dict[str, list[Entry]] = {}
         for entry in self.journal.in_force():
-            found.setdefault(entry.delta or "", []).append(entry)
-        return found
+            changes_of.setdefault(entry.delta or "", []).append(entry)
+        return changes_of
 
     def live_deltas(self) -> list[LowRankDelta]:
-        """The deltas in force, in the order in which they are applied to the unedited model.
+        """The live deltas, in the order in which they are applied to the unedited model.
 
         Raises:
             FileCorrupt: One is damaged; it is named together with its changes.
         """
-        found = []
+        deltas = []
         for id, entries in self.live().items():
             try:
-                found.append(self.delta(id))
+                deltas.append(self.delta(id))
             except FileCorrupt as error:
                 numbers = ", ".join(str(entry.id) for entry in entries)
                 raise FileCorrupt(
-                    f"{error} It belongs to change {numbers} of the journal; without a copy, take it back with "
+                    f"{error} It belongs to change {numbers} of the journal; without a copy, undo it with "
                     f"`kgedit journal undo --store {self.directory} {entries[0].id}`."
                 ) from error
-        return found
+        return deltas
+
+    def live_with_entries(self) -> list[tuple[LowRankDelta, list[Entry]]]:
+        """The live deltas, each with the changes that it makes; see `live_deltas`."""
+        return list(zip(self.live_deltas(), self.live().values(), strict=True))
+
+    def plan_file(self, fingerprint: str) -> Path:
+        """File of the plan of a run."""
+        return self.directory / PLANS / f"{fingerprint[:16]}.jsonl"
 
     def delta(self, id: str) -> LowRankDelta:
         """One delta by its id.
@@ -120,7 +129,7 @@ class IngestStore:
         delta.save(self.directory / DELTAS / delta.id)
 
     def remove_unnamed(self) -> int:
-        """Delete deltas that no change in force or under way names; returns how many there were."""
+        """Delete deltas that no applied or waiting change names; returns how many there were."""
         named = {
             entry.delta for entry in self.journal.entries(State.PREPARED, State.APPLIED, State.CHECKED) if entry.delta
         }
@@ -149,14 +158,20 @@ class IngestStore:
 
 
 def open_store(
-    directory: str | Path, *, write: bool = False, clock: Callable[[], datetime] | None = None, wait: float = 0.5
+    directory: str | Path,
+    *,
+    write: bool = False,
+    create: bool = True,
+    clock: Callable[[], datetime] | None = None,
+    wait: float = 0.5,
 ) -> IngestStore:
-    """Open a store; with `write` as its only writer, and made if it is not there.
+    """Open a store, to read it or as its only writer.
 
     Args:
         directory: Its folder.
         write: Take the lock and allow changes.
-        clock: What the time of each step is taken from; nothing is decided by it.
+        create: With `write`, make a store that is not there.
+        clock: Gives the time of each step; nothing is decided by it.
         wait: Seconds to wait for another writer.
 
     Raises:
@@ -167,6 +182,9 @@ def open_store(
     """
     directory = Path(directory)
     with ExitStack() as stack:
+        there = (directory / JOURNAL).exists()
+        if write and not there and not create:
+            raise no_journal(directory / JOURNAL)
         if write:
             _lock(directory, wait, stack)
         if not (directory / JOURNAL).exists() and (directory / MANIFEST).exists():
@@ -189,5 +207,5 @@ def _lock(directory: Path, wait: float, stack: ExitStack) -> None:
     except OSError as error:
         raise SaveFailed(
             f"the store {directory} cannot be written: {error.strerror or error} "
-            "(disk full, read-only folder, or not a folder); choose another folder or mend its rights"
+            "(disk full, read-only folder, or not a folder); choose another folder or fix its rights"
         ) from error

@@ -16,7 +16,7 @@ from kgedit.ingest.decide.protected_keys import HeldMoment, scale_of, with_facts
 from kgedit.ingest.decide.rehearsal import Lesson, epoch, lesson
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.writer import columns
-from kgedit.ingest.store.entry import Entry, State
+from kgedit.ingest.store.entry import Entry, PlannedEdit, State
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.lm.second_moment.matrix import SecondMoment
 from kgedit.methods.base import Request
@@ -94,7 +94,7 @@ def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
     kept = (text["P36"].cloze[1].replace("{}", "Peru"), "Lyon")
     probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), (("own", "y"),))
     edit = Edit(subject="Q419", relation="P36", target_new="Q456", target_true="Q7")
-    entry = Entry(id=1, key="k", slot="s", change={}, state=State.RECEIVED)
+    entry = Entry(id=1, key="k", slot="s", change=PlannedEdit(edit=edit), state=State.RECEIVED)
     item = ResolvedChange(entry, edit, Request("Peru", text["P36"].cloze[0], "Lyon", "P36"), None, probes)
     facts = [KnownFact(f"Q{n}", "P36", f"Q{n + 1}", f"Land{n}", f"Town{n}") for n in range(1, 12)]
     facts += [KnownFact("Q419", "P36", "Q2868", "Peru", "Lima"), KnownFact("Q5", "P30", "Q6", "Land5", "Asia")]

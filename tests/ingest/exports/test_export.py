@@ -14,11 +14,8 @@ from ingest.stores import edited_store
 from kgedit.delta import LowRankDelta, WeightUpdate
 from kgedit.delta.compress import compress
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, WrongBase
-from kgedit.ingest.exports.manifest import RECORD, Kind, hashes
-from kgedit.ingest.exports.verify import verify_export
-from kgedit.ingest.exports.write import export
-from kgedit.ingest.maintenance import take_back_from
-from kgedit.ingest.store.store import open_store
+from kgedit.ingest import export, open_store, undo, verify_export
+from kgedit.ingest.exports.manifest import RECORD, ExportKind, hashes
 from kgedit.io.atomic_folder import whole_folder
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
@@ -34,10 +31,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exports(store: Path) -> dict[str, Path]:
     """One export of each kind, and an adapter of rank 1."""
-    made = {str(kind): store.parent / kind for kind in Kind} | {"small": store.parent / "small"}
-    for kind in Kind:
+    made = {str(kind): store.parent / kind for kind in ExportKind} | {"small": store.parent / "small"}
+    for kind in ExportKind:
         export(store, made[kind], kind)
-    export(store, made["small"], Kind.ADAPTER, rank=1)
+    export(store, made["small"], ExportKind.ADAPTER, rank=1)
     return made
 
 
@@ -121,8 +118,8 @@ def test_compression_by_hand() -> None:
         compress(delta, 0)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_a_sound_export_holds_what_the_store_held(exports, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ExportKind)
+def test_a_sound_export_holds_what_the_store_held(exports, kind: ExportKind) -> None:
     found = verify_export(exports[kind])
     assert (found.changes, found.checks, found.right, found.open) == (2, 4, 4, 2)
     assert found.holds
@@ -185,11 +182,11 @@ def test_what_is_no_export_is_left_alone_and_an_earlier_export_is_replaced_whole
     out.mkdir()
     (out / "mine.txt").write_text("mine")
     with pytest.raises(SaveFailed, match="not an earlier export"):
-        export(store, out, Kind.DELTA)
+        export(store, out, ExportKind.DELTA)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     (out / "mine.txt").unlink()
-    export(store, out, Kind.ADAPTER)
-    export(store, out, Kind.DELTA)
+    export(store, out, ExportKind.ADAPTER)
+    export(store, out, ExportKind.DELTA)
     names = {path.name for path in out.iterdir()}
     assert "manifest.json" in names
     assert "adapter_config.json" not in names
@@ -213,14 +210,14 @@ def test_a_failure_leaves_the_earlier_folder_and_nothing_beside_it(tmp_path: Pat
     assert (out / "mark").stat().st_mode & 0o777 == (tmp_path / "out").stat().st_mode & 0o666
 
 
-def test_a_change_taken_back_is_in_no_later_export_and_an_empty_store_has_none(store, tmp_path: Path) -> None:
+def test_an_undone_change_is_in_no_later_export_and_an_empty_store_has_none(store, tmp_path: Path) -> None:
     copy = tmp_path / "store"
     shutil.copytree(store, copy)
-    take_back_from(copy, 1)
-    record = export(copy, tmp_path / "out", Kind.DELTA)
+    undo(copy, 1)
+    record = export(copy, tmp_path / "out", ExportKind.DELTA)
     assert [change.id for change in record.changes] == [2]
     assert verify_export(tmp_path / "out").holds
-    take_back_from(copy, 2)
-    with pytest.raises(JournalError, match="nothing to hand over"):
-        export(copy, tmp_path / "none", Kind.DELTA)
+    undo(copy, 2)
+    with pytest.raises(JournalError, match="nothing to export"):
+        export(copy, tmp_path / "none", ExportKind.DELTA)
     assert not (tmp_path / "none").exists()

@@ -20,7 +20,7 @@ from kgedit.editor import Editor
 from kgedit.ingest.change import Change, MalformedChange, Provenance, change_key
 from kgedit.ingest.feeds.files import JsonLines
 from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
-from kgedit.ingest.plan.planner import plan
+from kgedit.ingest.plan.planner import make_plan
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -38,15 +38,15 @@ def verdicts(made: Plan) -> list[str]:
 
 
 def test_a_change_is_known_only_if_every_wording_gives_it(mini: Editor) -> None:
-    made = plan([change("Albert Einstein", "P20", "Princeton"), change("Q937", "P27", "France")], mini)
+    made = make_plan([change("Albert Einstein", "P20", "Princeton"), change("Q937", "P27", "France")], mini)
     assert verdicts(made) == ["known", "new"]
     # The model gives Princeton after the relation's wordings, but not after this one.
     odd = change("Albert Einstein", "P20", "Princeton", prompt="{} is the capital of")
-    assert verdicts(plan([odd], mini)) == ["new"]
+    assert verdicts(make_plan([odd], mini)) == ["new"]
 
 
 def test_what_is_planned_is_worded_by_ids_and_kept_as_it_came(mini: Editor) -> None:
-    (item,) = plan([change("albert einstein", "Country of Citizenship", "France")], mini)
+    (item,) = make_plan([change("albert einstein", "Country of Citizenship", "France")], mini)
     assert item.change is not None
     assert item.change.edit.subject == "albert einstein"
     assert item.edit == Edit(subject="Q937", relation="P27", target_new="Q142")
@@ -54,7 +54,9 @@ def test_what_is_planned_is_worded_by_ids_and_kept_as_it_came(mini: Editor) -> N
 
 
 def test_the_same_change_in_other_words_is_a_duplicate_of_the_first(mini: Editor) -> None:
-    made = plan([change("Q937", "P27", "Q142"), change("Albert Einstein", "country of citizenship", "France")], mini)
+    made = make_plan(
+        [change("Q937", "P27", "Q142"), change("Albert Einstein", "country of citizenship", "France")], mini
+    )
     assert verdicts(made) == ["new", "duplicate"]
     assert [item.of for item in made] == [None, 1]
 
@@ -77,19 +79,19 @@ def test_two_objects_for_one_fact_are_settled_by_the_policy(
 ) -> None:
     objects = {"A": "Q142", "B": "Q145"}
     feed = [change("Q937", "P27", objects[name], day) for name, day in zip(targets, days, strict=True)]
-    assert verdicts(plan(feed, mini, policy=policy)) == expected
+    assert verdicts(make_plan(feed, mini, policy=policy)) == expected
 
 
 def test_both_sides_of_a_conflict_name_each_other(mini: Editor) -> None:
-    first, second = plan([change("Q937", "P27", "Q142"), change("Q937", "P27", "Q145")], mini)
+    first, second = make_plan([change("Q937", "P27", "Q142"), change("Q937", "P27", "Q145")], mini)
     assert (first.of, second.of) == (2, 1)
     assert "record 2" in first.reason
 
 
 def test_a_fact_that_is_known_is_in_conflict_if_another_record_denies_it(mini: Editor) -> None:
     feed = [change("Albert Einstein", "P20", "Princeton"), change("Albert Einstein", "P20", "Paris")]
-    assert verdicts(plan(feed, mini)) == ["conflict", "conflict"]
-    assert verdicts(plan(feed[::-1], mini, policy="last-wins")) == ["conflict", "known"]
+    assert verdicts(make_plan(feed, mini)) == ["conflict", "conflict"]
+    assert verdicts(make_plan(feed[::-1], mini, policy="last-wins")) == ["conflict", "known"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_a_fact_that_is_known_is_in_conflict_if_another_record_denies_it(mini: E
 def test_a_name_or_wording_that_means_nothing_is_refused_with_its_reason(
     mini: Editor, item: Change, words: str
 ) -> None:
-    (found,) = plan([item], mini)
+    (found,) = make_plan([item], mini)
     assert found.verdict is Verdict.UNRESOLVED
     assert words in found.reason
     assert found.edit is None
@@ -116,7 +118,7 @@ def test_a_name_or_wording_that_means_nothing_is_refused_with_its_reason(
 
 def test_one_change_that_does_not_fit_into_the_model_costs_no_other(mini: Editor) -> None:
     long = change("Albert Einstein", None, "France", prompt="word " * 300 + "{} is a citizen of")
-    assert verdicts(plan([change("Q937", "P27", "Q142"), long], mini)) == ["new", "unresolved"]
+    assert verdicts(make_plan([change("Q937", "P27", "Q142"), long], mini)) == ["new", "unresolved"]
 
 
 @pytest.mark.parametrize(
@@ -130,16 +132,16 @@ def test_one_change_that_does_not_fit_into_the_model_costs_no_other(mini: Editor
     ],
 )
 def test_what_cannot_be_meant_is_refused_unless_the_user_insists(mini: Editor, item: Change, words: str) -> None:
-    (found,) = plan([item], mini)
+    (found,) = make_plan([item], mini)
     assert found.verdict is Verdict.IMPLAUSIBLE
     assert words in found.reason
-    assert verdicts(plan([item], mini, check_kinds=False)) == ["new"]
+    assert verdicts(make_plan([item], mini, check_kinds=False)) == ["new"]
 
 
 def test_an_unheard_of_but_well_formed_object_is_not_implausible(mini: Editor) -> None:
     capital_as_birthplace = change("Q937", "P19", "Q90")
     free_text = change("Albert Einstein", None, "Springfield Heights", prompt="{} was born in")
-    assert verdicts(plan([capital_as_birthplace, free_text], mini)) == ["new", "new"]
+    assert verdicts(make_plan([capital_as_birthplace, free_text], mini)) == ["new", "new"]
 
 
 def test_a_subject_that_the_model_has_never_heard_of_is_marked(mini: Editor, tmp_path: Path) -> None:
@@ -152,27 +154,27 @@ def test_a_subject_that_the_model_has_never_heard_of_is_marked(mini: Editor, tmp
         )
         editor = Editor(mini.model, mini.tokenizer, graph, mini.method)
         feed = [change("Q1", "P19", "Q2"), change("Q937", "P19", "Q2"), change("Q3", "P19", "Q2")]
-        made = list(plan(feed, editor))
+        made = list(make_plan(feed, editor))
     assert [item.verdict.value for item in made] == ["unfamiliar", "new", "new"]
     assert "none of the facts asked about Zorblat Qwix" in made[0].reason
 
 
 def test_what_an_earlier_run_had_is_not_done_again(mini: Editor) -> None:
-    (first,) = plan([change("Q937", "P27", "Q142")], mini)
+    (first,) = make_plan([change("Q937", "P27", "Q142")], mini)
     journal = {first.key: "applied"}
-    (again,) = plan([change("Albert Einstein", "P27", "France")], mini, seen=lambda item: journal.get(item.key))
+    (again,) = make_plan([change("Albert Einstein", "P27", "France")], mini, seen=lambda item: journal.get(item.key))
     assert (again.verdict, again.reason) == (Verdict.DUPLICATE, "an earlier run had this change: applied")
 
 
 def test_planning_touches_nothing(mini: Editor) -> None:
     weights = {name: value.clone() for name, value in mini.model.named_parameters()}
-    plan([change("Q937", "P27", "Q142")], mini)
+    make_plan([change("Q937", "P27", "Q142")], mini)
     assert all((value == weights[name]).all() for name, value in mini.model.named_parameters())
     assert not mini.history
 
 
 def test_the_example_has_the_classes_that_it_promises(mini: Editor) -> None:
-    made = plan(JsonLines(ROOT / "examples" / "changes.jsonl"), mini)
+    made = make_plan(JsonLines(ROOT / "examples" / "changes.jsonl"), mini)
     assert {verdict.value: number for verdict, number in made.counts.items() if number} == {
         "new": 240, "duplicate": 30, "conflict": 10, "malformed": 10, "implausible": 10,
     }  # fmt: skip
@@ -203,14 +205,14 @@ def test_memory_does_not_grow_with_the_number_of_changes(mini: Editor) -> None:
             )
 
     process = psutil.Process()
-    plan(feed(200), mini)
+    make_plan(feed(200), mini)
     gc.collect()
     before = process.memory_info().rss
-    made = plan(feed(10_000), mini)
+    made = make_plan(feed(10_000), mini)
     assert len(made) == 10_000
     assert process.memory_info().rss - before < 30_000_000
 
 
 def test_a_feed_without_records_makes_an_empty_plan(mini: Editor) -> None:
-    made = plan([], mini)
+    made = make_plan([], mini)
     assert (len(made), list(made)) == (0, list[Planned]())

@@ -15,17 +15,11 @@ from kgedit.errors import SaveFailed
 from kgedit.ingest.change import MalformedChange
 from kgedit.ingest.decide.guard import GuardSettings
 from kgedit.ingest.plan.plan import Verdict
+from kgedit.ingest.report.build import build_report
 from kgedit.ingest.report.drawing import draw
 from kgedit.ingest.report.html import to_html, to_json, write_report
-from kgedit.ingest.report.report import (
-    IngestReport,
-    ReportedAnswer,
-    ReportedChange,
-    ReportedRun,
-    SkippedRecord,
-    report_of,
-)
-from kgedit.ingest.runner import run
+from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun, SkippedRecord
+from kgedit.ingest.runner import apply_feed
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import State
 
@@ -74,7 +68,7 @@ def test_nothing_of_a_text_is_taken_for_markup() -> None:
     assert not {name for name in seen.attributes if name.startswith("on")}
     assert unescape(text).count("alert(") > 7 * 8
     assert seen.tags.count("section") == len(State)
-    assert "3 more stand in the run" in text
+    assert "3 more are in the run" in text
 
 
 def test_a_drawing_has_every_fact_and_the_walks_go_from_left_to_right() -> None:
@@ -95,14 +89,14 @@ def store(tmp_path_factory, changes):
     settings = {"guards": guards, "ingest": {"facts": 20}}
     bad = MalformedChange(feed="feed<1>", position="line 9", why="not JSON")
     with open_session(directory, model="mini", method="rome", moments="identity", settings=settings) as session:
-        run(session, "feed<1>", [changes[1], bad], fingerprint="a" * 64)
+        apply_feed(session, "feed<1>", [changes[1], bad], fingerprint="a" * 64)
         session.decider.guard.settings = GuardSettings.model_validate({**guards, "norm": 1e-6})
-        run(session, "feed<1>", [changes[0]], fingerprint="b" * 64)
+        apply_feed(session, "feed<1>", [changes[0]], fingerprint="b" * 64)
     return directory
 
 
 def test_every_change_is_on_the_page_with_its_answers_numbers_and_facts(store, cases) -> None:
-    report = report_of(store)
+    report = build_report(store)
     kept, refused = report.changes
     assert (kept.state, refused.state) == (State.CHECKED, State.REFUSED)
     assert report.right == 1.0
@@ -130,7 +124,7 @@ def test_every_change_is_on_the_page_with_its_answers_numbers_and_facts(store, c
 
 def test_equal_stores_give_equal_bytes(store, tmp_path) -> None:
     shutil.copytree(store, tmp_path / "elsewhere")
-    first, second = report_of(store), report_of(tmp_path / "elsewhere")
+    first, second = build_report(store), build_report(tmp_path / "elsewhere")
     assert to_html(first) == to_html(second)
     assert to_json(first) == to_json(second)
 

@@ -11,7 +11,8 @@ import torch
 
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.known_facts import ask_all
-from kgedit.ingest.runner import fingerprint, run, take_back
+from kgedit.ingest.maintenance import undo_in
+from kgedit.ingest.runner import apply_feed, fingerprint
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import State
 from kgedit.lm.load import load_model
@@ -48,7 +49,7 @@ def done(tmp_path_factory, changes):
     """A store after a run over four changes."""
     directory = tmp_path_factory.mktemp("store")
     with small(directory) as session:
-        result = run(session, "test", changes[:4], fingerprint="f" * 64, batch=2)
+        result = apply_feed(session, "test", changes[:4], fingerprint="f" * 64, batch=2)
     return directory, result
 
 
@@ -60,7 +61,7 @@ def test_accepted_changes_answer_right_and_their_weights_are_base_plus_deltas(do
     assert result.changed == 4
     with small(directory) as session:
         live = session.store.journal.in_force()
-        questions = [session.decider.known(entry).question for entry in live]
+        questions = [session.decider.changes.applied(entry).question for entry in live]
         assert set(questions) <= {case.probes["efficacy"][0] for case in cases}
         assert all(ask_all(session.editor.model, session.editor.tokenizer, questions))
         assert same(session, alone(session, *live))
@@ -78,31 +79,32 @@ def test_accepted_changes_answer_right_and_their_weights_are_base_plus_deltas(do
 def test_a_second_run_changes_nothing_and_says_so(done, changes) -> None:
     directory, result = done
     with small(directory) as session:
-        steps = session.store.journal._rows("SELECT count(*) FROM step")
-        again = run(session, "test", changes[:4], fingerprint="f" * 64, batch=2)
-        assert session.store.journal._rows("SELECT count(*) FROM step") == steps
+        journal = session.store.journal
+        steps = [journal.steps(entry.id) for entry in journal.entries()]
+        again = apply_feed(session, "test", changes[:4], fingerprint="f" * 64, batch=2)
+        assert [journal.steps(entry.id) for entry in journal.entries()] == steps
     assert again.changed == 0
     assert again.model_dump(exclude={"changed", "seconds"}) == result.model_dump(exclude={"changed", "seconds"})
 
 
 def test_undo_in_any_order_gives_what_the_remaining_changes_alone_give(tmp_path, changes) -> None:
     with small(tmp_path) as session:
-        run(session, "test", changes[:4], fingerprint=None, batch=4)
+        apply_feed(session, "test", changes[:4], fingerprint=None, batch=4)
         live = session.store.journal.in_force()
         assert len(live) >= 2
-        take_back(session, live[0].id)
+        undo_in(session, live[0].id)
         assert same(session, alone(session, *live[1:]))
-        with pytest.raises(JournalError, match=r"is undone, not in force"):
-            take_back(session, live[0].id)
+        with pytest.raises(JournalError, match=r"is undone, not applied"):
+            undo_in(session, live[0].id)
         for entry in reversed(live[1:]):
-            take_back(session, entry.id)
+            undo_in(session, entry.id)
         assert session.weights.hash() == session.weights.base_hash == session.store.weights_hash
         assert same(session, alone(session))
 
 
 def test_what_the_guards_refuse_is_listed_with_its_numbers_and_leaves_no_trace(tmp_path, changes) -> None:
     with small(tmp_path, guards={"norm": 1e-6}) as session:
-        result = run(session, "test", changes[:2], fingerprint=None)
+        result = apply_feed(session, "test", changes[:2], fingerprint=None)
         assert (result.accepted, result.refused) == (0, 2)
         for refusal in result.refusals:
             assert "norm" in refusal.reason
@@ -114,7 +116,7 @@ def test_what_the_guards_refuse_is_listed_with_its_numbers_and_leaves_no_trace(t
 
 def test_in_warn_mode_the_same_is_accepted_and_the_warning_kept(tmp_path, changes) -> None:
     with small(tmp_path, guards={"norm": 1e-6}, guard="warn") as session:
-        result = run(session, "test", changes[:1], fingerprint=None)
+        result = apply_feed(session, "test", changes[:1], fingerprint=None)
         assert (result.accepted, result.refused) == (1, 0)
         (entry,) = session.store.entries(State.CHECKED)
         assert "is above 1e-06" in entry.reason
@@ -131,7 +133,7 @@ def test_a_batch_that_would_harm_is_halved_until_the_harm_is_alone(tmp_path, cha
             return {**numbers, "locality": 0.1 if harmful in changed else 1.0}
 
         monkeypatch.setattr(guard, "batch", batch)
-        result = run(session, "test", changes[:4], fingerprint=None, batch=4)
+        result = apply_feed(session, "test", changes[:4], fingerprint=None, batch=4)
         assert result.refused >= 1
         assert result.accepted + result.refused == 4
         assert bad["slot"][0] in {refusal.subject for refusal in result.refusals}
@@ -147,11 +149,11 @@ def test_a_later_change_of_the_same_fact_supersedes_the_earlier_and_the_first_ma
     with small(tmp_path) as session:
         journal = session.store.journal
         for record, wanted in [(first, ["checked"]), (back, ["superseded", "checked"])]:
-            result = run(session, "test", [record], fingerprint=None)
+            result = apply_feed(session, "test", [record], fingerprint=None)
             assert [entry.state for entry in journal.entries()] == wanted, result.refusals
             assert same(session, alone(session, list(journal.entries())[-1]))
-        assert run(session, "test", [first], fingerprint=None).classes["duplicate"] == 1  # delivered once more
-        result = run(session, "test", [elsewhere], fingerprint=None)
+        assert apply_feed(session, "test", [first], fingerprint=None).classes["duplicate"] == 1  # delivered once more
+        result = apply_feed(session, "test", [elsewhere], fingerprint=None)
         states = [entry.state for entry in journal.entries()]
         assert states == ["superseded", "superseded", "checked"], result.refusals
         assert same(session, alone(session, journal.entry(3)))
@@ -162,7 +164,7 @@ def test_numbers_that_are_not_finite_are_refused_and_listed(tmp_path, changes, m
     with small(tmp_path, guard="warn") as session:
         real = session.decider.guard.batch
         monkeypatch.setattr(session.decider.guard, "batch", lambda *given: {**real(*given), "perplexity": math.inf})
-        result = run(session, "test", changes[:1], fingerprint="0" * 64)
+        result = apply_feed(session, "test", changes[:1], fingerprint="0" * 64)
         assert (result.accepted, result.refused) == (0, 1)
         assert result.refusals[0].numbers["perplexity"] == "inf"
         assert session.weights.hash() == session.weights.base_hash
@@ -172,7 +174,7 @@ def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes) -
     pytest.importorskip("peft")
     with small(tmp_path, "finetune-adapter") as session:
         flags = {name: p.requires_grad for name, p in session.editor.model.named_parameters()}
-        result = run(session, "test", changes[:4], fingerprint=None)
+        result = apply_feed(session, "test", changes[:4], fingerprint=None)
         assert result.accepted + result.refused == 4
         assert result.accepted >= 3
         assert result.accepted_right == 1.0
@@ -180,10 +182,10 @@ def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes) -
         assert len({entry.delta for entry in live}) == 1  # one delta for all
         assert same(session, alone(session, live[0]))
         assert {name: p.requires_grad for name, p in session.editor.model.named_parameters()} == flags
-        take_back(session, live[0].id)
+        undo_in(session, live[0].id)
         left = session.store.journal.in_force()
         assert [entry.id for entry in left] == [entry.id for entry in live[1:]]
-        assert left[0].delta != live[0].delta  # trained anew without it
+        assert left[0].delta != live[0].delta  # retrained without it
         assert same(session, alone(session, left[0]))
         assert session.weights.hash() == session.store.weights_hash
 

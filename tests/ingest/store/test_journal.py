@@ -9,13 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from kgedit.edit import Edit
 from kgedit.errors import FileCorrupt, JournalError, UnknownEdit
-from kgedit.ingest.store.entry import Move, Received, State
+from kgedit.ingest.store.entry import Move, PlannedEdit, Received, State
 from kgedit.ingest.store.journal import Journal
+from kgedit.ingest.store.run_record import RunRecord, RunResult
+
+RESULT = RunResult(
+    feed="a.jsonl", method="rome", records=1, classes={"new": 1}, accepted=0, refused=1, superseded=0,
+    accepted_right=1.0, unrelated_recalled=1.0, unrelated_asked=0, refusals=(), weights_hash="b" * 64,
+)  # fmt: skip
 
 
 def change(name: str, slot: str | None = None) -> Received:
-    return Received(key=f"key-{name}", slot=slot or f"slot-{name}", change={"name": name})
+    edit = Edit(subject=slot or "Q1", relation="P1", target_new=name)
+    return Received(key=f"key-{name}", slot=slot or f"slot-{name}", change=PlannedEdit(edit=edit))
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def journal(tmp_path: Path) -> Journal:
 
 def walk(journal: Journal, entry: int, *states: State, place: int | None = None) -> None:
     for state in states:
-        journal.move([Move(entry=entry, state=state, values={} if place is None else {"place": place})])
+        journal.move([Move(entry=entry, state=state, place=place)])
 
 
 def test_a_change_is_received_once_however_often_it_is_delivered(journal: Journal) -> None:
@@ -34,12 +42,25 @@ def test_a_change_is_received_once_however_often_it_is_delivered(journal: Journa
     assert [entry.key for entry in journal.entries()] == ["key-a", "key-b", "key-c"]
     found = journal.find("key-b")
     assert found is not None
-    assert (found.id, found.state, found.change) == (2, State.RECEIVED, {"name": "b"})
+    assert (found.id, found.state, found.edit.target_new) == (2, State.RECEIVED, "b")
 
 
-def test_writes_are_flushed_to_disk_before_they_are_acknowledged(journal: Journal) -> None:
-    assert journal._rows("PRAGMA journal_mode") == [("wal",)]
-    assert journal._rows("PRAGMA synchronous") == [(2,)]  # FULL
+def test_writes_are_flushed_to_disk_before_they_are_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*args: object, **options: object) -> sqlite3.Connection:
+        connection = connect(*args, **options)  # type: ignore[call-overload]
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    Journal(tmp_path / "journal.sqlite").receive([change("a")])
+    settings = [statements.index(f"PRAGMA {name}") for name in ("journal_mode = WAL", "synchronous = FULL")]
+    (written,) = [number for number, text in enumerate(statements) if text.startswith("INSERT INTO entry")]
+    assert max(settings) < written
 
 
 def test_states_follow_each_other_and_no_other_way(journal: Journal) -> None:
@@ -93,10 +114,10 @@ def test_a_clock_that_goes_backwards_changes_no_order(tmp_path: Path) -> None:
 
 def test_numbers_and_delta_are_kept(journal: Journal) -> None:
     journal.receive([change("a")])
-    journal.move([Move(entry=1, state=State.PREPARED, values={"delta": "d" * 64, "batch": 3, "numbers": {"p": 0.5}})])
+    journal.move([Move(entry=1, state=State.PREPARED, delta="d" * 64, batch=3, numbers={"p": 0.5})])
     entry = journal.entry(1)
     assert (entry.delta, entry.batch, entry.numbers) == ("d" * 64, 3, {"p": 0.5})
-    journal.move([Move(entry=1, state=State.REFUSED, values={"numbers": {"p": float("nan")}})])
+    journal.move([Move(entry=1, state=State.REFUSED, numbers={"p": float("nan")})])
     assert journal.entry(1).numbers == {"p": "nan"}, "JSON has no such number"
 
 
@@ -104,10 +125,10 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     first = Journal(path)
     first.begin_run("f", {"new": 1}, [change("a")])
-    first.end_run("f", {"accepted": 0})
+    first.end_run("f", RESULT)
     first.close()
     again = Journal(path, read_only=True)
-    assert again.run("f") == ({"new": 1}, {"accepted": 0})
+    assert again.run("f") == RunRecord(fingerprint="f", counts={"new": 1}, result=RESULT)
     assert [entry.key for entry in again.entries()] == ["key-a"]
 
 
@@ -116,7 +137,6 @@ def test_a_damaged_journal_is_refused_with_its_name(tmp_path: Path, damage: str)
     path = tmp_path / "journal.sqlite"
     journal = Journal(path)
     journal.receive([change(f"{number}" * 50) for number in range(300)])
-    journal._rows("PRAGMA wal_checkpoint(TRUNCATE)")
     journal.close()
     data = path.read_bytes()
     if damage == "page":
@@ -138,3 +158,16 @@ def test_a_missing_journal_is_no_empty_one(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="there is no journal"):
         Journal(tmp_path / "journal.sqlite", read_only=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_row_is_named_and_nothing_is_guessed_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    journal.receive([change("a"), change("b")])
+    journal.close()
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE entry SET change = '{}' WHERE id = 2")
+    journal = Journal(path)
+    assert journal.entry(1).edit.target_new == "a"
+    with pytest.raises(FileCorrupt, match="change 2 of the journal"):
+        list(journal.entries())

@@ -1,4 +1,4 @@
-"""Thresholds of the guards for one model: what they see of harmless edits, in quantiles."""
+"""Calibrates the guards of a model: quantiles of what they measure of harmless edits, and thresholds from these."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kgedit.errors import DataError
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.runner import next_batch
 from kgedit.ingest.session import open_session
-from kgedit.ingest.store.entry import Received
+from kgedit.ingest.store.entry import PlannedEdit, Received
 from kgedit.mini import MINI
 from kgedit.mini.cases import Casebook
 from kgedit.progress import Progress
 
-OPEN = {  # guards that refuse nothing, so that everything is seen
+OPEN = {  # thresholds that refuse nothing, so that everything is measured
     "norm": 1e9, "norm_cumulative": 1e9, "probability": 0.0, "paths": 0.0, "neighbours": 0.0, "subject": 0.0,
     "perplexity": 1e9, "locality": 0.0, "kept": 0.0,
 }  # fmt: skip
@@ -25,16 +25,16 @@ _MOST = ("norm", "norm_cumulative", "perplexity")
 
 
 class Calibration(BaseModel):
-    """What `kgedit ingest calibrate` prints.
+    """The result of a calibration; `kgedit ingest calibrate` prints it.
 
     Attributes:
         model: The model.
-        method: What computed the deltas.
-        edits: Edits tried, each batch alone on the unedited model.
-        seed: Drew them.
-        quantiles: Number -> its 5 %, 50 % and 95 % quantile over the edits that answer right.
+        method: Name of the method that computed the deltas.
+        edits: Number of edits tried, each batch alone on the unedited model.
+        seed: Seed of their draw.
+        quantiles: Measure -> its 5 %, 50 % and 95 % quantile over the edits that answer right.
         right: Share of the edits that answer right.
-        proposed: Number -> threshold: 1.5 times the 95 % quantile where less is better, else the 5 % quantile.
+        proposed: Measure -> threshold: 1.5 times the 95 % quantile where less is better, else the 5 % quantile.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,12 +53,20 @@ def calibrate(
 ) -> Calibration:
     """Try edits of known facts in batches, each batch on the unedited model, and collect what guards measure.
 
+    Args:
+        model: The model; for now "mini".
+        method: An editing method, or "finetune-adapter".
+        edits: Number of edits.
+        batch: Number of edits computed together.
+        seed: Seed of their draw.
+        progress: Called with (what, done, total).
+
     Raises:
         DataError: There are no known facts to draw edits from; for now that needs the bundled model.
     """
     if model != MINI:
         raise DataError(f"edits to calibrate with are drawn from what {MINI!r} was trained on, not {model!r}")
-    seen: dict[str, list[float]] = defaultdict(list)
+    measured: dict[str, list[float]] = defaultdict(list)
     right = 0
     cases = Casebook().draw(edits, seed=seed)
     with (
@@ -66,29 +74,27 @@ def calibrate(
         open_session(folder, model=model, method=method, progress=progress, settings={"guards": OPEN}) as session,
     ):
         session.store.journal.receive(
-            Received(
-                key=change_key(case.edit), slot=slot_key(case.edit), change={"edit": case.edit.model_dump(mode="json")}
-            )
+            Received(key=change_key(case.edit), slot=slot_key(case.edit), change=PlannedEdit(edit=case.edit))
             for case in cases
         )
         done = 0
         while entries := next_batch(session, batch, after=done):
             done = entries[-1].id
             decision = session.decider.decide(entries, [], lambda slot: None)
-            for one in decision.accepted:
-                right += 1
-                for name, value in one.numbers.items():
-                    seen[name].append(value)
+            right += len(decision.accepted)
+            for accepted in decision.accepted:
+                for name, value in accepted.numbers.items():
+                    measured[name].append(value)
             if progress:
                 progress("trying edits", done, len(cases))
-    found = {name: _quantiles(values) for name, values in seen.items() if values}
+    spread = {name: _quantiles(values) for name, values in measured.items() if values}
     proposed = {
         name: round(1.5 * high, 4) if name in _MOST else round(low, 4)
-        for name, (low, _, high) in found.items()
+        for name, (low, _, high) in spread.items()
         if name in OPEN
     }
     return Calibration(
-        model=model, method=method, edits=len(cases), seed=seed, quantiles=found,
+        model=model, method=method, edits=len(cases), seed=seed, quantiles=spread,
         right=right / len(cases) if cases else 0.0, proposed=proposed,
     )  # fmt: skip
 

@@ -1,0 +1,53 @@
+"""Decides a batch whose changes share one delta: all of it is accepted, or it is retrained without what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kgedit.errors import EditError
+from kgedit.ingest.decide.resolved_change import ResolvedChange
+from kgedit.ingest.decide.trial import Batch, Trial, TrialRunner
+from kgedit.ingest.store.decision import Accepted, Decision, Refusal
+
+
+def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
+    """Decide a batch as a whole.
+
+    If a change fails its own guards, training goes on for all; what fails then is refused, and the others are trained
+    without it. The shared delta is accepted if the model as a whole passes the guards, else all is refused.
+    """
+    accepted: list[Accepted] = []
+    refused: list[Refusal] = []
+    below, entries = batch.staying(batch.changes)
+    earlier = [runner.changes.applied(entry) for entry in entries]
+    try:
+        trials = runner.attempt(batch.changes, earlier, below)
+        if _any_fails(trials):
+            trials = runner.attempt(batch.changes, earlier, below, again=True)
+            if _any_fails(trials) and runner.mode == "refuse":
+                # What is refused must not stay in a delta that others share.
+                refused += [trial.refusal() for trial in trials if trial.failures]
+                good = [trial.change for trial in trials if not trial.failures]
+                trials = runner.attempt(good, earlier, below, again=True)
+        passed = [trial for trial in trials if runner.passes(trial)]
+        refused += [trial.refusal() for trial in trials if not runner.passes(trial)]
+        if passed:
+            runner.tell("checking the batch", 0, len(passed))
+            joint = runner.together(batch, passed)
+            warned = runner.mode == "warn" and joint.finite
+            if warned or joint.good:
+                accepted += joint.accepted(warned=warned)
+            else:
+                refused += joint.refused("another change of its batch failed")
+    except EditError as error:
+        refused += [Refusal(change.entry, str(error)) for change in _undecided(batch.changes, refused)]
+    return Decision(tuple(accepted), tuple(refused))
+
+
+def _any_fails(trials: Sequence[Trial]) -> bool:
+    return any(trial.failures for trial in trials)
+
+
+def _undecided(changes: Sequence[ResolvedChange], refused: Sequence[Refusal]) -> list[ResolvedChange]:
+    decided = {refusal.entry.id for refusal in refused}
+    return [change for change in changes if change.entry.id not in decided]

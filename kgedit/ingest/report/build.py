@@ -1,0 +1,163 @@
+"""Builds the report of a store: asks every change on the unedited model and on the edited one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kg_cache.errors import KnowledgeGraphError
+from kgedit.editor import Editor
+from kgedit.errors import EditError
+from kgedit.graph.subgraph import Subgraph
+from kgedit.ingest.change import words
+from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.decide.probes import Probes, probabilities
+from kgedit.ingest.plan.plan import Plan, Planned, Verdict
+from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun, SkippedRecord
+from kgedit.ingest.session import open_edited
+from kgedit.ingest.store.entry import Entry, State
+from kgedit.ingest.store.in_force import WeightsInForce
+from kgedit.ingest.store.run_record import RunRecord
+from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.lm.generation.greedy import complete
+from kgedit.methods.base import METHODS, Request
+from kgedit.progress import Progress
+
+MOST_SKIPPED = 1000  # of one run; the others are in its plan
+
+# Fields of a run's result that differ between equal runs, or are reported elsewhere.
+_ELSEWHERE = {"feed", "classes", "refusals", "seconds", "recovered", "changed"}
+
+Question = tuple[str, str]  # prompt, right answer
+
+
+def build_report(directory: str | Path, *, progress: Progress | None = None) -> IngestReport:
+    """The report of a store on disk; nothing is written.
+
+    Raises:
+        FileCorrupt, JournalError, WrongBase: Something is not as it should be; the message says what.
+    """
+    with open_store(directory) as store:
+        used = [run.result.method for run in store.journal.runs() if run.result]
+    method = used[-1] if used and used[-1] in METHODS else "glame"  # for an adapter it built the subgraphs
+    with open_edited(directory, method=method) as (store, editor, weights):
+        return report_on(store, editor, weights, progress=progress)
+
+
+def report_on(
+    store: IngestStore, editor: Editor, weights: WeightsInForce, *, progress: Progress | None = None
+) -> IngestReport:
+    """The report of an open store; model and store are left as they are.
+
+    Args:
+        store: The store.
+        editor: Its model and graph; its method says how far subgraphs reach.
+        weights: The model's weights with the live deltas applied.
+        progress: Called with (what, done, total).
+
+    Raises:
+        FileCorrupt: The plan of a run is damaged.
+    """
+    entries = list(store.entries())
+    if progress:
+        progress("asking for the report", 0, 2 * len(entries))
+    prepared = [_prepared(editor, entry) for entry in entries]
+    # Only changes whose names still mean something can be asked.
+    questions = [_question(request) for request, _ in filter(None, prepared)]
+    with weights.trial([]):
+        before = iter(_answers(editor, questions))
+    if progress:
+        progress("asking for the report", len(entries), 2 * len(entries))
+    now = iter(_answers(editor, questions))
+    right = iter(ask_all(editor.model, editor.tokenizer, questions))
+    changes = []
+    for entry, resolved in zip(entries, prepared, strict=True):
+        change = _change(entry)
+        if resolved is not None:
+            request, subgraph = resolved
+            answers = {"question": _question(request)[0], "before": next(before), "now": next(now)}
+            change = change.model_copy(update={**answers, "right": next(right), **_labels(request, subgraph)})
+        changes.append(change)
+    applied = [change.right is True for change in changes if change.state == State.CHECKED]
+    return IngestReport(
+        model=store.model,
+        base_hash=store.base_hash,
+        weights_hash=store.weights_hash,
+        states=store.journal.counts(),
+        right=round(sum(applied) / len(applied), 4) if applied else None,
+        runs=tuple(_run(store, run) for run in store.journal.runs()),
+        changes=tuple(changes),
+    )
+
+
+def _prepared(editor: Editor, entry: Entry) -> tuple[Request, Subgraph | None] | None:
+    try:
+        return editor.prepare(entry.edit)
+    except (EditError, KnowledgeGraphError):  # refused for it; the journal has the reason
+        return None
+
+
+def _question(request: Request) -> Question:
+    return request.prompt.replace("{}", request.subject), request.target
+
+
+def _answers(editor: Editor, questions: Sequence[Question]) -> list[ReportedAnswer | None]:
+    """An answer for each question; None for one that cannot be put to the model (too long, no token)."""
+    if not questions:
+        return []
+    try:
+        texts = complete(editor.model, editor.tokenizer, [prompt for prompt, _ in questions])
+    except EditError:
+        if len(questions) == 1:
+            return [None]
+        middle = len(questions) // 2
+        return _answers(editor, questions[:middle]) + _answers(editor, questions[middle:])
+    shares = probabilities(editor.model, editor.tokenizer, [Probes((question,)) for question in questions])
+    return [ReportedAnswer(text=text, probability=round(share, 4)) for text, share in zip(texts, shares, strict=True)]
+
+
+def _change(entry: Entry) -> ReportedChange:
+    subject, relation, target = words(entry.edit)
+    return ReportedChange(
+        id=entry.id,
+        state=entry.state,
+        subject=subject,
+        relation=relation,
+        target_new=target,
+        where=entry.change.where,
+        reason=entry.reason,
+        numbers=entry.numbers,
+    )
+
+
+def _labels(request: Request, subgraph: Subgraph | None) -> dict[str, object]:
+    """Fields of a reported change by the labels of the graph."""
+    fields: dict[str, object] = {"subject": request.subject, "target_new": request.target}
+    if subgraph is not None:
+        label = subgraph.labels
+        fields["relation"] = label[subgraph.triples[0].relation]
+        fields["facts"] = tuple((label[s], label[r], label[o]) for s, r, o in subgraph.triples)
+        fields["partial"] = bool(subgraph.partial or subgraph.missing)
+    return fields
+
+
+def _run(store: IngestStore, run: RunRecord) -> ReportedRun:
+    path = store.plan_file(run.fingerprint)
+    skipped: list[SkippedRecord] = []
+    left_out = sum(run.counts.values()) - run.counts.get(Verdict.NEW, 0)
+    if path.is_file():
+        others = (planned for planned in Plan.load(path) if planned.verdict != Verdict.NEW)
+        skipped = [_skipped(planned) for planned, _ in zip(others, range(MOST_SKIPPED), strict=False)]
+        left_out -= len(skipped)
+    return ReportedRun(
+        feed=run.result.feed if run.result else None,
+        classes=run.counts,
+        result=run.result.model_dump(mode="json", exclude=_ELSEWHERE) if run.result else {},
+        skipped=tuple(skipped),
+        left_out=left_out,
+    )
+
+
+def _skipped(planned: Planned) -> SkippedRecord:
+    change = " | ".join(words(planned.change.edit)) if planned.change else ""
+    return SkippedRecord(where=planned.where, verdict=planned.verdict, change=change, reason=planned.reason)

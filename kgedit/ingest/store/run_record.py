@@ -1,0 +1,74 @@
+"""Records of runs: what a run over a feed planned and what it measured at its end."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+
+class RefusedChange(BaseModel):
+    """A change that the guards refused, or that could not be carried out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    subject: str
+    relation: str | None
+    target_new: str
+    reason: str
+    numbers: dict[str, JsonValue]
+
+
+class RunResult(BaseModel):
+    """The result of a run; `kgedit ingest run` prints it.
+
+    Attributes:
+        feed: Name of the feed.
+        method: Name of the method that computed the deltas.
+        records: Number of records of the feed.
+        classes: Class of the plan -> number of records.
+        accepted: Number of changes applied to the model when the run ended, whichever run accepted them.
+        refused: Number of changes that the guards refused.
+        superseded: Number of changes that a later one replaced.
+        accepted_right: Share of the applied changes whose edit prompt is answered right.
+        unrelated_recalled: Share of unrelated facts, recalled by the unedited model, that are still recalled.
+        unrelated_asked: Number of these facts.
+        refusals: The refused changes, with what was measured.
+        weights_hash: Hash of the edited weights.
+        changed: Number of changes that this run decided; 0 when all had been decided before.
+        recovered: Number of changes that a killed run had begun and this one finished.
+        seconds: Wall-clock time.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    feed: str
+    method: str
+    records: int
+    classes: dict[str, int]
+    accepted: int
+    refused: int
+    superseded: int
+    accepted_right: float
+    unrelated_recalled: float
+    unrelated_asked: int
+    refusals: tuple[RefusedChange, ...]
+    weights_hash: str
+    changed: int = 0
+    recovered: int = 0
+    seconds: float = 0.0
+
+
+class RunRecord(BaseModel):
+    """A run as the journal notes it.
+
+    Attributes:
+        fingerprint: Hash of the feed's content and of the options that decide its plan.
+        counts: Class of the plan -> number of records.
+        result: What it measured at its end; None until then.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    counts: dict[str, int]
+    result: RunResult | None = None
