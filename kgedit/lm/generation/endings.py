@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.generation.sentences import first_sentence, has_ended
 
@@ -13,14 +13,18 @@ Until = Literal["sentence", "line", "block", "limit"] | tuple[str, ...]
 """The end of the first sentence or line; of the line; a blank line; the limit alone; or any of some stop strings."""
 
 
-def end_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end every answer."""
-    return frozenset(() if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),))
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end every answer: the tokenizer's end of text, and those of the model's generation config.
+
+    Chat models list several there, such as the end of the text and the end of a turn.
+    """
+    listed = getattr(model.generation_config, "eos_token_id", None)
+    ends = [*listed] if isinstance(listed, list | tuple) else [listed]
+    return frozenset(int(token) for token in (*ends, tokenizer.eos_token_id) if token is not None)
 
 
-def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
-    """New tokens as text, up to the first token that ends the answer."""
-    ends = end_tokens(tokenizer)
+def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], ends: frozenset[int]) -> str:
+    """New tokens as text, up to the first token that ends the answer (see `end_tokens`)."""
     stop = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
     return str(tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 

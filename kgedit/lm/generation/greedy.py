@@ -62,6 +62,7 @@ def answer_all(
     """
     different = list(dict.fromkeys(asks))
     texts = encode_texts(tokenizer, [ask.prompt.rstrip(" ") for ask in different])
+    ends = end_tokens(model, tokenizer)
     context = context_length(model)
     rows, limits = [], []
     for ask, text in zip(different, texts, strict=True):
@@ -75,7 +76,7 @@ def answer_all(
             model, tokenizer, [rows[i] for i in batch], [limits[i] for i in batch], [ask.until for ask in asked]
         )
         for ask, (tokens, _) in zip(asked, continuations, strict=True):
-            answers[ask] = cut(answer_text(tokenizer, tokens), ask.until)
+            answers[ask] = cut(answer_text(tokenizer, tokens, ends), ask.until)
     return {ask: answers[ask] for ask in different}
 
 
@@ -130,7 +131,7 @@ def continue_greedily(
         untils: Where each answer ends.
         begun: How many tokens at the end of each row belong to its answer already.
     """
-    ends = end_tokens(tokenizer)
+    ends = end_tokens(model, tokenizer)
     answers = [list(row[len(row) - begun :]) for row in rows]
     logprobs: list[list[float]] = [[] for _ in rows]
 
@@ -139,7 +140,7 @@ def continue_greedily(
         return (
             len(logprobs[number]) < limits[number]
             and not (answer and answer[-1] in ends)
-            and not is_over(answer_text(tokenizer, answer), untils[number])
+            and not is_over(answer_text(tokenizer, answer, ends), untils[number])
         )
 
     going = [goes_on(number) for number in range(len(rows))]

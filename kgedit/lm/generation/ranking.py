@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.context import check_room
 from kgedit.lm.generation.decode import Decoder
-from kgedit.lm.generation.endings import answer_text, cut
+from kgedit.lm.generation.endings import answer_text, cut, end_tokens
 from kgedit.lm.generation.greedy import continue_greedily
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
@@ -46,7 +46,7 @@ def top_answers(
     first = Decoder(model, [ids], pad_id(tokenizer)).logits()[0].log_softmax(-1)  # (vocabulary,)
     # Twice as many first tokens as answers: some are a stop, or begin the same text.
     best = first.topk(min(2 * k, len(first)))
-    until = tuple(stop)
+    until, ends = tuple(stop), end_tokens(model, tokenizer)
     beginnings = best.indices.tolist()
     limit = min(max_new_tokens, context_length(model) - len(ids)) - 1
     continuations = continue_greedily(
@@ -60,13 +60,13 @@ def top_answers(
     probabilities: dict[str, float] = {}
     for token, logp, (later, later_logps) in zip(beginnings, best.values.tolist(), continuations, strict=True):
         tokens = [token, *later]
-        answer = cut(answer_text(tokenizer, tokens), until)
+        answer = cut(answer_text(tokenizer, tokens, ends), until)
         if answer:
             # Only the tokens that spell the answer count, not those of the stop.
             spelled = next(
                 count
                 for count in range(1, len(tokens) + 1)
-                if cut(answer_text(tokenizer, tokens[:count]), until) == answer
+                if cut(answer_text(tokenizer, tokens[:count], ends), until) == answer
             )
             probability = float(torch.tensor([logp, *later_logps][:spelled]).sum().exp())
             probabilities[answer] = probabilities.get(answer, 0.0) + probability

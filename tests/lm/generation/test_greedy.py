@@ -83,6 +83,19 @@ def test_end_of_text_ends_an_answer() -> None:
     assert answer_all(model, tok, [ask]) == {ask: expected}
 
 
+def test_every_end_token_of_the_generation_config_ends_an_answer() -> None:
+    """Chat models have several, such as the end of text and the end of a turn; the tokenizer names only one."""
+    model, tok = tiny_model("gpt2")
+    new = step_by_step(model, encode_text(tok, PROMPTS[0]), 8)
+    end = next(place for place in range(2, 8) if new[place] not in new[:place])
+    answer = tok.decode(new[:end], skip_special_tokens=True).strip()
+    for ends in (new[end], [tok.eos_token_id, new[end]]):
+        model.generation_config.eos_token_id = ends
+        assert complete(model, tok, PROMPTS[:1], max_new_tokens=8, stop=()) == [answer]
+        [continuation] = continue_greedily(model, tok, [encode_text(tok, PROMPTS[0])], [8], ["limit"])
+        assert continuation.tokens == new[: end + 1]
+
+
 def test_a_prompt_near_the_end_of_the_context_neither_fails_nor_shortens_its_neighbours() -> None:
     model, tok = tiny_model("gpt2", bos=True)
     tok.eos_token = None
