@@ -97,7 +97,8 @@ class Resolver:
             EditError: The prompt does not hold the subject once.
             KnowledgeGraphError: The graph cannot answer.
         """
-        request = Request(edit.subject, find_subject(edit.prompt or "", edit.subject), edit.target_new, edit.relation)
+        template = find_subject(edit.prompt or "", edit.subject, template=True)
+        request = Request(edit.subject, template, edit.target_new, edit.relation)
         subject = relation = target = None
         if look_up and edit.relation:
             relation = self._known_property(edit.relation)

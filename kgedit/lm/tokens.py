@@ -124,7 +124,7 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[TextTokens]:
-    """Tokenise several texts, each on its own.
+    """Tokenise several texts, each on its own; a BOS that a text spells out itself is not doubled.
 
     Raises:
         SlowTokenizer: The tokenizer gives no offsets.
@@ -146,26 +146,37 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
         verbose=False,
     )
     rows = zip(encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
-    return [_without_trailing(ids, spans, special) for ids, spans, special in rows]
+    bos = tokenizer.bos_token_id
+    return [_undoubled(_without_trailing(ids, spans, special), bos) for ids, spans, special in rows]
 
 
-def find_subject(prompt: str, subject: str) -> str:
+def find_subject(prompt: str, subject: str, *, template: bool = False) -> str:
     """Turn a prompt that spells out its subject into a template with "{}" in its place.
 
     The subject must stand there as a whole word or words, once. A prompt that has one "{}" already is
     returned as is.
 
+    Args:
+        prompt: A text with the subject, or with "{}" for it.
+        subject: Name of the subject.
+        template: "{}" is known to mean the subject, also where the subject is spelled out beside it.
+
     Raises:
         SubjectNotFound: The subject does not occur.
-        SubjectAmbiguous: It occurs more than once.
+        SubjectAmbiguous: It occurs more than once, or beside a "{}", which may then mean itself (as in JSON).
         PromptError: The prompt has several slots.
     """
-    if "{}" in prompt:
-        _split_slot(prompt)
-        return prompt
     subject = subject.strip()
     starts = [i for i in range(len(prompt)) if subject and prompt.startswith(subject, i)]
     whole = [i for i in starts if _is_whole(prompt, i, i + len(subject))]
+    if "{}" in prompt:
+        if whole and not template:
+            raise SubjectAmbiguous(
+                f'the prompt {_short(prompt)!r} holds both "{{}}" and {subject!r}, so the place of the subject is not '
+                'clear; keep one of them (write "{ }" for an empty pair of braces)'
+            )
+        _split_slot(prompt)
+        return prompt
     if not whole:
         hint = ""
         if subject and subject.casefold() in prompt.casefold():
@@ -210,6 +221,13 @@ def _without_trailing(ids: list[int], spans: list[tuple[int, int]], special: lis
     while stop > leading and special[stop - 1]:
         stop -= 1
     return TextTokens(tuple(ids[:stop]), tuple((int(a), int(b)) for a, b in spans[:stop]), leading)
+
+
+def _undoubled(tokens: TextTokens, bos: int | None) -> TextTokens:
+    """Keep one BOS where the tokenizer puts one before a text that begins with it, as chat templates do."""
+    if bos is None or tokens.ids[:2] != (bos, bos):
+        return tokens
+    return TextTokens((bos, *tokens.ids[2:]), (tokens.spans[0], *tokens.spans[2:]), max(1, tokens.leading - 1))
 
 
 def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

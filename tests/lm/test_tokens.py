@@ -193,7 +193,7 @@ def test_a_slow_tokenizer_is_refused() -> None:
         ("Li lives in Lithuania with Liam", "Li", "{} lives in Lithuania with Liam"),
         ("Paris's mayor", "Paris", "{}'s mayor"),
         ("東京はどこ", "東京", "{}はどこ"),
-        ("Paris visited {}", "Paris", "Paris visited {}"),
+        ("The mayor of {} ", "Paris", "The mayor of {} "),
         ("Who is Dr. No?", " Dr. No ", "Who is {}?"),
     ],
 )
@@ -214,3 +214,22 @@ def test_find_subject_refuses_none_and_many() -> None:
         find_subject("Paris is not Paris, Texas", "Paris")
     with pytest.raises(PromptError, match="2 slots"):
         find_subject("{} is {}", "Paris")
+
+
+def test_braces_beside_a_subject_that_is_spelled_out_are_refused_and_not_guessed_at() -> None:
+    prompt = '{"tags": {}, "country": "France", "capital": "'
+    with pytest.raises(SubjectAmbiguous, match=r"both .*\{\}.* and 'France'"):
+        find_subject(prompt, "France")
+    assert find_subject('{"country": "{}", "capital": "', "France") == '{"country": "{}", "capital": "'
+    assert find_subject("Paris visited {}", "Paris", template=True) == "Paris visited {}"
+
+
+@pytest.mark.parametrize("tokenizer", ["bytelevel", "sentencepiece"])
+def test_a_beginning_that_is_written_out_is_not_doubled(tokenizer: str) -> None:
+    tok = tiny_tokenizer(tokenizer, bos=True)
+    plain = encode_prompt(tok, "The capital of {} is", "France")
+    written = encode_prompt(tok, f"{tok.bos_token}The capital of {{}} is", "France")
+    assert plain.ids[0] == written.ids[0] == tok.bos_token_id
+    assert written.ids.count(tok.bos_token_id) == 1
+    ends = [tok.decode(p.ids[p.subject_first : p.subject_last + 1]).strip() for p in (plain, written)]
+    assert ends == ["France", "France"]
