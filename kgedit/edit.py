@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 
 class Edit(BaseModel):
@@ -22,7 +24,10 @@ class Edit(BaseModel):
     relation: str | None = Field(default=None, min_length=1, max_length=200)
     target_new: str = Field(min_length=1, max_length=400)
     target_true: str | None = Field(default=None, min_length=1, max_length=400)
-    prompt: str | None = Field(default=None, min_length=1, max_length=4000)
+    # White space at the ends belongs to the text, as in chat templates; but a target brings its own space.
+    prompt: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(
+        default=None, min_length=1, max_length=4000
+    )
 
     @field_validator("subject", "target_new", "target_true", "prompt")
     @classmethod
@@ -30,6 +35,11 @@ class Edit(BaseModel):
         if value is not None and any(ord(ch) < 32 and ch not in "\n\t" for ch in value):
             raise ValueError(f"{value!r} contains control characters; remove them")
         return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _no_space_before_the_target(cls, prompt: str | None) -> str | None:
+        return None if prompt is None else prompt.rstrip(" ")
 
     @model_validator(mode="after")
     def _some_wording(self) -> Edit:
