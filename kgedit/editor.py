@@ -22,6 +22,7 @@ from kg_cache.graph import KnowledgeGraph
 from kg_cache.settings import Settings
 from kg_cache.store import Store
 from kgedit.delta import Ledger, LowRankDelta
+from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.peft import export_adapter
 from kgedit.edit import Edit, EditResult
 from kgedit.errors import TargetError, UnknownEdit
@@ -128,7 +129,9 @@ class Editor:
             progress: Called with (what, done, total) during longer work.
         """
         chosen = load_method(method)
-        loaded, tokenizer = load_model(model, device=device, revision=revision, trust_remote_code=trust_remote_code)
+        loaded, tokenizer = load_model(
+            model, device=device, revision=revision, trust_remote_code=trust_remote_code, progress=progress
+        )
         notes: tuple[str, ...] = ()
         if config is None:
             fields, notes = preset(model, method, anatomy_of(loaded).n_layers(loaded))
@@ -263,6 +266,10 @@ class Editor:
     def export_adapter(self, directory: str | Path) -> Path:
         """Write all edits in force as a PEFT LoRA adapter for the unedited model, exactly."""
         return export_adapter(self._in_force(), self.model, Path(directory))
+
+    def export_gguf(self, path: str | Path) -> Path:
+        """Write all edits in force as a GGUF LoRA adapter, which llama.cpp and Ollama load on the unedited model."""
+        return export_gguf_lora(self._in_force(), self.model, path)
 
     def _in_force(self) -> LowRankDelta:
         composed = self._ledger.composed()

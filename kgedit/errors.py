@@ -47,6 +47,10 @@ class UnknownModel(ModelError):
     """No bundled model, folder or hub id of this name can be loaded; check the spelling and the network."""
 
 
+class FetchFailed(ModelError):
+    """A model could not be fetched: unknown name, no pip, or no package index; the message says which."""
+
+
 class UnsupportedModel(ModelError):
     """The model's family has no row in lm/anatomy.py, or a layer is of a kind that cannot be edited."""
 

@@ -43,7 +43,6 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("edit")(edit.edit)
 app.command("ask")(ask.ask)
-app.command("models")(models.models)
 app.command("moments")(moments.moments)
 app.add_typer(eval.app, name="eval")
 app.add_typer(export.app, name="export")
@@ -51,6 +50,7 @@ app.add_typer(graph.app, name="graph")
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(journal.app, name="journal")
 app.add_typer(mini.app, name="mini")
+app.add_typer(models.app, name="models")
 
 
 def main(arguments: list[str] | None = None) -> None:

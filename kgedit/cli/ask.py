@@ -19,10 +19,10 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Shows the most probable continuations of a prompt."""
-    with working(f"Loading {model}"):
+    with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
 
-        editor = Editor.from_pretrained(model)
+        editor = Editor.from_pretrained(model, progress=advance)
         if delta is not None:
             editor.load_delta(delta)
         answers = editor.ask(prompt, k)

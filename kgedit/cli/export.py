@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kgedit.cli.export_gguf import gguf, gguf_lora
 from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, table, working
 
@@ -42,6 +43,10 @@ def checkpoint(store: Store, out: Out, as_json: AsJson = False) -> None:
 def delta(store: Store, out: Out, as_json: AsJson = False) -> None:
     """Writes all changes as one delta, which `Editor.load_delta` puts on the unedited model."""
     _export("delta", store, out, None, as_json=as_json)
+
+
+app.command("gguf-lora")(gguf_lora)
+app.command("gguf")(gguf)
 
 
 def _export(kind: str, store: Path, out: Path, rank: int | None, *, as_json: bool) -> None:

@@ -6,6 +6,9 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from kgedit.cli.models_fetch import fetch
 from kgedit.cli.options import AsJson
 from kgedit.cli.output import emit, table, working
 
@@ -16,22 +19,35 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def models(as_json: AsJson = False) -> None:
-    """Lists methods, model families, benchmarks, feeds and plugins."""
+app = typer.Typer(help="Lists models, methods, families, benchmarks, feeds and plugins; fetches a model.")
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """Lists models, methods, model families, benchmarks, feeds and plugins."""
+    if context.invoked_subcommand is not None:
+        return
     with working("Reading the tables"):
         data = _listing()
     emit(data, lambda: _shown(data), as_json=as_json)
 
 
+app.command()(fetch)
+
+
 def _listing() -> dict[str, Any]:
     """Table -> name -> what is known of it; `plugins` has group -> name -> distribution."""
+    from kg_cache.settings import Settings
     from kgedit.evaluate.benchmarks import table as benchmark_table
     from kgedit.ingest.feeds import base as feeds
     from kgedit.io.plugins import plugins
     from kgedit.lm import anatomy
+    from kgedit.lm.sources.catalogue import FETCHABLE
+    from kgedit.lm.sources.fetch import fetched_file
     from kgedit.methods.base import METHODS, load_method
     from kgedit.mini import MINI
 
+    cache_dir = Settings().cache_dir
     groups = {
         benchmark_table.GROUP: [row.name for row in benchmark_table.BUILT_IN],
         feeds.GROUP: feeds.FEEDS,
@@ -40,6 +56,10 @@ def _listing() -> dict[str, Any]:
     added = {group: plugins(group, built_in) for group, built_in in groups.items()}
     return {
         "bundled": [MINI],
+        "fetchable": {
+            name: {"title": row.title, "licence": row.licence, "fetched": fetched_file(row, cache_dir).is_file()}
+            for name, row in FETCHABLE.items()
+        },
         "methods": {name: _first_line(sys.modules[load_method(name).__module__]) for name in METHODS},
         "families": {
             name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
@@ -64,9 +84,13 @@ def _distribution(entry: EntryPoint) -> str:
 
 
 def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
-    yield table(["bundled model"], [(name,) for name in data["bundled"]])
+    rows = [(name, "bundled", "") for name in data["bundled"]]
+    for name, row in data["fetchable"].items():
+        where = "fetched" if row["fetched"] else f"kgedit models fetch {name}"
+        rows.append((name, where, f"{row['title']} ({row['licence']})"))
+    yield table(["model", "where", "what it is"], rows)
     yield table(["method", "what it does"], list(data["methods"].items()))
-    rows = [
+    kinds = [
         (
             name,
             "parallel" if row["parallel"] else "sequential",
@@ -75,7 +99,7 @@ def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
         )
         for name, row in data["families"].items()
     ]
-    yield table(["model family", "block", "MLP", "edited matrix"], rows)
+    yield table(["model family", "block", "MLP", "edited matrix"], kinds)
     yield table(["benchmark", "what it measures"], list(data["benchmarks"].items()))
     yield table(["feed", "what it reads"], list(data["feeds"].items()))
     if data["plugins"]:

@@ -63,7 +63,12 @@ def store_folder(path: Path) -> Path:
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Model = Annotated[str, typer.Option("--model", help="mini (bundled), a Hugging Face id, or a folder.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", help="mini (bundled), smollm2 (see `kgedit models`), a GGUF file, a folder, or a Hugging Face id."
+    ),
+]
 Method = Annotated[str, typer.Option("--method", help="Editing method; `kgedit models` lists them.")]
 Graph = Annotated[
     Path | None,

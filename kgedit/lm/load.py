@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
+from kg_cache.settings import Settings
 from kgedit.errors import UnknownModel
+from kgedit.lm.quiet import quiet
+from kgedit.lm.sources.local import local_source
 from kgedit.mini import MINI, mini_folder
+from kgedit.progress import Progress
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -28,25 +28,29 @@ def load_model(
     dtype: torch.dtype | str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model from safetensors, in evaluation mode.
 
     Args:
-        name: "mini" (the bundled model), a folder, or a hub id. A folder of that name is "./mini".
+        name: "mini" (the bundled model), a fetched model ("smollm2"), a GGUF file or a folder with one, a folder
+            with safetensors, or a hub id. A folder that is called like a model here is "./mini".
         device: Torch device; the CPU by default.
         dtype: Of the weights; "auto" is the stored one, except for the bundled model, which is stored in half
             precision and computes in float32.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run the repository's own Python; needs `revision` to be a full commit.
+        progress: Called with (what, done, in all) while a GGUF file is converted.
 
     Raises:
         UnknownModel: Nothing of this name can be loaded, or not all of it: files are damaged or missing.
+        FileCorrupt, UnsupportedModel, SaveFailed, MissingExtra: A GGUF file; see `sources.convert.converted`.
         ValueError: Remote code without a pinned commit.
     """
     if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
         raise ValueError("trust_remote_code runs code from the repository: pin it with revision=<40-digit commit>")
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    source = str(mini_folder()) if name == MINI else name
+    source = str(mini_folder()) if name == MINI else local_source(name, Settings().cache_dir, progress=progress)
     if dtype == "auto" and name and Path(source).absolute() == mini_folder():
         dtype = torch.float32
     if not source or not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
@@ -87,24 +91,6 @@ def load_model(
 
 def _unknown(name: str, reason: str) -> UnknownModel:
     return UnknownModel(
-        f'no model can be loaded from {name!r}: {reason} Use "mini", a folder with config.json, tokenizer.json and '
-        "safetensors weights, or a hub id that this machine can reach."
+        f'no model can be loaded from {name!r}: {reason} Use "mini", a model got by `kgedit models fetch`, '
+        "a GGUF file, a folder with config.json, tokenizer.json and safetensors weights, or a hub id within reach."
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No bars, tables and retries of transformers and its hub on the terminal; what matters becomes an error."""
-    bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        hub.setLevel(level)
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry
 from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import whole_folder
-from kgedit.lm.load import quiet
+from kgedit.lm.quiet import quiet
 from kgedit.progress import Progress
 
 _AT_ONCE = 64  # changes prepared between two reports of progress

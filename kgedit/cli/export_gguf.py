@@ -1,0 +1,116 @@
+"""`kgedit export gguf-lora` and `kgedit export gguf`: edits for llama.cpp and Ollama, as one file."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kgedit.cli.options import AsJson, store_folder
+from kgedit.cli.output import emit, line, table, working
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from kgedit.delta import LowRankDelta
+    from kgedit.progress import Progress
+
+
+def _folder_or_none(path: Path | None) -> Path | None:
+    return None if path is None else store_folder(path)
+
+
+Store = Annotated[Path | None, typer.Option("--store", callback=_folder_or_none, help="Folder of a journal.")]
+Deltas = Annotated[
+    list[Path] | None, typer.Option("--delta", help="Folder that `kgedit edit` wrote; several are put together.")
+]
+Model = Annotated[str | None, typer.Option("--model", help="Model of the deltas; a store knows its own.")]
+Out = Annotated[Path, typer.Option("--out", help="GGUF file to write; one that is there is replaced.")]
+
+
+class Precision(StrEnum):
+    """Of the matrices in a merged file."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+
+
+def gguf_lora(
+    out: Out, store: Store = None, delta: Deltas = None, model: Model = None, as_json: AsJson = False
+) -> None:
+    """Writes a GGUF LoRA adapter of some kilobytes, which llama.cpp and Ollama put on the unedited model's file."""
+    with working("Loading the model") as advance:
+        from kgedit.delta.facts import facts_changed
+        from kgedit.delta.gguf_lora import export_gguf_lora
+
+        composed, loaded = _edits(store, delta, model, advance)
+        export_gguf_lora(composed, loaded, out)
+    rows = [(update.name, update.rank) for update in composed.updates]
+    data = {
+        "out": str(out),
+        "bytes": out.stat().st_size,
+        "rank": composed.rank,
+        "ranks": dict(rows),
+        "facts": facts_changed(composed),
+        "base": getattr(loaded.config, "gguf_source", None),
+    }
+    title = f"{out}, {out.stat().st_size:,} bytes"
+    shown = [
+        table(["weight", "rank"], rows, title=title, numbers=1),
+        line(f'llama-cli -m BASE.gguf --lora {out} -p "..."'),
+    ]
+    emit(data, lambda: shown, as_json=as_json)
+
+
+def gguf(
+    out: Out,
+    store: Store = None,
+    delta: Deltas = None,
+    model: Model = None,
+    precision: Annotated[Precision, typer.Option(help="Of the matrices.")] = Precision.F16,
+    as_json: AsJson = False,
+) -> None:
+    """Writes the edited model as a GGUF file: that which the model came from, copied but for the edits."""
+    with working("Loading the model") as advance:
+        from kg_cache.settings import Settings
+        from kgedit.delta.gguf_model import export_gguf_model
+        from kgedit.errors import UnsupportedExport
+        from kgedit.lm.sources.convert import source_file
+
+        composed, loaded = _edits(store, delta, model, advance)
+        source = getattr(loaded.config, "gguf_source", None)
+        base = source_file(source["sha256"], Settings().cache_dir) if source else None
+        if base is None:
+            origin = "a GGUF file that is gone" if source else "a folder, not from a GGUF file"
+            raise UnsupportedExport(
+                f"the model was loaded from {origin}: write a checkpoint (kgedit export checkpoint) and convert "
+                "it with llama.cpp's convert_hf_to_gguf.py, or write an adapter (kgedit export gguf-lora)"
+            )
+        export_gguf_model(composed, base, out, precision=precision.value, config=loaded.config, progress=advance)
+    data = {"out": str(out), "bytes": out.stat().st_size, "precision": precision.value, "base": str(base)}
+    emit(data, lambda: [line(f"{out}, {out.stat().st_size:,} bytes, {precision.value}")], as_json=as_json)
+
+
+def _edits(
+    store: Path | None, deltas: list[Path] | None, model: str | None, progress: Progress
+) -> tuple[LowRankDelta, PreTrainedModel]:
+    """One delta on the unedited model, from a store or from folders, and the model."""
+    if (store is None) == (not deltas) or (store is not None and model is not None):
+        raise typer.BadParameter("give either --store, or --model and one or more --delta")
+    if store is not None:
+        from kgedit.ingest.exports.composed import composed_of
+
+        return composed_of(store)
+    from kgedit.delta import Ledger, LowRankDelta
+    from kgedit.lm.load import load_model
+
+    loaded, _ = load_model(model or "mini", progress=progress)
+    ledger = Ledger(loaded)
+    for folder in deltas or ():
+        ledger.apply(LowRankDelta.load(folder))
+    composed = ledger.composed()
+    if composed is None:
+        raise typer.BadParameter("no delta was given")
+    return composed, loaded

@@ -1,0 +1,56 @@
+"""`kgedit export gguf-lora` and `gguf`, from saved edits and from a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Run
+from ingest.stores import edited_store
+from kgedit.lm.sources.gguf_file import field, open_gguf
+from tiny_gguf import write_tiny_llama
+
+EDIT = ("edit", "--subject", "Ulm", "--prompt", "{} lies in", "--target", "France", "--method", "rome")
+
+
+@pytest.fixture
+def edited(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """A tiny llama's GGUF file, and a delta for it."""
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+    file, delta = str(tmp_path / "tiny.gguf"), str(tmp_path / "delta")
+    write_tiny_llama(Path(file))
+    made = run(*EDIT, "--model", file, "--out", delta, "--json")
+    assert made["probability_after"] > made["probability_before"]
+    return file, delta
+
+
+def test_a_saved_edit_leaves_as_adapter_and_as_whole_model(edited: tuple[str, str], tmp_path: Path, run: Run) -> None:
+    file, delta = edited
+    words = ("--model", file, "--delta", delta)
+    lora = run("export", "gguf-lora", *words, "--out", str(tmp_path / "lora.gguf"), "--json")
+    assert lora["facts"] == ["Ulm | {} lies in | France"]
+    assert lora["base"]["file"] == "tiny.gguf"
+    assert field(open_gguf(tmp_path / "lora.gguf"), "general.type") == "adapter"
+    for precision, kind in (("f16", "F16"), ("q8_0", "Q8_0")):
+        out = tmp_path / f"{precision}.gguf"
+        run("export", "gguf", *words, "--out", str(out), "--precision", precision)
+        kinds = {tensor.name: tensor.tensor_type.name for tensor in open_gguf(out).tensors}
+        assert kinds["blk.0.ffn_down.weight"] == kind
+
+
+def test_a_store_leaves_as_adapter(tmp_path: Path, run: Run) -> None:
+    store = edited_store(tmp_path / "store")
+    lora = run("export", "gguf-lora", "--store", str(store), "--out", str(tmp_path / "lora.gguf"), "--json")
+    assert len(lora["facts"]) == 2
+    assert field(open_gguf(tmp_path / "lora.gguf"), "general.architecture") == "gpt2"
+
+
+def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: Path, refused: Run) -> None:
+    file, delta = edited
+    out = ("--out", str(tmp_path / "x.gguf"))
+    assert "--store" in refused("export", "gguf-lora", *out)
+    assert "another model" in refused("export", "gguf-lora", "--model", "mini", "--delta", delta, *out)
+    Path(file).rename(tmp_path / "moved.gguf")
+    assert "gone" in refused("export", "gguf", "--model", str(tmp_path / "moved.gguf"), "--delta", delta, *out)
+    assert not (tmp_path / "x.gguf").exists()

@@ -1,0 +1,32 @@
+"""A model's name leads to its files, or to what must be done to get them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kgedit.errors import UnknownModel
+from kgedit.lm.load import load_model
+from kgedit.lm.sources.local import local_source
+from tiny_gguf import write_tiny_llama
+
+
+@pytest.mark.parametrize("name", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "./smollm2", ""])
+def test_hub_ids_and_folders_are_left_as_they_are(name: str, tmp_path: Path) -> None:
+    assert local_source(name, tmp_path) == name
+
+
+def test_a_model_that_was_not_fetched_names_the_command() -> None:
+    with pytest.raises(UnknownModel, match="kgedit models fetch smollm2"):
+        load_model("smollm2")
+
+
+def test_a_folder_with_one_gguf_file_is_that_file(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_tiny_llama(folder / "tiny.gguf")
+    assert local_source(str(folder), tmp_path) == local_source(str(folder / "tiny.gguf"), tmp_path)
+    (folder / "second.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UnknownModel, match="2 GGUF files"):
+        local_source(str(folder), tmp_path)
