@@ -54,34 +54,42 @@ def evaluate(
     methods: Annotated[
         str,
         typer.Option(
-            help="Comma-separated, each with settings of its own if need be: rome,rome:key=original,"
+            help="Comma-separated; settings follow a colon: rome,rome:key=original,"
             "glame:encoder=mlp,glame:paper. The unedited model is always scored."
         ),
     ] = "unedited,rome,memit,glame",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many records, the first of the file.")] = None,
-    seed: Annotated[int, typer.Option(help="Chooses every random number.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Number of records, taken from the beginning of the file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything drawn.")] = 0,
     sequential: Annotated[
-        bool, typer.Option("--sequential", help="Edits stay in force, each case's on top of the former's.")
+        bool, typer.Option("--sequential", help="Keep every edit: each case is edited on top of all earlier ones.")
     ] = False,
     batch_edits: Annotated[
-        int | None, typer.Option(min=1, help="So many cases are edited at once and scored together.")
+        int | None, typer.Option(min=1, help="Number of cases that are edited and scored together.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run, which can be continued there; without it nothing is kept."),
+        typer.Option(
+            help="Folder for rows and reports; the same command resumes a stopped run. Nothing is kept without it."
+        ),
     ] = None,
     styles: Annotated[
-        str, typer.Option(help="MQuAKE: how questions are put, of zero_shot, few_shot, chain_of_thought.")
+        str,
+        typer.Option(
+            help="MQuAKE: how questions are asked; comma-separated, of zero_shot, few_shot, chain_of_thought."
+        ),
     ] = "zero_shot",
     prompts: Annotated[
-        Path | None, typer.Option(help="MQuAKE: folder of its published demonstrations, for the other styles.")
+        Path | None,
+        typer.Option(help="MQuAKE: folder of its published demonstrations, which few_shot and chain_of_thought need."),
     ] = None,
     match: Annotated[
         Literal["begins", "contains", "exact"] | None,
-        typer.Option(help="When a generated answer counts; by default exact for mini, contains for others."),
+        typer.Option(help="When a generated answer counts as right (default: exact for mini, contains for others)."),
     ] = None,
     generate: Annotated[
-        bool, typer.Option("--generate", help="Sample texts too: fluency, portability as published. Slow.")
+        bool, typer.Option("--generate", help="Also sample texts, for fluency and for portability as published. Slow.")
     ] = False,
     snippets: Annotated[
         Path | None, typer.Option(help="CounterFact: attribute_snippets.json, for consistency of sampled texts.")
@@ -90,7 +98,7 @@ def evaluate(
     moments: Moments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Edits each record, scores it, and takes the edit back; reports every figure with its 95 % interval."""
+    """Edits, scores and reverts each record; reports every figure with its 95 % interval."""
     with working(f"Loading {model}") as advance:
         from kgedit.evaluate import EvaluationSettings
         from kgedit.evaluate import evaluate as run
@@ -110,7 +118,7 @@ def evaluate(
             "generate": generate,
             "snippets": snippets,
             "moments": moments_source(moments),
-            "store": graph,
+            "graph": graph,
         }
         result = run(EvaluationSettings.model_validate(given), out=out, progress=advance)
     details = {

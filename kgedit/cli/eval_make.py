@@ -12,7 +12,7 @@ from kgedit.cli.output import emit, table, working
 
 
 def make(
-    suite: Annotated[Literal["mquake", "counterfact"], typer.Option(help="Which benchmark.")],
+    suite: Annotated[Literal["mquake", "counterfact"], typer.Option(help="Benchmark to make.")],
     out: Annotated[Path, typer.Option(help="Folder for SUITE-dev.json and SUITE-test.json.")],
     seed: Annotated[int, typer.Option(help="Seed of everything drawn; the same seed gives the same bytes.")] = 0,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""What a run writes as it goes: one line per case and method, and one for whatever had to be left out."""
+"""Results that a run writes as it goes: one row per case and method, and the cases it had to leave out."""
 
 from __future__ import annotations
 

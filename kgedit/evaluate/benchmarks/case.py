@@ -45,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Questions:
     """What a model is asked about one case.
 
     Attributes:
@@ -62,8 +62,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a model said about one case; fields as in `Wanted`, `fuzzy` with the values themselves."""
+class Replies:
+    """What a model said about one case; fields as in `Questions`, `fuzzy` with the values themselves."""
 
     scores: Scores = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
@@ -78,9 +78,9 @@ class BenchmarkCase:
     Attributes:
         id: Its name in rows.
         rewrites: The facts to change.
-        wanted: What is asked of every model.
+        questions: What is asked of every model.
         judge: (what the model under test said, what the unedited one said) -> measure -> value.
-        before: What is asked of the unedited model beside that.
+        asked_before: What is asked of the unedited model beside that.
         recalled: From what the unedited model said: whether it knows the facts that the case rests on; None where the
             record does not tell them.
         hops: Facts in the chain after the edit.
@@ -88,28 +88,28 @@ class BenchmarkCase:
 
     id: str
     rewrites: tuple[Rewrite, ...]
-    wanted: Wanted
-    judge: Callable[[Seen, Seen], Values]
-    before: Wanted = Wanted()
-    recalled: Callable[[Seen], bool | None] = lambda seen: None
+    questions: Questions
+    judge: Callable[[Replies, Replies], Values]
+    asked_before: Questions = Questions()
+    recalled: Callable[[Replies], bool | None] = lambda replies: None
     hops: int | None = None
 
     @property
-    def asked_before(self) -> Wanted:
+    def all_questions(self) -> Questions:
         """All that the unedited model is asked."""
-        own, more = self.wanted, self.before
-        return Wanted((*own.pairs, *more.pairs), (*own.asks, *more.asks), own.texts, own.fuzzy)
+        own, extra = self.questions, self.asked_before
+        return Questions((*own.pairs, *extra.pairs), (*own.asks, *extra.asks), own.texts, own.fuzzy)
 
-    def values(self, seen: Seen, before: Seen) -> Values:
+    def values(self, replies: Replies, before: Replies) -> Values:
         """The values of a row."""
-        return self.judge(seen, before) | seen.fuzzy
+        return self.judge(replies, before) | replies.fuzzy
 
-    def values_before(self, before: Seen) -> Values:
+    def values_before(self, before: Replies) -> Values:
         """The values of the unedited model's row."""
         known = self.recalled(before)
         return self.values(before, before) | ({} if known is None else {RECALLED: float(known)})
 
 
-def says(prompt: str, names: Sequence[str], options: Options) -> Callable[[Seen], bool]:
+def says(prompt: str, names: Sequence[str], options: Options) -> Callable[[Replies], bool]:
     """Whether a model continues a prompt with one of these names; the prompt must be among its asks."""
-    return lambda seen: options.matcher(seen.answers[Ask(prompt)], names)
+    return lambda replies: options.matcher(replies.answers[Ask(prompt)], names)

@@ -27,8 +27,8 @@ class HubId:
 
 def parse_id(text: str) -> HubId | None:
     """The id, or None if the text cannot be one."""
-    found = _ID.fullmatch(text)
-    return HubId(**found.groupdict()) if found else None
+    match = _ID.fullmatch(text)
+    return HubId(**match.groupdict()) if match else None
 
 
 def rows(wanted: HubId) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the readers of all formats share: strict models of the file's own layout, and where the subject stands."""
+"""Tools that the readers of all formats share: strict models of a file's layout, and where the subject stands."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def slot(prompt: str, subject: str) -> str:
     return find_subject(prompt, subject)
 
 
-def names(found: Sequence[str], part: str, drop: Drop) -> tuple[str, ...]:
+def names(given: Sequence[str], part: str, drop: Drop) -> tuple[str, ...]:
     """Names without the blank ones, which would match any text; those are reported."""
-    for position, name in enumerate(found):
+    for position, name in enumerate(given):
         if not name.strip():
             drop(f"{part}[{position}]", "the name is blank")
-    return tuple(name for name in found if name.strip())
+    return tuple(name for name in given if name.strip())
 
 
-def groups(found: str | Sequence[str] | Sequence[Sequence[str]], part: str, drop: Drop) -> Answers:
+def groups(given: str | Sequence[str] | Sequence[Sequence[str]], part: str, drop: Drop) -> Answers:
     """Answers as groups of names, from any of the three ways in which files write them.
 
     A text is one group of one name; a list of texts is one group (other names of the same thing); a list of lists
@@ -59,9 +59,9 @@ def groups(found: str | Sequence[str] | Sequence[Sequence[str]], part: str, drop
     to report.
     """
     lists = [
-        [item] if isinstance(item, str) else list(item) for item in ([found] if isinstance(found, str) else found)
+        [item] if isinstance(item, str) else list(item) for item in ([given] if isinstance(given, str) else given)
     ]
-    if isinstance(found, str) or all(isinstance(item, str) for item in found):
+    if isinstance(given, str) or all(isinstance(item, str) for item in given):
         lists = [[name for single in lists for name in single]]
     if not any(name.strip() for group in lists for name in group):
         return ()

@@ -73,11 +73,11 @@ class Loaded:
     def summary(self, most: int = 5) -> str:
         """What was read and what was left out, at most so many of the latter by name."""
         lines = [f"{len(self.records):,} records of format {self.format} from {self.source}"]
-        for what, left_out in (("records", self.skipped), ("parts of records", self.dropped)):
-            if left_out:
-                lines.append(f"{len(left_out):,} {what} left out:")
-                lines += [f"  {item}" for item in left_out[:most]]
-                lines += [f"  and {len(left_out) - most:,} more"] if len(left_out) > most else []
+        for what, omissions in (("records", self.skipped), ("parts of records", self.dropped)):
+            if omissions:
+                lines.append(f"{len(omissions):,} {what} left out:")
+                lines += [f"  {item}" for item in omissions[:most]]
+                lines += [f"  and {len(omissions) - most:,} more"] if len(omissions) > most else []
         return "\n".join(lines)
 
 
@@ -129,8 +129,10 @@ def _load_folder(folder: Path, wanted: Format | None) -> Loaded:
     if not parts:
         raise UnknownFormat(f"no file of {str(folder)!r} is in a known format. {unknown[0].reason}")
     if len({part.format for part in parts}) > 1:
-        found = ", ".join(f"{Path(part.source).name} ({part.format})" for part in parts)
-        raise UnknownFormat(f"the files of {str(folder)!r} are in several formats: {found}; give the path of one file")
+        formats = ", ".join(f"{Path(part.source).name} ({part.format})" for part in parts)
+        raise UnknownFormat(
+            f"the files of {str(folder)!r} are in several formats: {formats}; give the path of one file"
+        )
     several = len(parts) > 1
     records = [
         record.model_copy(update={"case_id": f"{Path(part.source).name.split('.json')[0]}/{record.case_id}"})
@@ -150,14 +152,14 @@ def _load_folder(folder: Path, wanted: Format | None) -> Loaded:
 
 
 def _loaded(parsed: Iterable[Parsed], name: str, source: str, digest: str, wanted: Format | None) -> Loaded:
-    found = list(parsed)
-    sample = [item.value for item in found if item.value is not None][:SAMPLE]
+    items = list(parsed)
+    sample = [item.value for item in items if item.value is not None][:SAMPLE]
     layout = wanted or detect(sample, source)
     records: list[Record] = []
     skipped: list[Omission] = []
     dropped: list[Omission] = []
     earlier: dict[int | str, int] = {}
-    for item in found:
+    for item in items:
         parts: list[tuple[str, str]] = []
         try:
             record = _record(item, layout, parts)

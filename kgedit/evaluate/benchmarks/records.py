@@ -1,4 +1,4 @@
-"""What every benchmark record has in common: the facts it changes, and questions with known answers."""
+"""The parts that records of all benchmarks share: facts to change, and questions with known answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks: what each measures, by which keys its files are recognised, and which modules read and score them.
+"""The table of benchmarks: what each measures, how its files are recognised, which modules read and score them.
 
 A new benchmark is a folder and a row of `BUILT_IN`; a plugin declares its row as an entry point of the group
 "kgedit.benchmarks". A row names its functions as text, so that the command line can list all benchmarks without

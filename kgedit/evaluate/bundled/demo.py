@@ -93,7 +93,7 @@ def run_demo(edits: int = 20, seed: int = 0, *, progress: Progress | None = None
         edits=len(cases),
         seed=seed,
         unedited=shares(before),
-        methods={name: shares(found) for name, found in scored.items()},
+        methods={name: shares(scores) for name, scores in scored.items()},
         subject=named.subject,
         change=(named.target_true, named.target_new),
         answers=answers,
@@ -104,10 +104,10 @@ def run_demo(edits: int = 20, seed: int = 0, *, progress: Progress | None = None
 def measure(
     editor: Editor, cases: list[MiniCase], *, progress: Progress | None = None, show: MiniCase | None = None
 ) -> tuple[list[Scores], list[str]]:
-    """Apply each edit alone, score it, take it back, and make sure that every weight is bit for bit as before.
+    """Apply each edit alone, score it, revert it, and make sure that every weight is bit for bit as before.
 
     Args:
-        editor: Editor without edits in force.
+        editor: Editor of the unedited model.
         cases: The edits.
         progress: Called with (what, done, total).
         show: The case whose prompts are also answered in words.
@@ -116,7 +116,7 @@ def measure(
         Scores per case, and the answers for `show`.
 
     Raises:
-        NotReverted: A weight differs after an edit was taken back.
+        NotReverted: A weight differs after an edit was reverted.
     """
     scored: list[Scores] = []
     said: list[str] = []
@@ -131,7 +131,7 @@ def measure(
                     said = _say(editor, case)
             for name, weight in editor.model.state_dict().items():
                 if not torch.equal(weight, original[name]):
-                    raise NotReverted(f"{name} differs after the edit of {case.subject} was taken back")
+                    raise NotReverted(f"{name} differs after the edit of {case.subject} was reverted")
             if progress:
                 progress(f"editing with {editor.method.name}", len(scored), len(cases))
     return scored, said

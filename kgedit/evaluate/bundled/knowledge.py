@@ -1,4 +1,4 @@
-"""What the bundled model knows, and how many edits it can keep: the figures of its model card."""
+"""The figures of the bundled model's card: which facts and chains it recalls, and how many edits it can keep."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def check(folder: Path | None = None, *, progress: Progress | None = None) -> Kn
         entities=len({entity for fact in facts for entity in (fact.subject, fact.object)}),
         chains={name: sum(len(c.relations) == hops for c in chains) for hops, name in _HOPS.items()},
         recall=recall,
-        shares={name: round(found.share, 4) for name, found in recall.items()},
+        shares={name: round(result.share, 4) for name, result in recall.items()},
         seconds=round(time.monotonic() - started, 1),
     )
 
@@ -187,15 +187,15 @@ def _fact_questions(facts: list[Fact], text: Verbalizer, labels: dict[str, str])
 def _chain_questions(
     chains: list[Chain], text: Verbalizer, labels: dict[str, str]
 ) -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {
+    questions: dict[str, list[tuple[str, str]]] = {
         f"{name}{ending}": [] for name in _HOPS.values() for ending in ("", "_unseen")
     }
     for chain in chains:
         statement = wordings(text, chain.relations)[0]
         question = wordings(text, chain.relations, phrase=1)[-1]
         name = _HOPS[len(chain.relations)] + ("" if chain.trained else "_unseen")
-        found[name] += [
+        questions[name] += [
             (template.replace("{}", labels[chain.nodes[0]]), labels[chain.nodes[-1]])
             for template in (statement, question)
         ]
-    return found
+    return questions

@@ -1,4 +1,4 @@
-"""Score the probes of a case on a model as it is now."""
+"""Scores of one case: exact greedy answers of the model as it is now."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def score_case(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, case:
 
 def shares(scored: Sequence[Scores]) -> dict[str, float]:
     """Measure -> mean over cases of the share of right answers; cases without probes of a measure do not count."""
-    found = {}
+    means_by_measure = {}
     for measure in MEASURES:
         means = [fmean(scores[measure]) for scores in scored if scores[measure]]
-        found[measure] = fmean(means) if means else 0.0
-    return found
+        means_by_measure[measure] = fmean(means) if means else 0.0
+    return means_by_measure

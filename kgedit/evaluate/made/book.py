@@ -1,4 +1,4 @@
-"""The facts that the bundled model was trained on, as benchmarks need them: by subject, by object, with all names."""
+"""Casebook of the bundled model's facts with what benchmarks need beside: by subject, by object, with all names."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Book(Casebook):
 
     def other_names(self, entity: str) -> tuple[str, ...]:
         """Aliases of an item without its label, and without codes such as "it" that are words as well."""
-        found = dict.fromkeys(self._aliases.get(entity, ()))
-        return tuple(name for name in found if name != self.labels[entity] and _is_name(name))
+        aliases = dict.fromkeys(self._aliases.get(entity, ()))
+        return tuple(name for name in aliases if name != self.labels[entity] and _is_name(name))
 
     def apart(self, one: str, other: str) -> bool:
         """Whether an answer that names one item can never count as the other, whose name or alias it may contain."""

@@ -47,7 +47,7 @@ def all_chains(book: Book, hops: Sequence[int]) -> dict[int, list[KnownPath]]:
 class ChainEdits:
     """Draws counterfactual chains of one part that do not contradict each other.
 
-    All edits of a part could be in force together (what the second version of MQuAKE-CF-3k repairs): a fact has one
+    All edits of a part could be made together (what the second version of MQuAKE-CF-3k fixes): a fact has one
     new object in all cases that edit it, and no case rests on the old object of a fact that another case edits. So
     it is drawn beforehand which facts may be edited.
     """
@@ -77,9 +77,9 @@ class ChainEdits:
             for edited in rng.sample(choices, len(choices)):
                 after = self._walk(chain, edited, (chain.nodes[0],), rng)
                 if after is not None:
-                    found = Counterfactual(chain.relations, chain.nodes, after, edited)
-                    self._agree(found)
-                    yield found
+                    counterfactual = Counterfactual(chain.relations, chain.nodes, after, edited)
+                    self._agree(counterfactual)
+                    yield counterfactual
                     break
 
     def _walk(
@@ -90,22 +90,24 @@ class ChainEdits:
         if position == len(chain.relations):
             return nodes if self.book.apart(nodes[-1], chain.nodes[-1]) else None
         for target in self._targets(chain, edited, nodes, rng):
-            if target not in nodes and (found := self._walk(chain, edited, (*nodes, target), rng)):
-                return found
+            if target not in nodes and (rest := self._walk(chain, edited, (*nodes, target), rng)):
+                return rest
         return None
 
     def _targets(
         self, chain: KnownPath, edited: tuple[int, ...], nodes: tuple[str, ...], rng: random.Random
     ) -> Iterator[str]:
-        """What may follow as object of the next fact: its own, or new ones if it is to be edited."""
+        """Objects that the next fact may have: its own, or new ones if it is to be edited."""
         position = len(nodes) - 1
         fact = nodes[-1], chain.relations[position]
         true = self.book.object_of.get(fact)
+        # The fact must be known, and be one of those that may be edited if and only if it is edited here.
         if true is None or (fact in self._editable) != (position in edited):
             return
         if position not in edited:
             yield true
         elif self._uses[fact] < MAX_USES:
+            # A new object must have a fact of the next relation; a fact edited before keeps the object it got then.
             onward = chain.relations[position + 1 : position + 2]
             choices = [self._new[fact]] if fact in self._new else self._objects[fact[1]]
             leading = [target for target in choices if self._leads_on(target, onward, position + 1 in edited)]
@@ -118,8 +120,8 @@ class ChainEdits:
         facts = [(target, relation) for relation in onward]
         return all(fact in self.book.object_of and (fact in self._editable) == edited for fact in facts)
 
-    def _agree(self, found: Counterfactual) -> None:
-        for position in found.edited:
-            fact = found.after[position], found.relations[position]
-            self._new[fact] = found.after[position + 1]
+    def _agree(self, counterfactual: Counterfactual) -> None:
+        for position in counterfactual.edited:
+            fact = counterfactual.after[position], counterfactual.relations[position]
+            self._new[fact] = counterfactual.after[position + 1]
             self._uses[fact] += 1

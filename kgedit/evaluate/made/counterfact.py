@@ -110,8 +110,8 @@ class _Record:
     def _portability(self, onward: tuple[tuple[str, str], str]) -> tuple[Portability, list[Question]]:
         """The question one step beyond the new object, and what the model must know for it."""
         book, (path, answer) = self.book, onward
-        asked = self.rng.choice(book.questions(path) + book.questions(path, phrase=1))
-        question, labels = book.fill(asked, self.fact.subject), book.labels
+        template = self.rng.choice(book.questions(path) + book.questions(path, phrase=1))
+        question, labels = book.fill(template, self.fact.subject), book.labels
         old = book.object_of[self.fact.object, path[1]]
         known = [(question, labels[old])]
         known += [

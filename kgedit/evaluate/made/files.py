@@ -1,4 +1,4 @@
-"""Benchmark files for the bundled model: which cases, in which order, in which files."""
+"""Writes the benchmark files for the bundled model: which cases, in which order, in which file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTS = ("dev", "test")
 
 
 class MadeBenchmark(BaseModel):
-    """What was made.
+    """The files that `make_benchmark` wrote.
 
     Attributes:
         suite: "mquake" or "counterfact".
@@ -58,9 +58,9 @@ def make_benchmark(
 
     Built from the facts that the bundled model was trained on and from the chains that they make, trained or not, as
     far as it knows them: the unedited model was asked every case beforehand in the very prompts of its file, and only
-    cases whose facts, old answers and pre-edit chains are all exactly right are in. The subjects of the edited facts
-    of one file are none of the other. Questions have the form "Q: ... A:", which is how this model is asked. No
-    prompt but that of the edit itself is in a wording that an editing method optimises (`Verbalizer.edit_wordings`).
+    cases whose facts, old answers and pre-edit chains are all exactly right are in. The two files share no edited
+    subject. Questions have the form "Q: ... A:", which is how this model is asked. No prompt but that of the edit is
+    in a wording that an editing method optimises (`Verbalizer.edit_wordings`).
 
     Args:
         suite: "mquake" or "counterfact".
@@ -70,12 +70,13 @@ def make_benchmark(
         progress: Called with (what, done, total).
 
     Raises:
-        DataError: No such suite, or the facts are too few for so many cases.
+        DataError: No such benchmark, or the facts are too few for so many cases.
         SaveFailed: The files cannot be written.
     """
     if suite not in SUITES:
-        raise DataError(f"there is no suite {suite!r} to make; there are: {', '.join(SUITES)}")
+        raise DataError(f"no benchmark {suite!r} can be made; there are: {', '.join(SUITES)}")
     book, recall = Book(), RecallFilter(progress=progress)
+    # Drafts are drawn until each place of a file has one whose facts the model recalls.
     records: dict[str, list[Record]] = {}
     if suite == "mquake":
         gathering = Gathering(recall, mquake.sources(book, seed))
@@ -87,23 +88,23 @@ def make_benchmark(
             records[part] = plain.fill([part] * count)
     numbered = _numbered(records, first=1 if suite == "mquake" else 0)
     names = {part: f"{suite}-{part}.json" for part in numbered}
-    write_files(out, {names[part]: _bytes(found) for part, found in numbered.items()})
+    write_files(out, {names[part]: _bytes(cases) for part, cases in numbered.items()})
     return MadeBenchmark(
         suite=suite,
         seed=seed,
         files={part: str(out / name) for part, name in names.items()},
-        cases={part: len(found) for part, found in numbered.items()},
-        classes={part: dict(sorted(Counter(map(_class, found)).items())) for part, found in numbered.items()},
+        cases={part: len(cases) for part, cases in numbered.items()},
+        classes={part: dict(sorted(Counter(map(_class, cases)).items())) for part, cases in numbered.items()},
     )
 
 
 def _numbered(records: Mapping[str, list[Record]], first: int) -> dict[str, list[Record]]:
     """Case numbers run on from one file to the next, so that a number means one case."""
-    found = {}
+    numbered = {}
     for part, cases in records.items():
-        found[part] = [case.model_copy(update={"case_id": first + i}) for i, case in enumerate(cases)]
+        numbered[part] = [case.model_copy(update={"case_id": first + i}) for i, case in enumerate(cases)]
         first += len(cases)
-    return found
+    return numbered
 
 
 def _bytes(records: list[Record]) -> bytes:

@@ -30,12 +30,12 @@ def slots(part: str, per_hops: int) -> list[Slot]:
 def sources(book: Book, seed: int) -> dict[Slot, Iterator[Draft]]:
     """Drafts of each class, without end as far as the chains go; edits of the two parts have different subjects."""
     chains = all_chains(book, HOPS)
-    found: dict[Slot, Iterator[Draft]] = {}
+    drafts: dict[Slot, Iterator[Draft]] = {}
     for part, subjects in book.parts(seed).items():
         edits = ChainEdits(book, chains, subjects, f"{seed} {part}")
         for slot in slots(part, max(HOPS)):
-            found[slot] = _drafts(book, edits, slot, seed)
-    return found
+            drafts[slot] = _drafts(book, edits, slot, seed)
+    return drafts
 
 
 def _drafts(book: Book, edits: ChainEdits, slot: Slot, seed: int) -> Iterator[Draft]:
@@ -57,9 +57,9 @@ class _Case:
         self.book, self.chain = book, chain
         self.edited = {(chain.after[position], chain.relations[position]) for position in chain.edited}
         path = chain.relations
-        asked = [book.questions(path)[0], book.questions(path, phrase=1)[0]]
-        asked.append(rng.choice(book.statements(path) + book.statements(path, phrase=1)))
-        self.questions = tuple(book.fill(template, chain.before[0]) for template in asked)
+        templates = [book.questions(path)[0], book.questions(path, phrase=1)[0]]
+        templates.append(rng.choice(book.statements(path) + book.statements(path, phrase=1)))
+        self.questions = tuple(book.fill(template, chain.before[0]) for template in templates)
         self.clozes = {relation: rng.choice(book.statements((relation,))) for relation in sorted(set(path))}
 
     def gives_away(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the unedited model recalls decides which drafts become cases."""
+"""Drafts of cases, of which those become cases whose facts the unedited model recalls."""
 
 from __future__ import annotations
 
@@ -51,9 +51,11 @@ class RecallFilter:
 
     def known(self, drafts: Sequence[Draft]) -> list[bool]:
         """Whether all that a draft rests on is recalled, for each."""
-        asked = dict.fromkeys(question for draft in drafts for question in draft.known)
+        questions = dict.fromkeys(question for draft in drafts for question in draft.known)
         # Texts of about the same length share a batch; the order is fixed, and so are the verdicts.
-        new = sorted((question for question in asked if question not in self._verdicts), key=lambda q: (len(q[0]), q))
+        new = sorted(
+            (question for question in questions if question not in self._verdicts), key=lambda q: (len(q[0]), q)
+        )
         for start in range(0, len(new), CHUNK):
             part = new[start : start + CHUNK]
             self._verdicts |= zip(part, exact_answers(self.model, self.tokenizer, part), strict=True)

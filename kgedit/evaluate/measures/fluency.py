@@ -18,7 +18,7 @@ def ngram_entropy(tokens: Sequence[str], n: int) -> float:
 
 
 def entropy(text: str) -> float:
-    """H = 1/2 (2/3 H_2 + 4/3 H_3) of one text in bits (methods.md 8.1); a text too short for n-grams has none."""
+    """H = 1/2 (2/3 H_2 + 4/3 H_3) of one text in bits (Meng et al., 2022); a text too short for n-grams has none."""
     tokens = words(text)
     return (2 / 3 * ngram_entropy(tokens, 2) + 4 / 3 * ngram_entropy(tokens, 3)) / 2
 

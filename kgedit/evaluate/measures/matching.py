@@ -1,4 +1,4 @@
-"""When a generated text counts as the right answer.
+"""Matching rules: when a generated text counts as the right answer.
 
 All three rules look at the first sentence or line only and accept any of several names. They ignore case,
 articles and punctuation; `contains` is the usual one in the literature, `exact` the strictest.

@@ -53,7 +53,7 @@ def published_fuzzy(
     max_tokens: int = 100,
     batch_size: int = 64,
 ) -> list[dict[str, float]]:
-    """The protocol of GLAME's released evaluation (methods.md 5.9), repeated and seeded.
+    """The protocol of GLAME's released evaluation (GLAME, Zhang et al., 2024), repeated and seeded.
 
     One continuation by top-k (5) sampling, at most 100 tokens with the prompt; right if the partial ratio of the
     whole text and the answer (no aliases) is at least 70.

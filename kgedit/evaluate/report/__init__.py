@@ -1,1 +1,1 @@
-"""What a run found, for people and programs: estimates with intervals, comparisons, and the files that show them."""
+"""Reports of a run: estimates with intervals, comparisons, and the files that show them."""

@@ -16,10 +16,12 @@ def to_csv(report: SuiteReport) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for method, figures in report.methods.items():
-        for metric, one in figures.items():
-            writer.writerow([report.suite, method, "", metric, one.value, one.low, one.high, one.n, ""])
-    for each in report.comparisons:
-        verdict = "yes" if each.separated else "no"
-        figure = (each.metric, each.difference, each.low, each.high, each.n, verdict)
-        writer.writerow([report.suite, each.method, each.other, *figure])
+        for metric, estimate in figures.items():
+            writer.writerow(
+                [report.suite, method, "", metric, estimate.value, estimate.low, estimate.high, estimate.n, ""]
+            )
+    for comparison in report.comparisons:
+        verdict = "yes" if comparison.separated else "no"
+        figure = (comparison.metric, comparison.difference, comparison.low, comparison.high, comparison.n, verdict)
+        writer.writerow([report.suite, comparison.method, comparison.other, *figure])
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""From the values of cases to the figures of a table: which mean each figure is, and over which cases.
+"""Figures of a table from the values of cases: which mean each figure is, and over which cases.
 
 Most figures are means over cases. Two are not: the Editing Score is the harmonic mean of the data set's means
 (GLAME, Table 1), and the probability figure of its Table 6 the plain mean over the classes of 2, 3 and 4 hops.
@@ -50,7 +50,7 @@ class Figures:
             methods: Method -> case -> values.
             seed: Of the resampling.
         """
-        self._values = {name: [found.get(case, {}) for case in cases] for name, found in methods.items()}
+        self._values = {name: [by_case.get(case, {}) for case in cases] for name, by_case in methods.items()}
         self._seed = seed
 
     def of(self, method: str) -> dict[str, Estimate]:
@@ -81,6 +81,7 @@ class Figures:
 
     def recalled(self) -> Estimate | None:
         """Share of cases whose facts the unedited model recalls, whichever method's row says so."""
+        # Every method's row of a case may say it; the first that does counts.
         merged = [
             next(({RECALLED: case[RECALLED]} for case in rows if RECALLED in case), {})
             for rows in zip(*self._values.values(), strict=True)
@@ -89,6 +90,7 @@ class Figures:
 
     def _names(self, method: str) -> list[str]:
         measured = {name for case in self._values[method] for name in case}
+        # The Editing Score is computed here from the means, never averaged over cases.
         whole = {EDITING_SCORE} if measured.issuperset(SCORED) else set()
         return figure_names((measured - {EDITING_SCORE}) | whole)
 
@@ -96,7 +98,9 @@ class Figures:
         """Columns of a figure that all of these methods have, and what is made of their means."""
 
         def had(columns: Iterable[str]) -> list[str]:
-            return [one for one in columns if all(any(one in case for case in self._values[m]) for m in methods)]
+            return [
+                column for column in columns if all(any(column in case for case in self._values[m]) for m in methods)
+            ]
 
         if name == EDITING_SCORE:
             return had((*SCORED, "portability")), harmonic

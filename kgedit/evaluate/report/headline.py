@@ -1,4 +1,4 @@
-"""The first line of a report: can these figures mean anything for this model, and which difference is the main one?"""
+"""The headline of a report: how much the unedited model knows, and the main difference between methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAIN = ("editing_score", "multihop", "multihop_probability", "efficacy")
 
 
 def meaningful(known: Estimate | None) -> bool:
-    """Whether the model knows enough of the suite's facts for a table."""
+    """Whether the model knows enough of the benchmark's facts for a table."""
     return known is None or known.value >= LEAST_KNOWN
 
 
@@ -22,7 +22,7 @@ def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Ite
     """What is said first.
 
     Args:
-        suite: Name of the suite.
+        suite: Name of the benchmark.
         cases: Number of cases.
         known: Share of cases whose facts the unedited model recalls.
         comparisons: In the order of importance. The main figures of one pair are named: the leading editor with
@@ -36,20 +36,26 @@ def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Ite
         start = f"{start}: {share} ({100 * known.value:.1f} %)"
     if not meaningful(known):
         return f"{start}; what it does not know cannot be edited or followed, so these figures mean little"
-    found = list(comparisons)
-    pairs = list(dict.fromkeys((one.method, one.other) for one in found))
+    pair_comparisons = list(comparisons)
+    pairs = list(dict.fromkeys((comparison.method, comparison.other) for comparison in pair_comparisons))
     if not pairs:
         return start
     main = min(pairs, key=lambda pair: (pair[1].partition(":")[0] != "rome", pair[1] == UNEDITED))
-    named = {one.metric: one for one in found if (one.method, one.other) == main}
+    named = {
+        comparison.metric: comparison
+        for comparison in pair_comparisons
+        if (comparison.method, comparison.other) == main
+    }
     said = [in_words(named[metric]) for metric in _MAIN if metric in named][:2]
     return "; ".join([start, *said])
 
 
-def in_words(one: Comparison) -> str:
+def in_words(comparison: Comparison) -> str:
     """A comparison as a clause, in points (hundredths)."""
-    span = f"[{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-    if not one.separated:
-        return f"{one.method} and {one.other} are not separated in {one.metric} ({100 * one.difference:+.1f} {span})"
-    side = "above" if one.difference > 0 else "below"
-    return f"{one.method} is {abs(100 * one.difference):.1f} points {side} {one.other} in {one.metric} {span}"
+    method, other, metric = comparison.method, comparison.other, comparison.metric
+    points = 100 * comparison.difference
+    span = f"[{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}]"
+    if not comparison.separated:
+        return f"{method} and {other} are not separated in {metric} ({points:+.1f} {span})"
+    side = "above" if points > 0 else "below"
+    return f"{method} is {abs(points):.1f} points {side} {other} in {metric} {span}"

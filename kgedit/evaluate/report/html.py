@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing beside it: headline, figures, tables, manifest."""
+"""A report as one self-contained HTML page: headline, figures, tables, manifest."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from kgedit.evaluate.results import RECALLED, UNEDITED, Frozen, Row, Values
 
 
 class SuiteReport(Frozen):
-    """What a run of one suite found. It holds no times: equal rows give equal bytes.
+    """Report of a run of one benchmark. It holds no times: equal rows give equal bytes.
 
     Attributes:
-        suite: Name of the suite.
+        suite: Name of the benchmark.
         cases: Cases with at least one row.
         headline: The first line of every form of the report.
         known: Share of cases whose facts (single hops) the unedited model recalls; None where nobody asked.
@@ -36,13 +36,13 @@ class SuiteReport(Frozen):
 
     @property
     def meaningful(self) -> bool:
-        """Whether the model knows enough of the suite's facts for its figures to be shown in a table."""
+        """Whether the model knows enough of the benchmark's facts for its figures to be shown in a table."""
         return meaningful(self.known)
 
     @property
     def metrics(self) -> list[str]:
         """Every metric that some method has, in the order of tables."""
-        return figure_names(name for found in self.methods.values() for name in found)
+        return figure_names(name for figures in self.methods.values() for name in figures)
 
 
 def build_report(
@@ -57,7 +57,7 @@ def build_report(
 
     Args:
         rows: Rows in any order; the report does not depend on it.
-        suite: Name of the suite.
+        suite: Name of the benchmark.
         manifest: Goes into the report; its list "methods", where there is one, orders the methods.
         left_out: Reason -> number of records that did not run.
         seed: Of the resampling.
@@ -65,7 +65,7 @@ def build_report(
     by_method: dict[str, dict[str, Values]] = {}
     for row in rows:
         by_method.setdefault(row.method, {})[row.case] = row.values
-    cases = sorted({case for found in by_method.values() for case in found})
+    cases = sorted({case for by_case in by_method.values() for case in by_case})
     order = _ordered(by_method, manifest.get("methods", ()))
     figures = Figures(cases, {name: by_method[name] for name in order}, seed=seed)
     methods = {
@@ -114,8 +114,8 @@ def _precedence(name: str) -> tuple[bool, bool]:
     return variant != "glame", variant.partition(":")[0] != "glame"
 
 
-def _ordered(found: Iterable[str], wanted: Sequence[str]) -> list[str]:
+def _ordered(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
     """Methods as they were asked for; others behind, the unedited model first, the rest by name."""
-    rest = sorted(set(found) - set(wanted), key=lambda name: (name != UNEDITED, name))
-    present = set(found)
+    rest = sorted(set(names) - set(wanted), key=lambda name: (name != UNEDITED, name))
+    present = set(names)
     return [name for name in dict.fromkeys(wanted) if name in present] + rest

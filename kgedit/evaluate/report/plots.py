@@ -70,14 +70,14 @@ def by_hops(report: SuiteReport) -> str | None:
 def _bars(axes: Axes, report: SuiteReport, metrics: Sequence[str], slots: int) -> None:
     each = 0.84 / len(report.methods)
     for number, (method, colour) in enumerate(_coloured(report)):
-        found = [(place, report.methods[method].get(metric)) for place, metric in enumerate(metrics)]
-        shown = [(place, one) for place, one in found if one is not None]
+        estimates = [(place, report.methods[method].get(metric)) for place, metric in enumerate(metrics)]
+        shown = [(place, estimate) for place, estimate in estimates if estimate is not None]
         left = -0.42 + each * (number + 0.5)
         axes.bar(
             [place + left for place, _ in shown],
-            [100 * one.value for _, one in shown],
+            [100 * estimate.value for _, estimate in shown],
             0.92 * each,
-            yerr=_errors([one for _, one in shown]),
+            yerr=_errors([estimate for _, estimate in shown]),
             error_kw={"elinewidth": 0.8, "ecolor": "#333333"},
             capsize=min(2.5, 12 * each),
             color=colour,
@@ -85,7 +85,17 @@ def _bars(axes: Axes, report: SuiteReport, metrics: Sequence[str], slots: int) -
         )
     axes.set_xticks(range(len(metrics)), [name.replace("_", "\n") for name in metrics])
     axes.set_xlim(-0.5, slots - 0.5)
-    low = min([0.0, *(100 * one.low for found in report.methods.values() for m, one in found.items() if m in metrics)])
+    low = min(
+        [
+            0.0,
+            *(
+                100 * estimate.low
+                for estimates in report.methods.values()
+                for m, estimate in estimates.items()
+                if m in metrics
+            ),
+        ]
+    )
     axes.set_ylim(1.05 * low, 105)
     axes.set_ylabel("mean x 100")
 
@@ -93,12 +103,12 @@ def _bars(axes: Axes, report: SuiteReport, metrics: Sequence[str], slots: int) -
 def _lines(axes: Axes, report: SuiteReport, stem: str) -> None:
     shift = 0.4 / max(len(report.methods) - 1, 1)
     for number, (method, colour) in enumerate(_coloured(report)):
-        found = [(hops, report.methods[method].get(f"{stem}_{hops}")) for hops in HOPS]
-        shown = [(hops, one) for hops, one in found if one is not None]
+        estimates = [(hops, report.methods[method].get(f"{stem}_{hops}")) for hops in HOPS]
+        shown = [(hops, estimate) for hops, estimate in estimates if estimate is not None]
         axes.errorbar(
             [hops - 0.2 + shift * number for hops, _ in shown],  # side by side, so that no interval hides another
-            [100 * one.value for _, one in shown],
-            yerr=_errors([one for _, one in shown]),
+            [100 * estimate.value for _, estimate in shown],
+            yerr=_errors([estimate for _, estimate in shown]),
             color=colour,
             marker=_MARKS[number % len(_MARKS)],
             markersize=4,
@@ -114,11 +124,11 @@ def _lines(axes: Axes, report: SuiteReport, stem: str) -> None:
     axes.set_ylabel("mean x 100")
 
 
-def _errors(found: Sequence[Estimate]) -> list[list[float]]:
+def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
     """Distances to both ends of the intervals; a percentile interval can lie beside a skewed mean."""
     return [
-        [100 * max(0.0, one.value - one.low) for one in found],
-        [100 * max(0.0, one.high - one.value) for one in found],
+        [100 * max(0.0, estimate.value - estimate.low) for estimate in estimates],
+        [100 * max(0.0, estimate.high - estimate.value) for estimate in estimates],
     ]
 
 
@@ -167,7 +177,7 @@ def _svg(draw: Callable[[Figure], None], *, height: float, salt: str) -> str:
 
 def _is_share(report: SuiteReport, metric: str) -> bool:
     """Whether all values fit on an axis up to 1; entropies do not."""
-    return all(abs(found[metric].high) <= 1 for found in report.methods.values() if metric in found)
+    return all(abs(estimates[metric].high) <= 1 for estimates in report.methods.values() if metric in estimates)
 
 
 def _by_hops(metric: str) -> bool:

@@ -46,9 +46,9 @@ class PublishedTable(BaseModel):
     @model_validator(mode="after")
     def _rows_are_whole(self) -> PublishedTable:
         for model, rows in self.figures.items():
-            for row, found in rows.items():
-                if len(found) != len(self.metrics):
-                    raise ValueError(f"{row} of {model} has {len(found)} figures for {len(self.metrics)} metrics")
+            for row, figures in rows.items():
+                if len(figures) != len(self.metrics):
+                    raise ValueError(f"{row} of {model} has {len(figures)} figures for {len(self.metrics)} metrics")
         return self
 
     def models(self, model: str) -> list[str]:
@@ -66,34 +66,34 @@ def published_table(number: int) -> PublishedTable:
     text = resources.files("kgedit.evaluate.report").joinpath("published.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     if (name := f"table{number}") not in tables:
-        there = ", ".join(found.removeprefix("table") for found in tables)
+        there = ", ".join(name.removeprefix("table") for name in tables)
         raise EvaluationError(f"there is no table {number}; there are: {there}")
     return PublishedTable.model_validate(tables[name])
 
 
 def beside_published(
-    found: PublishedTable, model: str, reports: Sequence[SuiteReport], *, more: Sequence[str] = ()
+    published: PublishedTable, model: str, reports: Sequence[SuiteReport], *, more: Sequence[str] = ()
 ) -> str:
     """Our figures with the published ones in brackets, as Markdown.
 
     Args:
-        found: The published table.
+        published: The published table.
         model: The model that we ran.
         reports: Ours; a metric is taken from the first that has it. None shows the published figures alone.
         more: Variants to show that the paper does not have.
     """
-    models = found.models(model)
-    rows = list(dict.fromkeys([row for name in models for row in found.figures[name]] + list(more)))
+    models = published.models(model)
+    rows = list(dict.fromkeys([row for name in models for row in published.figures[name]] + list(more)))
     lines = []
     for row in rows:
-        variant = found.variants.get(row, row)
+        variant = published.variants.get(row, row)
         ours = merged([report.methods.get(variant, {}) for report in reports])
-        cells = [_cell(found, models, row, metric, ours) for metric in found.metrics]
+        cells = [_cell(published, models, row, metric, ours) for metric in published.metrics]
         lines.append([plain(row if variant == row else f"{row} ({variant})"), *cells])
-    legend = f"In brackets: {found.source}, for {' / '.join(models)}."
+    legend = f"In brackets: {published.source}, for {' / '.join(models)}."
     ours_are = f"Ours: {model}, ± half the width of the 95 % bootstrap interval. " if reports else ""
-    parts = [f"**{found.title}**", *(plain(report.headline) for report in reports)]
-    return "\n\n".join([*parts, table(["", *found.metrics], lines), ours_are + legend, *found.notes]) + "\n"
+    parts = [f"**{published.title}**", *(plain(report.headline) for report in reports)]
+    return "\n\n".join([*parts, table(["", *published.metrics], lines), ours_are + legend, *published.notes]) + "\n"
 
 
 def merged(reports: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate | float]:
@@ -102,24 +102,24 @@ def merged(reports: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate | fl
     Where portability comes from another run than the rest, as in Table 1, the Editing Score is the harmonic mean of
     the four means, and has no interval: the runs have no cases in common.
     """
-    found: dict[str, Estimate | float] = {}
+    first_of: dict[str, Estimate | float] = {}
     for figures in reports:
-        for metric, one in figures.items():
-            found.setdefault(metric, one)
+        for metric, estimate in figures.items():
+            first_of.setdefault(metric, estimate)
     first = reports[0] if reports else {}
-    if PORTABILITY in found and PORTABILITY not in first and first.keys() >= set(SCORED):
-        four = [found[name] for name in (*SCORED, PORTABILITY)]
-        means = np.array([one.value for one in four if isinstance(one, Estimate)])
-        found[EDITING_SCORE] = float(harmonic(means))
-    return found
+    if PORTABILITY in first_of and PORTABILITY not in first and first.keys() >= set(SCORED):
+        four = [first_of[name] for name in (*SCORED, PORTABILITY)]
+        means = np.array([estimate.value for estimate in four if isinstance(estimate, Estimate)])
+        first_of[EDITING_SCORE] = float(harmonic(means))
+    return first_of
 
 
 def _cell(
-    found: PublishedTable, models: Sequence[str], row: str, metric: str, ours: Mapping[str, Estimate | float]
+    published: PublishedTable, models: Sequence[str], row: str, metric: str, ours: Mapping[str, Estimate | float]
 ) -> str:
-    place = found.metrics.index(metric)
-    figures = [found.figures[name].get(row) for name in models]
+    place = published.metrics.index(metric)
+    figures = [published.figures[name].get(row) for name in models]
     theirs = " / ".join(f"{figure[place]:.2f}" for figure in figures if figure is not None)
-    one = ours.get(metric)
-    text = f"{100 * one:.1f}" if isinstance(one, float) else cell(one)
+    estimate = ours.get(metric)
+    text = f"{100 * estimate:.1f}" if isinstance(estimate, float) else cell(estimate)
     return f"{text} ({theirs})" if theirs else text

@@ -1,4 +1,4 @@
-"""What every form of a report says in the same words: cells, the best of a row, differences, what was left out."""
+"""Words that every form of a report shares: cells, the best of a row, differences, cases left out."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ NO_TABLE = "No table: the figures of single cases are in rows.jsonl, the means i
 _NO_MERIT = "_executed"
 
 
-def cell(found: Estimate | None) -> str:
+def cell(estimate: Estimate | None) -> str:
     """A figure in a table: "79.9 ±3.4", or a dash."""
-    return "-" if found is None else f"{100 * found.value:.1f} ±{50 * (found.high - found.low):.1f}"
+    return "-" if estimate is None else f"{100 * estimate.value:.1f} ±{50 * (estimate.high - estimate.low):.1f}"
 
 
 def best(report: SuiteReport, metric: str) -> frozenset[str]:
     """The editors with the highest mean; none where there is nothing to choose from."""
     values = {
-        name: found[metric].value for name, found in report.methods.items() if name != UNEDITED and metric in found
+        name: figures[metric].value
+        for name, figures in report.methods.items()
+        if name != UNEDITED and metric in figures
     }
     if len(values) < 2 or metric.endswith(_NO_MERIT):
         return frozenset()
@@ -36,14 +38,15 @@ def best(report: SuiteReport, metric: str) -> frozenset[str]:
 
 def differences(report: SuiteReport) -> Iterator[str]:
     """One sentence for each compared pair of editors, on the main metrics; a lone editor against unedited."""
-    shown = [one for one in report.comparisons if one.other != UNEDITED] or report.comparisons
-    shown = [one for one in shown if one.metric in MAIN] or shown
-    for (method, other), group in groupby(shown, key=lambda one: (one.method, one.other)):
-        found = list(group)
+    shown = [comparison for comparison in report.comparisons if comparison.other != UNEDITED] or report.comparisons
+    shown = [comparison for comparison in shown if comparison.metric in MAIN] or shown
+    for (method, other), group in groupby(shown, key=lambda comparison: (comparison.method, comparison.other)):
+        compared = list(group)
+        separated = [comparison for comparison in compared if comparison.separated]
         parts = [
-            _part("above in", (one for one in found if one.separated and one.difference > 0)),
-            _part("below in", (one for one in found if one.separated and one.difference < 0)),
-            _part("not separated in", (one for one in found if not one.separated)),
+            _part("above in", (comparison for comparison in separated if comparison.difference > 0)),
+            _part("below in", (comparison for comparison in separated if comparison.difference < 0)),
+            _part("not separated in", (comparison for comparison in compared if not comparison.separated)),
         ]
         yield f"{method} against {other}: {'; '.join(part for part in parts if part)}."
 
@@ -61,16 +64,22 @@ DIFFERENCES_HEADING = ("", "metric", "difference", "cases", "verdict")
 def difference_rows(report: SuiteReport) -> list[tuple[str, str, str, str, str]]:
     """One row for each comparison, as in `DIFFERENCES_HEADING`."""
     return [
-        (f"{one.method} against {one.other}", one.metric, span(one), str(one.n), one.verdict)
-        for one in report.comparisons
+        (
+            f"{comparison.method} against {comparison.other}",
+            comparison.metric,
+            span(comparison),
+            str(comparison.n),
+            comparison.verdict,
+        )
+        for comparison in report.comparisons
     ]
 
 
-def span(one: Comparison) -> str:
+def span(comparison: Comparison) -> str:
     """A difference in points with its interval."""
-    return f"{100 * one.difference:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+    return f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}]"
 
 
-def _part(verdict: str, found: Iterable[Comparison]) -> str:
-    named = ", ".join(f"{one.metric} ({100 * one.difference:+.1f})" for one in found)
+def _part(verdict: str, compared: Iterable[Comparison]) -> str:
+    named = ", ".join(f"{comparison.metric} ({100 * comparison.difference:+.1f})" for comparison in compared)
     return f"{verdict} {named}" if named else ""

@@ -1,1 +1,1 @@
-"""One evaluation from file to rows: every case edited, scored and reverted."""
+"""Runs of an evaluation from file to report: every case edited, scored and reverted."""

@@ -1,4 +1,4 @@
-"""What a model says about cases: everything that their suite wants to know, in shared batches."""
+"""Asks a model everything that the cases of a benchmark need, in shared batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.evaluate.benchmarks.case import Seen, Wanted
+from kgedit.evaluate.benchmarks.case import Questions, Replies
 from kgedit.evaluate.measures.portability import published_fuzzy
 from kgedit.lm.context import count_cut
 from kgedit.lm.generation.greedy import Ask, answer_all
@@ -16,54 +16,54 @@ from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.lm.scoring.teacher_forced import TargetScore
 
 
-def see(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: Sequence[Wanted], *, seed: int
-) -> list[Seen]:
+def ask_cases(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Questions], *, seed: int
+) -> list[Replies]:
     """Ask a model about several cases; equal prompts are asked once.
 
     Args:
         model: The model as it is.
         tokenizer: Its tokenizer.
-        wanted: One per case.
+        questions: One per case.
         seed: Of sampled texts.
 
     Raises:
         EditError: A prompt or target cannot be written with this tokenizer; see `score_pairs`.
     """
-    scores = score_pairs(model, tokenizer, [pair for one in wanted for pair in one.pairs])
-    answers = answer_all(model, tokenizer, [ask for one in wanted for ask in one.asks])
+    scores = score_pairs(model, tokenizer, [pair for case in questions for pair in case.pairs])
+    answers = answer_all(model, tokenizer, [ask for case in questions for ask in case.asks])
     return [
-        Seen(
-            {pair: scores[pair] for pair in one.pairs},
-            {ask: answers[ask] for ask in one.asks},
+        Replies(
+            {pair: scores[pair] for pair in case.pairs},
+            {ask: answers[ask] for ask in case.asks},
             # Case by case: a repeated prompt is drawn anew, and must not depend on what else is in the batch.
-            tuple(sample_texts(model, tokenizer, one.texts, seed=seed)) if one.texts else (),
-            published_fuzzy(model, tokenizer, [one.fuzzy])[0] if one.fuzzy else {},
+            tuple(sample_texts(model, tokenizer, case.texts, seed=seed)) if case.texts else (),
+            published_fuzzy(model, tokenizer, [case.fuzzy])[0] if case.fuzzy else {},
         )
-        for one in wanted
+        for case in questions
     ]
 
 
-def cut_prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: Sequence[Wanted]) -> int:
+def cut_prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Questions]) -> int:
     """How many different prompts are longer than the model reads, so that their beginning is lost."""
-    scored = {prompt for one in wanted for prompt, _ in one.pairs}
-    asked = {ask.prompt for one in wanted for ask in one.asks}
+    scored = {prompt for case in questions for prompt, _ in case.pairs}
+    asked = {ask.prompt for case in questions for ask in case.asks}
     return count_cut(model, tokenizer, sorted(scored | asked))
 
 
-def to_json(seen: Seen) -> dict[str, Any]:
+def to_json(replies: Replies) -> dict[str, Any]:
     """Plain JSON values that `from_json` reads back exactly."""
     return {
-        "scores": [[*pair, *score] for pair, score in seen.scores.items()],
-        "answers": [[*ask, text] for ask, text in seen.answers.items()],
-        "texts": list(seen.texts),
-        "fuzzy": dict(seen.fuzzy),
+        "scores": [[*pair, *score] for pair, score in replies.scores.items()],
+        "answers": [[*ask, text] for ask, text in replies.answers.items()],
+        "texts": list(replies.texts),
+        "fuzzy": dict(replies.fuzzy),
     }
 
 
-def from_json(data: dict[str, Any]) -> Seen:
+def from_json(data: dict[str, Any]) -> Replies:
     """The inverse of `to_json`."""
-    return Seen(
+    return Replies(
         {
             (prompt, target): TargetScore(tuple(ids), tuple(logprobs), tuple(top))
             for prompt, target, ids, logprobs, top in data["scores"]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from kg_cache.settings import Settings as CacheSettings
 from kgedit.editor import Editor
 from kgedit.errors import NotReverted
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Seen
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
 from kgedit.evaluate.results import UNEDITED, LeftOut, Row
-from kgedit.evaluate.run.ask import see
+from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
-from kgedit.evaluate.run.manifest import CHUNK, model_hash
+from kgedit.evaluate.run.manifest import CHUNK, RunManifest, model_hash
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
@@ -39,40 +38,40 @@ class CaseRunner:
         settings: EvaluationSettings,
         folder: RunFolder,
         cases: Sequence[BenchmarkCase],
-        manifest: dict[str, Any],
+        manifest: RunManifest,
         progress: Progress | None = None,
     ) -> None:
-        """Nothing is asked yet.
+        """Take the parts of a run; no model is asked yet.
 
         Args:
             settings: What was asked for.
             folder: Where the results go.
             cases: All cases, in the order of the file.
-            manifest: The run's.
+            manifest: All that its numbers depend on.
             progress: Called with (what, done, total).
         """
         self.settings, self.folder, self.cases, self._progress = settings, folder, cases, progress
         self.cut = 0
         self.labels: list[str] = []
-        model = manifest["model"]
-        self._weights = model["weights"]
-        key = hashlib.sha256(json.dumps([model, manifest["versions"]], sort_keys=True).encode()).hexdigest()
+        self._weights = manifest.model.weights
+        model = [manifest.model.model_dump(mode="json"), manifest.versions]
+        key = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
         places = [folder.path / "unedited", CacheSettings().cache_dir / "unedited"]
         self._answers = UneditedAnswers(places, model_hash=key, seed=settings.seed)
-        self._before: dict[str, Seen] = {}
+        self._before: dict[str, Replies] = {}
 
     def ask_unedited(self, editor: Editor) -> None:
         """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
         self._tell("unedited", 0)
         for done, chunk in _chunks(self.cases, CHUNK):
-            found: Before = self._answers.of(chunk, editor.model, editor.tokenizer)
-            for item in found.left_out:
+            before: Before = self._answers.of(chunk, editor.model, editor.tokenizer)
+            for item in before.left_out:
                 self.folder.leave_out(item)
-            self.cut += found.cut
-            self._before |= found.seen
+            self.cut += before.cut
+            self._before |= before.replies
             for case in chunk:
-                if case.id in found.seen:
-                    self._add(case, UNEDITED, case.values_before(found.seen[case.id]))
+                if case.id in before.replies:
+                    self._add(case, UNEDITED, case.values_before(before.replies[case.id]))
             self._tell("unedited", done)
 
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
@@ -83,18 +82,18 @@ class CaseRunner:
             self._sequential(label, cases, opener)
             return
         size = self.settings.batch_edits or CHUNK
-        in_force = alone if self.settings.batch_edits is None else together
+        stages_of = alone if self.settings.batch_edits is None else together
         editor: Editor | None = None
         self._tell(label, 0)
         for done, chunk in _chunks(cases, size):
-            # A chunk with a gap is done anew as a whole: its numbers depend on what shared its batches.
+            # A chunk with a gap is computed again as a whole: its numbers depend on what shared its batches.
             if not all(self.folder.is_done(case.id, label) for case in chunk):
                 editor = editor or opener()
-                for stage in in_force(editor, chunk):
+                for stage in stages_of(editor, chunk):
                     self._take(label, stage, editor)
             self._tell(label, done)
         if editor is not None and model_hash(editor.model) != self._weights:
-            raise NotReverted(f"the model's weights differ after all edits of {label} were taken back")
+            raise NotReverted(f"the model's weights differ after all edits of {label} were reverted")
 
     def _sequential(self, label: str, cases: Sequence[BenchmarkCase], opener: Callable[[], Editor]) -> None:
         """Every case on top of those before it; scored right after its edit, and all again at the end."""
@@ -103,6 +102,7 @@ class CaseRunner:
         if all(self.folder.is_done(case.id, name) for case in cases for name in (label, end)):
             return
         editor, kept = opener(), self.folder.path / "deltas" / hashlib.sha256(label.encode()).hexdigest()[:12]
+        # Every edit is applied again on resuming, from its stored delta; only cases without a row are scored.
         for done, case in enumerate(cases, start=1):
             if not self.folder.is_out(case.id, label):
                 stage = on_top(editor, case, kept / f"{done:06}")
@@ -112,10 +112,11 @@ class CaseRunner:
                 reason = self.folder.left_out[case.id, label]
                 self.folder.leave_out(reason.model_copy(update={"method": end}))
             self._tell(label, done, len(cases))
+        # The model now carries all edits: every case once more.
         for done, chunk in _chunks(cases, CHUNK):
-            left = tuple(case for case in chunk if not self.folder.is_out(case.id, end))
-            if left and not all(self.folder.is_done(case.id, end) for case in left):
-                self._take(end, Stage(left), editor)
+            remaining = tuple(case for case in chunk if not self.folder.is_out(case.id, end))
+            if remaining and not all(self.folder.is_done(case.id, end) for case in remaining):
+                self._take(end, Stage(remaining), editor)
             self._tell(end, done, len(cases))
 
     def _take(self, label: str, stage: Stage | CaseRefused, editor: Editor) -> None:
@@ -126,10 +127,10 @@ class CaseRunner:
                 LeftOut(case=stage.case.id, method=label, reason=reason_of(error), detail=str(error))
             )
             return
-        wanted = [case.wanted for case in stage.cases]
-        found = see(editor.model, editor.tokenizer, wanted, seed=self.settings.seed)
-        for case, seen in zip(stage.cases, found, strict=True):
-            self._add(case, label, case.values(seen, self._before[case.id]))
+        questions = [case.questions for case in stage.cases]
+        answered = ask_cases(editor.model, editor.tokenizer, questions, seed=self.settings.seed)
+        for case, replies in zip(stage.cases, answered, strict=True):
+            self._add(case, label, case.values(replies, self._before[case.id]))
 
     def _add(self, case: BenchmarkCase, label: str, values: dict[str, float]) -> None:
         self.folder.add(Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values))

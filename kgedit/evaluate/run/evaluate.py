@@ -1,6 +1,6 @@
-"""An evaluation from file to report: each case edited, scored, and taken back; on disk as it goes.
+"""Runs an evaluation from file to report: edits, scores and reverts each case; every row is on disk at once.
 
-load --> cases --> unedited answers --> per method: edit, score, restore --> report
+load --> cases --> unedited answers --> per method: edit, score, revert --> report
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import UNEDITED, LeftOut
 from kgedit.evaluate.run.case_runner import CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
-from kgedit.evaluate.run.manifest import make_manifest
+from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Settings as MethodSettings
@@ -66,14 +66,16 @@ def evaluate(
         EvaluationError: The settings do not fit together, or not to the data.
         OtherRun: The folder holds a run with other settings.
         DataError: The data cannot be read.
-        NotReverted: A weight differs after an edit was taken back.
+        NotReverted: A weight differs after an edit was reverted.
     """
+    # Records become cases; those from which nothing can be scored are left out by name.
     loaded, options = load(settings.data), settings.options()
     variants = settings.variants
     cases, unusable = _cases(settings, loaded, options)
     notes: tuple[str, ...] = ()
     if variants and not any(case.rewrites for case in cases):
         variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
+    # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
     first = _editor(settings, "rome")
     layers = anatomy_of(first.model).n_layers(first.model)
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -82,7 +84,8 @@ def evaluate(
     configs = {variant: method.config for variant, (method, _) in chosen.items()}
     notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
     manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
-    with _folder(out) as path, open_folder(path, manifest) as folder:
+    # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.
+    with _folder(out) as path, open_folder(path, manifest.model_dump(mode="json")) as folder:
         for item in (*_malformed(loaded), *unusable):
             folder.leave_out(item)
         runner = CaseRunner(settings, folder, cases, manifest, progress)
@@ -98,7 +101,7 @@ def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | 
         settings.model,
         method=method,
         config=config,
-        graph=settings.store,
+        graph=settings.graph,
         moments=settings.moments,
         seed=settings.seed,
         revision=settings.revision,
@@ -149,7 +152,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 
 def _result(
-    runner: CaseRunner, settings: EvaluationSettings, manifest: dict[str, Any], notes: tuple[str, ...]
+    runner: CaseRunner, settings: EvaluationSettings, manifest: RunManifest, notes: tuple[str, ...]
 ) -> EvaluationResult:
     """The report over all rows of the folder, written beside them."""
     folder, names = runner.folder, [UNEDITED, *runner.labels]
@@ -167,7 +170,7 @@ def _result(
     report = build_report(
         rows,
         suite=settings.suite,
-        manifest={**manifest, "methods": names, "prompts_cut": runner.cut},
+        manifest={**manifest.model_dump(mode="json"), "methods": names, "prompts_cut": runner.cut},
         left_out=dict(counted),
         seed=settings.seed,
     )

@@ -1,4 +1,4 @@
-"""The folder of a run: its manifest, and files of lines that a killed run leaves whole but for the last line."""
+"""The folder of a run: its manifest and files of lines; the last line of a killed run may be unfinished."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunFolder:
 
 @contextmanager
 def open_folder(path: Path, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """The folder of a new run, or of one to be continued; nobody else may write to it meanwhile.
+    """The folder of a new run, or of one to be resumed; nobody else may write to it meanwhile.
 
     Args:
         path: Made if it is not there.
@@ -95,16 +95,16 @@ def _claim(path: Path, manifest: dict[str, Any]) -> None:
     if there != manifest:
         raise OtherRun(
             f"{path} holds the results of a run with other settings: {'; '.join(_differences(there, manifest))}. "
-            "Ask for the same again to continue it, or take another folder"
+            "Use the same settings to resume it, or take another folder"
         )
 
 
-def _differences(there: object, asked: object, place: str = "") -> list[str]:
-    if isinstance(there, dict) and isinstance(asked, dict):
-        keys = [*there, *(key for key in asked if key not in there)]
-        found = [_differences(there.get(key), asked.get(key), f"{place}.{key}".lstrip(".")) for key in keys]
-        return [line for lines in found for line in lines]
-    return [] if there == asked else [f"{place} was {json.dumps(there)}, now {json.dumps(asked)}"]
+def _differences(there: object, wanted: object, place: str = "") -> list[str]:
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        keys = [*there, *(key for key in wanted if key not in there)]
+        differences = [_differences(there.get(key), wanted.get(key), f"{place}.{key}".lstrip(".")) for key in keys]
+        return [line for lines in differences for line in lines]
+    return [] if there == wanted else [f"{place} was {json.dumps(there)}, now {json.dumps(wanted)}"]
 
 
 def _append(path: Path, line: BaseModel) -> None:
@@ -117,7 +117,7 @@ def _append(path: Path, line: BaseModel) -> None:
     except OSError as error:
         raise SaveFailed(
             f"{path} could not be written: {error.strerror or error}; free some space and start the same run again, "
-            "it goes on where it was"
+            "it resumes"
         ) from error
 
 
@@ -136,7 +136,9 @@ def _parsed(line: bytes, kind: type[Line], path: Path, number: int) -> Line:
     try:
         return kind.model_validate_json(line)
     except ValidationError as error:
-        raise FileCorrupt(f"line {number} of {path} is damaged; remove the line, and the run makes it anew") from error
+        raise FileCorrupt(
+            f"line {number} of {path} is damaged; remove the line, and the run computes it again"
+        ) from error
 
 
 def in_order(rows: Mapping[tuple[str, str], Row], cases: Sequence[str], methods: Sequence[str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on: enough to repeat it, and to refuse to go on with something else."""
+"""The manifest of a run: all that its numbers depend on, to repeat it, and to refuse to resume with other settings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
+from pydantic import JsonValue
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit import __version__
@@ -18,12 +18,86 @@ from kgedit.delta.weights import digest, hash_digests
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
-from kgedit.evaluate.results import UNEDITED
+from kgedit.evaluate.results import UNEDITED, Frozen
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.methods.base import Settings as MethodSettings
 
 # Cases whose edits share one optimisation batch; part of the manifest, since sums in floating point depend on it.
 CHUNK = 8
+
+
+class DataPart(Frozen):
+    """The data: base name, hash of the bytes, and how many records were read and skipped."""
+
+    source: str
+    sha256: str
+    format: str
+    records: int
+    skipped: int
+
+
+class CasesPart(Frozen):
+    """The cases that are run, in order; `sha256` is over their ids."""
+
+    limit: int | None
+    number: int
+    sha256: str
+
+
+class ModelPart(Frozen):
+    """The unedited model; `weights` and `tokenizer` are hashes."""
+
+    name: str
+    weights: str
+    tokenizer: str
+    dtype: str
+    device: str
+
+
+class ScoringPart(Frozen):
+    """What is scored beyond the standard measures; `prompts` and `snippets` are hashes."""
+
+    styles: tuple[str, ...]
+    prompts: str
+    match: str
+    generate: bool
+    snippets: str | None
+
+
+class RunManifest(Frozen):
+    """All that the numbers of a run depend on. It names no path, so that it is the same on another machine.
+
+    Attributes:
+        suite: Name of the benchmark.
+        data: The records.
+        cases: Which of them are run.
+        model: The unedited model.
+        graph: Name of the knowledge graph.
+        moments: "auto", "identity", or the name of a folder.
+        methods: "unedited", and the label of each method.
+        settings: Label -> the method's full settings.
+        mode: Which edits the model carries while a case is scored; see `run.modes`.
+        together: Cases whose edits the model carries together.
+        chunk: Cases whose edits share one optimisation batch.
+        seed: Seed of everything drawn.
+        scoring: Options of scoring.
+        versions: Versions of the packages that compute the numbers.
+    """
+
+    suite: str
+    data: DataPart
+    cases: CasesPart
+    model: ModelPart
+    graph: str
+    moments: str
+    methods: tuple[str, ...]
+    settings: dict[str, dict[str, JsonValue]]
+    mode: str
+    together: int
+    chunk: int
+    seed: int
+    scoring: ScoringPart
+    versions: dict[str, str]
 
 
 def model_hash(model: PreTrainedModel) -> str:
@@ -55,8 +129,8 @@ def make_manifest(
     editor: Editor,
     configs: Mapping[str, MethodSettings],
     cases: Sequence[str],
-) -> dict[str, Any]:
-    """The manifest of a run, as plain JSON values; it names no path, so that it is the same on another machine.
+) -> RunManifest:
+    """The manifest of a run.
 
     Args:
         settings: What was asked for.
@@ -67,41 +141,39 @@ def make_manifest(
         cases: Ids of the cases, in order.
     """
     model = editor.model
-    return {
-        "suite": settings.suite,
-        "data": {
-            "source": Path(loaded.source).name,
-            "sha256": loaded.sha256,
-            "format": loaded.format,
-            "records": len(loaded.records),
-            "skipped": len(loaded.skipped),
-        },
-        "cases": {
-            "limit": settings.limit,
-            "number": len(cases),
-            "sha256": hashlib.sha256("\n".join(cases).encode()).hexdigest(),
-        },
-        "model": {
-            "name": Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
-            "weights": model_hash(model),
-            "tokenizer": tokenizer_hash(editor.tokenizer),
-            "dtype": str(model.dtype),
-            "device": model.device.type,
-        },
-        "graph": editor.graph.name,
-        "moments": settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
-        "methods": [UNEDITED, *configs],
-        "settings": {label: config.model_dump(mode="json") for label, config in configs.items()},
-        "mode": settings.mode,
-        "together": settings.batch_edits or 1,
-        "chunk": CHUNK,
-        "seed": settings.seed,
-        "scoring": {
-            "styles": list(options.styles),
-            "prompts": hashlib.sha256(repr(options.prompts).encode()).hexdigest(),
-            "match": options.match,
-            "generate": options.generate,
-            "snippets": hashlib.sha256(options.snippets.to_json().encode()).hexdigest() if options.snippets else None,
-        },
-        "versions": versions(),
-    }
+    return RunManifest(
+        suite=settings.suite,
+        data=DataPart(
+            source=Path(loaded.source).name,
+            sha256=loaded.sha256,
+            format=loaded.format,
+            records=len(loaded.records),
+            skipped=len(loaded.skipped),
+        ),
+        cases=CasesPart(
+            limit=settings.limit, number=len(cases), sha256=hashlib.sha256("\n".join(cases).encode()).hexdigest()
+        ),
+        model=ModelPart(
+            name=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
+            weights=model_hash(model),
+            tokenizer=tokenizer_hash(editor.tokenizer),
+            dtype=str(model.dtype),
+            device=model.device.type,
+        ),
+        graph=editor.graph.name,
+        moments=settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
+        methods=(UNEDITED, *configs),
+        settings={label: config.model_dump(mode="json") for label, config in configs.items()},
+        mode=settings.mode,
+        together=settings.batch_edits or 1,
+        chunk=CHUNK,
+        seed=settings.seed,
+        scoring=ScoringPart(
+            styles=options.styles,
+            prompts=hashlib.sha256(repr(options.prompts).encode()).hexdigest(),
+            match=options.match,
+            generate=options.generate,
+            snippets=hashlib.sha256(options.snippets.to_json().encode()).hexdigest() if options.snippets else None,
+        ),
+        versions=versions(),
+    )

@@ -1,4 +1,4 @@
-"""Which edits are in force while a case is scored: its own alone, those of several cases, or all since the first."""
+"""Modes of a run: the model carries one case's edits, those of several cases at once, or all edits so far."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class CaseRefused(NamedTuple):
 
 
 def alone(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage | CaseRefused]:
-    """Each case in its turn, with nothing but its own edits in force; the chunk shares the computation.
+    """Each case in its turn, with no other edits in the model; the chunk shares the computation.
 
     Yields:
-        A stage per case, in force until the next is asked for; or the reason why there is none.
+        A stage per case, which lasts until the next is asked for; or the reason why there is none.
 
     Raises:
-        NotReverted: A weight differs after an edit was taken back.
+        NotReverted: A weight differs after an edit was reverted.
     """
     ready, refused = _prepared(editor, chunk)
     yield from refused
@@ -54,10 +54,10 @@ def alone(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage | Ca
 
 
 def together(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage | CaseRefused]:
-    """All edits of the chunk in force at once, made as if they were one case's.
+    """All edits of the chunk at once, computed as if they were one case's.
 
     Raises:
-        NotReverted: A weight differs after the edits were taken back.
+        NotReverted: A weight differs after the edits were reverted.
     """
     ready, refused = _prepared(editor, chunk)
     yield from refused
@@ -67,22 +67,22 @@ def together(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage |
             with _applied(editor, computed.delta):
                 yield Stage(tuple(case for case, _ in ready))
             return
-        each = _computed(editor, [edits for _, edits in ready])
-        faulty = [number for number, one in enumerate(each) if isinstance(one, EditError)] or range(len(ready))
+        results = _computed(editor, [edits for _, edits in ready])
+        refused_alone = [number for number, result in enumerate(results) if isinstance(result, EditError)]
+        faulty = refused_alone or range(len(ready))  # where each is possible alone, it is their sum that is not
         for number in faulty:
-            found = each[number]
-            yield CaseRefused(ready[number][0], found if isinstance(found, EditError) else computed)
-        ready = [one for number, one in enumerate(ready) if number not in faulty]
+            error = results[number]
+            yield CaseRefused(ready[number][0], error if isinstance(error, EditError) else computed)
+        ready = [prepared for number, prepared in enumerate(ready) if number not in faulty]
 
 
 def on_top(editor: Editor, case: BenchmarkCase, folder: Path) -> Stage | CaseRefused:
-    """The case's edits on top of all earlier ones, where they stay.
+    """The case's edits on top of all earlier ones; they are kept.
 
     Args:
-        editor: Editor with the earlier edits in force.
+        editor: Editor that carries the earlier edits.
         case: The case.
-        folder: Where its delta is kept, so that a run that was stopped need not compute it again.
-
+        folder: Where its delta is kept, so that a resumed run need not compute it again.
     """
     if not _is_stored(folder):
         ready, refused = _prepared(editor, [case])
@@ -150,7 +150,7 @@ def _computed(editor: Editor, cases: Sequence[Edits]) -> list[Computed | EditErr
     except EditError as error:
         if len(cases) == 1:
             return [error]
-    return [one for case in cases for one in _computed(editor, [case])]
+    return [result for case in cases for result in _computed(editor, [case])]
 
 
 @contextmanager
@@ -159,4 +159,4 @@ def _applied(editor: Editor, delta: LowRankDelta) -> Iterator[None]:
     with delta.apply(editor.model):
         yield
     if hash_weights(editor.model, delta.names) != before:
-        raise NotReverted(f"{', '.join(delta.names)} differ after an edit was taken back")
+        raise NotReverted(f"{', '.join(delta.names)} differ after an edit was reverted")

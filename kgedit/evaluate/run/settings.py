@@ -1,4 +1,4 @@
-"""What may be asked of an evaluation."""
+"""Settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class EvaluationSettings(BaseModel):
     """One evaluation.
 
     Attributes:
-        suite: Name of a suite.
+        suite: Name of a benchmark, as `kgedit eval` lists them.
         data: File, folder, or data set on the hub.
         model: "mini", a hub id or a folder.
         methods: Comma-separated, see `methods.variants`; the unedited model is always scored.
-        limit: Only so many cases, the first of the file.
+        limit: Number of cases, taken from the beginning of the file.
         seed: Of prefixes, encoders, sampled texts and resampling.
-        sequential: Edits stay in force, each case's on top of the former's.
-        batch_edits: So many cases' edits are in force together; they are made together too.
+        sequential: Edits are kept: each case is edited on top of all earlier ones, and all are asked again at the end.
+        batch_edits: Number of cases that are edited together, in one computation, and scored together.
         styles: How MQuAKE's questions are put.
         prompts: Folder of MQuAKE's published demonstrations.
         match: When a generated answer counts; by default exactly for mini, which ends its sentences with the name, and
@@ -34,7 +34,7 @@ class EvaluationSettings(BaseModel):
         generate: Sample texts as well: fluency, and portability as published.
         snippets: CounterFact's attribute_snippets.json, for consistency.
         moments: Second moments: "auto", "identity", or a folder.
-        store: A store of facts; the bundled snapshot by default.
+        graph: SQLite file of a knowledge graph; the bundled snapshot by default.
         revision: Revision of the model on the hub.
     """
 
@@ -54,7 +54,7 @@ class EvaluationSettings(BaseModel):
     generate: bool = False
     snippets: Path | None = None
     moments: Literal["auto", "identity"] | Path = "auto"
-    store: Path | None = None
+    graph: Path | None = None
     revision: str | None = None
 
     @model_validator(mode="after")
@@ -65,7 +65,7 @@ class EvaluationSettings(BaseModel):
 
     @property
     def mode(self) -> Literal["alone", "together", "sequential"]:
-        """What is in force while a case is scored; see `in_force`."""
+        """Which edits the model carries while a case is scored; see `run.modes`."""
         if self.sequential:
             return "sequential"
         return "alone" if self.batch_edits is None else "together"
@@ -85,7 +85,7 @@ class EvaluationSettings(BaseModel):
         return tuple(word for word in words if word != UNEDITED)
 
     def options(self) -> Options:
-        """What is scored; reads the files that are named for it.
+        """The options of scoring; reads the files that they name.
 
         Raises:
             EvaluationError: A style needs demonstrations that are not given.

@@ -1,4 +1,4 @@
-"""What the unedited model says to the cases: asked once per model, data and scoring, then read from disk."""
+"""The unedited model's answers: asked once per model, data and scoring, then read from disk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import EditError, SaveFailed
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Seen
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
 from kgedit.evaluate.results import LeftOut
-from kgedit.evaluate.run.ask import cut_prompts, from_json, see, to_json
+from kgedit.evaluate.run.ask import ask_cases, cut_prompts, from_json, to_json
 from kgedit.io.atomic_files import write_files
 
 
@@ -23,12 +23,12 @@ class Before:
     """What the unedited model said to a chunk of cases.
 
     Attributes:
-        seen: Case -> its answers; cases that cannot be asked are absent.
+        replies: Case -> its answers; cases that cannot be asked are absent.
         left_out: Those.
         cut: Number of prompts that lost their beginning because the context is too short.
     """
 
-    seen: dict[str, Seen] = field(default_factory=dict)
+    replies: dict[str, Replies] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     cut: int = 0
 
@@ -56,20 +56,20 @@ class UneditedAnswers:
         for folder in self._folders:
             with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: asked anew
                 return _parse(json.loads((folder / name).read_text(encoding="utf-8")))
-        found = _ask(chunk, model, tokenizer, self._seed)
+        before = _ask(chunk, model, tokenizer, self._seed)
         data = {
-            "seen": {case: to_json(seen) for case, seen in found.seen.items()},
-            "left_out": [item.model_dump() for item in found.left_out],
-            "cut": found.cut,
+            "seen": {case: to_json(replies) for case, replies in before.replies.items()},
+            "left_out": [item.model_dump() for item in before.left_out],
+            "cut": before.cut,
         }
         for folder in self._folders:
             with suppress(SaveFailed):  # the answers are here; only the next run would have gained
                 write_files(folder, {name: json.dumps(data).encode()})
-        return found
+        return before
 
     def _key(self, chunk: Sequence[BenchmarkCase]) -> str:
-        asked = [(case.id, case.asked_before) for case in chunk]
-        return hashlib.sha256(f"{self._model_hash}\n{self._seed}\n{asked!r}".encode()).hexdigest()
+        questions = [(case.id, case.all_questions) for case in chunk]
+        return hashlib.sha256(f"{self._model_hash}\n{self._seed}\n{questions!r}".encode()).hexdigest()
 
 
 def reason_of(error: EditError) -> str:
@@ -86,11 +86,13 @@ def reason_of(error: EditError) -> str:
 def _ask(
     chunk: Sequence[BenchmarkCase], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> Before:
-    wanted = [case.asked_before for case in chunk]
+    questions = [case.all_questions for case in chunk]
     try:
-        seen = see(model, tokenizer, wanted, seed=seed)
+        answered = ask_cases(model, tokenizer, questions, seed=seed)
         return Before(
-            {case.id: one for case, one in zip(chunk, seen, strict=True)}, (), cut_prompts(model, tokenizer, wanted)
+            {case.id: replies for case, replies in zip(chunk, answered, strict=True)},
+            (),
+            cut_prompts(model, tokenizer, questions),
         )
     except EditError as error:
         if len(chunk) == 1:
@@ -99,18 +101,18 @@ def _ask(
             )
     parts = [_ask([case], model, tokenizer, seed) for case in chunk]
     return Before(
-        {case: seen for part in parts for case, seen in part.seen.items()},
+        {case: replies for part in parts for case, replies in part.replies.items()},
         tuple(item for part in parts for item in part.left_out),
         sum(part.cut for part in parts),
     )
 
 
 def _parse(data: dict[str, object]) -> Before:
-    seen, left_out, cut = data["seen"], data["left_out"], data["cut"]
-    if not isinstance(seen, dict) or not isinstance(left_out, list) or not isinstance(cut, int):
+    answered, left_out, cut = data["seen"], data["left_out"], data["cut"]
+    if not isinstance(answered, dict) or not isinstance(left_out, list) or not isinstance(cut, int):
         raise TypeError("not a file of answers")
     return Before(
-        {case: from_json(one) for case, one in seen.items()},
+        {case: from_json(replies) for case, replies in answered.items()},
         tuple(LeftOut.model_validate(item) for item in left_out),
         cut,
     )

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from kgedit.evaluate.benchmarks.case import Seen, Wanted
+from kgedit.evaluate.benchmarks.case import Questions, Replies
 from kgedit.evaluate.benchmarks.reading import Loaded, load
 from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.scoring.pairs import Pair
 from kgedit.lm.scoring.teacher_forced import TargetScore
 
-Answering = Callable[..., Seen]
+Answering = Callable[..., Replies]
 
 
 @pytest.fixture
@@ -33,19 +33,22 @@ def load_records(tmp_path: Path) -> Callable[..., Loaded]:
 
 @pytest.fixture
 def answering() -> Answering:
-    """Answers all that is wanted; whatever a test does not name is said wrongly and found improbable."""
+    """Answers all questions; whatever a test does not name is said wrongly and found improbable."""
 
     def made(
-        wanted: Wanted, *, probable: Mapping[Pair, float] | None = None, said: Mapping[str | Ask, str] | None = None
-    ) -> Seen:
+        questions: Questions,
+        *,
+        probable: Mapping[Pair, float] | None = None,
+        said: Mapping[str | Ask, str] | None = None,
+    ) -> Replies:
         likely, words = probable or {}, said or {}
         scores = {}
-        for pair in wanted.pairs:
+        for pair in questions.pairs:
             chance = likely.get(pair, 0.01)
             scores[pair] = TargetScore((1,), (math.log(chance),), (1 if chance > 0.5 else 2,))
-        answers = {ask: words.get(ask, words.get(ask.prompt, "Nobody knows.")) for ask in wanted.asks}
+        answers = {ask: words.get(ask, words.get(ask.prompt, "Nobody knows.")) for ask in questions.asks}
         assert likely.keys() <= scores.keys()
         assert {key for key in words if isinstance(key, str)} <= {ask.prompt for ask in answers}
-        return Seen(scores, answers)
+        return Replies(scores, answers)
 
     return made

@@ -31,9 +31,9 @@ def test_zsre_compares_with_the_data_set_and_with_the_model_before(answering) ->
     )
     made = zsre.case(record, Options())
     unrelated = ("nq question: who sings?", "Bob")
-    before = answering(made.asked_before, probable={unrelated: 0.9}, said={OWN: "Christiania"})
+    before = answering(made.all_questions, probable={unrelated: 0.9}, said={OWN: "Christiania"})
     after = answering(
-        made.wanted,
+        made.questions,
         probable={(OWN, "Rome"): 0.9},
         said={OWN: "Rome.", "In which country is Ann?" + ANSWER_SUFFIX: "Italy."},
     )
@@ -56,8 +56,8 @@ def test_knowedit_asks_for_every_group_of_an_answer(answering) -> None:
         locality=(Probe(prompt="Bob lives in", answers=(("Oslo",),)),),
     )
     made = knowedit.case(record, Options())
-    before = answering(made.asked_before, said={"Bob lives in": "Oslo."})
-    after = answering(made.wanted, said={"Ann's towns are": "Roma.", "Bob lives in": "Bergen."})
+    before = answering(made.all_questions, said={"Bob lives in": "Oslo."})
+    after = answering(made.questions, said={"Ann's towns are": "Roma.", "Bob lives in": "Bergen."})
     values = made.values(after, before)
     assert values["portability"] == 0.5
     assert values["locality_generated"] == 0
@@ -77,20 +77,20 @@ def test_ripple_executes_a_test_only_where_its_condition_held_before(answering) 
     failed = held.model_copy(update={"conditions": (query("Ann will live in", "Bonn"),)})
     record = RippleRecord(case_id=0, rewrites=(REWRITE,), example_type="popular", relation="X", tests=(held, failed))
     made = ripple.case(record, Options())
-    before = answering(made.asked_before, said={"Ann had lived in": "Bonn.", OWN: "Oslo."})
-    after = answering(made.wanted, said={OWN: "In Rome.", "Ann also lives in": "Trier. Or Bonn."})
+    before = answering(made.all_questions, said={"Ann had lived in": "Bonn.", OWN: "Oslo."})
+    after = answering(made.questions, said={OWN: "In Rome.", "Ann also lives in": "Trier. Or Bonn."})
     values = made.values(after, before)
     assert (values["edit_success"], values["preservation_executed"]) == (1, 0.5)
     # As published a name anywhere counts; strictly it must stand in the first sentence.
     assert (values["preservation"], values["preservation_strict"]) == (1, 0)
     assert made.values_before(before)[RECALLED] == 1
-    assert Ask("Ann had lived in") in made.before.asks
+    assert Ask("Ann had lived in") in made.asked_before.asks
 
 
 def test_a_known_fact_is_asked_and_never_edited(answering) -> None:
     made = known_facts.case(KnownFactRecord(case_id=4, subject="Ann", prompt="{} lives in", answer="Oslo"), Options())
     assert made.rewrites == ()
-    seen = answering(made.asked_before, probable={("Ann lives in", "Oslo"): 0.25}, said={"Ann lives in": "Oslo."})
-    values = made.values_before(seen)
+    replies = answering(made.all_questions, probable={("Ann lives in", "Oslo"): 0.25}, said={"Ann lives in": "Oslo."})
+    values = made.values_before(replies)
     assert (values["recall"], values["recall_accuracy"], values[RECALLED]) == (1, 0, 1)
     assert abs(values["probability"] - 0.25) < 1e-12

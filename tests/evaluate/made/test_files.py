@@ -53,7 +53,7 @@ def test_progress_is_told(recall) -> None:
 
 
 def test_a_suite_that_cannot_be_made_is_refused(tmp_path) -> None:
-    with pytest.raises(DataError, match=r"no suite 'zsre'.*mquake, counterfact"):
+    with pytest.raises(DataError, match=r"no benchmark 'zsre'.*mquake, counterfact"):
         make_benchmark("zsre", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Evaluations of the bundled model: edits taken back, runs stopped and continued, cases left out by name."""
+"""Evaluations of the bundled model: edits reverted, runs stopped and resumed, cases left out by name."""
 
 from __future__ import annotations
 
@@ -118,19 +118,19 @@ def test_unedited_answers_are_asked_once(
 ) -> None:
     chosen = settings(known_counterfacts, limit=2, methods=UNEDITED, seed=77)
     first = evaluate(chosen, out=tmp_path)
-    monkeypatch.setattr("kgedit.evaluate.run.unedited.see", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr("kgedit.evaluate.run.unedited.ask_cases", lambda *_, **__: pytest.fail("asked again"))
     assert evaluate(chosen) == first
 
 
 def test_a_weight_that_stays_changed_stops_the_run(known_counterfacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    see = case_runner.see
+    ask_cases = case_runner.ask_cases
 
     def careless(model: Any, *args: Any, **options: Any) -> Any:
         with torch.no_grad():
             model.transformer.ln_f.weight[0] += 1e-6
-        return see(model, *args, **options)
+        return ask_cases(model, *args, **options)
 
-    monkeypatch.setattr(case_runner, "see", careless)
+    monkeypatch.setattr(case_runner, "ask_cases", careless)
     with pytest.raises(NotReverted, match="differ after all edits of rome"):
         evaluate(settings(known_counterfacts, limit=1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
 from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.records import Portability, Record
@@ -28,33 +28,33 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         rewrite.target_true,
         rewrite=(rewrite.text,),
         paraphrase=record.paraphrases,
-        neighborhood=tuple(one.prompt for one in record.neighborhood),
+        neighborhood=tuple(probe.prompt for probe in record.neighborhood),
     )
     carried = portability(record.portability)
 
-    def judge(seen: Seen, before: Seen) -> Values:
-        values = probe.measure(seen.scores) | carried.judge(seen.answers, match=options.matcher)
-        if seen.texts:
-            values["fluency"] = fluency(seen.texts)
+    def judge(replies: Replies, before: Replies) -> Values:
+        values = probe.measure(replies.scores) | carried.judge(replies.answers, match=options.matcher)
+        if replies.texts:
+            values["fluency"] = fluency(replies.texts)
             if options.snippets is not None:
-                values |= options.snippets.consistency(seen.texts, rewrite.relation_id, rewrite.target_new_id)
+                values |= options.snippets.consistency(replies.texts, rewrite.relation_id, rewrite.target_new_id)
         return values
 
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(
+        questions=Questions(
             pairs=tuple(probe.pairs()),
             asks=tuple(carried.asks()),
             texts=record.generation if options.generate else (),
             fuzzy=carried if options.generate and carried.questions else None,
         ),
-        before=Wanted(asks=(Ask(rewrite.text),)),
+        asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
         recalled=says(rewrite.text, (rewrite.target_true,), options),
     )
 
 
-def portability(found: Portability | None) -> PortabilityProbe:
+def portability(question: Portability | None) -> PortabilityProbe:
     """The one-hop question of a record, if it has one."""
-    return PortabilityProbe(() if found is None else ((found.question, (found.answer, *found.aliases)),))
+    return PortabilityProbe(() if question is None else ((question.question, (question.answer, *question.aliases)),))

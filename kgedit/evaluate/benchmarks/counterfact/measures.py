@@ -14,9 +14,9 @@ from kgedit.lm.scoring.pairs import Pair, Scores
 from kgedit.lm.scoring.teacher_forced import TargetScore
 
 
-def more_probable(wanted: TargetScore, other: TargetScore) -> bool:
+def more_probable(right: TargetScore, other: TargetScore) -> bool:
     """1[P(wanted) > P(other)], length-normalised; a tie fails, and so does NaN."""
-    return wanted.mean_logprob > other.mean_logprob
+    return right.mean_logprob > other.mean_logprob
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class CounterFactProbe:
         Names: efficacy (ES), paraphrase (PS), neighborhood (NS); with `_magnitude` P(right) - P(other)
         (EM, PM, NM); with `_accuracy` the share of prompts after which greedy decoding gives the right object.
         """
-        found: dict[str, float] = {}
-        found |= _measures("efficacy", self.rewrite, self.target_new, self.target_true, scores)
-        found |= _measures("paraphrase", self.paraphrase, self.target_new, self.target_true, scores)
-        found |= _measures("neighborhood", self.neighborhood, self.target_true, self.target_new, scores)
-        return found
+        values: dict[str, float] = {}
+        values |= _measures("efficacy", self.rewrite, self.target_new, self.target_true, scores)
+        values |= _measures("paraphrase", self.paraphrase, self.target_new, self.target_true, scores)
+        values |= _measures("neighborhood", self.neighborhood, self.target_true, self.target_new, scores)
+        return values
 
 
 def _measures(name: str, prompts: Sequence[str], right: str, other: str, scores: Scores) -> dict[str, float]:

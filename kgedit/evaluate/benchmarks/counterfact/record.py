@@ -75,27 +75,27 @@ class _RawFlat(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> CounterFactRecord:
     """A record of the original file, with or without portability."""
-    found = _RawOriginal.model_validate(raw)
-    asked = found.requested_rewrite
+    parsed = _RawOriginal.model_validate(raw)
+    stated = parsed.requested_rewrite
     return CounterFactRecord(
-        case_id=found.case_id,
+        case_id=parsed.case_id,
         rewrites=(
             Rewrite(
-                subject=asked.subject,
-                prompt=asked.prompt,
-                target_new=asked.target_new.name,
-                target_true=asked.target_true.name,
-                relation_id=asked.relation_id,
-                target_new_id=asked.target_new.id,
-                target_true_id=asked.target_true.id,
+                subject=stated.subject,
+                prompt=stated.prompt,
+                target_new=stated.target_new.name,
+                target_true=stated.target_true.name,
+                relation_id=stated.relation_id,
+                target_new_id=stated.target_new.id,
+                target_true_id=stated.target_true.id,
             ),
         ),
-        paraphrases=tuple(found.paraphrase_prompts),
-        neighborhood=_probes(found.neighborhood_prompts, asked.target_true.name),
-        attributes=_probes(found.attribute_prompts, asked.target_new.name),
-        generation=tuple(found.generation_prompts),
-        portability=found.portability and found.portability.portability(),
-        pararel_idx=found.pararel_idx,
+        paraphrases=tuple(parsed.paraphrase_prompts),
+        neighborhood=_probes(parsed.neighborhood_prompts, stated.target_true.name),
+        attributes=_probes(parsed.attribute_prompts, stated.target_new.name),
+        generation=tuple(parsed.generation_prompts),
+        portability=parsed.portability and parsed.portability.portability(),
+        pararel_idx=parsed.pararel_idx,
     )
 
 
@@ -109,19 +109,19 @@ def read_plus(raw: Mapping[str, Any], index: int, drop: Drop) -> CounterFactReco
 
 def read_flat(raw: Mapping[str, Any], index: int, drop: Drop) -> CounterFactRecord:
     """A record of the flattened file: subject written out, one paraphrase, one neighbour with its own answer."""
-    found = _RawFlat.model_validate(raw)
+    parsed = _RawFlat.model_validate(raw)
     rewrite = Rewrite(
-        subject=found.subject,
-        prompt=slot(found.prompt, found.subject),
-        target_new=found.target_new,
-        target_true=found.ground_truth,
+        subject=parsed.subject,
+        prompt=slot(parsed.prompt, parsed.subject),
+        target_new=parsed.target_new,
+        target_true=parsed.ground_truth,
     )
     return CounterFactRecord(
-        case_id=index if found.case_id is None else found.case_id,
+        case_id=index if parsed.case_id is None else parsed.case_id,
         rewrites=(rewrite,),
-        paraphrases=(found.rephrase_prompt,),
-        neighborhood=_probes([found.locality_prompt], found.locality_ground_truth),
-        portability=found.portability and found.portability.portability(),
+        paraphrases=(parsed.rephrase_prompt,),
+        neighborhood=_probes([parsed.locality_prompt], parsed.locality_ground_truth),
+        portability=parsed.portability and parsed.portability.portability(),
     )
 
 

@@ -57,7 +57,7 @@ class Snippets:
         texts: dict[tuple[str, str], list[str]] = {}
         for group in groups:
             texts.setdefault((group.relation_id, group.target_id), []).extend(one.text for one in group.samples)
-        if not any(text.split() for found in texts.values() for text in found):
+        if not any(text.split() for group_texts in texts.values() for text in group_texts):
             raise DataError(f"{path} holds no text")
         return cls(texts)
 
@@ -68,8 +68,8 @@ class Snippets:
 
     def to_json(self) -> str:
         """All texts, for hashing."""
-        return json.dumps(sorted((*key, *found) for key, found in self.texts.items()))
+        return json.dumps(sorted((*key, *group_texts) for key, group_texts in self.texts.items()))
 
     @cached_property
     def _space(self) -> Consistency:
-        return Consistency(text for found in self.texts.values() for text in found)
+        return Consistency(text for group_texts in self.texts.values() for text in group_texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
 from kgedit.evaluate.benchmarks.knowedit.record import KnowEditRecord
 from kgedit.evaluate.benchmarks.records import Probe, Record
 from kgedit.evaluate.measures.portability import PortabilityProbe
@@ -29,29 +29,29 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         portability=_pairs(record.portability),
     )
     # An answer of several groups asks for one name of each: as many questions.
-    carried = PortabilityProbe(tuple((one.prompt, names) for one in record.portability for names in one.answers))
+    carried = PortabilityProbe(tuple((probe.prompt, names) for probe in record.portability for names in probe.answers))
     truths = tuple(name for names in record.true_answers for name in names)
 
-    def judge(seen: Seen, before: Seen) -> Values:
+    def judge(replies: Replies, before: Replies) -> Values:
         return {
-            **protocol.measure(seen.scores, before.scores),
-            **protocol.judge(seen.answers, before.answers),
-            **carried.judge(seen.answers, match=options.matcher),
+            **protocol.measure(replies.scores, before.scores),
+            **protocol.judge(replies.answers, before.answers),
+            **carried.judge(replies.answers, match=options.matcher),
         }
 
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(
+        questions=Questions(
             pairs=tuple(protocol.pairs()),
             asks=(*protocol.asks(), *carried.asks()),
             fuzzy=carried if options.generate and carried.questions else None,
         ),
-        before=Wanted(asks=(Ask(rewrite.text),)),
+        asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
-        recalled=says(rewrite.text, truths, options) if truths else lambda seen: None,
+        recalled=says(rewrite.text, truths, options) if truths else lambda replies: None,
     )
 
 
 def _pairs(probes: tuple[Probe, ...]) -> tuple[Pair, ...]:
-    return tuple((one.prompt, one.answer) for one in probes)
+    return tuple((probe.prompt, probe.answer) for probe in probes)

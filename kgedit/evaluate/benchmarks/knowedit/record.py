@@ -49,33 +49,33 @@ class _RawKnowEdit(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> KnowEditRecord:
     """A record of any of the three files; probes without an answer are left out."""
-    found = _RawKnowEdit.model_validate(raw)
+    parsed = _RawKnowEdit.model_validate(raw)
     truths: Answers = ()
-    if found.ground_truth is not None:
-        truths = groups(found.ground_truth, "ground_truth", drop)
+    if parsed.ground_truth is not None:
+        truths = groups(parsed.ground_truth, "ground_truth", drop)
         if not truths:
             drop("ground_truth", "blank; the record is read as one without an old object")
-    reworded = found.rephrase_prompt or found.rephrase or []
+    reworded = parsed.rephrase_prompt or parsed.rephrase or []
     rewrite = Rewrite(
-        subject=found.subject,
-        prompt=slot(found.prompt, found.subject),
-        target_new=found.target_new,
+        subject=parsed.subject,
+        prompt=slot(parsed.prompt, parsed.subject),
+        target_new=parsed.target_new,
         target_true=truths[0][0] if truths else None,
     )
     return KnowEditRecord(
-        case_id=index if found.case_id is None else found.case_id,
+        case_id=index if parsed.case_id is None else parsed.case_id,
         rewrites=(rewrite,),
         paraphrases=(reworded,) if isinstance(reworded, str) else tuple(reworded),
         true_answers=truths,
-        portability=_probes(found.portability, "portability", drop),
-        locality=_probes(found.locality, "locality", drop),
+        portability=_probes(parsed.portability, "portability", drop),
+        locality=_probes(parsed.locality, "locality", drop),
     )
 
 
 def _probes(kinds: Mapping[str, list[_RawProbe]], part: str, drop: Drop) -> tuple[Probe, ...]:
     probes = []
-    for kind, found in kinds.items():
-        for position, probe in enumerate(found):
+    for kind, raw_probes in kinds.items():
+        for position, probe in enumerate(raw_probes):
             where = f"{part}.{kind}[{position}]"
             answers = groups(probe.ground_truth, f"{where}.ground_truth", drop)
             if answers and probe.prompt.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
 from kgedit.evaluate.benchmarks.known_facts.record import KnownFactRecord
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.results import Values
@@ -21,10 +21,10 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     pair = (prompt, record.answer)
     recalled = says(prompt, (record.answer,), options)
 
-    def judge(seen: Seen, before: Seen) -> Values:
-        score = seen.scores[pair]
+    def judge(replies: Replies, before: Replies) -> Values:
+        score = replies.scores[pair]
         return {
-            "recall": float(recalled(seen)),
+            "recall": float(recalled(replies)),
             "recall_accuracy": score.token_accuracy,
             "probability": score.probability,
         }
@@ -32,7 +32,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=(),
-        wanted=Wanted(pairs=(pair,), asks=(Ask(prompt),)),
+        questions=Questions(pairs=(pair,), asks=(Ask(prompt),)),
         judge=judge,
         recalled=recalled,
     )

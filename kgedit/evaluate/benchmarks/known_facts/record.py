@@ -39,12 +39,12 @@ class _RawFact(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> KnownFactRecord:
     """A record of known_1000.json."""
-    found = _RawFact.model_validate(raw)
+    parsed = _RawFact.model_validate(raw)
     return KnownFactRecord(
-        case_id=found.known_id,
-        subject=found.subject,
-        prompt=slot(found.prompt, found.subject),
-        answer=found.attribute,
-        relation_id=found.relation_id,
-        prediction=found.prediction,
+        case_id=parsed.known_id,
+        subject=parsed.subject,
+        prompt=slot(parsed.prompt, parsed.subject),
+        answer=parsed.attribute,
+        relation_id=parsed.relation_id,
+        prediction=parsed.prediction,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from statistics import fmean
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable
 from kgedit.evaluate.benchmarks.mquake.measures import MquakeProbe, SingleHop
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
 from kgedit.evaluate.benchmarks.mquake.questions import MQuakeQuestions
@@ -48,17 +48,17 @@ def _whole(record: MQuakeRecord, options: Options) -> BenchmarkCase:
         styles=options.styles,
     )
 
-    def judge(seen: Seen, before: Seen) -> Values:
-        return {**_generated(probe, seen, options), **probe.measure(seen.scores)}
+    def judge(replies: Replies, before: Replies) -> Values:
+        return {**_generated(probe, replies, options), **probe.measure(replies.scores)}
 
-    def recalled(before: Seen) -> bool:
+    def recalled(before: Replies) -> bool:
         return bool(probe.judge_before(before.answers, match=options.matcher)["recalled_before"])
 
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(pairs=tuple(probe.pairs()), asks=tuple(probe.asks())),
-        before=Wanted(asks=tuple(probe.asks_before())),
+        questions=Questions(pairs=tuple(probe.pairs()), asks=tuple(probe.asks())),
+        asked_before=Questions(asks=tuple(probe.asks_before())),
         judge=judge,
         recalled=recalled,
         hops=probe.hops,
@@ -78,15 +78,15 @@ def _reduced(record: MQuakeQuestions, options: Options) -> BenchmarkCase:
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(asks=tuple(probe.asks())),
-        judge=lambda seen, before: _generated(probe, seen, options),
+        questions=Questions(asks=tuple(probe.asks())),
+        judge=lambda replies, before: _generated(probe, replies, options),
         hops=record.n_hops,
     )
 
 
-def _generated(probe: MquakeProbe, seen: Seen, options: Options) -> Values:
-    right = [exact(seen.answers[fact.ask], fact.names) for fact in probe.rewrites]
-    return {"efficacy": fmean(right), **probe.judge(seen.answers, match=options.matcher)}
+def _generated(probe: MquakeProbe, replies: Replies, options: Options) -> Values:
+    right = [exact(replies.answers[fact.ask], fact.names) for fact in probe.rewrites]
+    return {"efficacy": fmean(right), **probe.judge(replies.answers, match=options.matcher)}
 
 
 def _single_hops(

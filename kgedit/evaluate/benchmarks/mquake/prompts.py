@@ -1,4 +1,4 @@
-"""How MQuAKE's questions are put to a model: bare, after the published demonstrations, or with thoughts first."""
+"""MQuAKE's ways to ask a question: bare, after the published demonstrations, or with thoughts first."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class MquakePrompts:
         try:
             relations = json.loads(texts[RELATIONS] or "{}")
         except ValueError as error:
-            raise DataError(f"{folder / RELATIONS} is not JSON: {error}; download it anew") from error
+            raise DataError(f"{folder / RELATIONS} is not JSON: {error}; download it again") from error
         if not isinstance(relations, dict) or not all(isinstance(text, str) for text in relations.values()):
-            raise DataError(f"{folder / RELATIONS} is not a table of property ids and texts; download it anew")
+            raise DataError(f"{folder / RELATIONS} is not a table of property ids and texts; download it again")
         return cls(texts[FEW_SHOT], texts[CHAIN_OF_THOUGHT], {pid: text.strip() for pid, text in relations.items()})
 
     @property
     def styles(self) -> tuple[Style, ...]:
         """The styles in which multi-hop questions can be asked."""
-        found: list[Style] = ["zero_shot"]
-        found += ["few_shot"] if self.few_shot else []
-        found += ["chain_of_thought"] if self.chain_of_thought else []
-        return tuple(found)
+        styles: list[Style] = ["zero_shot"]
+        styles += ["few_shot"] if self.few_shot else []
+        styles += ["chain_of_thought"] if self.chain_of_thought else []
+        return tuple(styles)
 
     def multi_hop(self, question: str, style: Style) -> Ask:
         """A multi-hop question in one of `styles`; zero-shot questions get the suffix of the paper's evaluation."""
@@ -91,4 +91,4 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}; download it anew") from error
+        raise DataError(f"{path} cannot be read: {error}; download it again") from error

@@ -1,4 +1,4 @@
-"""MQuAKE cases reduced to their questions and edits, as other projects pass them on (.questions_and_edits.jsonl).
+"""MQuAKE cases reduced to their questions and edits, as other projects publish them (.questions_and_edits.jsonl).
 
 No ids, aliases or old answers are left, and `index` is not MQuAKE's case_id. Subject and relation of an edit are
 found by the published wordings.
@@ -47,19 +47,19 @@ class _RawQuestions(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> MQuakeQuestions:
     """A record of either file; the one of the temporal set lists its edited hop alone."""
-    found = _RawQuestions.model_validate(raw)
-    edits = [(position, edit) for position, edit in enumerate(found.edited_hops) if edit is not None]
+    parsed = _RawQuestions.model_validate(raw)
+    edits = [(position, edit) for position, edit in enumerate(parsed.edited_hops) if edit is not None]
     if not edits:
         raise MalformedRecord("edited_hops: no hop is edited")
-    whole_chain = found.n_hops is not None
-    if whole_chain and found.n_hops != len(found.edited_hops):
-        raise MalformedRecord(f"edited_hops: {len(found.edited_hops)} hops where n_hops says {found.n_hops}")
-    last = found.edited_hops[-1] if whole_chain else None
+    whole_chain = parsed.n_hops is not None
+    if whole_chain and parsed.n_hops != len(parsed.edited_hops):
+        raise MalformedRecord(f"edited_hops: {len(parsed.edited_hops)} hops where n_hops says {parsed.n_hops}")
+    last = parsed.edited_hops[-1] if whole_chain else None
     return MQuakeQuestions(
-        case_id=found.index,
+        case_id=parsed.index,
         rewrites=tuple(_rewrite(edit) for _, edit in edits),
-        questions=tuple(found.questions),
-        n_hops=found.n_hops,
+        questions=tuple(parsed.questions),
+        n_hops=parsed.n_hops,
         edited=tuple(position for position, _ in edits) if whole_chain else (),
         new_answer=last.new_answer if last is not None else None,
     )

@@ -128,24 +128,24 @@ class _RawMQuake(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> MQuakeRecord:
     """A record of any of the sets."""
-    found = _RawMQuake.model_validate(_nested(raw))
-    origin = found.orig
+    parsed = _RawMQuake.model_validate(_nested(raw))
+    origin = parsed.orig
     return MQuakeRecord(
-        case_id=found.case_id,
-        rewrites=tuple(_rewrite(asked, origin) for asked in found.requested_rewrite),
-        questions=tuple(found.questions),
-        answer=found.answer,
-        answer_aliases=names(found.answer_alias, "answer_alias", drop),
-        new_answer=found.new_answer,
-        new_answer_aliases=names(found.new_answer_alias, "new_answer_alias", drop),
-        hops=_hops(found.single_hops, "single_hops", drop),
-        new_hops=_hops(found.new_single_hops, "new_single_hops", drop),
+        case_id=parsed.case_id,
+        rewrites=tuple(_rewrite(asked, origin) for asked in parsed.requested_rewrite),
+        questions=tuple(parsed.questions),
+        answer=parsed.answer,
+        answer_aliases=names(parsed.answer_alias, "answer_alias", drop),
+        new_answer=parsed.new_answer,
+        new_answer_aliases=names(parsed.new_answer_alias, "new_answer_alias", drop),
+        hops=_hops(parsed.single_hops, "single_hops", drop),
+        new_hops=_hops(parsed.new_single_hops, "new_single_hops", drop),
         triples=_triples(origin.triples, "orig.triples"),
         triple_labels=_triples(origin.triples_labeled, "orig.triples_labeled"),
         new_triples=_triples(origin.new_triples, "orig.new_triples"),
         new_triple_labels=_triples(origin.new_triples_labeled, "orig.new_triples_labeled"),
         edit_triples=_triples(origin.edit_triples, "orig.edit_triples"),
-        splits=found.split,
+        splits=parsed.split,
     )
 
 
@@ -203,32 +203,32 @@ def _nested_targets(rewrite: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _rewrite(asked: _RawRewrite, origin: _RawOrigin) -> Rewrite:
+def _rewrite(raw_rewrite: _RawRewrite, origin: _RawOrigin) -> Rewrite:
     return Rewrite(
-        subject=asked.subject,
-        prompt=asked.prompt,
-        target_new=asked.target_new.name,
-        target_true=asked.target_true.name if asked.target_true else None,
-        question=asked.question,
-        subject_id=_subject_id(asked, origin),
-        relation_id=asked.relation_id,
-        target_new_id=asked.target_new.id,
-        target_true_id=asked.target_true.id if asked.target_true else None,
+        subject=raw_rewrite.subject,
+        prompt=raw_rewrite.prompt,
+        target_new=raw_rewrite.target_new.name,
+        target_true=raw_rewrite.target_true.name if raw_rewrite.target_true else None,
+        question=raw_rewrite.question,
+        subject_id=_subject_id(raw_rewrite, origin),
+        relation_id=raw_rewrite.relation_id,
+        target_new_id=raw_rewrite.target_new.id,
+        target_true_id=raw_rewrite.target_true.id if raw_rewrite.target_true else None,
     )
 
 
-def _subject_id(asked: _RawRewrite, origin: _RawOrigin) -> str | None:
+def _subject_id(raw_rewrite: _RawRewrite, origin: _RawOrigin) -> str | None:
     """The rewrite names its subject; the chain it lies on has the item."""
     for ids, labels in zip(origin.new_triples, origin.new_triples_labeled, strict=False):
-        if labels[:1] == [asked.subject] and ids[1:2] == [asked.relation_id]:
+        if labels[:1] == [raw_rewrite.subject] and ids[1:2] == [raw_rewrite.relation_id]:
             return ids[0]
     for ids in origin.edit_triples:
-        if ids[1:] == [asked.relation_id, asked.target_new.id]:
+        if ids[1:] == [raw_rewrite.relation_id, raw_rewrite.target_new.id]:
             return ids[0]
     return None
 
 
-def _hops(found: list[_RawHop], part: str, drop: Drop) -> tuple[Hop, ...]:
+def _hops(raw_hops: list[_RawHop], part: str, drop: Drop) -> tuple[Hop, ...]:
     return tuple(
         Hop(
             question=hop.question,
@@ -236,13 +236,13 @@ def _hops(found: list[_RawHop], part: str, drop: Drop) -> tuple[Hop, ...]:
             aliases=names(hop.answer_alias, f"{part}[{position}].answer_alias", drop),
             cloze=hop.cloze,
         )
-        for position, hop in enumerate(found)
+        for position, hop in enumerate(raw_hops)
     )
 
 
-def _triples(found: list[list[str]], part: str) -> tuple[Triple, ...]:
+def _triples(raw_triples: list[list[str]], part: str) -> tuple[Triple, ...]:
     triples = []
-    for position, triple in enumerate(found):
+    for position, triple in enumerate(raw_triples):
         if len(triple) != 3:
             raise MalformedRecord(f"{part}[{position}]: has {len(triple)} parts where a triple has three")
         triples.append((triple[0], triple[1], triple[2]))

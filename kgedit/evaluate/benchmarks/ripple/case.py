@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.ripple.measures import RippleProbe
 from kgedit.evaluate.benchmarks.ripple.record import RippleQuery, RippleRecord
@@ -27,20 +27,22 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     probe = RippleProbe(edited_fact, record.tests)
     old = rewrite.target_true
 
-    def judge(seen: Seen, before: Seen) -> Values:
-        strict = probe.judge(before.answers, seen.answers, "strict")
+    def judge(replies: Replies, before: Replies) -> Values:
+        strict = probe.judge(before.answers, replies.answers, "strict")
         return {
-            **probe.judge(before.answers, seen.answers, "published"),
+            **probe.judge(before.answers, replies.answers, "published"),
             **{f"{name}_{_STRICT}": value for name, value in strict.items()},
         }
 
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(asks=_once([*probe.asks("published"), *probe.asks("strict")])),
-        before=Wanted(asks=_once([*probe.asks_before("published"), *probe.asks_before("strict"), Ask(rewrite.text)])),
+        questions=Questions(asks=_once([*probe.asks("published"), *probe.asks("strict")])),
+        asked_before=Questions(
+            asks=_once([*probe.asks_before("published"), *probe.asks_before("strict"), Ask(rewrite.text)])
+        ),
         judge=judge,
-        recalled=says(rewrite.text, (old,), options) if old else lambda seen: None,
+        recalled=says(rewrite.text, (old,), options) if old else lambda replies: None,
     )
 
 

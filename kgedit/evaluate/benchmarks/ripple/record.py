@@ -126,13 +126,13 @@ class _RawRipple(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> RippleRecord:
     """A record of recent.json, random.json or popular.json; tests that cannot be asked are left out."""
-    found = _RawRipple.model_validate(raw)
+    parsed = _RawRipple.model_validate(raw)
     return RippleRecord(
         case_id=index,
-        rewrites=(_rewrite(found.edit, _target_names(found)),),
-        example_type=found.example_type,
-        relation=found.edit.relation,
-        tests=tuple(test for name in CRITERIA for test in _tests(getattr(found, name), name, drop)),
+        rewrites=(_rewrite(parsed.edit, _target_names(parsed)),),
+        example_type=parsed.example_type,
+        relation=parsed.edit.relation,
+        tests=tuple(test for name in CRITERIA for test in _tests(getattr(parsed, name), name, drop)),
     )
 
 
@@ -184,20 +184,20 @@ def _sentence(prompt: str) -> str:
     return prompt.removesuffix(".")
 
 
-def _target_names(found: _RawRipple) -> set[str]:
+def _target_names(parsed: _RawRipple) -> set[str]:
     """Names of the new object, from the tests that ask for it."""
-    tests = [test for name in CRITERIA for test in getattr(found, name)]
+    tests = [test for name in CRITERIA for test in getattr(parsed, name)]
     return {
         answer.value
         for test in tests
         for query in test.test_queries
-        if query.query_type == "regular" and _ids(query.target_ids) == (found.edit.target_id,)
+        if query.query_type == "regular" and _ids(query.target_ids) == (parsed.edit.target_id,)
         for answer in query.answers
     }
 
 
-def _tests(found: list[_RawTest], part: str, drop: Drop) -> Iterator[RippleTest]:
-    for position, test in enumerate(found):
+def _tests(raw_tests: list[_RawTest], part: str, drop: Drop) -> Iterator[RippleTest]:
+    for position, test in enumerate(raw_tests):
         where = f"{part}[{position}]"
         try:
             queries = tuple(_query(query, f"{where}.test_queries", drop) for query in test.test_queries)
@@ -211,29 +211,29 @@ def _tests(found: list[_RawTest], part: str, drop: Drop) -> Iterator[RippleTest]
             drop(where, "the test has no query")
 
 
-def _query(found: _RawQuery, part: str, drop: Drop) -> RippleQuery:
-    prompt = found.prompt
+def _query(raw_query: _RawQuery, part: str, drop: Drop) -> RippleQuery:
+    prompt = raw_query.prompt
     if not prompt.strip() or "<subject>" in prompt or "  " in prompt or prompt.startswith(" "):
         raise MalformedRecord(f"{prompt!r} does not name its subject (no label when the set was made)")
-    answers = tuple(names((answer.value, *answer.aliases), part, drop) for answer in found.answers)
+    answers = tuple(names((answer.value, *answer.aliases), part, drop) for answer in raw_query.answers)
     if not all(answers):
         raise MalformedRecord(f"{prompt!r} has an answer without a name")
-    targets = found.target_ids if found.second_hop_target_ids is None else found.second_hop_target_ids
+    targets = raw_query.target_ids if raw_query.second_hop_target_ids is None else raw_query.second_hop_target_ids
     return RippleQuery(
         prompt=prompt,
         answers=answers,
-        query_type=found.query_type,
-        relation=found.relation,
-        subject_ids=_ids(found.subject_id),
+        query_type=raw_query.query_type,
+        relation=raw_query.relation,
+        subject_ids=_ids(raw_query.subject_id),
         target_ids=_ids(targets),
     )
 
 
-def _ids(found: str | list[str] | list[str | int | float]) -> tuple[str, ...]:
-    return (found,) if isinstance(found, str) else tuple(str(item) for item in found)
+def _ids(ids: str | list[str] | list[str | int | float]) -> tuple[str, ...]:
+    return (ids,) if isinstance(ids, str) else tuple(str(item) for item in ids)
 
 
-def _item(found: tuple[str, ...]) -> str | None:
+def _item(ids: tuple[str, ...]) -> str | None:
     """The Wikidata item, where the fact's end is one and not a number or a date."""
-    first = found[0] if found else ""
+    first = ids[0] if ids else ""
     return first if first[:1] == "Q" and first[1:].isdigit() else None

@@ -1,4 +1,4 @@
-"""How RippleEdits words a relation around its subject, and the Wikidata property of each.
+"""RippleEdits' wording of each relation around its subject, and the Wikidata property.
 
 The files name relations by these words and say neither the subject's name nor the object's: both must be read out
 of the sentence, for which one has to know what stands around them (Cohen et al., 2024; MIT licence). Properties are

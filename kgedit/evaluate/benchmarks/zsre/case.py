@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Seen, Unusable, Wanted, says
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
 from kgedit.evaluate.benchmarks.counterfact.case import portability
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.zsre.measures import ZsreProbe, locality_prompt
@@ -21,30 +21,30 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     if not isinstance(record, ZsreRecord):
         raise Unusable("the record is not one of zsRE")
     rewrite = record.rewrite
-    unrelated = tuple((locality_prompt(one.prompt), one.answer) for one in record.locality)
+    unrelated = tuple((locality_prompt(probe.prompt), probe.answer) for probe in record.locality)
     probe = ZsreProbe(rewrite.target_new, (rewrite.text,), record.paraphrases, unrelated)
     carried = portability(record.portability)
     protocol = ProtocolProbe(
         target=rewrite.target_new, prompts=(rewrite.text,), rephrasings=record.paraphrases, locality=unrelated
     )
 
-    def judge(seen: Seen, before: Seen) -> Values:
+    def judge(replies: Replies, before: Replies) -> Values:
         return {
-            **probe.measure(seen.scores),
-            **protocol.measure(seen.scores, before.scores),
-            **protocol.judge(seen.answers, before.answers),
-            **carried.judge(seen.answers, match=options.matcher),
+            **probe.measure(replies.scores),
+            **protocol.measure(replies.scores, before.scores),
+            **protocol.judge(replies.answers, before.answers),
+            **carried.judge(replies.answers, match=options.matcher),
         }
 
     return BenchmarkCase(
         id=str(record.case_id),
         rewrites=record.rewrites,
-        wanted=Wanted(
+        questions=Questions(
             pairs=(*probe.pairs(), *protocol.pairs()),
             asks=(*protocol.asks(), *carried.asks()),
             fuzzy=carried if options.generate and carried.questions else None,
         ),
-        before=Wanted(asks=(Ask(rewrite.text),)),
+        asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
-        recalled=says(rewrite.text, record.true_answers, options) if record.true_answers else lambda seen: None,
+        recalled=says(rewrite.text, record.true_answers, options) if record.true_answers else lambda replies: None,
     )

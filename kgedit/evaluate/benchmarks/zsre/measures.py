@@ -36,10 +36,10 @@ class ZsreProbe:
         Specificity is an absolute accuracy against the data set, low for the unedited model too; prompts of
         one measure weigh alike.
         """
-        found: dict[str, float] = {}
-        found |= _accuracy("zsre_efficacy", [(prompt, self.target_new) for prompt in self.rewrite], scores)
-        found |= _accuracy("zsre_generality", [(prompt, self.target_new) for prompt in self.paraphrase], scores)
-        return found | _accuracy("zsre_specificity", self.locality, scores)
+        values: dict[str, float] = {}
+        values |= _accuracy("zsre_efficacy", [(prompt, self.target_new) for prompt in self.rewrite], scores)
+        values |= _accuracy("zsre_generality", [(prompt, self.target_new) for prompt in self.paraphrase], scores)
+        return values | _accuracy("zsre_specificity", self.locality, scores)
 
 
 def locality_prompt(text: str) -> str:

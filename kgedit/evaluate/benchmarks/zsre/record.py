@@ -45,25 +45,25 @@ class _RawZsre(Raw):
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> ZsreRecord:
     """A record of the MEND split; a portability question is read where there is one."""
-    found = _RawZsre.model_validate(raw)
-    if not found.alt.strip():
+    parsed = _RawZsre.model_validate(raw)
+    if not parsed.alt.strip():
         raise MalformedRecord("alt: empty, so there is nothing to edit the answer to")
-    answers = names(found.answers, "answers", drop)
+    answers = names(parsed.answers, "answers", drop)
     rewrite = Rewrite(
-        subject=found.subject,
-        prompt=slot(found.src, found.subject),
-        target_new=found.alt,
+        subject=parsed.subject,
+        prompt=slot(parsed.src, parsed.subject),
+        target_new=parsed.alt,
         target_true=answers[0] if answers else None,
-        question=found.src,
+        question=parsed.src,
     )
     return ZsreRecord(
         case_id=index,
         rewrites=(rewrite,),
-        paraphrases=(found.rephrase,),
+        paraphrases=(parsed.rephrase,),
         true_answers=answers,
-        locality=(Probe(prompt=found.loc, answers=((found.loc_ans,),)),),
-        portability=found.portability and found.portability.portability(),
-        predicted=found.pred,
+        locality=(Probe(prompt=parsed.loc, answers=((parsed.loc_ans,),)),),
+        portability=parsed.portability and parsed.portability.portability(),
+        predicted=parsed.pred,
     )
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kgedit.evaluate.benchmarks.case import Options, Seen, Unusable
+from kgedit.evaluate.benchmarks.case import Options, Replies, Unusable
 from kgedit.evaluate.benchmarks.counterfact.case import case
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
@@ -35,8 +35,8 @@ def record(**changes: object) -> CounterFactRecord:
 def test_each_prompt_counts_for_its_own_measure(answering) -> None:
     made = case(record(), Options())
     assert (made.id, made.hops, len(made.rewrites)) == ("5", None, 1)
-    seen = answering(
-        made.wanted,
+    replies = answering(
+        made.questions,
         probable={
             ("Ann lives in", "Rome"): 0.6,
             ("Ann's home is", "Rome"): 0.3,
@@ -45,7 +45,7 @@ def test_each_prompt_counts_for_its_own_measure(answering) -> None:
         },
         said={"What is the country of Ann?" + ANSWER_SUFFIX: "Italia, they say."},
     )
-    values = made.values(seen, seen)
+    values = made.values(replies, replies)
     assert (values["efficacy"], values["paraphrase"], values["neighborhood"], values["portability"]) == (1, 0.5, 1, 1)
     assert values["efficacy_magnitude"] == pytest.approx(0.59)
     assert (values["efficacy_accuracy"], values["paraphrase_accuracy"]) == (1, 0)
@@ -54,20 +54,20 @@ def test_each_prompt_counts_for_its_own_measure(answering) -> None:
 def test_the_unedited_row_says_whether_the_old_fact_is_known(answering) -> None:
     made = case(record(), Options(match="exact"))
     for text, known in (("Oslo.", 1), ("Oslo or so.", 0)):
-        before = answering(made.asked_before, said={"Ann lives in": text})
+        before = answering(made.all_questions, said={"Ann lives in": text})
         assert made.values_before(before)[RECALLED] == known
         assert RECALLED not in made.values(before, before)
 
 
 def test_texts_are_only_sampled_on_demand() -> None:
-    assert case(record(), Options()).wanted.texts == ()
+    assert case(record(), Options()).questions.texts == ()
     snippets = Snippets({("P551", "Q220"): ["She lives in Rome."], ("P1", "Q1"): ["A dog barks."]})
     made = case(record(), Options(generate=True, snippets=snippets))
-    assert made.wanted.texts == ("Ann is",)
-    assert made.wanted.fuzzy is not None
-    said = Seen(
-        scores=dict.fromkeys(made.wanted.pairs, score()),
-        answers=dict.fromkeys(made.wanted.asks, ""),
+    assert made.questions.texts == ("Ann is",)
+    assert made.questions.fuzzy is not None
+    said = Replies(
+        scores=dict.fromkeys(made.questions.pairs, score()),
+        answers=dict.fromkeys(made.questions.asks, ""),
         texts=("Ann lives in Rome",),
     )
     values = made.values(said, said)

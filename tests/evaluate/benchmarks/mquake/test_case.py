@@ -45,12 +45,12 @@ def test_recall_and_questions_are_counted_apart(answering) -> None:
     made = case(record(), Options())
     assert (made.hops, len(made.rewrites)) == (2, 1)
     asked = QUESTIONS[0] + ANSWER_SUFFIX
-    seen = answering(
-        made.wanted,
+    replies = answering(
+        made.questions,
         probable={(asked, "New"): 0.2, (QUESTIONS[1], "Old"): 0.2},
         said={"Ann is a citizen of": "Perú.", QUESTIONS[1]: "Newer.", "The head of Peru is": "Old."},
     )
-    values = made.values(seen, seen)
+    values = made.values(replies, replies)
     assert (values["efficacy"], values["edit_wise"], values["instance_wise"]) == (1, 1, 0)
     assert (values["multihop"], values["multihop_2"], values["multihop_mean"]) == (1, 1, 0.5)
     assert (values["multihop_probability"], values["multihop_probability_2"]) == (0.5, 0.5)
@@ -58,28 +58,28 @@ def test_recall_and_questions_are_counted_apart(answering) -> None:
 
 def test_efficacy_wants_the_name_alone_whatever_the_rule_of_the_others(answering) -> None:
     made = case(record(), Options(match="contains"))
-    seen = answering(made.wanted, said={"Ann is a citizen of": "Peru since 1999."})
-    values = made.values(seen, seen)
+    replies = answering(made.questions, said={"Ann is a citizen of": "Peru since 1999."})
+    values = made.values(replies, replies)
     assert (values["efficacy"], values["edit_wise"]) == (0, 1)
 
 
 @pytest.mark.parametrize(("second", "known"), [("Old.", 1), ("New.", 0)])
 def test_the_unedited_row_says_whether_every_hop_was_known(answering, second: str, known: float) -> None:
     made = case(record(), Options())
-    before = answering(made.asked_before, said={"Ann is a citizen of": "Fiji.", "The head of Fiji is": second})
+    before = answering(made.all_questions, said={"Ann is a citizen of": "Fiji.", "The head of Fiji is": second})
     assert made.values_before(before)[RECALLED] == known
 
 
 def test_a_reduced_record_is_scored_as_far_as_it_goes(answering) -> None:
     reduced = MQuakeQuestions(case_id=8, rewrites=(CITIZEN,), questions=QUESTIONS, n_hops=3, new_answer="New")
     made = case(reduced, Options())
-    assert made.wanted.pairs == ()
-    seen = answering(made.wanted, said={"Ann is a citizen of": "Peru.", QUESTIONS[1]: "New."})
-    assert made.values_before(seen) == {
+    assert made.questions.pairs == ()
+    replies = answering(made.questions, said={"Ann is a citizen of": "Peru.", QUESTIONS[1]: "New."})
+    assert made.values_before(replies) == {
         "efficacy": 1, "edit_wise": 1, "multihop": 1, "multihop_3": 1, "multihop_mean": 0.5,
     }  # fmt: skip
     bare = case(reduced.model_copy(update={"new_answer": None, "n_hops": None}), Options())
-    assert bare.values_before(answering(bare.wanted)) == {"efficacy": 0, "edit_wise": 0}
+    assert bare.values_before(answering(bare.questions)) == {"efficacy": 0, "edit_wise": 0}
 
 
 def test_a_fact_is_asked_after_its_relations_demonstrations_and_an_edited_one_by_its_statement() -> None:
@@ -87,5 +87,9 @@ def test_a_fact_is_asked_after_its_relations_demonstrations_and_an_edited_one_by
     prompts = MquakePrompts(relations={"P27": "Q: x A: y"})
     made = case(record(triples=triples, new_triples=triples), Options(prompts=prompts))
     asked = Ask("Q: x A: y\nQ: Whose citizen is Ann? A:", 20, "line")
-    assert made.before.asks == (asked, Ask("The head of Fiji is"))
-    assert made.wanted.asks[:3] == (Ask("Ann is a citizen of"), Ask("Ann is a citizen of"), Ask("The head of Peru is"))
+    assert made.asked_before.asks == (asked, Ask("The head of Fiji is"))
+    assert made.questions.asks[:3] == (
+        Ask("Ann is a citizen of"),
+        Ask("Ann is a citizen of"),
+        Ask("The head of Peru is"),
+    )
