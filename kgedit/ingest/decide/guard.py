@@ -26,7 +26,7 @@ class GuardSettings(BaseModel):
 
     Attributes:
         norm: Largest ||D|| / ||W|| of one change's delta on any weight.
-        norm_cumulative: The same of all changes in force together.
+        norm_cumulative: The same of all applied changes together.
         probability: Least probability of the new object after the edit prompt.
         paths: Least share of the change's paths that answer right.
         neighbours: Least share of the same relation's facts of other subjects that are kept.
@@ -54,7 +54,7 @@ class GuardSettings(BaseModel):
 
 
 class Guard:
-    """The thresholds, and what they are compared with on the unedited model.
+    """The guards of a model: thresholds, and the measures of the unedited model that they refer to.
 
     Attributes:
         settings: The thresholds.
@@ -93,7 +93,7 @@ class Guard:
         Args:
             model: The model with a batch on trial.
             earlier: Question and right answer of each change accepted earlier.
-            changed: Subject and relation of every change in force or on trial; these are no fixed facts.
+            changed: Subject and relation of every applied or tried change; these are no fixed facts.
 
         Returns:
             "perplexity" as a multiple, "locality" and "kept" as shares.
@@ -108,18 +108,18 @@ class Guard:
         }
 
     def failures(self, numbers: Mapping[str, float]) -> list[str]:
-        """What of the measured is beyond its threshold, each in words with both numbers; empty when all is well."""
-        found = []
+        """The numbers beyond their thresholds, each in words with both values; empty when all is well."""
+        failures = []
         for name, threshold in self.settings.model_dump(exclude={"facts", "seed"}).items():
             if name not in numbers:
                 continue
             value, most = numbers[name], name in ("norm", "norm_cumulative", "perplexity")
             # A NaN is on neither side, and no pass.
             if not (value <= threshold if most else value >= threshold):
-                found.append(f"{name} {value:.4g} is {'above' if most else 'below'} {threshold:g}")
+                failures.append(f"{name} {value:.4g} is {'above' if most else 'below'} {threshold:g}")
         if "efficacy" in numbers and numbers["efficacy"] < 1:
-            found.append("the edit prompt is not answered with the new object")
-        return found
+            failures.append("the edit prompt is not answered with the new object")
+        return failures
 
     def _sentence(self, fact: KnownFact) -> tuple[int, ...]:
         prompt, answer = self._pool.question(fact, 1)

@@ -61,13 +61,13 @@ class FactPool:
             triples = (t for t in graph.triples() if t.relation in text and text[t.relation].single)
         else:
             triples = ()
-        found = list(triples)
-        objects = Counter((triple.subject, triple.relation) for triple in found)
-        labels = graph.labels(sorted({end for triple in found for end in (triple.subject, triple.object)}))
+        candidates = list(triples)
+        objects = Counter((triple.subject, triple.relation) for triple in candidates)
+        labels = graph.labels(sorted({end for triple in candidates for end in (triple.subject, triple.object)}))
         return cls(
             tuple(
                 KnownFact(*triple, labels[triple.subject], labels[triple.object])
-                for triple in found
+                for triple in candidates
                 if objects[triple.subject, triple.relation] == 1 and {triple.subject, triple.object} <= labels.keys()
             ),
             text,
@@ -96,19 +96,20 @@ class FactPool:
             count: How many; fewer come back when there are no more.
             seed: Same seed, same facts.
             part: Which part.
-            without: Items that take no part, as subject or object.
+            without: Items whose facts are left out, as subject or object.
         """
         left_out = set(without)
-        its = [fact for fact in self.facts if part_of(fact.subject, fact.relation) == part]
-        random.Random(seed).shuffle(its)
-        its = [fact for fact in its if not left_out & {fact.subject, fact.object}]
-        found: list[KnownFact] = []
-        for start in range(0, len(its), 256):
-            some = its[start : start + min(256, 2 * (count - len(found)))]
-            found += [fact for fact, right in zip(some, self.ask(model, tokenizer, some), strict=True) if right]
-            if len(found) >= count:
+        facts = [fact for fact in self.facts if part_of(fact.subject, fact.relation) == part]
+        # Shuffled before any is left out, so that the order of the others does not depend on it.
+        random.Random(seed).shuffle(facts)
+        facts = [fact for fact in facts if not left_out & {fact.subject, fact.object}]
+        recalled: list[KnownFact] = []
+        for start in range(0, len(facts), 256):
+            asked = facts[start : start + min(256, 2 * (count - len(recalled)))]
+            recalled += [fact for fact, right in zip(asked, self.ask(model, tokenizer, asked), strict=True) if right]
+            if len(recalled) >= count:
                 break
-        return found[:count]
+        return recalled[:count]
 
     def ask(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[KnownFact], wording: int = 0

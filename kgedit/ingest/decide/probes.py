@@ -1,4 +1,4 @@
-"""What is asked of the model about one change: the new fact, what follows from it, and what must stay."""
+"""Probes of a change: questions about the new fact, what follows from it, and what must stay; and their measures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Probes:
     Attributes:
         efficacy: The edit prompt.
         wordings: The fact in other words.
-        paths: What follows over the graph's paths, where the model knows the second step.
+        paths: Consequences over the graph's paths, where the model knows the second step.
         neighbours: The same relation of other subjects, recalled before the change.
         subject: The subject's other facts, recalled before the change.
     """
@@ -55,10 +55,11 @@ def make_probes(
     pool: FactPool,
     text: Verbalizer,
 ) -> Probes:
-    """The questions about a change; the model is asked as it is now which facts it recalls."""
+    """The questions about a change; the model, as it is, is asked which of the facts that must stay it recalls."""
     subject, relation, plain = request.subject, request.relation, fact_probes(request, text)
     if relation is None or relation not in text:
         return plain
+    # Neighbours: watched facts of the same relation, those with the old object first.
     near = sorted(
         (
             fact
@@ -75,6 +76,7 @@ def make_probes(
     if subgraph is not None:
         paths = [(p.replace("{}", subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
         others = [(prompt.replace("{}", subject), label) for prompt, label in other_facts(subgraph, text)]
+    # Only what the model recalls before the change can be lost by it.
     recalled = ask_all(model, tokenizer, [*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
     return Probes(
@@ -87,7 +89,7 @@ def make_probes(
 
 
 def fact_probes(request: Request, text: Verbalizer) -> Probes:
-    """The questions about the new fact itself."""
+    """The questions about the new fact itself; the model is not asked."""
     subject, target, relation = request.subject, request.target, request.relation
     efficacy = ((request.prompt.replace("{}", subject), target),)
     if relation is None or relation not in text:
@@ -104,12 +106,13 @@ def measure(
 
     A kind without questions is absent.
     """
-    questions = [pair for one in probes for _, pairs in one.items() for pair in pairs]
+    # All questions of all changes go to the model at once; answers come back in the same order.
+    questions = [pair for probe in probes for _, pairs in probe.items() for pair in pairs]
     answers = iter(ask_all(model, tokenizer, questions))
     shares: list[dict[str, float]] = []
-    for one in probes:
-        found = {kind: [next(answers) for _ in pairs] for kind, pairs in one.items()}
-        shares.append({kind: fmean(right) for kind, right in found.items() if right})
+    for probe in probes:
+        rights = {kind: [next(answers) for _ in pairs] for kind, pairs in probe.items()}
+        shares.append({kind: fmean(right) for kind, right in rights.items() if right})
     for share, probability in zip(shares, probabilities(model, tokenizer, probes), strict=True):
         share["probability"] = probability
     return shares
@@ -119,8 +122,8 @@ def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pr
     """Probability of the whole new object after the edit prompt; 0 where it cannot be asked."""
     rows: list[Row] = []
     asked: list[bool] = []
-    for one in probes:
-        ((prompt, target),) = one.efficacy
+    for probe in probes:
+        ((prompt, target),) = probe.efficacy
         try:
             row = (encode_text(tokenizer, prompt), encode_target(tokenizer, target))
         except EditError:
@@ -129,7 +132,7 @@ def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pr
             rows.append(row)
             asked.append(True)
     scores = iter(score_rows(model, rows))
-    return [next(scores).joint_probability if put else 0.0 for put in asked]
+    return [next(scores).joint_probability if possible else 0.0 for possible in asked]
 
 
 def rounded(numbers: Mapping[str, float]) -> dict[str, float]:

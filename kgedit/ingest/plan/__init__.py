@@ -1,1 +1,1 @@
-"""From a feed to a plan: every record in one class, with its reason."""
+"""Plans: every record of a feed in one class, with the reason, before anything is changed."""

@@ -1,4 +1,4 @@
-"""A plan: every record of a feed in exactly one class, with the reason; printed, saved and read back."""
+"""The plan of a feed: every record in exactly one class, with the reason; saved as JSON lines and read back."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Verdict(StrEnum):
 
 
 class Planned(BaseModel):
-    """What is to become of one record.
+    """One record of a plan.
 
     Attributes:
         number: Place in the feed, from 1.
@@ -78,13 +78,13 @@ class Planned(BaseModel):
 
 
 class PlanHeader(BaseModel):
-    """What a plan was made for.
+    """The model, graph and policy that a plan was made for.
 
     Attributes:
         kgedit_plan: Version of the file's layout.
         model: Name of the model that was asked.
         graph: Name of the graph that resolved the names.
-        policy: What became of conflicts.
+        policy: Which record counts when several disagree about a fact.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,7 +99,7 @@ class Plan(Iterable[Planned]):
     """A plan on disk, read record by record however many there are.
 
     Attributes:
-        header: What it was made for.
+        header: Model, graph and policy that it was made for.
         counts: Number of records in each class; all classes are there.
     """
 
@@ -108,12 +108,12 @@ class Plan(Iterable[Planned]):
         self.header, self.counts = header, {verdict: 0 for verdict in Verdict}
         self._folder = TemporaryDirectory(prefix="kgedit-plan-")
         self._path = Path(self._folder.name) / "plan.jsonl"
-        found: Counter[Verdict] = Counter()
+        counts: Counter[Verdict] = Counter()
         with self._path.open("wb") as file:
             for item in items:
-                found[item.verdict] += 1
+                counts[item.verdict] += 1
                 file.write(_line(item))
-        self.counts.update(found)
+        self.counts.update(counts)
 
     def __iter__(self) -> Iterator[Planned]:
         """Every record, in the order of the feed."""
@@ -179,16 +179,16 @@ def _records(lines: Iterator[bytes], path: Path) -> Iterator[Planned]:
     for line in lines:
         if line == json.dumps({"records": number}).encode() + b"\n":
             if next(lines, None) is not None:
-                raise FileCorrupt(f"the plan {str(path)!r} goes on after its end; make it anew")
+                raise FileCorrupt(f"the plan {str(path)!r} continues after its end; make it again")
             return
         number += 1
         try:
             item = Planned.model_validate_json(line)
         except ValidationError as error:
-            raise FileCorrupt(f"record {number} of the plan {str(path)!r} is damaged; make the plan anew") from error
+            raise FileCorrupt(f"record {number} of the plan {str(path)!r} is damaged; make the plan again") from error
         if item.number != number:
             raise FileCorrupt(
-                f"the plan {str(path)!r} has record {item.number} in the place of {number}; make it anew"
+                f"the plan {str(path)!r} has record {item.number} in the place of {number}; make it again"
             )
         yield item
     raise FileCorrupt(f"the plan {str(path)!r} is cut off after {number} records; make it anew")

@@ -1,4 +1,4 @@
-"""What the graph and the wording alone say against a change, before any weight is looked at.
+"""Refuses implausible changes: what the graph and the wording alone speak against, without the model.
 
 - The new object is the subject.
 - The new object is of the wrong kind: a city as a spouse. An item's kind shows in the properties that it has and
@@ -45,7 +45,7 @@ class _Census:
 
 
 class Plausibility:
-    """Looks for a reason to refuse a change."""
+    """Looks for a reason to refuse a change as implausible."""
 
     def __init__(self, graph: KnowledgeGraph, tokenizer: PreTrainedTokenizerBase) -> None:
         """Take the graph, of which only a local store tells kinds, and the model's tokenizer."""

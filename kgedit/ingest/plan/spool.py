@@ -1,4 +1,4 @@
-"""The records of a plan in the making, in a temporary file that SQLite spills them to: memory stays constant."""
+"""Keeps the records of a plan in the making in a temporary SQLite file, so that memory does not grow with the feed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""Changes without a model: which of them fail is said beforehand, so that a decision shows the procedure alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from kgedit.edit import Edit
+from kgedit.errors import EditDiverged
+from kgedit.ingest.decide.probes import Probes
+from kgedit.ingest.decide.resolved_change import ResolvedChange
+from kgedit.ingest.decide.trial import Batch, JointTrial, Trial, TrialRunner
+from kgedit.ingest.store.entry import Entry, PlannedEdit, State
+from kgedit.methods.base import Request
+
+
+def change(id: int) -> ResolvedChange:
+    edit = Edit(subject=f"Q{id}", relation="P1", target_new="Q0")
+    entry = Entry(id=id, key=f"k{id}", slot=f"s{id}", change=PlannedEdit(edit=edit), state=State.RECEIVED)
+    return ResolvedChange(entry, edit, Request("s", "{} is", "o"), None, Probes((("s is", "o"),)))
+
+
+def batch(*ids: int) -> Batch:
+    return Batch([change(id) for id in ids], [])
+
+
+class FakeRunner:
+    """Stands in for a `TrialRunner`.
+
+    Attributes:
+        attempts: Numbers of the changes of each attempt.
+        joint: Numbers of the changes of each trial of all together.
+    """
+
+    def __init__(
+        self,
+        *,
+        weak: Sequence[int] = (),
+        mended: Sequence[int] = (),
+        harmful: Sequence[int] = (),
+        diverging: Sequence[int] = (),
+        mode: str = "refuse",
+    ) -> None:
+        """`weak` fail their own guards, `mended` the first time only; `harmful` fail those of the whole model."""
+        self.weak, self.mended, self.harmful, self.diverging, self.mode = weak, mended, harmful, diverging, mode
+        self.attempts: list[list[int]] = []
+        self.joint: list[list[int]] = []
+
+    def attempt(
+        self, changes: Sequence[ResolvedChange], earlier: object, below: object, *, again: bool = False
+    ) -> list[Trial]:
+        if not changes:
+            return []
+        self.attempts.append([one.entry.id for one in changes])
+        failing = set(self.weak) | (set() if again else set(self.mended))
+        return [
+            Trial(one, cast(Any, f"delta {one.entry.id}"), {"p": 1.0}, ("weak",) if one.entry.id in failing else ())
+            for one in changes
+        ]
+
+    def together(self, batch: Batch, trials: Sequence[Trial], admitted: Sequence[Trial] = ()) -> JointTrial:
+        ids = [trial.change.entry.id for trial in trials]
+        self.joint.append(ids)
+        if set(ids) & set(self.diverging):
+            raise EditDiverged("not finite")
+        failures = ["harm"] if set(ids) & set(self.harmful) else []
+        return JointTrial(trials, [{} for _ in ids], [[] for _ in ids], {"kept": 1.0}, failures)
+
+    def passes(self, trial: Trial) -> bool:
+        return TrialRunner.passes(cast(Any, self), trial)
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        pass
