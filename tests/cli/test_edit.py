@@ -61,13 +61,6 @@ def test_a_prompt_of_ones_own_needs_no_relation(tiny: str, tmp_path: Path, run: 
     assert (result["subject"], result["target_new"], result["edges"]) == ("Zorblax", "Ruritania", 0)
 
 
-def test_moments_of_the_bundled_model_are_the_default(tmp_path: Path, run: Run) -> None:
-    text, out = tmp_path / "text.txt", tmp_path / "moments"
-    text.write_text("The capital of France is Paris.\n" * 3)
-    found = run("moments", "--text", str(text), "--out", str(out), "--layers", "0-1", "--json")
-    assert (found["model"], set(found["layers"])) == ("mini", {"0", "1"})
-
-
 @pytest.mark.parametrize(
     ("changed", "named"),
     [

@@ -28,6 +28,13 @@ def test_moments_are_collected_and_then_used_by_an_edit(tiny: str, tmp_path: Pat
     assert not any("second moments" in note for note in run(*words)["notes"])
 
 
+def test_moments_of_the_bundled_model_are_the_default(tmp_path: Path, run: Run) -> None:
+    text, out = tmp_path / "text.txt", tmp_path / "moments"
+    text.write_text("The capital of France is Paris.\n" * 3)
+    found = run("moments", "--text", str(text), "--out", str(out), "--layers", "0-1", "--json")
+    assert (found["model"], set(found["layers"])) == ("mini", {"0", "1"})
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
