@@ -14,7 +14,10 @@ from kgedit.cli.output import emit, line, table, working
 if TYPE_CHECKING:
     from kgedit.ingest import ExportRecord
 
-app = typer.Typer(help="Export the applied changes of a store: as a LoRA adapter, a merged checkpoint, or one delta.")
+app = typer.Typer(
+    help="Exports the applied changes of a store. All kinds come with a card that lists the changes.",
+    short_help="Exports changes: LoRA adapter, checkpoint or delta.",
+)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to make; an earlier export in it is replaced.")]
 Rank = Annotated[
@@ -35,13 +38,16 @@ def adapter(store: Store, out: Out, rank: Rank = None, as_json: AsJson = False) 
 
 @app.command()
 def checkpoint(store: Store, out: Out, as_json: AsJson = False) -> None:
-    """Writes the edited model with its tokenizer and a card that lists the changes."""
+    """Writes the edited model with its tokenizer."""
     _export("checkpoint", store, out, None, as_json=as_json)
 
 
 @app.command()
 def delta(store: Store, out: Out, as_json: AsJson = False) -> None:
-    """Writes all changes as one delta, which `Editor.load_delta` puts on the unedited model."""
+    """Writes all changes as one delta.
+
+    `Editor.load_delta` and `kgedit ask --delta` apply it to the unedited model.
+    """
     _export("delta", store, out, None, as_json=as_json)
 
 

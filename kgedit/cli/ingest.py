@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from kgedit.ingest import RunResult
 
-app = typer.Typer(help="Batch ingestion of fact changes: plan them, apply them under guards, undo any of them.")
+app = typer.Typer(help="Batch ingestion: plans changes and applies them under guards.")
 app.command("plan")(ingest_plan.plan)
 app.command("report")(ingest_report.report)
 
@@ -79,7 +79,10 @@ def run(
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Applies a feed of changes; the same command again resumes where it stopped, or changes nothing."""
+    """Applies a feed of changes under guards and a journal.
+
+    The same command again resumes where it stopped, or changes nothing.
+    """
     options = feed_options(map, before, property, entity, since, limit)
     with working(f"Loading {model}") as advance:
         from kgedit.ingest import run as ingest
@@ -101,7 +104,10 @@ def calibrate(
     seed: Annotated[int, typer.Option(help="Seed for drawing edits. Published figures use other seeds.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Measures what the guards measure on harmless edits, and proposes thresholds that accept them."""
+    """Proposes thresholds for the guards.
+
+    Measures what the guards measure on harmless edits, and proposes thresholds that accept them.
+    """
     with working(f"Loading {model}") as advance:
         from kgedit.ingest import calibrate as measure
 
@@ -125,7 +131,10 @@ def verify(
     model: Annotated[str | None, typer.Option(help="The unedited model, if it has moved since the export.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Loads an export from its files and asks every change in it; exit code 1 if an answer is wrong."""
+    """Loads an export and asks every change in it.
+
+    The exit code is 1 if an answer is wrong.
+    """
     with working("Loading the export"):
         from kgedit.ingest import verify_export
 

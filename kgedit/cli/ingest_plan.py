@@ -38,7 +38,7 @@ Mapped = Annotated[
     list[str] | None,
     typer.Option("--map", help="column=field, where a file's columns have other names; may be repeated."),
 ]
-Before = Annotated[Path | None, typer.Option(help="The older graph of a difference: a store or N-Triples.")]
+Before = Annotated[Path | None, typer.Option(help="The older graph of a difference: a graph file or N-Triples.")]
 Properties = Annotated[
     list[str] | None, typer.Option("--property", help="Only this property, e.g. P27; may be repeated.")
 ]
@@ -70,7 +70,10 @@ def plan(
     show: Annotated[int, typer.Option(min=0, help="Maximum number of records listed.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Classifies each record of a feed: new, known, duplicate, conflict ... Nothing is changed."""
+    """Classifies each record of a feed; changes nothing.
+
+    The classes are new, known, duplicate, conflict and others, see docs/ingestion.md.
+    """
     options = feed_options(map, before, property, entity, since, limit)
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor

@@ -20,7 +20,10 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page; JSON if its name ends in .json.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes every change of a store with its answers before and now, its facts and its numbers on one page."""
+    """Writes every change of a store on one page.
+
+    With its answers before and now, the facts around it and its numbers.
+    """
     if out is None and not as_json:
         raise typer.BadParameter("name the file of the page, or ask for --json", param_hint="--out")
     with working("Loading the model") as advance:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from kgedit.ingest import Entry
 
-app = typer.Typer(help="The journal of a store: list, show and undo changes, verify files and weights.")
+app = typer.Typer(help="The journal of a store: list, show, undo, verify changes.")
 
 Id = Annotated[int, typer.Argument(help="Number of the change in the journal.")]
 
@@ -50,7 +50,7 @@ def list_changes(
 
 @app.command()
 def show(id: Id, store: Store, as_json: AsJson = False) -> None:
-    """Shows one change: its edit, every step it took, and what was measured."""
+    """Shows one change with its steps and measurements."""
     from kgedit.ingest import open_store
 
     with open_store(store) as opened:
@@ -70,7 +70,10 @@ def show(id: Id, store: Store, as_json: AsJson = False) -> None:
 
 @app.command()
 def undo(id: Id, store: Store, as_json: AsJson = False) -> None:
-    """Undoes one change; the weights become those that the remaining changes alone give."""
+    """Undoes one change.
+
+    The weights become those that the remaining changes alone give.
+    """
     with working("Loading the model") as advance:
         from kgedit.ingest import undo as undo_change
 
@@ -81,7 +84,10 @@ def undo(id: Id, store: Store, as_json: AsJson = False) -> None:
 
 @app.command()
 def verify(store: Store, as_json: AsJson = False) -> None:
-    """Checks every file of a store by its hash, and that base and deltas give the weights the journal noted."""
+    """Checks the files and weights of a store.
+
+    Every file by its hash, and that base and deltas give the weights that the journal noted.
+    """
     with working("Loading the model"):
         from kgedit.ingest import verify as check
 
@@ -95,7 +101,10 @@ def verify(store: Store, as_json: AsJson = False) -> None:
 
 @app.command()
 def replay(store: Store, as_json: AsJson = False) -> None:
-    """Applies the deltas to the unedited model again, and asks each applied change."""
+    """Applies the deltas again and asks each change.
+
+    They are applied to the unedited model; the store is not changed.
+    """
     with working("Loading the model") as advance:
         from kgedit.ingest import replay as replay_store
 

@@ -95,3 +95,17 @@ def test_a_shell_completes_commands(shell: str, variables: dict[str, str]) -> No
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "graph" in done.stdout
     assert "journal" not in done.stdout
+
+
+@pytest.mark.parametrize("words", [words for words, command in commands() if hasattr(command, "commands")])
+def test_no_line_of_a_list_of_commands_is_cut(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kgedit.cli import main
+
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert listed
+    assert [line for line in listed if line.endswith("...")] == []
