@@ -40,7 +40,10 @@ class Precision(StrEnum):
 def gguf_lora(
     out: Out, store: Store = None, delta: Deltas = None, model: Model = None, as_json: AsJson = False
 ) -> None:
-    """Writes a GGUF LoRA adapter of some kilobytes, which llama.cpp and Ollama put on the unedited model's file."""
+    """Writes a GGUF LoRA adapter of some kilobytes.
+
+    llama.cpp and Ollama apply it to the unedited model's file.
+    """
     with working("Loading the model") as advance:
         from kgedit.delta.facts import facts_changed
         from kgedit.delta.gguf_lora import export_gguf_lora
@@ -72,7 +75,10 @@ def gguf(
     precision: Annotated[Precision, typer.Option(help="Of the matrices.")] = Precision.F16,
     as_json: AsJson = False,
 ) -> None:
-    """Writes the edited model as a GGUF file: that which the model came from, copied but for the edits."""
+    """Writes the edited model as a GGUF file.
+
+    It is the file that the model came from, copied but for the edits.
+    """
     with working("Loading the model") as advance:
         from kg_cache.settings import Settings
         from kgedit.delta.gguf_model import export_gguf_model

