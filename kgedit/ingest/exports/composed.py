@@ -1,4 +1,4 @@
-"""All changes in force of a store as one delta on the unedited model, for formats that live in one file."""
+"""Composes the applied changes of a store into one delta on the unedited model, for formats that are one file."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from transformers import PreTrainedModel
 
 from kgedit.delta import LowRankDelta, compose
 from kgedit.errors import JournalError
-from kgedit.ingest.maintenance import loaded
-from kgedit.ingest.store.commit import put_noted
-from kgedit.ingest.store.store import open_store
+from kgedit.ingest.session import open_edited
 
 
-def composed_of(directory: Path) -> tuple[LowRankDelta, PreTrainedModel]:
-    """The delta, and the store's model with the changes in force.
+def composed_of(directory: str | Path) -> tuple[LowRankDelta, PreTrainedModel]:
+    """The delta, and the store's model with the changes applied.
 
     Raises:
-        JournalError: Nothing is in force, or the store is not as its journal says.
-        FileCorrupt, WrongBase: See `maintenance.verify`.
+        JournalError: No change is applied, or the store is not as its journal says.
+        FileCorrupt, WrongBase: See `kgedit.ingest.verify`.
     """
-    with open_store(directory) as store:
-        editor, weights = loaded(store)
-        put_noted(store, weights)
+    with open_edited(directory) as (_, editor, weights):
         if not weights.deltas:
-            raise JournalError(f"no change of the store {directory} is in force, so there is nothing to hand over")
+            raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
         return weights.on_base(compose(*weights.deltas, base_hash="")), editor.model
