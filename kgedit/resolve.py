@@ -21,7 +21,7 @@ from kg_cache.graph import Candidate, KnowledgeGraph
 from kgedit.edit import Edit
 from kgedit.graph.subgraph import Subgraph, build_subgraph
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.tokens import find_subject
+from kgedit.lm.tokens import as_spelled, find_subject
 from kgedit.methods.base import Request
 
 
@@ -75,8 +75,8 @@ class Resolver:
         if edit.prompt is None:
             prompt = self._text[relation or ""].cloze[0]
         else:
-            if edit.subject != subject and edit.subject in edit.prompt:
-                subject = edit.subject
+            given = as_spelled(edit.prompt, edit.subject)
+            subject = given if given in edit.prompt else as_spelled(edit.prompt, subject)
             prompt = find_subject(edit.prompt, subject)
         return Resolved(edit, Request(subject, prompt, target, relation), subject_id, relation, target_id)
 
@@ -98,7 +98,8 @@ class Resolver:
             KnowledgeGraphError: The graph cannot answer.
         """
         template = find_subject(edit.prompt or "", edit.subject, template=True)
-        request = Request(edit.subject, template, edit.target_new, edit.relation)
+        spelled = as_spelled(edit.prompt or "", edit.subject)
+        request = Request(spelled, template, edit.target_new, edit.relation)
         subject = relation = target = None
         if look_up and edit.relation:
             relation = self._known_property(edit.relation)

@@ -6,6 +6,7 @@ prompt tokens p_0 .. p_{T-1} and target tokens t_0 .. t_{L-1} meet exactly as th
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,12 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     return [_undoubled(_without_trailing(ids, spans, special), bos) for ids, spans, special in rows]
 
 
+def as_spelled(prompt: str, name: str) -> str:
+    """A name in the Unicode form (composed or decomposed) in which the prompt has it; else as it is."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((form for form in forms if form in prompt), name)
+
+
 def find_subject(prompt: str, subject: str, *, template: bool = False) -> str:
     """Turn a prompt that spells out its subject into a template with "{}" in its place.
 
@@ -166,7 +173,7 @@ def find_subject(prompt: str, subject: str, *, template: bool = False) -> str:
         SubjectAmbiguous: It occurs more than once, or beside a "{}", which may then mean itself (as in JSON).
         PromptError: The prompt has several slots.
     """
-    subject = subject.strip()
+    subject = as_spelled(prompt, subject.strip())
     starts = [i for i in range(len(prompt)) if subject and prompt.startswith(subject, i)]
     whole = [i for i in starts if _is_whole(prompt, i, i + len(subject))]
     if "{}" in prompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cache
 
 import pytest
@@ -11,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from families import SENTENCES, tiny_tokenizer
 from kgedit.errors import PromptError, SlowTokenizer, SubjectAmbiguous, SubjectNotFound, TargetError
-from kgedit.lm.tokens import encode_prompt, encode_target, encode_text, find_subject
+from kgedit.lm.tokens import as_spelled, encode_prompt, encode_target, encode_text, find_subject
 
 tokenizer = cache(tiny_tokenizer)
 KINDS = ["bytelevel", "bytelevel-spaces", "sentencepiece", "sentencepiece-bare"]
@@ -199,6 +200,16 @@ def test_a_slow_tokenizer_is_refused() -> None:
 )
 def test_find_subject(prompt: str, subject: str, template: str) -> None:
     assert find_subject(prompt, subject) == template
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_subject_is_found_in_either_unicode_form_and_the_prompt_stays_as_written(form: str) -> None:
+    prompt = unicodedata.normalize(form, "The mayor of Bogotá is")
+    for other in ("NFC", "NFD"):
+        subject = unicodedata.normalize(other, "Bogotá")
+        template = find_subject(prompt, subject)
+        assert template == "The mayor of {} is"
+        assert template.replace("{}", as_spelled(prompt, subject)) == prompt
 
 
 def test_find_subject_refuses_none_and_many() -> None:
