@@ -19,7 +19,7 @@ from kgedit.evaluate.run.modes import prepare
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.change import Change, Provenance
 from kgedit.ingest.plan.plan import Verdict
-from kgedit.ingest.plan.planner import plan
+from kgedit.ingest.plan.planner import make_plan
 from kgedit.methods.base import Request
 from kgedit.resolve import Resolver
 
@@ -72,7 +72,7 @@ def test_such_a_name_has_the_same_outcome_in_an_edit_a_feed_and_a_benchmark(unla
 
     told = Provenance(feed="test", position="line 1", seen=datetime(2026, 11, 23, tzinfo=UTC))
     unknown = edit.model_copy(update={"relation": "no such property"})
-    planned = list(plan([Change(edit=edit, provenance=told), Change(edit=unknown, provenance=told)], editor))
+    planned = list(make_plan([Change(edit=edit, provenance=told), Change(edit=unknown, provenance=told)], editor))
     assert [item.verdict for item in planned] == [Verdict.NEW, Verdict.UNRESOLVED]
     assert planned[0].edit == Edit(subject="Q937", relation="P27", target_new="Q142")
     assert editor.prepare(planned[0].edit) == (request, subgraph)
