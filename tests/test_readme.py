@@ -35,7 +35,7 @@ def test_a_python_block_runs_as_written(block: str, tmp_path: Path, monkeypatch:
 def test_a_command_is_parsed_as_written(words: str) -> None:
     """Parsing alone: unknown commands and options, missing and malformed values are refused there."""
     command, rest = typer.main.get_command(app), shlex.split(words)
-    while inner := getattr(command, "commands", None):
+    while rest and (inner := getattr(command, "commands", None)):
         assert rest[0] in inner, f"kgedit has no command {rest[0]!r}"
         command, rest = inner[rest[0]], rest[1:]
     if rest or f"`kgedit {words}`" not in README:  # a command that the text only names stands without its arguments

@@ -1,1 +1,1 @@
-"""Figures about the bundled model: the demonstration, its knowledge, and how many edits it bears."""
+"""Figures about the bundled model: the demonstration, its knowledge, and how many edits it keeps."""
