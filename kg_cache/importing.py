@@ -1,13 +1,16 @@
-"""Triples and names from a file into a store: N-Triples in Wikidata's addresses, or tab-separated ids."""
+"""Imports triples and names from a file into a store: N-Triples, Turtle, or a table of ids."""
 
 from __future__ import annotations
 
 import gzip
-import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
+
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, parse
 
 from kg_cache import queries
 from kg_cache.errors import ImportFailed
@@ -16,16 +19,10 @@ from kg_cache.ids import check_entity_id, check_relation_id, is_entity_id, is_re
 from kg_cache.store import Store
 from kg_cache.text import show
 
-_BATCH = 50_000  # lines per transaction
+_BATCH = 50_000  # lines or statements per transaction
 _LONGEST = 1 << 20  # bytes of a line
 _NAMED = 5  # malformed lines that a report names
-_IRI = r'<([^<>"{}|^`\\\s]*)>'
-_STATEMENT = re.compile(
-    rf"\s*(?:{_IRI}|_:\S+)\s+{_IRI}\s+"
-    rf'(?:{_IRI}|_:\S+|"((?:[^"\\]|\\.)*)"(?:@([A-Za-z0-9-]+)|\^\^{_IRI})?)\s*\.\s*(?:#.*)?'
-)
-_ESCAPE = re.compile(r'\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([tbnrf"\'\\]))')
-_LETTERS = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f"}
+_BLOCK = 200  # lines of N-Triples parsed at once
 
 
 @dataclass
@@ -35,8 +32,8 @@ class ImportReport:
     Attributes:
         triples: Number of triples read (those already stored included).
         names: Number of labels and aliases read.
-        skipped: Number of well-formed lines that say nothing a store holds (dates, other predicates).
-        malformed: Number of lines that cannot be read.
+        skipped: Number of well-formed statements that say nothing a store holds (dates, other predicates).
+        malformed: Number of lines or statements that cannot be read.
         examples: The first of those, each with its line number and what is wrong.
     """
 
@@ -46,16 +43,38 @@ class ImportReport:
     malformed: int = 0
     examples: list[str] = field(default_factory=list)
 
+    def count(self, reading: _Reading) -> None:
+        """Count what one line or statement brought."""
+        match reading:
+            case None:
+                self.skipped += 1
+            case Triple():
+                self.triples += 1
+            case _Names():
+                self.names += len(reading.aliases) + (reading.label is not None)
+            case _Unreadable():
+                self.malformed += 1
+                if len(self.examples) < _NAMED:
+                    self.examples.append(f"line {reading.line}: {reading.why}")
+
 
 class _Names(NamedTuple):
-    """Names of one item or property, as one line gives them."""
+    """Names of one item or property, as one line or statement gives them."""
 
     id: str
     label: str | None
     aliases: tuple[str, ...] = ()
 
 
-_Reader = Callable[[str], Triple | _Names | None]
+class _Unreadable(NamedTuple):
+    """A line or statement that cannot be read."""
+
+    line: int
+    why: str
+
+
+_Reading = Triple | _Names | _Unreadable | None
+"""One line or statement; None where it says nothing that a store holds."""
 
 
 def import_triples(
@@ -63,73 +82,57 @@ def import_triples(
 ) -> ImportReport:
     """Add a file's facts to a store.
 
-    A name that ends in .nt is read as N-Triples: direct claims between items, names in `language`. Anything
-    else is read as tab-separated: item, property, item; or item, label, aliases joined by a bar; or property,
-    label. Either may be packed (.gz). Lines that cannot be read are counted and the first of them named. A
+    A name that ends in .nt is read as N-Triples, one in .ttl as Turtle: direct claims between items, names in
+    `language`. Anything else is read as tab-separated: item, property, item; or item, label, aliases joined by a
+    bar; or property, label. Each may be packed (.gz). What cannot be read is counted and the first of it named. A
     label replaces the one an item had, aliases are added. Importing a file again changes nothing.
 
     Args:
         path: The file.
-        store: Where the facts go; every 50,000 lines are one transaction.
-        language: Language of the names that are read from N-Triples.
-        on_lines: Told how many lines are done, after each transaction.
+        store: Where the facts go; every 50,000 lines or statements are one transaction.
+        language: Language of the names that are read from N-Triples and Turtle.
+        on_lines: Told how many lines or statements are done, after each transaction.
 
     Raises:
         ImportFailed: The file cannot be read, or no line of it could.
         StoreError: The store cannot be written.
     """
     path, report = Path(path), ImportReport()
-    read = _ntriples(language) if path.name.removesuffix(".gz").endswith(".nt") else _tabbed
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as opened:
+            readings = _readings(path.name.removesuffix(".gz"), cast(BinaryIO, opened), language)
             batch: list[Triple | _Names] = []
-            for number, line in enumerate(_lines(cast(BinaryIO, file)), 1):
-                batch += _understand(line, number, read, report)
+            for number, reading in enumerate(readings, 1):
+                report.count(reading)
+                if isinstance(reading, Triple | _Names):
+                    batch.append(reading)
                 if number % _BATCH == 0:
                     _keep(batch, store, path.name)
                     batch = []
                     if on_lines:
                         on_lines(number)
             _keep(batch, store, path.name)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ImportFailed(f"{path} cannot be read to its end ({error}); give a whole, readable file") from error
     if not report.triples and not report.names:
         first = f"; {report.examples[0]}" if report.examples else ""
         raise ImportFailed(
-            f"{path} holds no fact ({report.malformed} lines malformed, {report.skipped} skipped{first}); "
-            "expected N-Triples (.nt) with Wikidata's addresses, or lines of item, property, item"
+            f"{path} holds no fact ({report.malformed} malformed, {report.skipped} skipped{first}); "
+            "expected N-Triples (.nt) or Turtle (.ttl) with Wikidata's addresses, or lines of item, property, item"
         )
     return report
-
-
-def _understand(line: bytes, number: int, read: _Reader, report: ImportReport) -> list[Triple | _Names]:
-    try:
-        found = read(line.decode("utf-8")) if line.strip() else None
-    except ValueError as error:  # also a malformed id and bytes that are no UTF-8
-        report.malformed += 1
-        if len(report.examples) < _NAMED:
-            report.examples.append(f"line {number}: {error}")
-        return []
-    if found is None:
-        report.skipped += bool(line.strip())
-        return []
-    if isinstance(found, Triple):
-        report.triples += 1
-    else:
-        report.names += len(found.aliases) + (found.label is not None)
-    return [found]
 
 
 def _keep(batch: list[Triple | _Names], store: Store, file: str) -> None:
     labels: dict[str, str] = {}
     aliases: dict[str, dict[str, None]] = {}
-    for names in (found for found in batch if isinstance(found, _Names)):
+    for names in (reading for reading in batch if isinstance(reading, _Names)):
         aliases.setdefault(names.id, {}).update(dict.fromkeys(names.aliases))
         if names.label is not None:
             labels[names.id] = names.label
     labels = store.labels(list(aliases)) | labels
     store.add(
-        (found for found in batch if isinstance(found, Triple)),
+        (reading for reading in batch if isinstance(reading, Triple)),
         (
             Entity(id=id, label=labels[id], aliases=tuple(dict.fromkeys([*store.aliases(id), *more])))
             for id, more in aliases.items()
@@ -138,6 +141,22 @@ def _keep(batch: list[Triple | _Names], store: Store, file: str) -> None:
         f"file {file}",
         relations=(Relation(id=id, label=labels[id]) for id in aliases if id.startswith("P")),
     )
+
+
+def _readings(name: str, file: BinaryIO, language: str) -> Iterator[_Reading]:
+    if name.endswith(".nt"):
+        return _ntriples(file, language)
+    return _turtle(file, language) if name.endswith(".ttl") else _rows(file)
+
+
+def _rows(file: BinaryIO) -> Iterator[_Reading]:
+    """The lines of a table; blank ones do not count."""
+    for number, line in enumerate(_lines(file), 1):
+        try:
+            if line.strip():
+                yield _row(line.decode("utf-8"))
+        except ValueError as error:  # also a malformed id and bytes that are no UTF-8
+            yield _Unreadable(number, str(error))
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -149,7 +168,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield whole
 
 
-def _tabbed(line: str) -> Triple | _Names:
+def _row(line: str) -> Triple | _Names:
     first, *rest = line.rstrip("\r\n").split("\t")
     if len(rest) > 1 and rest[0][:1] == "P" and rest[0][1:].isdigit():
         return Triple(check_entity_id(first), check_relation_id(rest[0]), check_entity_id(rest[1]))
@@ -160,37 +179,63 @@ def _tabbed(line: str) -> Triple | _Names:
     return _Names(check_entity_id(first), rest[0], tuple(filter(None, "".join(rest[1:2]).split("|"))))
 
 
-def _ntriples(language: str) -> _Reader:
-    def read(line: str) -> Triple | _Names | None:
-        if line.lstrip().startswith("#"):
+def _ntriples(file: BinaryIO, language: str) -> Iterator[_Reading]:
+    """The statements of an N-Triples file; a broken line costs itself only."""
+    lines, number = _lines(file), 1
+    while block := list(islice(lines, _BLOCK)):
+        try:
+            yield from [_statement(statement, language) for statement in parse(b"".join(block), RdfFormat.N_TRIPLES)]
+        except SyntaxError:
+            # The parser cannot tell where a line with an open quote ends, so each line is read alone.
+            for place, line in enumerate(block, number):
+                try:
+                    statements = list(parse(line, RdfFormat.N_TRIPLES))
+                except SyntaxError as error:
+                    yield _unreadable(place, "N-Triples", error)
+                else:
+                    yield from (_statement(statement, language) for statement in statements)
+        number += len(block)
+
+
+def _turtle(file: BinaryIO, language: str) -> Iterator[_Reading]:
+    """The statements of a Turtle file; the parser goes on behind the full stop after a broken one."""
+    parser = parse(file, RdfFormat.TURTLE)
+    broken = 0
+    while True:
+        try:
+            yield _statement(next(parser), language)
+        except StopIteration:
+            return
+        except SyntaxError as error:
+            if error.lineno != broken:  # on its way out of a broken line the parser may report it several times
+                broken = error.lineno or 0
+                yield _unreadable(broken, "Turtle", error)
+        except MemoryError as error:
+            raise ImportFailed(f"a statement is too large to be read ({error}); check where its quotes end") from error
+
+
+def _unreadable(line: int, name: str, error: SyntaxError) -> _Unreadable:
+    why = (error.msg or "").partition(": ")[2]  # before it stand line and columns
+    return _Unreadable(line, f"no {name} statement: {show(why)}")
+
+
+def _statement(statement: Quad, language: str) -> Triple | _Names | None:
+    about, value = _id(statement.subject, queries.ENTITY), statement.object
+    if about is None:
+        return None
+    if statement.predicate.value in (queries.LABEL, queries.ALT_LABEL):
+        if not isinstance(value, Literal) or value.language != language.lower():  # the parser lowers tags
             return None
-        statement = _STATEMENT.fullmatch(line.rstrip("\r\n"))
-        if not statement:
-            raise ValueError(f"{show(line.rstrip())} is no N-Triples statement")
-        subject, predicate, target, text, tag, _ = statement.groups()
-        about = _id(subject, queries.ENTITY)
-        if about is None:
-            return None
-        if predicate in (queries.LABEL, queries.ALT_LABEL):
-            if tag != language:
-                return None
-            name = _ESCAPE.sub(_unescape, text)
-            return _Names(about, name) if predicate == queries.LABEL else _Names(about, None, (name,))
-        relation, value = _id(predicate, queries.DIRECT), _id(target, queries.ENTITY)
-        if relation is None or value is None or not (about.startswith("Q") and value.startswith("Q")):
-            return None
-        return Triple(about, relation, value)
-
-    return read
+        is_label = statement.predicate.value == queries.LABEL
+        return _Names(about, value.value) if is_label else _Names(about, None, (value.value,))
+    relation, target = _id(statement.predicate, queries.DIRECT), _id(value, queries.ENTITY)
+    if relation is None or target is None or not (about.startswith("Q") and target.startswith("Q")):
+        return None
+    return Triple(about, relation, target)
 
 
-def _id(iri: str | None, namespace: str) -> str | None:
-    name = (iri or "").removeprefix(namespace)
-    return name if name != iri and (is_entity_id(name) or is_relation_id(name)) else None
-
-
-def _unescape(found: re.Match[str]) -> str:
-    code = found[1] or found[2]
-    if code is None:
-        return _LETTERS.get(found[3], found[3])
-    return chr(int(code, 16)) if int(code, 16) < 0x110000 else "\N{REPLACEMENT CHARACTER}"
+def _id(term: object, namespace: str) -> str | None:
+    if not isinstance(term, NamedNode) or not term.value.startswith(namespace):
+        return None
+    name = term.value.removeprefix(namespace)
+    return name if is_entity_id(name) or is_relation_id(name) else None

@@ -64,18 +64,21 @@ def import_facts(
     file: Annotated[
         Path,
         typer.Argument(
-            exists=True, dir_okay=False, readable=True, help="N-Triples (.nt) or tab-separated ids; also .gz."
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="N-Triples (.nt), Turtle (.ttl) or tab-separated ids; also .gz.",
         ),
     ],
     graph: Annotated[
         Path, typer.Option("--graph", callback=graph_file, help="SQLite file to fill; made if it is absent.")
     ],
-    language: Annotated[str, typer.Option(help="Language of the labels read from N-Triples.")] = "en",
+    language: Annotated[str, typer.Option(help="Language of the labels read from N-Triples or Turtle.")] = "en",
     as_json: AsJson = False,
 ) -> None:
     """Imports facts and labels from a file into a graph file.
 
-    The file holds N-Triples of Wikidata, or lines of tab-separated ids.
+    The file holds N-Triples or Turtle of Wikidata, or lines of tab-separated ids.
     """
     from kg_cache.errors import KnowledgeGraphError
     from kg_cache.importing import import_triples

@@ -1,4 +1,5 @@
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,39 @@ def test_ntriples(tmp_path: Path, store: Store) -> None:
 <{WD}Q937> <http://schema.org/description> "physicist"@en .
 <{WD}Q937> <{WDT}P19> <{WD}Q1 }} UNION> .
 <{WD}Q937> <http://www.w3.org/2000/01/rdf-schema#label> "half
+<{WD}Q3012> <{WDT}P17> <{WD}Q183> .
 """,
         ),
         encoding="utf-8",
     )
     report = import_triples(path, store)
-    assert (report.triples, report.names, report.skipped, report.malformed) == (1, 3, 5, 2)
-    assert all("line " in example and "no N-Triples" in example for example in report.examples)
-    assert list(store.triples()) == [Triple("Q937", "P19", "Q3012")]
+    assert (report.triples, report.names, report.skipped, report.malformed) == (2, 3, 4, 2)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    wrong = [number for number, line in enumerate(lines, 1) if "UNION" in line or "half" in line]
+    starts = [f"line {number}: no N-Triples statement" for number in wrong]
+    assert [example.partition(" statement")[0] + " statement" for example in report.examples] == starts
+    assert list(store.triples()) == [Triple("Q937", "P19", "Q3012"), Triple("Q3012", "P17", "Q183")]
     assert store.labels(["Q937", "P19"]) == {"Q937": 'Al"bert\nEinstein 👩', "P19": "place of birth"}
     assert store.aliases("Q937") == ("Einstein",)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_turtle(tmp_path: Path, store: Store, packed: bool) -> None:
+    text = f"""@prefix wd: <{WD}> . @prefix wdt: <{WDT}> .
+@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
+wd:Q937 wdt:P19 wd:Q3012 ; wdt:P27 wd:Q183, wd:Q39 ;
+    rdfs:label "Albert Einstein"@EN, "Albert Einstein"@de .
+wd:Q183 wdt:P36 nothing:known ; wdt:P30 wd:Q46 .
+wd:Q39 wdt:P36 wd:Q70 ; wdt:P1082 8700000 .
+"""
+    path = tmp_path / ("facts.ttl.gz" if packed else "facts.ttl")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    report = import_triples(path, store)
+    assert (report.triples, report.names, report.skipped, report.malformed) == (4, 1, 2, 1)
+    assert report.examples[0].startswith("line 5: no Turtle statement")
+    assert Triple("Q937", "P27", "Q39") in set(store.triples())
+    assert Triple("Q39", "P36", "Q70") in set(store.triples())  # what follows the broken statement
+    assert store.labels(["Q937"]) == {"Q937": "Albert Einstein"}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -76,9 +100,40 @@ def test_malformed_lines_are_counted_and_the_first_are_named(tmp_path: Path, sto
     assert all(len(example) < 400 for example in report.examples)
 
 
+@pytest.mark.parametrize("long", [b"x" * 20_000_000, b'<http://a> <http://b> "' + b"x" * 20_000_000 + b'" .'])
+def test_an_absurdly_long_line_is_one_malformed_line(tmp_path: Path, store: Store, long: bytes) -> None:
+    statement = f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode()
+    (tmp_path / "facts.nt").write_bytes(statement + long + b"\n" + statement.replace(b"Q2", b"Q3"))
+    report = import_triples(tmp_path / "facts.nt", store)
+    assert (report.triples, report.malformed) == (2, 1)
+    assert [example.split(":")[0] for example in report.examples] == ["line 2"]
+
+
+def test_a_string_that_never_ends_is_one_error(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "facts.ttl").write_bytes(b'<http://a> <http://b> "' + b"x" * 20_000_000)
+    with pytest.raises(ImportFailed, match="too large"):
+        import_triples(tmp_path / "facts.ttl", store)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("kg_cache.importing._BATCH", 1000)
+    statement = f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode()
+    peaks = []
+    for count in (2_000, 40_000):
+        (tmp_path / "facts.nt").write_bytes(statement * count)
+        tracemalloc.start()
+        assert import_triples(tmp_path / "facts.nt", store).triples == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("facts.tsv", b""), ("facts.tsv", b"a\tb\tc\n" * 3), ("facts.nt", b"Q1\tP1\tQ2\n"), ("facts.tsv.gz", b"no gzip"),
+    [("facts.nt.gz", gzip.compress(f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode())[:-6]),
+     ("facts.ttl", b"Q1 P1 Q2 .\n"), ("facts.ttl.gz", b"no gzip"),
+     ("facts.tsv", b""), 
+     ("facts.tsv", b"a\tb\tc\n" * 3), ("facts.nt", b"Q1\tP1\tQ2\n"), ("facts.tsv.gz", b"no gzip"),
      ("facts.tsv.gz", gzip.compress(b"Q1\tP1\tQ2\n")[:-6])],
 )  # fmt: skip
 def test_a_file_without_facts_is_an_error(tmp_path: Path, store: Store, name: str, content: bytes) -> None:
@@ -98,7 +153,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, store: Store) -> None:
 def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("bytes")
     with Store(folder / "facts.sqlite") as store:
-        for name in ("facts.nt", "facts.tsv"):
+        for name in ("facts.nt", "facts.ttl", "facts.tsv"):
             (folder / name).write_bytes(b"Q1\tP1\tQ2\n" + content if name == "facts.tsv" else content)
             try:
                 import_triples(folder / name, store)

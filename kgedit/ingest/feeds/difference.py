@@ -41,7 +41,7 @@ class DifferenceFeed:
         """Name the graphs; they are opened when the feed is read.
 
         Args:
-            before: A store (.sqlite), N-Triples (.nt) or tab-separated ids; packed files end in .gz.
+            before: A store (.sqlite), N-Triples (.nt), Turtle (.ttl) or tab-separated ids; packed files end in .gz.
             after: The newer one, likewise.
             properties: Property id -> whether it is single-valued; others are passed over.
             clock: Tells the present.
