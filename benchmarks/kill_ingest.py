@@ -22,10 +22,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from kgedit.delta import DeltaStack
 from kgedit.errors import KgeditError
 from kgedit.ingest.store.commit import apply_live
 from kgedit.ingest.store.entry import State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import JOURNAL, open_store
 from kgedit.lm.load import load_model
 from kgedit.mini import MINI
@@ -60,7 +60,7 @@ def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     seconds = time.monotonic() - begun
     failures = [] if first == calm else [f"two undisturbed runs end with {first} and {calm}"]
     model, _ = load_model(MINI)
-    weights = WeightsInForce(model)
+    weights = DeltaStack(model, sole_writer=True)
     rng, kills, rounds, moments = random.Random(chosen.seed), 0, 0, []
     killed_at: Counter[str] = Counter()
     while kills < chosen.kills:
@@ -117,7 +117,7 @@ def finished(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return {name: result[name] for name in ("weights_hash", "accepted", "refused", "accepted_right")}
 
 
-def checked(store: Path, weights: WeightsInForce, before: set[str], failures: list[str], when: str) -> set[str]:
+def checked(store: Path, weights: DeltaStack, before: set[str], failures: list[str], when: str) -> set[str]:
     """Keys of the accepted changes, after checks that journal and weights agree and nothing is lost or doubled."""
     if not (store / JOURNAL).exists():  # killed before it began
         return before

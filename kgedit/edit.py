@@ -1,10 +1,19 @@
-"""What is asked for (`Edit`) and what happened (`EditResult`)."""
+"""What is asked for (`Edit`), what happened (`EditResult`), and what a loaded delta holds (`LoadedEdits`)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 
 class Edit(BaseModel):
@@ -87,3 +96,36 @@ class EditResult(BaseModel):
     def succeeded(self) -> bool:
         """Whether the greedy completion after the edit begins with the new object."""
         return self.after.startswith(self.target_new)
+
+
+class LoadedEdits(BaseModel):
+    """What a delta holds that was loaded from disk, as far as its manifest tells.
+
+    Attributes:
+        id: Content hash of the delta; the handle for `Editor.revert`.
+        edits: The edits that it makes; empty for a delta that does not name any.
+        methods: Names of the methods that made it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    edits: tuple[Edit, ...]
+    methods: tuple[str, ...]
+
+    @classmethod
+    def from_manifest(cls, id: str, manifest: Mapping[str, Any]) -> LoadedEdits:
+        """Read the manifest of a delta, or of several composed to one."""
+        parts = [part["manifest"] for part in manifest.get("composed", [{"manifest": manifest}])]
+        methods = dict.fromkeys(str(part["method"]) for part in parts if "method" in part)
+        return cls(id=id, edits=tuple(edit for part in parts for edit in _edits_in(part)), methods=tuple(methods))
+
+
+def _edits_in(manifest: Mapping[str, Any]) -> Iterator[Edit]:
+    """The edit of one delta, as the editor or the journal noted it."""
+    noted = manifest.get("edit") or (manifest.get("change") or {}).get("edit")
+    if noted is not None:
+        try:
+            yield Edit.model_validate(noted)
+        except ValidationError:  # noted by another version: the delta can be applied and reverted all the same
+            return

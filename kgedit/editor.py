@@ -1,7 +1,7 @@
 """The editor: a model, a graph and a method, and the way of a fact change through them.
 
 Edit --> subgraph --> encode --> value --> write --> check --> keep
-what      what else    as the     m*, k*    low-rank   did it   ledger, undo,
+what      what else    as the     m*, k*    low-rank   did it   stack, undo,
 changes   must hold    LLM sees             delta      take?    adapter, files
 """
 
@@ -10,10 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,10 +18,10 @@ from kg_cache.bundled import bundled_store
 from kg_cache.graph import KnowledgeGraph
 from kg_cache.settings import Settings
 from kg_cache.store import Store
-from kgedit.delta import Ledger, LowRankDelta
+from kgedit.delta import Delta, DeltaStack
 from kgedit.delta.gguf_lora import export_gguf_lora
-from kgedit.delta.peft import export_adapter
-from kgedit.edit import Edit, EditResult
+from kgedit.delta.low_rank import as_low_rank
+from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.errors import TargetError, UnknownEdit
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
@@ -38,6 +35,7 @@ from kgedit.lm.second_moment.find import MomentSource, find_moments
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
 from kgedit.methods.base import Settings as MethodSettings
+from kgedit.methods.engine.closed_form import Moment
 from kgedit.mini import MINI, mini_folder
 from kgedit.presets import prefix_lengths, preset
 from kgedit.progress import Progress
@@ -48,14 +46,14 @@ SENTENCE_END = (". ", ".\n", "\n")
 
 
 class Editor:
-    """Edits facts of one model; every edit can be looked at first, taken back exactly, saved and exported.
+    """Edits facts of one model; every edit can be previewed, reverted exactly, saved and exported.
 
     Attributes:
-        model: The model; its weights carry the edits in force.
+        model: The model; its weights carry the applied edits.
         tokenizer: Its fast tokenizer.
         graph: Where the facts around an edit come from.
-        method: What computes the edits.
-        history: Id -> result of each edit in force, in order.
+        history: Id -> what is known of each applied delta, in order: the result of an edit made here, or what the
+            manifest of a loaded one tells.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class Editor:
             tokenizer: Its fast tokenizer.
             graph: The knowledge graph.
             method: The editing method.
-            moments: See `statistics.find_moments`.
+            moments: See `second_moment.find.find_moments`.
             texts: Sentences to collect second moments from, if they are missing.
             prefixes: Context prefixes, the first empty; sampled from the unedited model if not given.
             seed: Seed of whatever is drawn.
@@ -92,12 +90,15 @@ class Editor:
             UnsupportedModel: The model's family or a layer of it cannot be edited.
         """
         anatomy_of(model)
-        self.model, self.tokenizer, self.graph, self.method = model, tokenizer, graph, method
+        self.model, self.tokenizer, self.graph = model, tokenizer, graph
         self.text = Verbalizer.bundled()
         self.seed, self.name, self.progress = seed, name, progress
-        self.history: dict[str, EditResult] = {}
-        self._moments, self._texts, self._prefixes, self._notes = moments, texts, prefixes, notes
-        self._ledger = Ledger(model)
+        self.history: dict[str, EditResult | LoadedEdits] = {}
+        self._method, self._notes = method, notes
+        self._source, self._texts, self._prefixes = moments, texts, prefixes
+        self._moments: dict[int, Moment] = {}
+        self._moment_notes: tuple[str, ...] = ()
+        self._stack = DeltaStack(model)
 
     @classmethod
     def from_pretrained(
@@ -153,20 +154,36 @@ class Editor:
             progress=progress,
         )
 
+    @property
+    def method(self) -> Method:
+        """What computes the edits. Another one may be set at any time; the applied edits stay."""
+        return self._method
+
+    @method.setter
+    def method(self, method: Method) -> None:
+        self._method = method
+        self._notes = ()  # they are about the settings of the former one
+
+    @property
+    def resolver(self) -> Resolver:
+        """Resolves names against the graph, without any model."""
+        return Resolver(self.graph, self.text)
+
     def apply(self, edit: Edit) -> EditResult:
-        """Edit the model and keep the edit in force.
+        """Edit the model; the edit stays until it is reverted.
 
         Raises:
             EditError: The request cannot be carried out; model and history are as before.
             KnowledgeGraphError: The graph does not know a name, or cannot answer.
         """
         started = time.monotonic()
-        request, subgraph = self._prepare(edit)
+        request, subgraph = self.prepare(edit)
         before = self._answer(request)
-        computed = self.compute([request], [subgraph])[0]
-        delta = replace(computed.delta, manifest={**computed.delta.manifest, **self._about(edit)})
+        self._check_asks_for_a_change(request, before[0])
+        (computed,) = self.compute([request], [subgraph])
+        delta = computed.delta.noting(model=self.name, edit=edit.model_dump(), graph_source=self.graph.name)
         weights = delta.norms(self.model)
-        self._ledger.apply(delta)
+        self._stack.apply(delta)
         after = self._answer(request)
         result = EditResult(
             id=delta.id,
@@ -180,7 +197,7 @@ class Editor:
             probability_after=after[1],
             weights=weights,
             edges=len(subgraph.triples) if subgraph and self.method.uses_graph else 0,
-            notes=(*self._notes, *self._bench_notes, *computed.notes),
+            notes=(*self._notes, *self._moment_notes, *computed.notes),
             seconds=time.monotonic() - started,
         )
         self.history[delta.id] = result
@@ -195,13 +212,23 @@ class Editor:
         finally:
             self.revert(result.id)
 
-    def revert(self, id: str) -> None:
-        """Take one edit back, whichever it is; the others stay in force, as if it had never been.
+    @contextmanager
+    def trial(self, delta: Delta) -> Iterator[None]:
+        """A computed delta on top of the applied ones for the length of a `with` block.
 
         Raises:
-            UnknownEdit: No edit in force has this id.
+            AlreadyApplied, WrongBase, WeightsChanged, UnsupportedModel, EditDiverged: See `DeltaStack.apply`.
         """
-        self._ledger.revert(id)
+        with self._stack.trial([*self._stack.deltas, self._stack.accepted(delta)]):
+            yield
+
+    def revert(self, id: str) -> None:
+        """Revert one edit, whichever it is; the others stay, as if it had never been.
+
+        Raises:
+            UnknownEdit: No applied edit has this id.
+        """
+        self._stack.revert(id)
         self.history.pop(id, None)
 
     def compute(self, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]) -> list[Computed]:
@@ -220,11 +247,6 @@ class Editor:
             cases: Each a sequence of (request, subgraph or None), as `prepare` returns them.
         """
         return self.method.together(self.workbench, cases)
-
-    @property
-    def resolver(self) -> Resolver:
-        """Resolves names against the graph, without any model."""
-        return Resolver(self.graph, self.text)
 
     def prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         """Resolve names against the graph and collect the subgraph, without any model.
@@ -246,84 +268,88 @@ class Editor:
         return top_answers(self.model, self.tokenizer, prompt, k, stop=SENTENCE_END)
 
     def save(self, directory: str | Path) -> Path:
-        """Write all edits in force as one delta; all or nothing.
+        """Write all applied edits as one delta; all or nothing.
 
         Raises:
             UnknownEdit: There is no edit to save.
+            UnsupportedExport: They are of several kinds that cannot become one delta.
             SaveFailed: Disk full, read-only folder and the like.
         """
-        return self._in_force().save(directory)
+        return self._composed().save(directory)
 
     def load_delta(self, directory: str | Path) -> str:
-        """Apply a saved delta; its id is the handle for `revert`.
+        """Apply a saved delta; its id is the handle for `revert`, and `history` lists the edits that it makes.
 
         Raises:
             WrongBase: It was made for other weights.
             FileCorrupt: It is damaged.
         """
-        return self._ledger.apply(LowRankDelta.load(directory))
+        delta = Delta.load(directory)
+        self._stack.apply(delta)
+        self.history[delta.id] = LoadedEdits.from_manifest(delta.id, delta.manifest)
+        return delta.id
 
     def export_adapter(self, directory: str | Path) -> Path:
-        """Write all edits in force as a PEFT LoRA adapter for the unedited model, exactly."""
-        return export_adapter(self._in_force(), self.model, Path(directory))
+        """Write all applied edits as a PEFT LoRA adapter for the unedited model, exactly.
+
+        Raises:
+            UnknownEdit: There is no edit to export.
+            UnsupportedExport: They cannot be written as an adapter.
+            SaveFailed: Disk full, read-only folder and the like.
+        """
+        return self._composed().export(self.model, directory)
 
     def export_gguf(self, path: str | Path) -> Path:
-        """Write all edits in force as a GGUF LoRA adapter, which llama.cpp and Ollama load on the unedited model."""
-        return export_gguf_lora(self._in_force(), self.model, path)
+        """Write all applied edits as a GGUF LoRA adapter, which llama.cpp and Ollama load on the unedited model."""
+        return export_gguf_lora(as_low_rank(self._composed()), self.model, path)
 
-    def _in_force(self) -> LowRankDelta:
-        composed = self._ledger.composed()
+    @property
+    def workbench(self) -> Workbench:
+        """Statistics and prefixes, each read once off the unedited model, when a method first asks for it."""
+        layers = self.method.layers
+        missing = [layer for layer in layers if layer not in self._moments]
+        if missing or self._prefixes is None:
+            with self._stack.trial([]):
+                self._find_moments(missing)
+                self._prefixes = self._prefixes or sample_prefixes(
+                    self.model, self.tokenizer, lengths_and_counts=prefix_lengths(self.name), seed=self.seed
+                )
+        moments = {layer: self._moments[layer] for layer in layers}
+        return Workbench(self.model, self.tokenizer, moments, self._prefixes, self.seed, self.progress)
+
+    def _find_moments(self, layers: Sequence[int]) -> None:
+        progress = self.progress
+        moments, notes = find_moments(
+            self.model,
+            self.tokenizer,
+            layers,
+            source=self._source,
+            cache_dir=Settings().cache_dir,
+            texts=self._texts() if self._texts and self._source == "auto" else None,
+            progress=(lambda texts, tokens: progress("second moments", tokens, 0)) if progress else None,
+        )
+        self._moments |= moments
+        self._moment_notes = tuple(dict.fromkeys((*self._moment_notes, *notes)))
+
+    def _composed(self) -> Delta:
+        composed = self._stack.composed()
         if composed is None:
-            raise UnknownEdit("no edit is in force, so there is nothing to write; apply one first")
+            raise UnknownEdit("no edit is applied, so there is nothing to write; apply one first")
         return composed
 
-    def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
-        request, subgraph = self.prepare(edit)
-        encode_target(self.tokenizer, request.target)
-        answer, _ = self._answer(request)
-        if answer == request.target:
-            raise TargetError(
-                f"{request.prompt.replace('{}', request.subject)!r} is already answered by {answer!r}: "
-                "there is nothing to change"
-            )
-        return request, subgraph
-
     def _answer(self, request: Request) -> tuple[str, float]:
+        """Greedy answer to the edit prompt, and the probability of the whole new object there."""
         prompt = request.prompt.replace("{}", request.subject)
         ids = (encode_text(self.tokenizer, prompt), encode_target(self.tokenizer, request.target))
         probability = score_rows(self.model, [ids])[0].joint_probability
         return self.complete(prompt, max_new_tokens=len(ids[1]) + 8), probability
 
-    def _about(self, edit: Edit) -> dict[str, Any]:
-        return {"model": self.name, "edit": edit.model_dump(), "graph_source": self.graph.name}
-
-    @cached_property
-    def workbench(self) -> Workbench:
-        """Statistics and prefixes, taken once on the unedited model."""
-        in_force, progress = self._ledger.deltas, self.progress
-        self._ledger.revert_all()
-        try:
-            return self._unedited_bench(progress)
-        finally:
-            for delta in in_force:
-                self._ledger.apply(delta)
-
-    def _unedited_bench(self, progress: Progress | None) -> Workbench:
-        moments, self._bench_notes = find_moments(
-            self.model,
-            self.tokenizer,
-            self.method.layers,
-            source=self._moments,
-            cache_dir=Settings().cache_dir,
-            texts=self._texts() if self._texts and self._moments == "auto" else None,
-            progress=(lambda texts, tokens: progress("second moments", tokens, 0)) if progress else None,
-        )
-        prefixes = self._prefixes or sample_prefixes(
-            self.model, self.tokenizer, lengths_and_counts=prefix_lengths(self.name), seed=self.seed
-        )
-        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, progress)
-
-    _bench_notes: tuple[str, ...] = ()
+    def _check_asks_for_a_change(self, request: Request, answer: str) -> None:
+        if answer == request.target:
+            raise TargetError(
+                f"{request.prompt.replace('{}', request.subject)!r} is already answered by {answer!r}: "
+                "there is nothing to change"
+            )
 
 
 def _mini_sentences() -> list[str]:

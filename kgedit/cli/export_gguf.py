@@ -109,14 +109,15 @@ def _edits(
         from kgedit.ingest.exports.composed import composed_of
 
         return composed_of(store)
-    from kgedit.delta import Ledger, LowRankDelta
+    from kgedit.delta import Delta, DeltaStack
+    from kgedit.delta.low_rank import as_low_rank
     from kgedit.lm.load import load_model
 
     loaded, _ = load_model(model or "mini", progress=progress)
-    ledger = Ledger(loaded)
+    stack = DeltaStack(loaded)
     for folder in deltas or ():
-        ledger.apply(LowRankDelta.load(folder))
-    composed = ledger.composed()
+        stack.apply(Delta.load(folder))
+    composed = stack.composed()
     if composed is None:
         raise typer.BadParameter("no delta was given")
-    return composed, loaded
+    return as_low_rank(composed), loaded

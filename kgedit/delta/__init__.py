@@ -1,8 +1,10 @@
-"""Edits as data: low-rank changes of named weights, and the ledger of those in force on a model."""
+"""Edits as data: what an edit changes in a model, and the stack of those applied to one."""
 
-from kgedit.delta.ledger import Ledger
-from kgedit.delta.low_rank import Applied, LowRankDelta, compose
+from kgedit.delta.compose import compose
+from kgedit.delta.delta import Applied, Delta
+from kgedit.delta.low_rank import LowRankDelta
+from kgedit.delta.stack import DeltaStack
 from kgedit.delta.update import WeightUpdate
-from kgedit.delta.weights import hash_weights
+from kgedit.delta.weights import hash_weights, model_hash
 
-__all__ = ["Applied", "Ledger", "LowRankDelta", "WeightUpdate", "compose", "hash_weights"]
+__all__ = ["Applied", "Delta", "DeltaStack", "LowRankDelta", "WeightUpdate", "compose", "hash_weights", "model_hash"]

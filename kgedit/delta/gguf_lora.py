@@ -43,7 +43,7 @@ def export_gguf_lora(delta: LowRankDelta, model: nn.Module, path: str | Path) ->
     """Write a delta as a GGUF LoRA adapter for the unedited model.
 
     Args:
-        delta: What to export; several edits as one through `compose`, or `Ledger.composed`.
+        delta: What to export; several edits as one through `compose`, or `DeltaStack.composed`.
         model: The model it belongs to, edited or not: only its config, names and shapes are read.
         path: File to write; one that is there is replaced.
 

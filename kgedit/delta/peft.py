@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from torch import nn
 
-from kgedit.delta import LowRankDelta
+from kgedit.delta.update import WeightUpdate
 from kgedit.delta.weights import parent_module
 from kgedit.errors import UnsupportedExport
 from kgedit.io.atomic_files import write_files
@@ -22,14 +23,17 @@ from kgedit.io.atomic_files import write_files
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"  # names that peft looks for
 
 
-def export_adapter(delta: LowRankDelta, model: nn.Module, directory: str | Path) -> Path:
-    """Write a delta as a LoRA adapter that `peft.PeftModel.from_pretrained(model, directory)` loads.
+def write_adapter(
+    updates: Sequence[WeightUpdate], model: nn.Module, directory: Path, origin: Mapping[str, str]
+) -> Path:
+    """Write updates as a LoRA adapter that `peft.PeftModel.from_pretrained(model, directory)` loads.
 
     Args:
-        delta: What to export; several edits as one through `compose`, or `Ledger.composed`.
-        model: The model it belongs to, edited or not: only names, shapes and layer types are read. The
+        updates: What to export, at most one per weight.
+        model: The model they belong to, edited or not: only names, shapes and layer types are read. The
             adapter is meant for the unedited one.
         directory: Folder to write into; an adapter that is there is replaced.
+        origin: Where the numbers come from, for the metadata of the file.
 
     Returns:
         The folder.
@@ -41,7 +45,7 @@ def export_adapter(delta: LowRankDelta, model: nn.Module, directory: str | Path)
         SaveFailed: The folder cannot be written; it is as before then.
     """
     modules = {}
-    for update in delta.updates:
+    for update in updates:
         update.check_fits(model)
         module, _, parameter = update.name.rpartition(".")
         kind = type(parent_module(model, update.name)).__name__
@@ -51,7 +55,7 @@ def export_adapter(delta: LowRankDelta, model: nn.Module, directory: str | Path)
                 "Conv1D layers only. Keep the edit as a delta (save), or save the edited model."
             )
         modules[module] = update
-    if len({update.conv1d for update in delta.updates}) > 1:
+    if len({update.conv1d for update in updates}) > 1:
         raise UnsupportedExport(
             "the delta changes Linear and Conv1D layers, which one LoRA adapter cannot describe; "
             "export them as separate adapters."
@@ -61,18 +65,16 @@ def export_adapter(delta: LowRankDelta, model: nn.Module, directory: str | Path)
         prefix = f"base_model.model.{module}"
         tensors[f"{prefix}.lora_A.weight"] = update.left.T.contiguous()  # (r, d_in)
         tensors[f"{prefix}.lora_B.weight"] = update.right  # (d_out, r)
-    # Which edits these are; peft ignores it.
-    origin = {"format": "pt", "kgedit_delta": delta.id, "kgedit_base_hash": delta.base_hash}
     config = _config({module: update.rank for module, update in modules.items()}, model)
-    config["fan_in_fan_out"] = delta.updates[0].conv1d
+    config["fan_in_fan_out"] = updates[0].conv1d
     write_files(
-        Path(directory),
+        directory,
         {
-            WEIGHTS: safetensors.torch.save(tensors, metadata=origin),
+            WEIGHTS: safetensors.torch.save(tensors, metadata={"format": "pt", **origin}),
             CONFIG: json.dumps(config, indent=2, sort_keys=True).encode(),
         },
     )
-    return Path(directory)
+    return directory
 
 
 def _config(ranks: dict[str, int], model: nn.Module) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A delta on disk: `manifest.json`, which says everything, and one safetensors file with the factors.
+"""A delta on disk: `manifest.json`, which says everything, and one safetensors file.
 
 The tensor file is named after the delta's id and the manifest is renamed into place last, so replacing a
 saved delta is one step: until then the old pair stays valid. Nothing that is read can run code or reach
@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
+from torch import Tensor
 
-from kgedit.delta.update import WeightUpdate
-from kgedit.errors import EditDiverged, FileCorrupt
+from kgedit.errors import FileCorrupt
 from kgedit.io.atomic_files import is_plain_name, write_files
 
 MANIFEST = "manifest.json"
@@ -25,40 +25,43 @@ _MANIFEST_LIMIT = 64 * 2**20  # bytes; real ones are a few kB
 _HASH = r"^[0-9a-f]{64}$"
 
 
-class _UpdateRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str
-    conv1d: bool
-    d_in: int
-    d_out: int
-    rank: int
-
-
 class _Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["kgedit-delta"]
     version: Literal[1]
+    kind: str = Field(default="low-rank", description="absent in files of 0.1.0, which knew one kind")
     id: str = Field(pattern=_HASH)
     base_hash: str
     tensors: str
     tensors_sha256: str = Field(pattern=_HASH)
-    updates: list[_UpdateRow]
+    updates: list[dict[str, JsonValue]] = Field(description="What the tensors belong to, as the kind has it")
     manifest: dict[str, JsonValue]
     checksum: str = Field(default="", description="SHA-256 of all other fields as canonical JSON")
 
     def expected_checksum(self) -> str:
-        body = json.dumps(self.model_dump(exclude={"checksum"}), sort_keys=True, separators=(",", ":"))
+        stated = self.model_dump(exclude={"checksum"}, exclude_unset=True)  # a default is no part of the file
+        body = json.dumps(stated, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()
 
 
 class StoredDelta(NamedTuple):
-    """The parts of a `LowRankDelta` that are written."""
+    """The parts of a delta that are written.
 
+    Attributes:
+        kind: Its kind.
+        id: Its id.
+        base_hash: Its base.
+        tensors: Name -> tensor.
+        parts: What the tensors belong to, as plain JSON; laid out by the kind.
+        manifest: How it came about.
+    """
+
+    kind: str
     id: str
     base_hash: str
-    updates: tuple[WeightUpdate, ...]
+    tensors: dict[str, Tensor]
+    parts: list[dict[str, JsonValue]]
     manifest: dict[str, Any]
 
 
@@ -69,23 +72,16 @@ def save_stored(delta: StoredDelta, directory: Path) -> None:
         SaveFailed: The disk is full or the folder cannot be written; it is as before then.
         ValueError: The manifest could be written but never read again.
     """
-    tensors = {}
-    for index, update in enumerate(delta.updates):
-        tensors[f"{index}.left"] = update.left  # (d_in, r)
-        tensors[f"{index}.right"] = update.right  # (d_out, r)
-    data = safetensors.torch.save(tensors, metadata={"base_hash": delta.base_hash})
-    rows = [
-        _UpdateRow(name=u.name, conv1d=u.conv1d, d_in=u.left.shape[0], d_out=u.right.shape[0], rank=u.rank)
-        for u in delta.updates
-    ]
+    data = safetensors.torch.save(delta.tensors, metadata={"base_hash": delta.base_hash})
     manifest = _Manifest(
         format="kgedit-delta",
         version=1,
+        kind=delta.kind,
         id=delta.id,
         base_hash=delta.base_hash,
         tensors=f"delta-{delta.id[:16]}.safetensors",
         tensors_sha256=hashlib.sha256(data).hexdigest(),
-        updates=rows,
+        updates=delta.parts,
         manifest=delta.manifest,
     )
     manifest.checksum = manifest.expected_checksum()
@@ -103,25 +99,22 @@ def load_stored(directory: Path) -> StoredDelta:
     Raises:
         FileCorrupt: Something is missing, damaged, forged or of a newer version.
     """
-    found = _read_manifest(directory)
-    if not is_plain_name(found.tensors):
-        raise _corrupt(directory, f"its manifest names a tensor file outside the folder: {found.tensors!r}")
+    manifest = _read_manifest(directory)
+    if not is_plain_name(manifest.tensors):
+        raise corrupt(directory, f"its manifest names a tensor file outside the folder: {manifest.tensors!r}")
     try:
-        data = (directory / found.tensors).read_bytes()
+        data = (directory / manifest.tensors).read_bytes()
     except OSError as error:
-        raise _corrupt(directory, f"{found.tensors} cannot be read: {error.strerror}") from error
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != found.tensors_sha256:
-        raise _corrupt(directory, f"{found.tensors} has SHA-256 {actual}, its manifest says {found.tensors_sha256}")
+        raise corrupt(directory, f"{manifest.tensors} cannot be read: {error.strerror}") from error
+    actual, stated = hashlib.sha256(data).hexdigest(), manifest.tensors_sha256
+    if actual != stated:
+        raise corrupt(directory, f"{manifest.tensors} has SHA-256 {actual}, its manifest says {stated}")
     try:
         tensors = safetensors.torch.load(data)
-        updates = tuple(
-            WeightUpdate(row.name, tensors[f"{index}.left"], tensors[f"{index}.right"], row.conv1d)
-            for index, row in enumerate(found.updates)
-        )
-    except (SafetensorError, KeyError, ValueError, EditDiverged) as error:
-        raise _corrupt(directory, f"its tensors do not fit its manifest ({error})") from error
-    return StoredDelta(found.id, found.base_hash, updates, dict[str, Any](found.manifest))
+    except SafetensorError as error:
+        raise corrupt(directory, f"{manifest.tensors} is no safetensors file ({error})") from error
+    facts = dict[str, Any](manifest.manifest)
+    return StoredDelta(manifest.kind, manifest.id, manifest.base_hash, tensors, manifest.updates, facts)
 
 
 def _read_manifest(directory: Path) -> _Manifest:
@@ -130,18 +123,18 @@ def _read_manifest(directory: Path) -> _Manifest:
         with path.open("rb") as file:
             text = file.read(_MANIFEST_LIMIT + 1)
     except OSError as error:
-        raise _corrupt(directory, f"{MANIFEST} cannot be read: {error.strerror}") from error
+        raise corrupt(directory, f"{MANIFEST} cannot be read: {error.strerror}") from error
     if len(text) > _MANIFEST_LIMIT:
-        raise _corrupt(directory, f"{MANIFEST} is larger than {_MANIFEST_LIMIT} bytes")
+        raise corrupt(directory, f"{MANIFEST} is larger than {_MANIFEST_LIMIT} bytes")
     try:
-        found = _Manifest.model_validate_json(text)
+        manifest = _Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the text"
-        raise _corrupt(directory, f"{MANIFEST}: {where}: {first['msg']}") from error
-    if found.checksum != found.expected_checksum():
-        raise _corrupt(directory, f"{MANIFEST} was changed after it was written (its checksum does not fit)")
-    return found
+        raise corrupt(directory, f"{MANIFEST}: {where}: {first['msg']}") from error
+    if manifest.checksum != manifest.expected_checksum():
+        raise corrupt(directory, f"{MANIFEST} was changed after it was written (its checksum does not fit)")
+    return manifest
 
 
 def _tensor_file_in(directory: Path) -> str | None:
@@ -153,7 +146,8 @@ def _tensor_file_in(directory: Path) -> str | None:
     return name if is_plain_name(name) and name.startswith("delta-") else None
 
 
-def _corrupt(directory: Path, reason: str) -> FileCorrupt:
+def corrupt(directory: Path, reason: str) -> FileCorrupt:
+    """The error for a folder that holds no usable delta."""
     return FileCorrupt(
         f"{directory} holds no usable delta: {reason}. Restore the folder from a copy, or make the edit anew."
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -90,6 +89,28 @@ class WeightUpdate:
         with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
             return torch.addmm(weight.detach().to(wide), first, second.T)  # stored_shape
 
+    def edited(self, weight: Tensor) -> Tensor:
+        """The weight plus the change in the weight's own dtype, cast once.
+
+        Raises:
+            EditDiverged: It does not fit the dtype.
+        """
+        exact = self.added_to(weight)
+        narrow = exact.to(weight.dtype)
+        if not bool(torch.isfinite(narrow).all()):
+            raise EditDiverged(
+                f"the edited {self.name} holds NaN or infinity in {weight.dtype} (largest value "
+                f"{float(exact.abs().max()):.3g}); the model is unchanged. Lower the clamp, or load the model in "
+                "bfloat16 or float32."
+            )
+        return narrow
+
+    def rounding(self, weight: Tensor) -> float:
+        """Share of the change that the cast to the weight's dtype loses, ||rounding error|| / ||dW||."""
+        error = torch.linalg.vector_norm(self.added_to(weight) - self.edited(weight))
+        size = self.norm()
+        return float(error) / size if size > 0 else 0.0
+
     def norm(self) -> float:
         """Frobenius norm of the change, from the factors alone: ||R L^T||^2 = sum of (R^T R) * (L^T L)."""
         left, right = self.left.double(), self.right.double()
@@ -117,46 +138,3 @@ class WeightUpdate:
                 f"conv1d={self.conv1d}; make it with conv1d={not self.conv1d}."
             )
         return weight
-
-
-def cast(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
-    """The new weight in the model's dtype.
-
-    Raises:
-        EditDiverged: It does not fit.
-    """
-    narrow = value.to(dtype)
-    if not bool(torch.isfinite(narrow).all()):
-        raise EditDiverged(
-            f"the edited {name} holds NaN or infinity in {dtype} (largest value "
-            f"{float(value.abs().max()):.3g}); the model is unchanged. Lower the clamp, or load the model in "
-            "bfloat16 or float32."
-        )
-    return narrow
-
-
-def edited_values(
-    updates: Iterable[WeightUpdate], weights: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """New values of the weights, in their dtype, and what the cast lost; nothing is written yet.
-
-    Args:
-        updates: At most one per weight.
-        weights: Parameter name -> weight as it is now.
-
-    Returns:
-        Parameter name -> new value; parameter name -> Frobenius norm of the cast's rounding error relative to
-        the change itself (0 where the model is float32 or wider).
-
-    Raises:
-        EditDiverged: A value does not fit the weight's dtype.
-    """
-    values, lost = {}, {}
-    for update in updates:
-        weight = weights[update.name]
-        wide = update.added_to(weight)  # stored_shape
-        narrow = values[update.name] = cast(update.name, wide, weight.dtype)
-        error = float(torch.linalg.vector_norm(wide - narrow)) if narrow.dtype != wide.dtype else 0.0
-        size = update.norm()
-        lost[update.name] = error / size if size > 0 else 0.0
-    return values, lost

@@ -63,9 +63,19 @@ def parent_module(model: nn.Module, name: str) -> nn.Module:
 def digest(name: str, tensor: Tensor) -> str:
     """SHA-256 over name, shape, dtype and the exact bytes of one tensor, wherever it lies."""
     plain = tensor.detach().to("cpu").contiguous()
-    found = hashlib.sha256(f"{name}\0{tuple(plain.shape)}\0{plain.dtype}\0".encode())
-    found.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+    sha256 = hashlib.sha256(f"{name}\0{tuple(plain.shape)}\0{plain.dtype}\0".encode())
+    sha256.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
+
+
+def all_digests(model: nn.Module) -> dict[str, str]:
+    """Name -> `digest` of every parameter."""
+    return {name: digest(name, parameter) for name, parameter in model.named_parameters()}
+
+
+def model_hash(model: nn.Module) -> str:
+    """SHA-256 of a whole model: names, shapes, dtypes and bytes of all parameters (not of buffers)."""
+    return hash_digests(all_digests(model))
 
 
 def hash_digests(digests: Mapping[str, str]) -> str:

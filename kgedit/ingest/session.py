@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kg_cache.graph import KnowledgeGraph
+from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.adapter import AdapterSettings, AdapterWriter
@@ -18,7 +19,6 @@ from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import MethodWriter, Writer, WriteSettings
 from kgedit.ingest.store.commit import apply_live, recover
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import MomentSource
@@ -44,7 +44,7 @@ class Session:
 
     store: IngestStore
     editor: Editor
-    weights: WeightsInForce
+    weights: DeltaStack
     pool: FactPool
     decider: Decider
     recovered: int
@@ -90,8 +90,8 @@ def open_session(
     chosen = WriteSettings.model_validate(settings_of("ingest"))
     with open_store(directory, write=True) as store:
         editor = _editor(model, method, graph, moments, seed, chosen, progress)
-        weights = WeightsInForce(editor.model)
-        store.bind(model, weights.base_hash)
+        weights = DeltaStack(editor.model, sole_writer=True)
+        store.bind(model, weights.hash_unedited())
         if isinstance(graph, str | Path):
             store.journal.set_about({"graph": str(Path(graph).absolute())})
         unedited = partial(weights.trial, ())
@@ -114,7 +114,7 @@ def open_session(
 @contextmanager
 def open_edited(
     directory: str | Path, *, method: str = "rome", check: bool = True, write: bool = False
-) -> Iterator[tuple[IngestStore, Editor, WeightsInForce]]:
+) -> Iterator[tuple[IngestStore, Editor, DeltaStack]]:
     """Open a store with its model and its live deltas applied, without guards or writer.
 
     Args:
@@ -135,8 +135,8 @@ def open_edited(
         if not store.base_hash:
             raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
         editor = Editor.from_pretrained(store.model, method=method, graph=store.graph)
-        weights = WeightsInForce(editor.model)
-        store.bind(store.model, weights.base_hash)
+        weights = DeltaStack(editor.model, sole_writer=True)
+        store.bind(store.model, weights.hash_unedited())
         if check:
             apply_live(store, weights)
         yield store, editor, weights

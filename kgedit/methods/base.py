@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.delta import LowRankDelta, compose
+from kgedit.delta import Delta, compose
 from kgedit.errors import EditError, UnknownMethod
 from kgedit.graph.subgraph import Subgraph
 from kgedit.methods.engine.closed_form import Moment
@@ -95,7 +95,7 @@ class Computed:
         log: Numbers of the optimisation, also in the delta's manifest.
     """
 
-    delta: LowRankDelta
+    delta: Delta
     notes: tuple[str, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
 

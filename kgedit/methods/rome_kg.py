@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -166,4 +165,4 @@ def _named(computed: Computed, method: RomeKg | MemitKg, bench: Workbench, case:
         "graphs": [subgraph.manifest() if subgraph else None for _, subgraph in case],
     }
     notes = () if edits > len(case) else ("the graph adds no fact to this edit",)
-    return Computed(replace(computed.delta, manifest=manifest), (*computed.notes, *notes), computed.log)
+    return Computed(computed.delta.with_manifest(manifest), (*computed.notes, *notes), computed.log)

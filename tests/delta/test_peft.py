@@ -11,8 +11,7 @@ from safetensors import safe_open
 from torch import nn
 
 from families import FAMILIES, tiny_model
-from kgedit.delta import Ledger, LowRankDelta, WeightUpdate, compose, hash_weights
-from kgedit.delta.peft import export_adapter
+from kgedit.delta import DeltaStack, LowRankDelta, WeightUpdate, compose, hash_weights
 from kgedit.errors import SaveFailed, UnsupportedExport, UnsupportedModel, WrongBase
 from kgedit.lm.anatomy import anatomy_of
 
@@ -52,7 +51,7 @@ def test_the_adapter_has_the_logits_of_the_edited_model(family, tmp_path) -> Non
     model, _ = tiny_model(family)
     unedited = logits(model)
     delta = delta_of(model, {0: 1, 1: 3, 2: 3})  # different ranks need the patterns
-    export_adapter(delta, model, tmp_path)
+    delta.export(model, tmp_path)
     with delta.apply(model):
         edited = logits(model)
     assert not torch.allclose(edited, unedited, atol=1e-2)
@@ -69,7 +68,7 @@ def test_the_adapter_has_the_logits_of_the_edited_model(family, tmp_path) -> Non
 def test_merging_gives_the_edited_weights_and_touches_nothing_else(family, tmp_path) -> None:
     model, _ = tiny_model(family)
     delta = delta_of(model, {1: 2})
-    export_adapter(delta, model, tmp_path)
+    delta.export(model, tmp_path)
     expected = copy.deepcopy(model)
     delta.apply(expected)
     merged = peft.PeftModel.from_pretrained(model, tmp_path).merge_and_unload()
@@ -85,7 +84,7 @@ def test_merging_gives_the_edited_weights_and_touches_nothing_else(family, tmp_p
 def test_layer_1_is_not_taken_for_layer_11(tmp_path) -> None:
     model, _ = tiny_model("gpt2", n_layer=12)
     delta = delta_of(model, {1: 1, 11: 2, 2: 2})
-    export_adapter(delta, model, tmp_path)
+    delta.export(model, tmp_path)
     with delta.apply(model):
         edited = logits(model)
     loaded = peft.PeftModel.from_pretrained(model, tmp_path)
@@ -97,11 +96,11 @@ def test_layer_1_is_not_taken_for_layer_11(tmp_path) -> None:
 def test_several_edits_in_force_are_exported_as_one(tmp_path) -> None:
     model, _ = tiny_model("gpt2")
     unedited = copy.deepcopy(model)
-    ledger = Ledger(model)
+    stack = DeltaStack(model)
     for seed in range(4):
-        ledger.apply(delta_of(model, {seed % 2: 1}, seed=seed))
-    ledger.revert(ledger.ids[1])
-    export_adapter(ledger.composed(), model, tmp_path)
+        stack.apply(delta_of(model, {seed % 2: 1}, seed=seed))
+    stack.revert(stack.ids[1])
+    stack.composed().export(model, tmp_path)
     edited = logits(model)
     close(logits(peft.PeftModel.from_pretrained(unedited, tmp_path)), edited)
 
@@ -109,7 +108,7 @@ def test_several_edits_in_force_are_exported_as_one(tmp_path) -> None:
 def test_the_files_are_what_peft_expects_and_say_where_they_come_from(tmp_path) -> None:
     model, _ = tiny_model("gpt2")
     delta = delta_of(model, {0: 2, 1: 2, 2: 1})
-    assert export_adapter(delta, model, tmp_path / "new") == tmp_path / "new"
+    assert delta.export(model, tmp_path / "new") == tmp_path / "new"
     config = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
     assert config["target_modules"] == [f"transformer.h.{layer}.mlp.c_proj" for layer in range(3)]
     assert (config["r"], config["lora_alpha"], config["fan_in_fan_out"]) == (2, 2, True)
@@ -128,14 +127,14 @@ def test_the_files_are_what_peft_expects_and_say_where_they_come_from(tmp_path) 
 def test_the_model_is_not_changed_by_exporting(tmp_path) -> None:
     model, _ = tiny_model("llama")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    export_adapter(delta_of(model, {0: 1}), model, tmp_path)
+    delta_of(model, {0: 1}).export(model, tmp_path)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_model_in_half_precision_takes_the_adapter(tmp_path) -> None:
     model = tiny_model("llama")[0].to(torch.bfloat16)
     delta = delta_of(model, {1: 2})
-    export_adapter(delta, model, tmp_path)
+    delta.export(model, tmp_path)
     with delta.apply(model):
         edited = logits(model).float()
     loaded = logits(peft.PeftModel.from_pretrained(model, tmp_path)).float()
@@ -151,7 +150,7 @@ def test_what_lora_cannot_hold_is_refused_and_nothing_is_written(tmp_path) -> No
 
     update = WeightUpdate("other.matrix", torch.ones(3, 1), torch.ones(2, 1))
     with pytest.raises(UnsupportedExport, match=r"other\.matrix.*ParameterDict"):
-        export_adapter(LowRankDelta((update,), ""), Odd(), tmp_path / "new")
+        LowRankDelta((update,), "").export(Odd(), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -164,19 +163,19 @@ def test_both_orientations_in_one_adapter_are_refused(tmp_path) -> None:
         WeightUpdate(f"two.{second.name}", second.left, second.right, False),
     )
     with pytest.raises(UnsupportedExport, match="separate adapters"):
-        export_adapter(LowRankDelta(updates, ""), both, tmp_path)
+        LowRankDelta(updates, "").export(both, tmp_path)
 
 
 def test_a_model_that_the_delta_does_not_fit_is_refused(tmp_path) -> None:
     gpt2, llama = tiny_model("gpt2")[0], tiny_model("llama")[0]
     with pytest.raises(UnsupportedModel, match="no parameter"):
-        export_adapter(delta_of(gpt2, {0: 1}), llama, tmp_path)
+        delta_of(gpt2, {0: 1}).export(llama, tmp_path)
     with pytest.raises(WrongBase, match="shape"):
-        export_adapter(delta_of(gpt2, {0: 1}), tiny_model("gpt2", n_inner=96)[0], tmp_path)
+        delta_of(gpt2, {0: 1}).export(tiny_model("gpt2", n_inner=96)[0], tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path) -> None:
     model, _ = tiny_model("gpt2")
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(SaveFailed, match="taken"):
-        export_adapter(compose(delta_of(model, {0: 1})), model, tmp_path / "taken")
+        compose(delta_of(model, {0: 1})).export(model, tmp_path / "taken")

@@ -8,7 +8,6 @@ from torch import nn
 
 from families import FAMILIES, tiny_model
 from kgedit.delta import WeightUpdate
-from kgedit.delta.update import edited_values
 from kgedit.errors import EditDiverged, UnsupportedModel, WrongBase
 from kgedit.lm.anatomy import anatomy_of
 
@@ -65,16 +64,15 @@ def test_one_cast_on_write_and_its_loss_is_reported() -> None:
     """In bfloat16, 1 + 0.001 is 1 again: the whole change is lost, and that is said."""
     update = WeightUpdate("a.weight", torch.ones(4, 1), torch.full((2, 1), 1e-3))
     weight = torch.ones(2, 4, dtype=torch.bfloat16)
-    values, lost = edited_values([update], {"a.weight": weight})
-    assert torch.equal(values["a.weight"], weight)
-    assert lost["a.weight"] == pytest.approx(1.0, rel=1e-3)
-    assert edited_values([update], {"a.weight": weight.float()})[1] == {"a.weight": 0.0}
+    assert torch.equal(update.edited(weight), weight)
+    assert update.rounding(weight) == pytest.approx(1.0, rel=1e-3)
+    assert update.rounding(weight.float()) == 0.0
 
 
 def test_overflow_in_half_precision_is_refused() -> None:
     update = WeightUpdate("a.weight", torch.full((4, 1), 300.0), torch.full((2, 1), 300.0))
     with pytest.raises(EditDiverged, match=r"a\.weight.*float16.*9e\+04"):
-        edited_values([update], {"a.weight": torch.ones(2, 4, dtype=torch.float16)})
+        update.edited(torch.ones(2, 4, dtype=torch.float16))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.delta import DeltaStack, LowRankDelta, WeightUpdate, hash_weights
 from kgedit.edit import Edit
 from kgedit.ingest.store.commit import commit, recover
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
 from kgedit.ingest.store.entry import Entry, PlannedEdit, Received, State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore, open_store
 
 NAMES = ("0.weight", "2.weight")
@@ -55,19 +54,19 @@ def decide(entries: Iterable[Entry], model: nn.Module) -> Decision:
     )
 
 
-def batches(store: IngestStore, weights: WeightsInForce, size: int, after: Callable[[], None] = lambda: None) -> None:
+def batches(store: IngestStore, weights: DeltaStack, size: int, after: Callable[[], None] = lambda: None) -> None:
     """Take all received changes in, batch by batch; `after` is called behind each."""
     while entries := list(store.journal.entries(State.RECEIVED, limit=size)):
         commit(store, weights, decide(entries, weights.model))
         after()
 
 
-def reopen(directory: Path) -> tuple[IngestStore, WeightsInForce]:
+def reopen(directory: Path) -> tuple[IngestStore, DeltaStack]:
     """The store and an unedited model brought to what the journal says."""
-    weights = WeightsInForce(tiny_model())
+    weights = DeltaStack(tiny_model(), sole_writer=True)
     store = open_store(directory, write=True)
     try:
-        store.bind("tiny", weights.base_hash)
+        store.bind("tiny", weights.hash_unedited())
         recover(store, weights)
     except BaseException:
         store.close()
@@ -80,11 +79,11 @@ def names(seed: int, count: int) -> list[str]:
     return [f"{rng.randrange(10**9)}" for _ in range(count)]
 
 
-def check_invariant(store: IngestStore, weights: WeightsInForce) -> None:
+def check_invariant(store: IngestStore, weights: DeltaStack) -> None:
     """The weights are the unedited ones with the live deltas applied one after another, bit for bit."""
     fresh = tiny_model()
     for delta in store.live_deltas():
         delta.apply(fresh, check=False)
     for name, parameter in fresh.named_parameters():
         assert torch.equal(parameter, weights.model.get_parameter(name)), name
-    assert weights.hash() == store.weights_hash == WeightsInForce(fresh).base_hash
+    assert weights.hash() == store.weights_hash == DeltaStack(fresh, sole_writer=True).hash_unedited()

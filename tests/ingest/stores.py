@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.ingest.change import Provenance, change_key, slot_key
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.decision import Accepted, Decision
 from kgedit.ingest.store.entry import PlannedEdit, Received, State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import open_store
 from kgedit.mini.cases import Casebook
 
@@ -27,8 +27,8 @@ def edited_store(directory: Path) -> Path:
     ready = [editor.prepare(edit) for edit in edits]
     computed = editor.compute([request for request, _ in ready], [None] * len(edits))
     with open_store(directory, write=True) as store:
-        weights = WeightsInForce(editor.model)
-        store.bind("mini", weights.base_hash)
+        weights = DeltaStack(editor.model, sole_writer=True)
+        store.bind("mini", weights.hash_unedited())
         store.journal.receive(
             Received(
                 key=change_key(edit),

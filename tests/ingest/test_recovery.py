@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from ingest.cheap import batches, check_invariant, names, received, refused, reopen, tiny_model
+from kgedit.delta import DeltaStack
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
 from kgedit.ingest.store.commit import recover
 from kgedit.ingest.store.entry import State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.store import DELTAS, IngestStore, open_store
 from kgedit.ingest.store.undo import undo_own_delta
@@ -167,7 +167,7 @@ def test_a_damaged_delta_in_force_is_named_with_its_change_and_can_be_undone(tmp
     with pytest.raises(FileCorrupt, match=rf"change {entry.id} of the journal.*undo --store"):
         reopen(tmp_path)
     with open_store(tmp_path, write=True) as store:
-        weights = WeightsInForce(tiny_model())
+        weights = DeltaStack(tiny_model(), sole_writer=True)
         undo_own_delta(store, weights, entry.id)
         check_invariant(store, weights)
     reopen(tmp_path)[0].close()
@@ -179,7 +179,7 @@ def test_a_damaged_delta_on_its_way_is_computed_again(tmp_path: Path, monkeypatc
     with store:
         store.journal.receive(received(name) for name in names(SEED, COUNT))
         with monkeypatch.context() as patch:
-            patch.setattr(WeightsInForce, "put", lambda *_: (_ for _ in ()).throw(Crash()))
+            patch.setattr(DeltaStack, "put", lambda *_: (_ for _ in ()).throw(Crash()))
             with pytest.raises(Crash):
                 batches(store, weights, 4)  # stops behind "prepared"
         (first, *_) = store.entries(State.PREPARED)
@@ -214,17 +214,17 @@ def test_a_journal_that_disagrees_with_its_deltas_is_refused(tmp_path: Path) -> 
         batches(store, weights, 6)
         store.journal.set_about({"weights_hash": "0" * 64})
         with pytest.raises(JournalError, match="its journal noted 0000"):
-            recover(store, WeightsInForce(tiny_model()))
+            recover(store, DeltaStack(tiny_model(), sole_writer=True))
 
 
 def test_a_journal_from_another_base_model_is_refused_with_both_hashes(tmp_path: Path) -> None:
     reopen(tmp_path)[0].close()
-    other = WeightsInForce(tiny_model(seed=1))
+    other = DeltaStack(tiny_model(seed=1), sole_writer=True)
     with open_store(tmp_path, write=True) as store, pytest.raises(WrongBase) as caught:
-        store.bind("other", other.base_hash)
+        store.bind("other", other.hash_unedited())
     assert store.directory.name in str(caught.value)
-    assert other.base_hash in str(caught.value)
-    assert WeightsInForce(tiny_model()).base_hash in str(caught.value)
+    assert other.hash_unedited() in str(caught.value)
+    assert DeltaStack(tiny_model(), sole_writer=True).hash_unedited() in str(caught.value)
 
 
 def test_a_second_writer_is_turned_away_with_the_first_ones_number_and_readers_are_not(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from families import D_FF, FAMILIES, D, tiny_model
-from kgedit.delta import Ledger, LowRankDelta
-from kgedit.delta.peft import export_adapter
+from kgedit.delta import DeltaStack, LowRankDelta
 from kgedit.errors import EditDiverged, EditError, NoSuchLayer, PromptError, TargetError
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.methods.base import Request
@@ -143,16 +142,16 @@ def test_apply_revert_save_and_export_work_as_for_any_delta(tmp_path) -> None:
     model, tok = tiny_model("gpt2")
     before = state_of(model)["bytes"]
     (computed,) = FineTune(config()).compute(bench(model, tok, ()), [REQUEST])
-    ledger = Ledger(model)
+    stack = DeltaStack(model)
     loaded = LowRankDelta.load(computed.delta.save(tmp_path / "delta"), model)
     weight = anatomy_of(model).weight(model, 1)
     expected = weight.detach() + computed.delta.updates[0].dense().T
-    ledger.apply(loaded)
+    stack.apply(loaded)
     assert torch.equal(weight, expected)
-    ledger.revert_all()
+    stack.revert_all()
     assert state_of(model)["bytes"] == before
     assert computed.delta.rank == D < D_FF
-    assert export_adapter(computed.delta, model, tmp_path / "adapter").is_dir()
+    assert computed.delta.export(model, tmp_path / "adapter").is_dir()
 
 
 def test_training_stops_below_the_stop_loss_without_a_step() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from families import tiny_model
-from kgedit.delta import Ledger
+from kgedit.delta import DeltaStack
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
@@ -68,12 +68,12 @@ def test_every_method_makes_one_delta_per_case_and_leaves_the_model_alone(name) 
         found = method.together(work, [CASE, CASE[:1]])
     assert state_of(model) == before
     assert len(found) == 2
-    ledger = Ledger(model)
+    stack = DeltaStack(model)
     for computed in found:
         computed.delta.check_base(model)
-        ledger.apply(computed.delta)
+        stack.apply(computed.delta)
         assert state_of(model)["bytes"] != before["bytes"]
-        ledger.revert_all()
+        stack.revert_all()
     assert state_of(model)["bytes"] == before["bytes"]
     (alone,) = method.compute(work, [CASE[0][0]], [GRAPH])
     for one, other in zip(found[1].delta.updates, alone.delta.updates, strict=True):

@@ -125,7 +125,7 @@ def measure(
         chunk = cases[start : start + CHUNK]
         requests, subgraphs = zip(*(editor.prepare(case.edit) for case in chunk), strict=True)
         for case, computed in zip(chunk, editor.compute(requests, subgraphs), strict=True):
-            with computed.delta.apply(editor.model):
+            with editor.trial(computed.delta):
                 scored.append(score_case(editor.model, editor.tokenizer, case))
                 if case is show:
                     said = _say(editor, case)

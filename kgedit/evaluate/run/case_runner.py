@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from kg_cache.settings import Settings as CacheSettings
+from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.errors import NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
 from kgedit.evaluate.results import UNEDITED, LeftOut, Row
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
-from kgedit.evaluate.run.manifest import CHUNK, RunManifest, model_hash
+from kgedit.evaluate.run.manifest import CHUNK, RunManifest
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of

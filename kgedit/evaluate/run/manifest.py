@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 import transformers
 from pydantic import JsonValue
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from kgedit import __version__
-from kgedit.delta.weights import digest, hash_digests
+from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
@@ -98,11 +98,6 @@ class RunManifest(Frozen):
     seed: int
     scoring: ScoringPart
     versions: dict[str, str]
-
-
-def model_hash(model: PreTrainedModel) -> str:
-    """SHA-256 of all weights and buffers, as they are now."""
-    return hash_digests({name: digest(name, tensor) for name, tensor in model.state_dict().items()})
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -7,8 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from kgedit.delta import LowRankDelta
-from kgedit.delta.weights import hash_weights
+from kgedit.delta import Delta, hash_weights
 from kgedit.editor import Editor
 from kgedit.errors import AlreadyApplied, EditError, FileCorrupt, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase
@@ -124,7 +123,7 @@ def _prepare(editor: Editor, rewrite: Rewrite) -> tuple[Request, Subgraph | None
 
 def _is_stored(folder: Path) -> bool:
     try:
-        LowRankDelta.load(folder)
+        Delta.load(folder)
     except FileCorrupt:  # not there, or the run was stopped while it was written
         return False
     return True
@@ -154,9 +153,9 @@ def _computed(editor: Editor, cases: Sequence[Edits]) -> list[Computed | EditErr
 
 
 @contextmanager
-def _applied(editor: Editor, delta: LowRankDelta) -> Iterator[None]:
+def _applied(editor: Editor, delta: Delta) -> Iterator[None]:
     before = hash_weights(editor.model, delta.names)
-    with delta.apply(editor.model):
+    with editor.trial(delta):
         yield
     if hash_weights(editor.model, delta.names) != before:
         raise NotReverted(f"{', '.join(delta.names)} differ after an edit was reverted")

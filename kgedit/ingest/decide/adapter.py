@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.delta import Delta, LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged, MissingExtra
 from kgedit.ingest.decide.known_facts import FactPool, KnownFact
 from kgedit.ingest.decide.rehearsal import Encoded, Lesson, encoded, epoch, lesson
@@ -110,7 +110,7 @@ class AdapterWriter:
 
     def propose(
         self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
-    ) -> list[LowRankDelta]:
+    ) -> list[Delta]:
         """One delta for all changes; with `more`, training goes on from the last proposal for them."""
         keys = frozenset(item.entry.id for item in items)
         begin: Factors | None = None

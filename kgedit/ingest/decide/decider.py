@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from kg_cache.errors import KnowledgeGraphError
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta, DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.ingest.decide.guard import Guard, Mode
@@ -23,7 +23,6 @@ from kgedit.ingest.decide.trial import Batch, TrialRunner, remaining
 from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.store.decision import Decision, Refusal
 from kgedit.ingest.store.entry import Entry
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.progress import Progress
 
 
@@ -41,7 +40,7 @@ class Decider:
     def __init__(
         self,
         editor: Editor,
-        weights: WeightsInForce,
+        weights: DeltaStack,
         pool: FactPool,
         guard: Guard,
         writer: Writer,
@@ -69,7 +68,7 @@ class Decider:
     def decide(
         self,
         entries: Sequence[Entry],
-        live: Sequence[tuple[LowRankDelta, Sequence[Entry]]],
+        live: Sequence[tuple[Delta, Sequence[Entry]]],
         of_slot: Callable[[str], Entry | None],
     ) -> Decision:
         """Decide a batch.
@@ -91,7 +90,7 @@ class Decider:
         return Decision(decision.accepted, (*refused, *decision.refused))
 
     @torch.inference_mode(False)
-    def retrain(self, entries: Sequence[Entry], below: Sequence[tuple[LowRankDelta, Sequence[Entry]]]) -> LowRankDelta:
+    def retrain(self, entries: Sequence[Entry], below: Sequence[tuple[Delta, Sequence[Entry]]]) -> Delta:
         """Train the shared delta of some changes again; unlike in `decide`, no guard is asked.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta
 from kgedit.errors import EditError
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.trial import Batch, Trial, TrialRunner
@@ -32,7 +32,7 @@ def decide_independent(batch: Batch, runner: TrialRunner) -> Decision:
 def _attempt_twice(
     changes: Sequence[ResolvedChange],
     earlier: Sequence[ResolvedChange],
-    below: Sequence[LowRankDelta],
+    below: Sequence[Delta],
     runner: TrialRunner,
 ) -> list[Trial]:
     first = runner.attempt(changes, earlier, below)

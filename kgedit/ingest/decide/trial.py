@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta, DeltaStack
 from kgedit.editor import Editor
 from kgedit.ingest.decide.guard import Guard, Mode
 from kgedit.ingest.decide.probes import measure, rounded
@@ -14,7 +14,6 @@ from kgedit.ingest.decide.resolved_change import ChangeResolver, ResolvedChange
 from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.store.decision import Accepted, Refusal
 from kgedit.ingest.store.entry import Entry
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.progress import Progress
 
 
@@ -28,9 +27,9 @@ class Batch:
     """
 
     changes: Sequence[ResolvedChange]
-    live: Sequence[tuple[LowRankDelta, Sequence[Entry]]]
+    live: Sequence[tuple[Delta, Sequence[Entry]]]
 
-    def staying(self, changes: Iterable[ResolvedChange]) -> tuple[list[LowRankDelta], list[Entry]]:
+    def staying(self, changes: Iterable[ResolvedChange]) -> tuple[list[Delta], list[Entry]]:
         """The live deltas and the applied changes that remain when these changes supersede others."""
         gone = superseded(changes)
         entries = [entry for _, entries in self.live for entry in entries if entry.id not in gone]
@@ -49,7 +48,7 @@ class Trial:
     """
 
     change: ResolvedChange
-    delta: LowRankDelta
+    delta: Delta
     numbers: dict[str, float]
     failures: tuple[str, ...]
 
@@ -119,7 +118,7 @@ class TrialRunner:
     def __init__(
         self,
         editor: Editor,
-        weights: WeightsInForce,
+        weights: DeltaStack,
         changes: ChangeResolver,
         guard: Guard,
         writer: Writer,
@@ -135,7 +134,7 @@ class TrialRunner:
         self,
         changes: Sequence[ResolvedChange],
         earlier: Sequence[ResolvedChange],
-        below: Sequence[LowRankDelta],
+        below: Sequence[Delta],
         *,
         again: bool = False,
     ) -> list[Trial]:
@@ -196,12 +195,12 @@ def superseded(changes: Iterable[ResolvedChange]) -> set[int]:
     return {change.replaces.id for change in changes if change.replaces}
 
 
-def remaining(live: Sequence[tuple[LowRankDelta, Sequence[Entry]]], gone: set[int]) -> list[LowRankDelta]:
+def remaining(live: Sequence[tuple[Delta, Sequence[Entry]]], gone: set[int]) -> list[Delta]:
     """The live deltas that still make a change when some changes are gone."""
     return [delta for delta, entries in live if any(entry.id not in gone for entry in entries)]
 
 
-def unique(deltas: Iterable[LowRankDelta]) -> list[LowRankDelta]:
+def unique(deltas: Iterable[Delta]) -> list[Delta]:
     """Each delta once, in order."""
     return list({delta.id: delta for delta in deltas}.values())
 

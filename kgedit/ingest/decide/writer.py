@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kgedit.delta import LowRankDelta, WeightUpdate
+from kgedit.delta import Delta, LowRankDelta, WeightUpdate
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import FactPool
@@ -34,7 +34,7 @@ class Writer(Protocol):
 
     def propose(
         self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
-    ) -> list[LowRankDelta]:
+    ) -> list[Delta]:
         """One delta per change (the same one for all where `shared`), for the model as it is; it is left unchanged.
 
         Args:
@@ -104,7 +104,7 @@ class MethodWriter:
 
     def propose(
         self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
-    ) -> list[LowRankDelta]:
+    ) -> list[Delta]:
         """See `Writer`."""
         method: Any = self._editor.method
         if more:
@@ -116,7 +116,7 @@ class MethodWriter:
             joint = method.together(bench, [[(item.request, item.subgraph) for item in items]])[0]
             return columns(joint.delta, len(items))
         # Solved for an averaged key: held at its own prompt's key, a change would avoid just that.
-        found: list[LowRankDelta] = []
+        found: list[Delta] = []
         for item in items:
             bench = self._holding([other for other in (*earlier, *items) if other is not item])
             found.append(method.compute(bench, [item.request], [item.subgraph])[0].delta)
@@ -144,14 +144,14 @@ class MethodWriter:
         return [(prompt, request.subject) for prompt in sorted(prompts)]
 
 
-def columns(delta: LowRankDelta, count: int) -> list[LowRankDelta]:
+def columns(delta: Delta, count: int) -> list[Delta]:
     """A joint write, one column per edit on each weight, as one delta per edit.
 
     Raises:
         ValueError: A weight has another number of columns.
     """
-    if any(update.rank != count for update in delta.updates):
-        raise ValueError(f"a joint write of {count} edits has ranks {[update.rank for update in delta.updates]}")
+    if not isinstance(delta, LowRankDelta) or any(update.rank != count for update in delta.updates):
+        raise ValueError(f"a joint write of {count} edits must be a low-rank delta of rank {count} on every weight")
     return [
         LowRankDelta(
             tuple(WeightUpdate(u.name, u.left[:, i : i + 1], u.right[:, i : i + 1], u.conv1d) for u in delta.updates),

@@ -12,7 +12,7 @@ _LOADING = {
         "model = AutoModelForCausalLM.from_pretrained(BASE)\nmodel = PeftModel.from_pretrained(model, FOLDER)",
     ),
     ExportKind.CHECKPOINT: ("transformers", "model = AutoModelForCausalLM.from_pretrained(FOLDER)"),
-    ExportKind.DELTA: ("kgedit", "LowRankDelta.load(FOLDER, model).apply(model)  # the unedited model"),
+    ExportKind.DELTA: ("kgedit", "Delta.load(FOLDER, model).apply(model)  # the unedited model"),
 }
 
 

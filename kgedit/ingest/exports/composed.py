@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from kgedit.delta import LowRankDelta, compose
+from kgedit.delta.low_rank import as_low_rank
 from kgedit.errors import JournalError
 from kgedit.ingest.session import open_edited
 
@@ -21,4 +22,5 @@ def composed_of(directory: str | Path) -> tuple[LowRankDelta, PreTrainedModel]:
     with open_edited(directory) as (_, editor, weights):
         if not weights.deltas:
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
-        return weights.on_base(compose(*weights.deltas, base_hash="")), editor.model
+        composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
+        return as_low_rank(composed), editor.model

@@ -79,7 +79,7 @@ class ExportRecord(_Plain):
     Attributes:
         kind: What it is.
         model: Name of the unedited model.
-        base_hash: `in_force.model_hash` of the unedited model.
+        base_hash: `model_hash` of the unedited model.
         weights_hash: The same of the edited model; a checkpoint has these weights bit for bit.
         ranks: Parameter name -> rank of its change; empty for a checkpoint.
         errors: Parameter name -> relative error of the compression; empty without one.

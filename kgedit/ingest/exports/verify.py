@@ -9,11 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta, model_hash
 from kgedit.errors import FileCorrupt, MissingExtra, WrongBase
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.exports.manifest import ExportCheck, ExportKind, ExportRecord, read_record
-from kgedit.ingest.store.in_force import model_hash
 from kgedit.lm.load import load_model
 
 
@@ -92,7 +91,7 @@ def _loaded(record: ExportRecord, folder: Path, base: str) -> tuple[PreTrainedMo
             f"{base!r} has hash {computed}; name the right one with --model"
         )
     if record.kind is ExportKind.DELTA:
-        LowRankDelta.load(folder, model).apply(model)
+        Delta.load(folder, model).apply(model)
         return model, tokenizer
     adapted: Any = _peft().PeftModel
     with warnings.catch_warnings():

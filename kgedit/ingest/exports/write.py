@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgedit.delta import LowRankDelta, compose
+from kgedit.delta import Delta, LowRankDelta, compose
 from kgedit.delta.compress import compress
-from kgedit.delta.peft import export_adapter
 from kgedit.editor import Editor
 from kgedit.errors import JournalError, StoreBusy
 from kgedit.ingest.decide.known_facts import ask_all
@@ -62,11 +61,13 @@ def export(
         if not live:
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
         changes = _changes(editor, [entry for entries in live.values() for entry in entries], progress)
-        composed = weights.on_base(compose(*weights.deltas, base_hash=""))
+        composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
         errors: dict[str, float] = {}
-        if rank is not None and kind is not ExportKind.CHECKPOINT:
-            composed, errors = compress(composed, rank)
-        ranks = {} if kind is ExportKind.CHECKPOINT else {update.name: update.rank for update in composed.updates}
+        ranks: dict[str, int] = {}
+        if isinstance(composed, LowRankDelta) and kind is not ExportKind.CHECKPOINT:
+            if rank is not None:
+                composed, errors = compress(composed, rank)
+            ranks = {update.name: update.rank for update in composed.updates}
         with whole_folder(Path(out), RECORD) as folder:
             _write(folder, kind, editor, composed)
             record = ExportRecord(
@@ -84,9 +85,9 @@ def export(
         return record
 
 
-def _write(folder: Path, kind: ExportKind, editor: Editor, composed: LowRankDelta) -> None:
+def _write(folder: Path, kind: ExportKind, editor: Editor, composed: Delta) -> None:
     if kind is ExportKind.ADAPTER:
-        export_adapter(composed, editor.model, folder)
+        composed.export(editor.model, folder)
     elif kind is ExportKind.DELTA:
         composed.save(folder)
     else:

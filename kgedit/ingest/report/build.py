@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kg_cache.errors import KnowledgeGraphError
+from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
@@ -16,7 +17,6 @@ from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun, SkippedRecord
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry, State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.run_record import RunRecord
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.generation.greedy import complete
@@ -45,7 +45,7 @@ def build_report(directory: str | Path, *, progress: Progress | None = None) -> 
 
 
 def report_on(
-    store: IngestStore, editor: Editor, weights: WeightsInForce, *, progress: Progress | None = None
+    store: IngestStore, editor: Editor, weights: DeltaStack, *, progress: Progress | None = None
 ) -> IngestReport:
     """The report of an open store; model and store are left as they are.
 

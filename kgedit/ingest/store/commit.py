@@ -5,16 +5,14 @@ Killed at any point in between, `recover` brings store and model to the same end
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from kgedit.delta import DeltaStack
 from kgedit.errors import FileCorrupt, JournalError
 from kgedit.ingest.store.decision import Decision
 from kgedit.ingest.store.entry import Move, State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore
 
 
-def commit(store: IngestStore, weights: WeightsInForce, decision: Decision) -> None:
+def commit(store: IngestStore, weights: DeltaStack, decision: Decision) -> None:
     """Make a decided batch durable and apply its deltas.
 
     Raises:
@@ -31,8 +29,7 @@ def commit(store: IngestStore, weights: WeightsInForce, decision: Decision) -> N
     for offset, accepted in enumerate(decision.accepted):
         delta, entry = weights.on_base(accepted.delta), accepted.entry
         if delta.id not in saved:
-            manifest = {**delta.manifest, "change": entry.change.model_dump(mode="json")}
-            store.save_delta(replace(delta, manifest=manifest))
+            store.save_delta(delta.noting(change=entry.change.model_dump(mode="json")))
             saved.add(delta.id)
         moves.append(
             Move(
@@ -50,7 +47,7 @@ def commit(store: IngestStore, weights: WeightsInForce, decision: Decision) -> N
     finish(store, weights)
 
 
-def finish(store: IngestStore, weights: WeightsInForce) -> int:
+def finish(store: IngestStore, weights: DeltaStack) -> int:
     """Apply prepared changes, whose deltas are read back from disk; returns how many there were.
 
     Changes whose delta does not read back go to "received" again, and are computed again.
@@ -80,7 +77,7 @@ def finish(store: IngestStore, weights: WeightsInForce) -> int:
     return len(waiting)
 
 
-def apply_live(store: IngestStore, weights: WeightsInForce) -> None:
+def apply_live(store: IngestStore, weights: DeltaStack) -> None:
     """Apply the live deltas, and check that they give the weights that the journal noted.
 
     Raises:
@@ -97,7 +94,7 @@ def apply_live(store: IngestStore, weights: WeightsInForce) -> None:
         )
 
 
-def recover(store: IngestStore, weights: WeightsInForce) -> int:
+def recover(store: IngestStore, weights: DeltaStack) -> int:
     """Bring the model to what the journal says and finish what a killed run had begun; returns how many changes.
 
     Raises:

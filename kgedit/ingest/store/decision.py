@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta
 from kgedit.ingest.store.entry import Entry
 
 
@@ -20,7 +20,7 @@ class Accepted:
     """
 
     entry: Entry
-    delta: LowRankDelta
+    delta: Delta
     numbers: dict[str, float]
     warnings: tuple[str, ...] = ()
 

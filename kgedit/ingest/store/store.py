@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from kg_cache.lock import LockTimeout, exclusive
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.journal import Journal, no_journal
@@ -64,12 +64,12 @@ class IngestStore:
 
     @property
     def base_hash(self) -> str:
-        """`in_force.model_hash` of the unedited model."""
+        """`model_hash` of the unedited model."""
         return self.journal.about("base_hash") or ""
 
     @property
     def weights_hash(self) -> str:
-        """`in_force.model_hash` of the edited weights, as the journal noted it."""
+        """`model_hash` of the edited weights, as the journal noted it."""
         return self.journal.about("weights_hash") or self.base_hash
 
     def entries(self, *states: State) -> Iterator[Entry]:
@@ -83,7 +83,7 @@ class IngestStore:
             changes_of.setdefault(entry.delta or "", []).append(entry)
         return changes_of
 
-    def live_deltas(self) -> list[LowRankDelta]:
+    def live_deltas(self) -> list[Delta]:
         """The live deltas, in the order in which they are applied to the unedited model.
 
         Raises:
@@ -101,7 +101,7 @@ class IngestStore:
                 ) from error
         return deltas
 
-    def live_with_entries(self) -> list[tuple[LowRankDelta, list[Entry]]]:
+    def live_with_entries(self) -> list[tuple[Delta, list[Entry]]]:
         """The live deltas, each with the changes that it makes; see `live_deltas`."""
         return list(zip(self.live_deltas(), self.live().values(), strict=True))
 
@@ -109,18 +109,18 @@ class IngestStore:
         """File of the plan of a run."""
         return self.directory / PLANS / f"{fingerprint[:16]}.jsonl"
 
-    def delta(self, id: str) -> LowRankDelta:
+    def delta(self, id: str) -> Delta:
         """One delta by its id.
 
         Raises:
             FileCorrupt: It is missing or damaged, or another delta lies in its place.
         """
-        delta = LowRankDelta.load(self.directory / DELTAS / id)
+        delta = Delta.load(self.directory / DELTAS / id)
         if delta.id != id:
             raise FileCorrupt(f"{self.directory / DELTAS / id} holds the delta {delta.id}; restore it from a copy.")
         return delta
 
-    def save_delta(self, delta: LowRankDelta) -> None:
+    def save_delta(self, delta: Delta) -> None:
         """Write a delta and flush it to disk.
 
         Raises:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta, DeltaStack
 from kgedit.errors import JournalError
 from kgedit.ingest.store.entry import Entry, Move, State
-from kgedit.ingest.store.in_force import WeightsInForce
 from kgedit.ingest.store.store import IngestStore
 
 _REASON = "undone on request"
 
 
-def undo_own_delta(store: IngestStore, weights: WeightsInForce, id: int) -> None:
+def undo_own_delta(store: IngestStore, weights: DeltaStack, id: int) -> None:
     """Undo a change that has a delta of its own, by leaving the delta out.
 
     Raises:
@@ -29,7 +28,7 @@ def undo_own_delta(store: IngestStore, weights: WeightsInForce, id: int) -> None
 
 
 def undo_shared_delta(
-    store: IngestStore, weights: WeightsInForce, entry: Entry, others: Sequence[Entry], retrained: LowRankDelta
+    store: IngestStore, weights: DeltaStack, entry: Entry, others: Sequence[Entry], retrained: Delta
 ) -> None:
     """Undo a change that shares its delta: a delta of the other changes alone takes its place."""
     delta = weights.on_base(retrained)
@@ -40,7 +39,7 @@ def undo_shared_delta(
 
 def _apply_and_note(
     store: IngestStore,
-    weights: WeightsInForce,
+    weights: DeltaStack,
     order: Sequence[str],
     undone: Entry,
     others: Sequence[int] = (),
