@@ -98,7 +98,7 @@ def test_undo_in_any_order_gives_what_the_remaining_changes_alone_give(tmp_path,
             undo_in(session, live[0].id)
         for entry in reversed(live[1:]):
             undo_in(session, entry.id)
-        assert session.weights.hash() == session.weights.base_hash == session.store.weights_hash
+        assert session.weights.hash() == session.weights.hash_unedited() == session.store.weights_hash
         assert same(session, alone(session))
 
 
@@ -110,7 +110,7 @@ def test_what_the_guards_refuse_is_listed_with_its_numbers_and_leaves_no_trace(t
             assert "norm" in refusal.reason
             assert "is above 1e-06" in refusal.reason
             assert refusal.numbers["norm"] > 1e-6
-        assert session.weights.hash() == session.weights.base_hash
+        assert session.weights.hash() == session.weights.hash_unedited()
         assert list(tmp_path.glob("deltas/*")) == []
 
 
@@ -167,7 +167,7 @@ def test_numbers_that_are_not_finite_are_refused_and_listed(tmp_path, changes, m
         result = apply_feed(session, "test", changes[:1], fingerprint="0" * 64)
         assert (result.accepted, result.refused) == (0, 1)
         assert result.refusals[0].numbers["perplexity"] == "inf"
-        assert session.weights.hash() == session.weights.base_hash
+        assert session.weights.hash() == session.weights.hash_unedited()
 
 
 def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes) -> None:
