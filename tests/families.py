@@ -68,9 +68,56 @@ _CONFIGS: dict[str, dict[str, Any]] = {
         "final_logit_softcapping": 3.0,
     },
     "phi3": {key: value for key, value in _LLAMA_LIKE.items() if key != "head_dim"},
+    "gemma3_text": {**_LLAMA_LIKE, "sliding_window": 6, "query_pre_attn_scalar": 8},
+    "smollm3": {**_LLAMA_LIKE, "no_rope_layers": [1, 0, 1]},
+    "olmo2": _LLAMA_LIKE,
+    "granite": {**_LLAMA_LIKE, "residual_multiplier": 0.3, "embedding_multiplier": 4.0, "attention_multiplier": 0.2},
+    "cohere": _LLAMA_LIKE,
 }
 
 FAMILIES = list(_CONFIGS)
+"""Every kind of block, by a family that has it; the tests of every part of the program run through these."""
+
+_WITHOUT_HEAD_DIM = {key: value for key, value in _LLAMA_LIKE.items() if key != "head_dim"}
+_WINDOW = {**_LLAMA_LIKE, "sliding_window": 6}
+_ALIKE: dict[str, dict[str, Any]] = {
+    "apertus": _LLAMA_LIKE,
+    "arcee": _LLAMA_LIKE,
+    "cohere2": _WINDOW,
+    "cwm": _WINDOW,
+    "diffllama": _LLAMA_LIKE,
+    "ernie4_5": _LLAMA_LIKE,
+    "exaone4": _WINDOW,
+    "glm": _LLAMA_LIKE,
+    "glm4": _LLAMA_LIKE,
+    "granite_swa": {**_WINDOW, "residual_multiplier": 0.3},
+    "helium": _LLAMA_LIKE,
+    "hunyuan_v1_dense": _LLAMA_LIKE,
+    "internlm3": _LLAMA_LIKE,
+    "jais2": _LLAMA_LIKE,
+    "ministral": _WINDOW,
+    "ministral3": _LLAMA_LIKE,
+    "nemotron": _LLAMA_LIKE,
+    "olmo": _WITHOUT_HEAD_DIM,
+    "olmo3": _WINDOW,
+    "persimmon": _WITHOUT_HEAD_DIM,
+    "phi": _WITHOUT_HEAD_DIM,
+    "seed_oss": _LLAMA_LIKE,
+    "starcoder2": _WITHOUT_HEAD_DIM,
+    "vaultgemma": {**_WINDOW, "query_pre_attn_scalar": 8},
+    "youtu": {
+        **_WITHOUT_HEAD_DIM,
+        "num_key_value_heads": 4,
+        "q_lora_rank": None,
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+        "v_head_dim": 8,
+    },
+}
+
+ALIKE = list(_ALIKE)
+"""Families whose blocks are built like one of `FAMILIES`: tested where the table itself is."""
 
 SENTENCES = (
     "Albert Einstein was born in Ulm and died in Princeton.",
@@ -178,7 +225,7 @@ def tiny_model(
     """
     tok = tiny_tokenizer(tokenizer, bos=bos)
     fields = {
-        **_CONFIGS[family],
+        **(_CONFIGS | _ALIKE)[family],
         "vocab_size": len(tok) + 5,  # padded beyond the tokenizer, as in GPT-J
         "bos_token_id": tok.bos_token_id,
         "eos_token_id": tok.eos_token_id,

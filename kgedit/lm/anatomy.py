@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -32,6 +33,7 @@ class Anatomy:
         parallel: Attention and MLP both read the block's input: the key does not see that attention.
         gated: k = act(gate x) * (up x).
         post_mlp_path: A norm between m and the residual stream, from the block, if the family has one.
+        residual_scale: Field of the config with the factor between m and the residual stream, if there is one.
         block_tuple: The block returns a tuple whose first item is the hidden state, instead of a tensor.
     """
 
@@ -44,6 +46,7 @@ class Anatomy:
     parallel: bool = False
     gated: bool = False
     post_mlp_path: str | None = None
+    residual_scale: str | None = None
     block_tuple: bool = False
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
@@ -81,6 +84,10 @@ class Anatomy:
         self.block(model, layer)
         return editable_weight(model, self.weight_name(layer))
 
+    def residual_factor(self, model: nn.Module) -> float:
+        """By what the block multiplies m before adding it to the residual stream; 1 in most families."""
+        return float(getattr(model.config, self.residual_scale)) if self.residual_scale else 1.0
+
     def shifted(self, model: nn.Module, layer: int, state: Tensor, mlp: Tensor, offset: Tensor) -> Tensor:
         """Output of a block whose MLP output is moved by an offset; differentiable in the offset.
 
@@ -92,26 +99,30 @@ class Anatomy:
             offset: What is added to m, broadcast to (..., d).
 
         Returns:
-            (..., d): `state + offset`, or, where the family has a norm behind m, the same through that norm.
+            (..., d): `state + offset`, the offset scaled as the family scales m, or, where it has a norm behind m,
+            the same through that norm.
         """
         if self.post_mlp_path is None:
-            return state + offset
+            return state + self.residual_factor(model) * offset
         post = self.block(model, layer).get_submodule(self.post_mlp_path)
         moved: Tensor = post(mlp + offset) - post(mlp)  # (..., d)
         return state + moved
 
 
-def _decoder(family: str, *, post_mlp_path: str | None = None) -> Anatomy:
-    """A family built like Llama."""
-    return Anatomy(
+def _decoder(family: str, **differences: Any) -> Anatomy:
+    """A family built like Llama, but for the given fields."""
+    like_llama = Anatomy(
         family=family,
         blocks_path="model.layers",
         mlp_out_path="mlp.down_proj",
         final_norm_path="model.norm",
         head_path="lm_head",
         gated=True,
-        post_mlp_path=post_mlp_path,
     )
+    return replace(like_llama, **differences)
+
+
+_POST_NORM = "post_feedforward_layernorm"
 
 
 _ROWS = (
@@ -152,8 +163,38 @@ _ROWS = (
     _decoder("qwen2"),
     _decoder("qwen3"),
     _decoder("gemma"),
-    _decoder("gemma2", post_mlp_path="post_feedforward_layernorm"),
+    _decoder("gemma2", post_mlp_path=_POST_NORM),
+    _decoder("gemma3_text", post_mlp_path=_POST_NORM),
     _decoder("phi3"),
+    _decoder("smollm3"),
+    _decoder("olmo2", post_mlp_path=_POST_NORM),
+    _decoder("granite", residual_scale="residual_multiplier"),
+    _decoder("cohere", parallel=True),
+    _decoder("apertus", gated=False),
+    _decoder("arcee", gated=False),
+    _decoder("cohere2", parallel=True),
+    _decoder("cwm"),
+    _decoder("diffllama"),
+    _decoder("ernie4_5"),
+    _decoder("exaone4", post_mlp_path=_POST_NORM),
+    _decoder("glm"),
+    _decoder("glm4", post_mlp_path="post_mlp_layernorm"),
+    _decoder("granite_swa", residual_scale="residual_multiplier"),
+    _decoder("helium"),
+    _decoder("hunyuan_v1_dense"),
+    _decoder("internlm3"),
+    _decoder("jais2", gated=False),
+    _decoder("ministral"),
+    _decoder("ministral3"),
+    _decoder("nemotron", gated=False),
+    _decoder("olmo"),
+    _decoder("olmo3", post_mlp_path=_POST_NORM),
+    _decoder("persimmon", mlp_out_path="mlp.dense_4h_to_h", final_norm_path="model.final_layernorm", gated=False),
+    _decoder("phi", mlp_out_path="mlp.fc2", final_norm_path="model.final_layernorm", gated=False, parallel=True),
+    _decoder("seed_oss"),
+    _decoder("starcoder2", mlp_out_path="mlp.c_proj", gated=False),
+    _decoder("vaultgemma"),
+    _decoder("youtu"),
 )
 
 FAMILIES: Mapping[str, Anatomy] = MappingProxyType({row.family: row for row in _ROWS})
@@ -193,6 +234,11 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     family = str(getattr(config, "model_type", type(model).__name__))
     # Plugins are looked for only where the built-in table does not do.
     known = FAMILIES if family in FAMILIES else families()
+    if family not in known and (experts := _experts(config)):
+        raise UnsupportedModel(
+            f"{family!r} is a mixture of experts ({experts} in a block): which of their matrices a fact passes "
+            "through changes from token to token, so no single matrix holds it. Choose a dense model."
+        )
     if family not in known:
         raise UnsupportedModel(
             f"the model family {family!r} is unknown; known are {', '.join(known)}. To add it, write an Anatomy: the "
@@ -218,6 +264,12 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         _check_matrix(row, layer, block)
         editable_weight(model, row.weight_name(layer))
     return row
+
+
+def _experts(config: object) -> int:
+    """Number of experts in a block, by whatever name the config has it; 0 for a dense model."""
+    names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+    return max((int(getattr(config, name, None) or 0) for name in names), default=0)
 
 
 def to_math(weight: Tensor, conv1d: bool) -> Tensor:

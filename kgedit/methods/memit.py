@@ -125,7 +125,7 @@ class Memit:
         updates: list[WeightUpdate] = []
         for place, layer in enumerate(layers):
             keys, hidden = self._now(bench, objectives, layer, updates)
-            missing = (goals - hidden) / (len(layers) - place)  # (edits, d)
+            missing = (goals - hidden) / (len(layers) - place) / anatomy.residual_factor(bench.model)  # (edits, d)
             left = joint_solve(keys, bench.moments[layer], self.config.moment_weight)  # (d_ff, edits)
             updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
         return tuple(updates)

@@ -8,9 +8,16 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import BertConfig, BertLMHeadModel, StableLmConfig, StableLmForCausalLM
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    MixtralConfig,
+    MixtralForCausalLM,
+    StableLmConfig,
+    StableLmForCausalLM,
+)
 
-from families import CONTEXT, D_FF, LAYERS, D, tiny_model
+from families import ALIKE, CONTEXT, D_FF, LAYERS, D, tiny_model
 from families import FAMILIES as TESTED
 from kgedit.errors import NoSuchLayer, PluginError, UnsupportedModel
 from kgedit.lm.anatomy import FAMILIES, Anatomy, anatomy_of, context_length, families, to_math
@@ -20,7 +27,7 @@ IDS = torch.tensor([[5, 9, 30, 11]])
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    assert set(FAMILIES) == set(TESTED)
+    assert set(FAMILIES) == {*TESTED, *ALIKE}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -120,6 +127,14 @@ def test_a_plugin_that_is_no_row_of_its_name_is_refused(install) -> None:
     install("other", f"{__name__}:STABLELM")
     with pytest.raises(PluginError, match="no Anatomy of family 'other'"):
         families()
+
+
+def test_a_mixture_of_experts_is_named_as_such() -> None:
+    config = MixtralConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_local_experts=4, vocab_size=50
+    )
+    with pytest.raises(UnsupportedModel, match=r"'mixtral' is a mixture of experts \(4 in a block\)"):
+        anatomy_of(MixtralForCausalLM(config))
 
 
 class _Quantised(nn.Linear):
