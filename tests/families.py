@@ -72,7 +72,6 @@ _CONFIGS: dict[str, dict[str, Any]] = {
     "smollm3": {**_LLAMA_LIKE, "no_rope_layers": [1, 0, 1]},
     "olmo2": _LLAMA_LIKE,
     "granite": {**_LLAMA_LIKE, "residual_multiplier": 0.3, "embedding_multiplier": 4.0, "attention_multiplier": 0.2},
-    "cohere": _LLAMA_LIKE,
 }
 
 FAMILIES = list(_CONFIGS)
@@ -83,6 +82,7 @@ _WINDOW = {**_LLAMA_LIKE, "sliding_window": 6}
 _ALIKE: dict[str, dict[str, Any]] = {
     "apertus": _LLAMA_LIKE,
     "arcee": _LLAMA_LIKE,
+    "cohere": _LLAMA_LIKE,
     "cohere2": _WINDOW,
     "cwm": _WINDOW,
     "diffllama": _LLAMA_LIKE,

@@ -130,9 +130,8 @@ def test_a_plugin_that_is_no_row_of_its_name_is_refused(install) -> None:
 
 
 def test_a_mixture_of_experts_is_named_as_such() -> None:
-    config = MixtralConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_local_experts=4, vocab_size=50
-    )
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 50}
+    config = MixtralConfig(**sizes, num_local_experts=4)
     with pytest.raises(UnsupportedModel, match=r"'mixtral' is a mixture of experts \(4 in a block\)"):
         anatomy_of(MixtralForCausalLM(config))
 
