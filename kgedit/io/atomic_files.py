@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kgedit.errors import SaveFailed
+from kgedit.io.durable import flush, flush_path, save_failed
 
 
 def write_files(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> None:
@@ -37,17 +37,13 @@ def write_files(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]]
         for name in contents:
             staged[name].replace(directory / name)
             del staged[name]
-        _sync_folder(directory)
+        flush_path(directory)  # the renames themselves
     except BaseException as error:
         for path in staged.values():
             path.unlink(missing_ok=True)
         _remove_empty(made)
         if isinstance(error, OSError):
-            raise SaveFailed(
-                f"{directory} could not be written: {error.strerror or error} "
-                "(disk full, read-only folder, or not a folder); no file is half-written. "
-                "Free some space or choose another folder."
-            ) from error
+            raise save_failed(directory, error) from error
         raise
 
 
@@ -62,8 +58,7 @@ def _stage(directory: Path, name: str, data: bytes | Iterable[bytes]) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)
         path.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are ordinary ones
     except BaseException:
         path.unlink(missing_ok=True)
@@ -76,17 +71,6 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def _sync_folder(directory: Path) -> None:
-    # The renames themselves are durable only once the folder is flushed; Windows cannot open folders.
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _missing_folders(directory: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from kgedit.errors import SaveFailed
+from kgedit.io.durable import flush_path, save_failed
 
 
 @contextmanager
@@ -48,11 +48,7 @@ def whole_folder(target: Path, mark: str) -> Iterator[Path]:
                 (beside / "old").rename(target)
             raise
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SaveFailed(
-            f"{target} could not be written: {reason} (disk full, read-only folder, or not a folder); "
-            "nothing is half-written. Free some space or choose another folder."
-        ) from error
+        raise save_failed(target, error) from error
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
@@ -68,11 +64,5 @@ def _settle(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(folder.stat().st_mode & 0o666)
-    if os.name != "posix":  # Windows flushes no folder, and no file that is open for reading
-        return
     for path in (*folder.rglob("*"), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush_path(path)

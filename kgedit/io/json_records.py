@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from kgedit.io.lines import bounded_lines
 from kgedit.io.text import short
 
 MAX_RECORD = 4 * 2**20  # characters; the largest real records (RippleEdits) have some 200,000
@@ -51,12 +52,8 @@ def parse_text(text: str) -> Iterator[Parsed]:
 def parse_lines(lines: BinaryIO) -> Iterator[Parsed]:
     """The records of a file with one object per line; blank lines do not count."""
     index = 0
-    most = MAX_RECORD + 2  # the end of a line may have two bytes
-    while line := lines.readline(most):
-        whole = len(line) < most or line.endswith(b"\n")
-        while not whole and (rest := lines.readline(most)):
-            whole = rest.endswith(b"\n")
-        if len(line.rstrip(b"\r\n")) > MAX_RECORD:
+    for line, length in bounded_lines(lines, MAX_RECORD + 2):  # the end of a line may have two bytes
+        if max(length - 2, len(line.rstrip(b"\r\n"))) > MAX_RECORD:
             yield Parsed(index, None, f"the line is longer than {MAX_RECORD:,} bytes")
         elif not (text := line.decode("utf-8-sig" if index == 0 else "utf-8", "surrogateescape").strip()):
             continue

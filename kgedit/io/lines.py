@@ -46,34 +46,30 @@ def read_lines(path: Path) -> Iterator[Line]:
         except OSError as error:
             raise FeedError(f"{str(path)!r} cannot be opened: {error.strerror or error}; check the path") from error
         file = cast(BinaryIO, stack.enter_context(gzip.open(plain)) if path.suffix == ".gz" else plain)
-        while True:
-            try:
-                raw, length = _bounded(file)
-            except (OSError, EOFError, zlib.error) as error:
-                if number == 0:
-                    raise FeedError(f"{str(path)!r} cannot be read: {error}; give a whole, readable file") from error
-                yield Line(number + 1, "", f"the file cannot be read from here on: {error}", False)
-                return
-            if not length:
-                return
-            number += 1
-            if number == 1:
-                if raw[:2] in _UTF16:
-                    raise FeedError(f"{str(path)!r} is UTF-16 text; save it as UTF-8")
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            yield _line(number, raw, length)
+        try:
+            for raw, length in bounded_lines(file, MAX_LINE):
+                number += 1
+                if number == 1:
+                    if raw[:2] in _UTF16:
+                        raise FeedError(f"{str(path)!r} is UTF-16 text; save it as UTF-8")
+                    raw = raw.removeprefix(b"\xef\xbb\xbf")
+                yield _line(number, raw, length)
+        except (OSError, EOFError, zlib.error) as error:
+            if number == 0:
+                raise FeedError(f"{str(path)!r} cannot be read: {error}; give a whole, readable file") from error
+            yield Line(number + 1, "", f"the file cannot be read from here on: {error}", False)
 
 
-def _bounded(file: BinaryIO) -> tuple[bytes, int]:
-    """The beginning of the next line, and how long the line is."""
-    first = part = file.readline(MAX_LINE)
-    length = len(first)
-    while len(part) == MAX_LINE and not part.endswith(b"\n"):
-        part = file.readline(MAX_LINE)
-        length += len(part)
-    if length > len(first) and part.endswith(b"\n"):
-        first += b"\n"
-    return first, length
+def bounded_lines(file: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
+    """Every line of an open file with its length in bytes; of a line longer than `most`, the beginning and its end."""
+    while first := file.readline(most):
+        part, length = first, len(first)
+        while len(part) == most and not part.endswith(b"\n"):
+            part = file.readline(most)
+            length += len(part)
+        if length > len(first) and part.endswith(b"\n"):
+            first += b"\n"
+        yield first, length
 
 
 def _line(number: int, raw: bytes, length: int) -> Line:

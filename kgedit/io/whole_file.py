@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kgedit.errors import SaveFailed
+from kgedit.io.durable import flush, flush_path, save_failed
 
 
 @contextmanager
@@ -33,14 +33,12 @@ def whole_file(target: Path) -> Iterator[Path]:
         beside = Path(name)
         yield beside
         with beside.open("rb+") as file:
-            os.fsync(file.fileno())
+            flush(file)
         beside.chmod(0o644)
         beside.replace(target)
+        flush_path(target.parent)
     except OSError as error:
-        raise SaveFailed(
-            f"{target} could not be written: {error.strerror or error} (disk full, read-only folder, or not a "
-            "folder); nothing is half-written. Free some space or choose another folder."
-        ) from error
+        raise save_failed(target, error) from error
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)

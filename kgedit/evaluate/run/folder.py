@@ -15,6 +15,7 @@ from kg_cache.lock import LockTimeout, exclusive
 from kgedit.errors import EvaluationError, FileCorrupt, OtherRun, SaveFailed
 from kgedit.evaluate.results import LeftOut, Row
 from kgedit.io.atomic_files import write_files
+from kgedit.io.durable import append
 
 MANIFEST, ROWS, LEFT_OUT = "manifest.json", "rows.jsonl", "left_out.jsonl"
 
@@ -39,13 +40,13 @@ class RunFolder:
     def add(self, row: Row) -> None:
         """Keep a row; one that is there already stays as it is."""
         if (row.case, row.method) not in self.rows:
-            _append(self.path / ROWS, row)
+            append(self.path / ROWS, row.model_dump_json().encode() + b"\n")
             self.rows[row.case, row.method] = row
 
     def leave_out(self, item: LeftOut) -> None:
         """Keep the reason why a case has no row; the first one counts."""
         if (item.case, item.method) not in self.left_out:
-            _append(self.path / LEFT_OUT, item)
+            append(self.path / LEFT_OUT, item.model_dump_json().encode() + b"\n")
             self.left_out[item.case, item.method] = item
 
     def is_out(self, case: str, method: str) -> bool:
@@ -105,20 +106,6 @@ def _differences(there: object, wanted: object, place: str = "") -> list[str]:
         differences = [_differences(there.get(key), wanted.get(key), f"{place}.{key}".lstrip(".")) for key in keys]
         return [line for lines in differences for line in lines]
     return [] if there == wanted else [f"{place} was {json.dumps(there)}, now {json.dumps(wanted)}"]
-
-
-def _append(path: Path, line: BaseModel) -> None:
-    """Add one line and wait until it is on the disk."""
-    try:
-        with path.open("ab") as file:
-            file.write(line.model_dump_json().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise SaveFailed(
-            f"{path} could not be written: {error.strerror or error}; free some space and start the same run again, "
-            "it resumes"
-        ) from error
 
 
 def _read(path: Path, kind: type[Line]) -> list[Line]:
