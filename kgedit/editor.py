@@ -33,11 +33,11 @@ from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.second_moment.find import MomentSource, find_moments
 from kgedit.lm.tokens import encode_target, encode_text
-from kgedit.methods.base import Case, Computed, Method, Request, Workbench, load_method
-from kgedit.methods.base import Settings as MethodSettings
+from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI, mini_folder
-from kgedit.presets import prefix_lengths, preset
+from kgedit.presets import prefix_lengths
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
 
@@ -119,7 +119,7 @@ class Editor:
 
         Args:
             model: "mini" (bundled), a Hugging Face hub id, or a folder.
-            method: A name of `kgedit models`.
+            method: A name of `kgedit models`, settings behind it as in `methods.registry`.
             config: The method's settings; by default the preset for the model.
             graph: A graph, or a store file; by default the bundled snapshot.
             moments: Second moments: "auto", "identity", or a folder that `kgedit moments` wrote.
@@ -129,14 +129,15 @@ class Editor:
             trust_remote_code: See `lm.load.load_model`.
             progress: Called with (what, done, total) during longer work.
         """
-        chosen = load_method(method)
+        name, _ = parse_variant(method)  # a wrong name is said before the model is loaded
         loaded, tokenizer = load_model(
             model, device=device, revision=revision, trust_remote_code=trust_remote_code, progress=progress
         )
         notes: tuple[str, ...] = ()
         if config is None:
-            fields, notes = preset(model, method, anatomy_of(loaded).n_layers(loaded))
-            config = chosen.Config.model_validate(fields)
+            chosen, notes = method_for(model, method, anatomy_of(loaded).n_layers(loaded))
+        else:
+            chosen = load_method(name)(config)
         if graph is None:
             graph = bundled_store()
         elif isinstance(graph, str | Path):
@@ -145,7 +146,7 @@ class Editor:
             loaded,
             tokenizer,
             graph,
-            chosen(config),
+            chosen,
             moments=moments,
             texts=_mini_sentences if model == MINI else None,
             seed=seed,
@@ -306,7 +307,7 @@ class Editor:
     @property
     def workbench(self) -> Workbench:
         """Statistics and prefixes, each read once off the unedited model, when a method first asks for it."""
-        layers = self.method.layers
+        layers = self.method.moment_layers
         missing = [layer for layer in layers if layer not in self._moments]
         if missing or self._prefixes is None:
             with self._stack.trial([]):

@@ -190,7 +190,7 @@ def headings(page: Path) -> set[str]:
 
 
 def test_every_registered_method_has_its_tests() -> None:
-    from kgedit.methods.base import METHODS
+    from kgedit.methods.registry import METHODS
 
     untested = set()
     for name, place in METHODS.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -44,7 +43,7 @@ def _listing() -> dict[str, Any]:
     from kgedit.lm import anatomy
     from kgedit.lm.sources.catalogue import FETCHABLE
     from kgedit.lm.sources.fetch import fetched_file
-    from kgedit.methods.base import METHODS, load_method
+    from kgedit.methods import registry
     from kgedit.mini import MINI
 
     cache_dir = Settings().cache_dir
@@ -52,6 +51,7 @@ def _listing() -> dict[str, Any]:
         benchmark_table.GROUP: [row.name for row in benchmark_table.BUILT_IN],
         feeds.GROUP: feeds.FEEDS,
         anatomy.GROUP: anatomy.FAMILIES,
+        registry.GROUP: registry.METHODS,
     }
     added = {group: plugins(group, built_in) for group, built_in in groups.items()}
     return {
@@ -60,7 +60,7 @@ def _listing() -> dict[str, Any]:
             name: {"title": row.title, "licence": row.licence, "fetched": fetched_file(row, cache_dir).is_file()}
             for name, row in FETCHABLE.items()
         },
-        "methods": {name: _first_line(sys.modules[load_method(name).__module__]) for name in METHODS},
+        "methods": {name: registry.load_method(name).summary for name in registry.method_names()},
         "families": {
             name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
             for name, row in anatomy.families().items()

@@ -55,7 +55,7 @@ def calibrate(
 
     Args:
         model: The model; for now "mini".
-        method: An editing method, or "finetune-adapter".
+        method: An editing method.
         edits: Number of edits.
         batch: Number of edits computed together.
         seed: Seed of their draw.

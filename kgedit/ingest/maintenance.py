@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.known_facts import ask_all
-from kgedit.ingest.session import ADAPTER, Session, open_edited, open_session
+from kgedit.ingest.session import Session, open_edited, open_session
 from kgedit.ingest.store.store import open_store
 from kgedit.ingest.store.undo import undo_own_delta, undo_shared_delta
 from kgedit.progress import Progress
@@ -95,8 +95,10 @@ def undo(directory: str | Path, id: int, *, progress: Progress | None = None) ->
         entry, live = store.journal.entry(id), store.live()
         shared = len(live.get(entry.delta or "", ())) > 1
         model, graph = store.model, store.graph
+        # Whatever method trained the delta retrains it.
+        method = str(store.delta(entry.delta or "").manifest["method"]) if shared else ""
     if shared:
-        with open_session(directory, model=model, method=ADAPTER, graph=graph, progress=progress) as session:
+        with open_session(directory, model=model, method=method, graph=graph, progress=progress) as session:
             undo_in(session, id)
             return Undone(undone=id, weights_hash=session.store.weights_hash)
     with open_edited(directory, check=False, write=True) as (store, _, weights):
@@ -122,7 +124,7 @@ def undo_in(session: Session, id: int) -> None:
     if not decider.writer.shared:
         raise JournalError(
             f"change {id} shares an adapter with {len(others)} others, which are retrained without it; "
-            f"open the store with --method {ADAPTER}"
+            "open the store with the method that trained it"
         )
     undo_shared_delta(store, session.weights, entry, others, decider.retrain(others, live[:place]))
 

@@ -13,20 +13,17 @@ from kg_cache.graph import KnowledgeGraph
 from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
-from kgedit.ingest.decide.adapter import AdapterSettings, AdapterWriter
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
 from kgedit.ingest.decide.known_facts import FactPool
-from kgedit.ingest.decide.writer import MethodWriter, Writer, WriteSettings
+from kgedit.ingest.decide.writer import Writer, WriteSettings
 from kgedit.ingest.store.commit import apply_live, recover
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import MomentSource
-from kgedit.methods.base import load_method
-from kgedit.presets import preset, table
+from kgedit.methods.registry import method_for
+from kgedit.presets import table
 from kgedit.progress import Progress
-
-ADAPTER = AdapterWriter.name
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,12 @@ def open_session(
     Args:
         directory: Folder of the store; made if it is not there.
         model: "mini", a hub id, or a folder: the unedited model.
-        method: An editing method, or "finetune-adapter".
+        method: An editing method, as in `Editor.from_pretrained`.
         graph: See `Editor.from_pretrained`.
         guard: Whether a change that fails a guard is refused, or accepted with a warning.
         moments: See `Editor.from_pretrained`.
         seed: Seed of all draws.
-        settings: Overrides of the preset's tables "guards", "ingest" and "finetune-adapter".
+        settings: Overrides of the preset's tables "guards" and "ingest", and of the method's own.
         progress: Called with (what, done, total).
 
     Raises:
@@ -89,7 +86,13 @@ def open_session(
 
     chosen = WriteSettings.model_validate(settings_of("ingest"))
     with open_store(directory, write=True) as store:
-        editor = _editor(model, method, graph, moments, seed, chosen, progress)
+        editor = Editor.from_pretrained(
+            model, method=method, graph=graph, moments=moments, seed=seed, progress=progress
+        )
+        name, layers = editor.method.name, anatomy_of(editor.model).n_layers(editor.model)
+        changes = chosen.settings.get(name, {}) | overrides.get(name, {})
+        # The write of a batch is taken apart by change, which that of later layers cannot be.
+        editor.method = method_for(model, method, layers, changes)[0].without_later_layers()
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(model, weights.hash_unedited())
         if isinstance(graph, str | Path):
@@ -98,14 +101,7 @@ def open_session(
         # The guards read the unedited model, so they come before the live deltas.
         pool = FactPool.of(model, editor.graph, editor.text)
         guards = Guard(GuardSettings.model_validate(settings_of("guards")), editor.model, editor.tokenizer, pool)
-        writer: Writer
-        if method == ADAPTER:
-            trained = AdapterSettings.model_validate(settings_of(ADAPTER))
-            writer = AdapterWriter(
-                editor.model, editor.tokenizer, pool, trained, unedited, seed=seed, progress=progress
-            )
-        else:
-            writer = MethodWriter(editor, pool, chosen, unedited, seed)
+        writer = Writer(editor, pool, chosen, unedited, seed)
         recovered = recover(store, weights)
         decider = Decider(editor, weights, pool, guards, writer, mode=guard, progress=progress)
         yield Session(store, editor, weights, pool, decider, recovered)
@@ -140,24 +136,3 @@ def open_edited(
         if check:
             apply_live(store, weights)
         yield store, editor, weights
-
-
-def _editor(
-    model: str,
-    method: str,
-    graph: KnowledgeGraph | str | Path | None,
-    moments: MomentSource,
-    seed: int,
-    settings: WriteSettings,
-    progress: Progress | None,
-) -> Editor:
-    name = "glame" if method == ADAPTER else method  # for an adapter it only builds the subgraphs
-    editor = Editor.from_pretrained(model, method=name, graph=graph, moments=moments, seed=seed, progress=progress)
-    kind = load_method(name)
-    changes = settings.settings.get(name, {})
-    if "deep_layers" in kind.Config.model_fields:
-        changes = changes | {"deep_layers": ()}  # a batch's write is taken apart by change, which a deep one cannot be
-    if changes:
-        fields, _ = preset(model, name, anatomy_of(editor.model).n_layers(editor.model))
-        editor.method = kind(kind.Config.model_validate(fields | changes))
-    return editor

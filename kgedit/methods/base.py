@@ -1,36 +1,39 @@
-"""What every editing method is: a computation from requests to deltas that leaves the model as it found it."""
+"""The interface of editing methods: requests and subgraphs in, deltas out; the model is left as it was found.
+
+A method says what it can do by attributes (`uses_graph`, `shares_change`, `writes_jointly`, `moment_layers`), so that
+nobody has to ask for its name. docs/methods.md has the mathematics, docs/extending.md how to add one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import Delta, compose
-from kgedit.errors import EditError, UnknownMethod
+from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
+from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.progress import Progress
 
-# The methods: name -> module and class.
-METHODS: Mapping[str, str] = {
-    "rome": "kgedit.methods.rome:Rome",
-    "memit": "kgedit.methods.memit:Memit",
-    "glame": "kgedit.methods.glame.method:Glame",
-    "rome-kg": "kgedit.methods.rome_kg:RomeKg",
-    "memit-kg": "kgedit.methods.rome_kg:MemitKg",
-    "ft": "kgedit.methods.finetune:FineTune",
-    "ft-l": "kgedit.methods.finetune:FineTuneBounded",
-}
+# Share of a model's depth at which facts are edited when nothing is known of the model (published: gpt2-xl 17 of 48,
+# GPT-J 5 of 28, Llama-2 5 of 32).
+_EDIT_DEPTH = 0.2
 
 
-class Settings(BaseModel):
+def guessed_layer(n_layers: int) -> int:
+    """The edit layer of a model of so many blocks of which nothing else is known."""
+    return round(_EDIT_DEPTH * n_layers)
+
+
+class MethodSettings(BaseModel):
     """Base of every method's hyper-parameters: frozen, and a misspelt name is an error.
 
     Attributes:
@@ -41,6 +44,43 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ending: str = Field(default="", max_length=8)
+
+    @classmethod
+    def guess(cls, n_layers: int) -> dict[str, Any]:
+        """Fields that must be given, for a model without a preset.
+
+        Args:
+            n_layers: Number of the model's blocks, all that is known of it.
+
+        Returns:
+            Field -> value; empty if every field has a default that suits any model.
+        """
+        return {}
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """The published procedure; pass the fields that depend on the model, or that are to differ."""
+        return cls.model_validate(changes)
+
+    def longer(self, factor: int) -> Self:
+        """These settings with `factor` times the optimisation steps; the same where there are no steps."""
+        return self
+
+
+class SteppedSettings(MethodSettings):
+    """Hyper-parameters of a method that takes optimisation steps.
+
+    Attributes:
+        steps: Most evaluations of the loss.
+        learning_rate: Of the optimiser.
+    """
+
+    steps: int = Field(default=20, ge=1)
+    learning_rate: float = Field(default=0.5, gt=0)
+
+    def longer(self, factor: int) -> Self:
+        """These settings with `factor` times the steps."""
+        return self.model_copy(update={"steps": self.steps * factor})
 
 
 @dataclass(frozen=True)
@@ -60,7 +100,7 @@ class Request:
     relation: str | None = None
 
 
-# The edits of one benchmark record, each with its subgraph.
+# Edits that are made together, such as those of one benchmark record, each with its subgraph.
 Case = Sequence[tuple[Request, Subgraph | None]]
 
 
@@ -75,6 +115,8 @@ class Workbench:
         prefixes: Context prefixes, the first of them empty.
         seed: Seed of everything that is drawn.
         progress: Called with (what, done, total).
+        curriculum: What to train on beside the edits of one case, given the most known facts that are wanted; only
+            methods that train on whole batches ask for it.
     """
 
     model: PreTrainedModel
@@ -83,6 +125,7 @@ class Workbench:
     prefixes: Sequence[str]
     seed: int = 0
     progress: Progress | None = None
+    curriculum: Callable[[int], Curriculum] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,40 +143,60 @@ class Computed:
     log: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Method(Protocol):
+class Method(ABC):
     """An editing method.
 
     Attributes:
-        name: Name in `METHODS`.
-        layers: Layers whose second moments it needs; none for a method that does without.
+        name: Name in the registry.
+        summary: What it does, in one line for lists.
+        Config: Its kind of settings.
         uses_graph: Whether it reads subgraphs.
+        shares_change: Whether all edits of a case share one change, so that none can be taken out of it.
         config: Its hyper-parameters.
     """
 
-    name: str
-    uses_graph: bool
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Config: ClassVar[type[MethodSettings]]
+    uses_graph: ClassVar[bool] = False
+    shares_change: ClassVar[bool] = False
+
+    config: MethodSettings
+
+    def __init__(self, config: MethodSettings) -> None:
+        """Take the hyper-parameters, an instance of `Config`."""
+        self.config = config
 
     @property
-    def config(self) -> Any:
-        """Hyper-parameters, a `Settings` of the method's own kind."""
-        ...
+    def moment_layers(self) -> tuple[int, ...]:
+        """Layers whose second moments of keys it needs, ascending; none for a method that does without."""
+        return ()
 
     @property
-    def layers(self) -> tuple[int, ...]:
-        """Layers whose second moments it needs, ascending."""
-        ...
+    def writes_jointly(self) -> bool:
+        """Whether `together` solves for all edits of a case at once, with one column per edit on each weight."""
+        return False
 
     @property
     def subgraph_options(self) -> dict[str, Any]:
-        """Options of `build_subgraph` for the subgraphs that it is handed."""
-        ...
+        """Options of `build_subgraph` for the subgraphs that it is handed; none if they are not read."""
+        return {}
 
+    def without_later_layers(self) -> Self:
+        """The method without a write to later layers, which no longer has one column per edit; usually itself."""
+        return self
+
+    def longer(self, factor: int) -> Self:
+        """The method with `factor` times the optimisation steps, for edits that a first attempt did not make."""
+        return type(self)(self.config.longer(factor))
+
+    @abstractmethod
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
     ) -> list[Computed]:
         """One delta per request, each computed as if it were the only one; the model is unchanged at exit."""
-        ...
 
+    @abstractmethod
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case, which makes all edits of that case; the model is unchanged at exit.
 
@@ -142,12 +205,11 @@ class Method(Protocol):
         Raises:
             EditError: A case has no edit, or one that cannot be carried out.
         """
-        ...
 
 
 @torch.inference_mode(False)  # weights are written in between, whatever mode the caller is in
 def one_after_another(method: Method, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
-    """`Method.together` for methods of single facts: each edit is computed with the case's earlier ones in force.
+    """`Method.together` for methods of single facts: each edit is computed with the case's earlier ones applied.
 
     The first edits of all cases share one call of `compute`, since they all meet the unedited model.
     """
@@ -156,15 +218,16 @@ def one_after_another(method: Method, bench: Workbench, cases: Sequence[Case]) -
     check_cases(cases)
     requests, subgraphs = zip(*(case[0] for case in cases), strict=True)
     firsts = method.compute(bench, requests, subgraphs)
-    found = []
+    computed = []
     for case, first in zip(cases, firsts, strict=True):
         parts = [first]
-        with ExitStack() as in_force:
+        # Each further edit meets the model with the earlier ones applied; all are reverted when the case is done.
+        with ExitStack() as applied:
             for request, subgraph in case[1:]:
-                in_force.enter_context(parts[-1].delta.apply(bench.model, check=False))
+                applied.enter_context(parts[-1].delta.apply(bench.model, check=False))
                 parts += method.compute(bench, [request], [subgraph])
-        found.append(_as_one(parts))
-    return found
+        computed.append(_as_one(parts))
+    return computed
 
 
 def check_cases(cases: Sequence[Case]) -> None:
@@ -185,15 +248,3 @@ def _as_one(parts: Sequence[Computed]) -> Computed:
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     delta = compose(*(part.delta for part in parts))
     return Computed(delta, notes, {"edits": [dict(part.log) for part in parts]})
-
-
-def load_method(name: str) -> Any:
-    """The class of a method, imported when it is asked for.
-
-    Raises:
-        UnknownMethod: There is none of this name.
-    """
-    if name not in METHODS:
-        raise UnknownMethod(f"there is no method {name!r}; there are: {', '.join(METHODS)}")
-    module, _, attribute = METHODS[name].partition(":")
-    return getattr(import_module(module), attribute)

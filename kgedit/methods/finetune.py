@@ -1,14 +1,15 @@
-"""FT and FT-L: Adam on one MLP output matrix W until it gives the new objects (spec 4.2; Zhu et al., 2020).
+"""FT and FT-L: Adam on one MLP output matrix W until it gives the new objects.
 
+FT-L is the constrained fine-tuning of Zhu et al., 2020 (arXiv 2012.00363), both with settings of Meng et al., 2022.
 FT bounds nothing. FT-L keeps every entry of W within epsilon of what it was (L-infinity). The published code trains
-the layer's bias too; here a delta holds matrices only, so W alone is trained.
+the layer's bias too; here a delta holds matrices only, so W alone is trained. docs/methods.md, "FT and FT-L".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -23,11 +24,24 @@ from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length, to_math
 from kgedit.lm.hooks import add_at, capture, frozen, head_at, replay
 from kgedit.lm.padding import pad, pad_id
 from kgedit.lm.tokens import encode_prompt, encode_target
-from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
+from kgedit.methods.base import (
+    Case,
+    Computed,
+    Method,
+    MethodSettings,
+    Request,
+    SteppedSettings,
+    Workbench,
+    check_cases,
+)
+
+# Share of a model's depth that is fine-tuned when nothing is known of it (published: Llama-2 and -3 21 of 32, GPT-J
+# 21 of 28).
+_DEPTH = 0.65
 
 
-class FineTuneConfig(Settings):
-    """Hyper-parameters of FT (spec 4.2); the defaults are those published.
+class FineTuneConfig(SteppedSettings):
+    """Hyper-parameters of FT; the defaults are those published.
 
     Attributes:
         layer: Edited layer.
@@ -48,6 +62,11 @@ class FineTuneConfig(Settings):
     epsilon: float | None = Field(default=None, gt=0)
     loss: Literal["prompt_last", "target"] = "prompt_last"
 
+    @classmethod
+    def guess(cls, n_layers: int) -> dict[str, Any]:
+        """The trained layer."""
+        return {"layer": min(round(_DEPTH * n_layers), n_layers - 1)}
+
 
 class BoundedConfig(FineTuneConfig):
     """Hyper-parameters of FT-L: those of FT, with the bound published for gpt2-xl.
@@ -58,27 +77,19 @@ class BoundedConfig(FineTuneConfig):
 
     epsilon: float | None = Field(default=5e-4, gt=0)
 
+    @classmethod
+    def guess(cls, n_layers: int) -> dict[str, Any]:
+        """The first layer, as published for every model."""
+        return {"layer": 0}
 
-class FineTune:
+
+class FineTune(Method):
     """FT; see the module's docstring."""
 
     name = "ft"
-    uses_graph = False
-    Config: type[FineTuneConfig] = FineTuneConfig
-
-    def __init__(self, config: FineTuneConfig) -> None:
-        """Take the hyper-parameters."""
-        self.config = config
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """None: second moments are not read."""
-        return ()
-
-    @property
-    def subgraph_options(self) -> dict[str, int]:
-        """None: subgraphs are not read."""
-        return {}
+    summary = "Fine-tuning of one layer's MLP output matrix, without a bound."
+    Config: ClassVar[type[MethodSettings]] = FineTuneConfig
+    config: FineTuneConfig
 
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
@@ -119,9 +130,9 @@ class FineTune:
         limit, tokenizer = context_length(bench.model), bench.tokenizer
         rows = []
         for request in requests:
-            wanted = encode_target(tokenizer, request.target + self.config.ending)
-            room = limit - len(wanted) + 1
-            rows.append((encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, wanted))
+            target = encode_target(tokenizer, request.target + self.config.ending)
+            room = limit - len(target) + 1
+            rows.append((encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, target))
         return TrainingBatch(rows, self.config.loss, pad_id(tokenizer))
 
     def _train(self, model: PreTrainedModel, anatomy: Anatomy, batch: TrainingBatch) -> tuple[Tensor, list[float]]:
@@ -143,10 +154,12 @@ class FineTune:
                 )
             if losses[-1] < config.stop_loss:
                 break
+            # Adam on dW; the published weight decay is on W + dW itself.
             (change.grad,) = torch.autograd.grad(loss, change)
             if config.weight_decay:
                 change.grad += config.weight_decay * (weight.to(wide) + change.detach())
             adam.step()
+            # FT-L: back into the box |dW| <= epsilon.
             if config.epsilon is not None:
                 with torch.no_grad():
                     change.clamp_(-config.epsilon, config.epsilon)
@@ -157,6 +170,7 @@ class FineTuneBounded(FineTune):
     """FT-L; see the module's docstring."""
 
     name = "ft-l"
+    summary = "Fine-tuning of one layer's MLP output matrix, every entry within a bound (Zhu et al., 2020)."
     Config = BoundedConfig
 
 
@@ -172,18 +186,17 @@ class TrainingBatch:
             pad_id: Any id.
         """
         whole = kind == "target"
-        texts = [(*prompt, *wanted[:-1]) if whole else tuple(prompt) for prompt, wanted in rows]
+        texts = [(*prompt, *target[:-1]) if whole else tuple(prompt) for prompt, target in rows]
         self.ids, self.mask = pad(texts, pad_id, "right")  # (rows, columns)
-        place = [
-            (row, len(prompt) - 1 + (index if whole else 0), token, 1 / len(wanted) / len(rows))
-            for row, (prompt, wanted) in enumerate(rows)
-            for index, token in enumerate(wanted)
+        # Where each target token is scored, and its weight: a mean over the tokens of a row, then over the rows.
+        scored = [
+            (row, len(prompt) - 1 + (index if whole else 0), token, 1 / len(target) / len(rows))
+            for row, (prompt, target) in enumerate(rows)
+            for index, token in enumerate(target)
         ]
-        row_of, column, token, weight = zip(*place, strict=True)
+        row_of, column, token, weight = zip(*scored, strict=True)
         self.row_of, self.column, self.token = torch.tensor(row_of), torch.tensor(column), torch.tensor(token)
-        self.weight = torch.tensor(
-            weight, dtype=torch.float64
-        )  # (scored,) mean over the tokens of a row, then over rows
+        self.weight = torch.tensor(weight, dtype=torch.float64)  # (scored,)
 
     def prepared(self, model: PreTrainedModel, anatomy: Anatomy, layer: int) -> Callable[[Tensor], Tensor]:
         """Run the blocks below the layer once.
@@ -193,21 +206,22 @@ class TrainingBatch:
         """
         module, device = anatomy.mlp_out(model, layer), anatomy.weight(model, layer).device
         inputs = {"input_ids": self.ids.to(device), "attention_mask": self.mask.to(device), "use_cache": False}
+        # Nothing below the trained layer changes: its input is stored, and every step starts there.
         state = torch.empty(0)
         if layer:
-            with torch.no_grad(), capture({"state": anatomy.block(model, layer - 1)}, stop=True) as found:
+            with torch.no_grad(), capture({"state": anatomy.block(model, layer - 1)}, stop=True) as below:
                 model(**inputs)
-            state = found["state"]  # (rows, columns, d)
+            state = below["state"]  # (rows, columns, d)
 
         def loss(change: Tensor) -> Tensor:
             with ExitStack() as stack:
                 stack.enter_context(replay(model, anatomy, layer, state))
-                seen = stack.enter_context(capture({"key": module}, inputs=True))
+                captured = stack.enter_context(capture({"key": module}, inputs=True))
 
-                def moved(output: Tensor) -> Tensor:
-                    return output + linear(seen["key"].to(change.dtype), change)
+                def with_change(output: Tensor) -> Tensor:
+                    return output + linear(captured["key"].to(change.dtype), change)
 
-                stack.enter_context(add_at(module, moved))
+                stack.enter_context(add_at(module, with_change))
                 stack.enter_context(head_at(model, self.row_of, self.column))
                 scores = log_softmax(model(**inputs).logits[0].to(change.dtype), dim=-1)  # (scored, vocabulary)
             per_token = -scores.gather(1, self.token.to(scores.device)[:, None])[:, 0]  # (scored,)

@@ -1,4 +1,4 @@
-"""MEMIT: many facts at once, spread over a band of layers (Meng et al., 2023; spec 4.1).
+"""MEMIT: many facts at once, spread over a band of layers (Meng et al., ICLR 2023, arXiv 2210.07229).
 
 Phase 1 finds for each fact the hidden state z that the band's last layer should give at the subject's last token.
 Phase 2 goes through the band from below; each layer takes an equal share of what is still missing,
@@ -6,12 +6,13 @@ Phase 2 goes through the band from below; each layer takes an equal share of wha
     dW = R K^T (lambda C + K K^T)^-1,
 
 K the keys of all facts at that layer (averaged over contexts), R their missing hidden states; so the change is the
-least-squares compromise between the new facts and the keys that C stands for.
+least-squares compromise between the new facts and the keys that C stands for. docs/methods.md, "MEMIT".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from pydantic import Field, model_validator
@@ -22,15 +23,24 @@ from kgedit.errors import UnsupportedModel
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
-from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, check_cases
+from kgedit.methods.base import (
+    Case,
+    Computed,
+    Method,
+    Request,
+    SteppedSettings,
+    Workbench,
+    check_cases,
+    guessed_layer,
+)
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Moment
-from kgedit.methods.engine.objective import Objective, essence_row, target_rows
+from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 
 
-class MemitConfig(Settings):
-    """Hyper-parameters of MEMIT (spec 4.1); the defaults are those published for gpt2-xl.
+class MemitConfig(SteppedSettings):
+    """Hyper-parameters of MEMIT; the defaults are those published for gpt2-xl.
 
     Attributes:
         layers: The band, ascending.
@@ -44,13 +54,17 @@ class MemitConfig(Settings):
     """
 
     layers: tuple[int, ...] = Field(min_length=1)
-    steps: int = Field(default=20, ge=1)
-    learning_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=0.5, ge=0)
     clamp: float = Field(default=0.75, gt=0)
     kl_weight: float = Field(default=0.0625, ge=0)
     stop_loss: float = Field(default=0.05, ge=0)
     moment_weight: float = Field(default=20000.0, gt=0)
+
+    @classmethod
+    def guess(cls, n_layers: int) -> dict[str, Any]:
+        """A band of five layers that ends at the edit layer."""
+        last = guessed_layer(n_layers)
+        return {"layers": list(range(max(last - 4, 0), last + 1))}
 
     @model_validator(mode="after")
     def _ascending(self) -> MemitConfig:
@@ -59,26 +73,23 @@ class MemitConfig(Settings):
         return self
 
 
-class Memit:
+class Memit(Method):
     """The method; see the module's docstring."""
 
     name = "memit"
-    uses_graph = False
+    summary = "Many facts at once, spread over a band of layers (Meng et al., 2023)."
     Config = MemitConfig
-
-    def __init__(self, config: MemitConfig) -> None:
-        """Take the hyper-parameters."""
-        self.config = config
+    config: MemitConfig
 
     @property
-    def layers(self) -> tuple[int, ...]:
+    def moment_layers(self) -> tuple[int, ...]:
         """The band."""
         return self.config.layers
 
     @property
-    def subgraph_options(self) -> dict[str, int]:
-        """None: subgraphs are not read."""
-        return {}
+    def writes_jointly(self) -> bool:
+        """Always."""
+        return True
 
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
@@ -106,14 +117,15 @@ class Memit:
             )
         objectives = [[self._objective(bench, request) for request, _ in case] for case in cases]
         with frozen(model):
-            found, goals = self._goals(bench, [objective for case in objectives for objective in case])
+            # Phase 1 for the edits of all cases in one batch, phase 2 case by case.
+            solutions, goals = self._goals(bench, [objective for case in objectives for objective in case])
             base = hash_weights(model, [anatomy.weight_name(layer) for layer in config.layers])
             computed: list[Computed] = []
             begin = 0
             for case in objectives:
                 end = begin + len(case)
                 updates = self._write(bench, case, goals[begin:end])
-                log = {"losses": [solution.losses for solution in found[begin:end]]}
+                log = {"losses": [solution.losses for solution in solutions[begin:end]]}
                 manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
                 computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
                 begin = end
@@ -124,7 +136,9 @@ class Memit:
         anatomy, layers = anatomy_of(bench.model), self.config.layers
         updates: list[WeightUpdate] = []
         for place, layer in enumerate(layers):
-            keys, hidden = self._now(bench, objectives, layer, updates)
+            keys, hidden = self._measured(bench, objectives, layer, updates)
+            # R, the share of this layer: what is missing, divided by the layers that are still to come (and by what
+            # the family scales the MLP's output with before it is added to the residual stream).
             missing = (goals - hidden) / (len(layers) - place) / anatomy.residual_factor(bench.model)  # (edits, d)
             left = joint_solve(keys, bench.moments[layer], self.config.moment_weight)  # (d_ff, edits)
             updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
@@ -144,13 +158,13 @@ class Memit:
             )
             for state in hidden
         ]
-        found = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss)
-        return found, hidden + torch.cat([solution.offset for solution in found])
+        solutions = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss)
+        return solutions, hidden + torch.cat([solution.offset for solution in solutions])
 
-    def _now(
+    def _measured(
         self, bench: Workbench, objectives: Sequence[Objective], layer: int, updates: Sequence[WeightUpdate]
     ) -> tuple[Tensor, Tensor]:
-        """Keys (edits, d_ff) at a layer and hidden states (edits, d) of the band's last, with `updates` in force."""
+        """Keys (edits, d_ff) at a layer and hidden states (edits, d) of the band's last, with `updates` applied."""
         model, anatomy = bench.model, anatomy_of(bench.model)
         last = self.config.layers[-1]
         applied = LowRankDelta(tuple(updates), base_hash="").apply(model, check=False) if updates else None
@@ -162,17 +176,23 @@ class Memit:
                 applied.revert()
         keys = []
         for number, objective in enumerate(objectives):
-            found, _ = batch.of_edit(number, layer)
+            of_rows, _ = batch.of_edit(number, layer)  # (rows, d_ff)
             bare, *behind = objective.contexts  # the bare prompt weighs as much as all prefixes together
-            mean = found[bare] if not behind else (found[bare] + found[behind].mean(dim=0)) / 2
+            mean = of_rows[bare] if not behind else (of_rows[bare] + of_rows[behind].mean(dim=0)) / 2
             keys.append(mean)
         return torch.stack(keys), above.hidden[above.first_rows]
 
     def _objective(self, bench: Workbench, request: Request) -> Objective:
-        limit = context_length(bench.model)
-        target = request.target + self.config.ending
-        rows = target_rows(bench.tokenizer, request.prompt, request.subject, target, bench.prefixes, max_length=limit)
-        return Objective((*rows, essence_row(bench.tokenizer, request.subject, self.config.kl_weight)))
+        config = self.config
+        return edit_objective(
+            bench.tokenizer,
+            request.prompt,
+            request.subject,
+            request.target + config.ending,
+            bench.prefixes,
+            kl_weight=config.kl_weight,
+            max_length=context_length(bench.model),
+        )
 
 
 def joint_solve(keys: Tensor, moment: Moment, weight: float) -> Tensor:

@@ -1,13 +1,14 @@
-"""ROME: one fact as a rank-one change of one MLP output matrix (Meng et al., 2022).
+"""ROME: one fact as a rank-one change of one MLP output matrix (Meng et al., NeurIPS 2022, arXiv 2202.05262).
 
-Steps: optimise what must be added to the MLP output at the subject's last token so that the edit prompt, behind N
-context prefixes, gives o* (`value`); write it in closed form against the second moment of keys (`write`).
+Two steps: optimise what must be added to the MLP output at the subject's last token so that the edit prompt, behind N
+context prefixes, gives o* (eq. 4; `engine.value`); write it in closed form against the second moment of keys (eq. 2;
+`engine.closed_form`). docs/methods.md, "ROME".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -16,15 +17,24 @@ from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
-from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
+from kgedit.methods.base import (
+    Case,
+    Computed,
+    Method,
+    Request,
+    SteppedSettings,
+    Workbench,
+    guessed_layer,
+    one_after_another,
+)
 from kgedit.methods.engine.batch import EditBatch
-from kgedit.methods.engine.objective import Objective, essence_row, target_rows
+from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, optimise
 from kgedit.methods.engine.write_layers import write_layers
 
 
-class RomeConfig(Settings):
-    """Hyper-parameters of ROME (spec 3.4); the defaults are those published for gpt2-xl and GPT-J.
+class RomeConfig(SteppedSettings):
+    """Hyper-parameters of ROME; the defaults are those published for gpt2-xl and GPT-J.
 
     Attributes:
         layer: Edited layer.
@@ -34,39 +44,39 @@ class RomeConfig(Settings):
         clamp: Bound of ||delta|| / ||m||.
         kl_weight: Weight of the "{s} is a" term.
         stop_loss: The optimisation stops below this loss.
-        key: "averaged" uses one key everywhere (r-ROME); "original" is the published mixture (spec 3.5).
+        key: "averaged" uses one key everywhere (r-ROME); "original" is the published mixture.
     """
 
     layer: int = Field(ge=0)
-    steps: int = Field(default=20, ge=1)
-    learning_rate: float = Field(default=0.5, gt=0)
     weight_decay: float = Field(default=0.5, ge=0)
     clamp: float = Field(default=4.0, gt=0)
     kl_weight: float = Field(default=0.0625, ge=0)
     stop_loss: float = Field(default=0.05, ge=0)
     key: Literal["averaged", "original"] = "averaged"
 
+    @classmethod
+    def guess(cls, n_layers: int) -> dict[str, Any]:
+        """The edit layer."""
+        return {"layer": guessed_layer(n_layers)}
 
-class Rome:
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """The published arithmetic, with its mixture of keys."""
+        return cls.model_validate({"key": "original", **changes})
+
+
+class Rome(Method):
     """The method; see the module's docstring."""
 
     name = "rome"
-    uses_graph = False
+    summary = "One fact as a rank-one change of one layer (Meng et al., 2022)."
     Config = RomeConfig
-
-    def __init__(self, config: RomeConfig) -> None:
-        """Take the hyper-parameters."""
-        self.config = config
+    config: RomeConfig
 
     @property
-    def layers(self) -> tuple[int, ...]:
+    def moment_layers(self) -> tuple[int, ...]:
         """The edit layer."""
         return (self.config.layer,)
-
-    @property
-    def subgraph_options(self) -> dict[str, int]:
-        """None: subgraphs are not read."""
-        return {}
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def compute(
@@ -80,7 +90,8 @@ class Rome:
         progress = bench.progress
         objectives = [self._objective(bench, request) for request in requests]
         with frozen(model):
-            batch = EditBatch(model, anatomy, objectives, self.layers)
+            # Step 1: m* = m + delta, one delta per request, all optimised in one batch.
+            batch = EditBatch(model, anatomy, objectives, (layer,))
             offsets = [
                 FreeOffset(
                     batch.values[layer][row].unsqueeze(0),
@@ -90,18 +101,21 @@ class Rome:
                 )
                 for row in batch.first_rows
             ]
-            found = optimise(
+            solutions = optimise(
                 batch,
                 offsets,
                 steps=config.steps,
                 stop_loss=config.stop_loss,
                 progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
             )
+            # Step 2: each request's own rank-one change, as if it were the only one.
             base = hash_weights(model, [anatomy.weight_name(layer)])
-            cases = [[(objective, solution.offset)] for objective, solution in zip(objectives, found, strict=True)]
-            written = write_layers(model, anatomy, cases, self.layers, bench.moments, key=config.key)
+            groups = [
+                [(objective, solution.offset)] for objective, solution in zip(objectives, solutions, strict=True)
+            ]
+            written = write_layers(model, anatomy, groups, (layer,), bench.moments, key=config.key)
         computed = []
-        for updates, solution in zip(written, found, strict=True):
+        for updates, solution in zip(written, solutions, strict=True):
             log = {"losses": solution.losses, "parts": solution.parts}
             manifest = {"method": self.name, "settings": config.model_dump(), "seed": bench.seed, **log}
             computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
@@ -112,7 +126,13 @@ class Rome:
         return one_after_another(self, bench, cases)
 
     def _objective(self, bench: Workbench, request: Request) -> Objective:
-        limit = context_length(bench.model)
-        target = request.target + self.config.ending
-        rows = target_rows(bench.tokenizer, request.prompt, request.subject, target, bench.prefixes, max_length=limit)
-        return Objective((*rows, essence_row(bench.tokenizer, request.subject, self.config.kl_weight)))
+        config = self.config
+        return edit_objective(
+            bench.tokenizer,
+            request.prompt,
+            request.subject,
+            request.target + config.ending,
+            bench.prefixes,
+            kl_weight=config.kl_weight,
+            max_length=context_length(bench.model),
+        )

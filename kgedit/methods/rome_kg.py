@@ -1,15 +1,17 @@
-"""ROME-KG and MEMIT-KG: what the graph says of the new object, written as edits of their own (GLAME's controls).
+"""ROME-KG and MEMIT-KG, GLAME's controls: what the graph says of the new object, written as edits of their own.
 
 Beside (s, r, o*) each path (s, r, o*, r_i, o_i) of the subgraph becomes an edit whose prompt is the composed
-"The {r_i} of the {r} of {s} is" and whose object is o_i (spec 4.3). ROME-KG writes them one after another with the
-published ROME, MEMIT-KG all at once. No code of the paper's own was released: wording and order are this project's.
+"The {r_i} of the {r} of {s} is" and whose object is o_i. ROME-KG writes them one after another with the
+published ROME, MEMIT-KG all at once. No code of the paper's own was released: wording and order are this
+project's. docs/methods.md, "ROME-KG and MEMIT-KG".
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +19,7 @@ from kgedit.errors import PromptError, TargetError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import encode_prompt, encode_target
-from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 
@@ -48,68 +50,85 @@ class MemitKgConfig(MemitConfig):
     max_edges: int = Field(default=20, ge=1)
 
 
-class RomeKg:
+class _WithGraph(Method):
+    """A method of single facts that is given the edits and what their subgraphs add to them."""
+
+    uses_graph = True
+    config: RomeKgConfig | MemitKgConfig
+
+    @property
+    def target_first(self) -> bool:
+        """Whether an edit is written before what its subgraph adds."""
+        return True
+
+    @property
+    @abstractmethod
+    def inner(self) -> Rome | Memit:
+        """The method that writes the facts."""
+
+    @property
+    def moment_layers(self) -> tuple[int, ...]:
+        """Those of the method that writes."""
+        return self.inner.moment_layers
+
+    @property
+    def subgraph_options(self) -> dict[str, Any]:
+        """How the subgraphs it is handed should be built."""
+        return {"order": ORDER, "max_edges": self.config.max_edges}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+    ) -> list[Computed]:
+        """One delta per request, with what its subgraph adds."""
+        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case: all its facts and what their subgraphs add."""
+        check_cases(cases)
+        expanded = []
+        for case in cases:
+            requests: list[Request] = []
+            for request, subgraph in case:
+                further = further_requests(bench, request, subgraph)
+                requests += [request, *further] if self.target_first else [*further, request]
+            expanded.append([(request, None) for request in requests])
+        return [
+            _named(computed, self, bench, case, len(requests))
+            for computed, case, requests in zip(self.inner.together(bench, expanded), cases, expanded, strict=True)
+        ]
+
+
+class RomeKg(_WithGraph):
     """ROME-KG; see the module's docstring."""
 
     name = "rome-kg"
-    uses_graph = True
+    summary = "ROME, one after another, for a fact and what the graph says of its new object (GLAME's control)."
     Config = RomeKgConfig
-
-    def __init__(self, config: RomeKgConfig) -> None:
-        """Take the hyper-parameters."""
-        self.config, self._rome = config, Rome(config)
+    config: RomeKgConfig
 
     @property
-    def layers(self) -> tuple[int, ...]:
-        """The edit layer."""
-        return self._rome.layers
+    def inner(self) -> Rome:
+        """ROME with these settings."""
+        return Rome(self.config)
 
     @property
-    def subgraph_options(self) -> dict[str, int]:
-        """How the subgraphs it is handed should be built."""
-        return {"order": ORDER, "max_edges": self.config.max_edges}
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
-    ) -> list[Computed]:
-        """One delta per request, with what its subgraph adds."""
-        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
-
-    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
-        """One delta per case: fact by fact, each with what its subgraph adds, one after another."""
-        return _with_graph(self._rome, self, bench, cases, target_first=self.config.first == "target")
+    def target_first(self) -> bool:
+        """Whether the edited fact is written first."""
+        return self.config.first == "target"
 
 
-class MemitKg:
+class MemitKg(_WithGraph):
     """MEMIT-KG; see the module's docstring."""
 
     name = "memit-kg"
-    uses_graph = True
+    summary = "MEMIT, all at once, for a fact and what the graph says of its new object (GLAME's control)."
     Config = MemitKgConfig
-
-    def __init__(self, config: MemitKgConfig) -> None:
-        """Take the hyper-parameters."""
-        self.config, self._memit = config, Memit(config)
+    config: MemitKgConfig
 
     @property
-    def layers(self) -> tuple[int, ...]:
-        """The band."""
-        return self._memit.layers
-
-    @property
-    def subgraph_options(self) -> dict[str, int]:
-        """How the subgraphs it is handed should be built."""
-        return {"order": ORDER, "max_edges": self.config.max_edges}
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
-    ) -> list[Computed]:
-        """One delta per request, with what its subgraph adds."""
-        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
-
-    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
-        """One delta per case: all its facts and what their subgraphs add, written jointly."""
-        return _with_graph(self._memit, self, bench, cases)
+    def inner(self) -> Memit:
+        """MEMIT with these settings."""
+        return Memit(self.config)
 
 
 def further_requests(bench: Workbench, request: Request, subgraph: Subgraph | None) -> list[Request]:
@@ -120,41 +139,18 @@ def further_requests(bench: Workbench, request: Request, subgraph: Subgraph | No
     """
     if subgraph is None:
         return []
-    found = []
+    requests = []
     labels, limit = subgraph.labels, context_length(bench.model)
     for path in subgraph.paths():
         prompt = f"The {labels[path.second]} of the {labels[path.first]} of {{}} is"
         with suppress(PromptError, TargetError):
-            wanted = encode_target(bench.tokenizer, labels[path.object])
-            encode_prompt(bench.tokenizer, prompt, request.subject, max_length=limit - len(wanted) + 1)
-            found.append(Request(request.subject, prompt, labels[path.object]))
-    return found
+            target_ids = encode_target(bench.tokenizer, labels[path.object])
+            encode_prompt(bench.tokenizer, prompt, request.subject, max_length=limit - len(target_ids) + 1)
+            requests.append(Request(request.subject, prompt, labels[path.object]))
+    return requests
 
 
-def _with_graph(
-    inner: Rome | Memit,
-    method: RomeKg | MemitKg,
-    bench: Workbench,
-    cases: Sequence[Case],
-    *,
-    target_first: bool = True,
-) -> list[Computed]:
-    """The cases with what their subgraphs add, written by `inner` in the name of `method`."""
-    check_cases(cases)
-    expanded = []
-    for case in cases:
-        requests: list[Request] = []
-        for request, subgraph in case:
-            further = further_requests(bench, request, subgraph)
-            requests += [request, *further] if target_first else [*further, request]
-        expanded.append([(request, None) for request in requests])
-    return [
-        _named(computed, method, bench, case, len(requests))
-        for computed, case, requests in zip(inner.together(bench, expanded), cases, expanded, strict=True)
-    ]
-
-
-def _named(computed: Computed, method: RomeKg | MemitKg, bench: Workbench, case: Case, edits: int) -> Computed:
+def _named(computed: Computed, method: _WithGraph, bench: Workbench, case: Case, edits: int) -> Computed:
     """The delta with the manifest of the method that was asked for."""
     manifest = {
         "parts": computed.delta.manifest,

@@ -8,7 +8,7 @@ from typing import Any
 from kgedit.evaluate.benchmarks.table import BUILT_IN
 from kgedit.ingest.feeds.base import FEEDS
 from kgedit.lm.anatomy import FAMILIES
-from kgedit.methods.base import METHODS
+from kgedit.methods.registry import METHODS
 
 Run = Callable[..., Any]
 
@@ -28,6 +28,6 @@ def test_every_table_is_listed(run: Run, monkeypatch) -> None:
 
 def test_no_two_rows_read_alike(run: Run) -> None:
     listed = run("models", "--json")
-    for name in ("benchmarks", "feeds"):
+    for name in ("methods", "benchmarks", "feeds"):
         lines = list(listed[name].values())
         assert len(set(lines)) == len(lines), name

@@ -1,4 +1,4 @@
-"""The registry of methods, and what every method in it promises."""
+"""What every method of the table promises."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import inspect
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from kgedit.errors import UnknownMethod
-from kgedit.methods.base import METHODS, Settings, load_method
-from kgedit.presets import preset
+from kgedit.methods.base import Method, MethodSettings
+from kgedit.methods.registry import METHODS, load_method, settings_for
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_what_the_protocol_says(name) -> None:
+def test_every_method_is_what_the_interface_says(name) -> None:
     kind = load_method(name)
     assert kind.name == name
-    assert issubclass(kind.Config, Settings)
-    fields, _ = preset("a model of no preset", name, n_layers=24)
+    assert issubclass(kind, Method)
+    assert issubclass(kind.Config, MethodSettings)
+    fields, _ = settings_for("a model of no preset", name, n_layers=24)
     method = kind(kind.Config.model_validate(fields))
-    assert list(method.layers) == sorted(set(method.layers))
-    assert all(0 <= layer < 24 for layer in method.layers)
-    assert isinstance(method.uses_graph, bool)
+    assert list(method.moment_layers) == sorted(set(method.moment_layers))
+    assert all(0 <= layer < 24 for layer in method.moment_layers)
+    assert kind.summary
     assert set(method.subgraph_options) <= {"order", "max_edges", "approach_hops", "approach_relations"}
     assert list(inspect.signature(method.compute).parameters) == ["bench", "requests", "subgraphs"]
     assert list(inspect.signature(method.together).parameters) == ["bench", "cases"]
@@ -30,16 +30,57 @@ def test_every_method_is_what_the_protocol_says(name) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_settings_are_frozen_and_know_no_other_names(name) -> None:
     kind = load_method(name).Config
-    fields, _ = preset("a model of no preset", name, n_layers=24)
+    fields, _ = settings_for("a model of no preset", name, n_layers=24)
     settings = kind.model_validate(fields)
     with pytest.raises(ValidationError, match="learning_rat"):
         kind.model_validate(fields | {"learning_rat": 0.1})
     with pytest.raises(ValidationError, match="frozen"):
-        settings.steps = 3
+        settings.ending = "!"
     assert kind.model_validate(settings.model_dump(mode="json")) == settings
     assert isinstance(settings, BaseModel)
 
 
-def test_a_method_of_another_name() -> None:
-    with pytest.raises(UnknownMethod, match="no method 'mend'.*rome.*glame"):
-        load_method("mend")
+def test_no_two_methods_are_described_alike() -> None:
+    summaries = [load_method(name).summary for name in METHODS]
+    assert len(set(summaries)) == len(summaries)
+
+
+ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares one change
+    "rome": (True, False, False, False),
+    "memit": (True, False, True, False),
+    "glame": (True, True, True, False),
+    "rome-kg": (True, True, False, False),
+    "memit-kg": (True, True, False, False),
+    "ft": (False, False, False, False),
+    "ft-l": (False, False, False, False),
+    "finetune-adapter": (False, True, False, True),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_abilities(name) -> None:
+    kind = load_method(name)
+    fields, _ = settings_for("a model of no preset", name, n_layers=24)
+    method = kind(kind.Config.model_validate(fields))
+    found = (bool(method.moment_layers), method.uses_graph, method.writes_jointly, method.shares_change)
+    assert found == ABILITIES[name]
+    assert bool(method.subgraph_options) == method.uses_graph
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_longer_method_takes_more_steps_and_is_the_same_otherwise(name) -> None:
+    kind = load_method(name)
+    fields, _ = settings_for("a model of no preset", name, n_layers=24)
+    method = kind(kind.Config.model_validate(fields))
+    before = method.config.model_dump()
+    after = method.longer(3).config.model_dump()
+    assert after == before | ({"steps": 3 * before["steps"]} if "steps" in before else {})
+
+
+def test_glame_without_later_layers_writes_jointly() -> None:
+    kind = load_method("glame")
+    method = kind(kind.Config.model_validate({"layers": (1, 2), "repr_layer": 0, "later_layers": (3,)}))
+    assert (method.moment_layers, method.writes_jointly) == ((1, 2, 3), False)
+    plain = method.without_later_layers()
+    assert (plain.moment_layers, plain.writes_jointly) == ((1, 2), True)
+    assert plain.subgraph_options == {"order": 2, "max_edges": 20}

@@ -82,7 +82,7 @@ def test_the_hidden_state_reaches_z(family) -> None:
     objective = memit._objective(work, REQUEST)
     with frozen(model):
         _, goals = memit._goals(work, [objective])
-        _, hidden = memit._now(work, [objective], BAND[-1], [])
+        _, hidden = memit._measured(work, [objective], BAND[-1], [])
     delta = written(memit.config, work, [REQUEST]).delta
     row, anatomy = objective.rows[0], anatomy_of(model)
     states: list[torch.Tensor] = []
@@ -142,7 +142,7 @@ def test_facts_with_overlapping_keys_are_written_together_not_one_by_one() -> No
     alone = [computed.delta.updates[0] for computed in memit.compute(work, requests)]
     (joint,) = written(memit.config, work, requests).delta.updates
     with frozen(model):
-        keys, _ = memit._now(work, [memit._objective(work, request) for request in requests], 1, [])
+        keys, _ = memit._measured(work, [memit._objective(work, request) for request in requests], 1, [])
     one_by_one = torch.cat([update.left for update in alone], dim=1)
     overlap = keys @ one_by_one  # (edits, edits)
     assert float(overlap[0, 1].abs()) > 0.1

@@ -244,7 +244,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "ending": "",
     }
     rome = Rome(RomeConfig(layer=17))
-    assert (rome.name, rome.layers, rome.uses_graph, rome.subgraph_options) == ("rome", (17,), False, {})
+    assert (rome.name, rome.moment_layers, rome.uses_graph, rome.subgraph_options) == ("rome", (17,), False, {})
 
 
 def test_the_kl_weight_holds_what_the_subject_is() -> None:

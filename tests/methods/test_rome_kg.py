@@ -123,6 +123,6 @@ def test_settings() -> None:
         "first": "target",
     }
     method = rome(max_edges=7)
-    assert (method.name, method.layers, method.uses_graph) == ("rome-kg", (1,), True)
+    assert (method.name, method.moment_layers, method.uses_graph) == ("rome-kg", (1,), True)
     assert method.subgraph_options == {"order": 2, "max_edges": 7}
-    assert (memit().name, memit().layers, memit().subgraph_options["max_edges"]) == ("memit-kg", (0, 1), 20)
+    assert (memit().name, memit().moment_layers, memit().subgraph_options["max_edges"]) == ("memit-kg", (0, 1), 20)

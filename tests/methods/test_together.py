@@ -14,9 +14,9 @@ from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.methods.base import METHODS, Request, load_method
+from kgedit.methods.base import Request
+from kgedit.methods.registry import METHODS, load_method, settings_for
 from kgedit.methods.rome import Rome, RomeConfig
-from kgedit.presets import preset
 from methods.benches import REQUESTS, bench, graph_of, state_of
 
 LAYERS = (0, 1, 2)
@@ -27,8 +27,9 @@ CASE = [(Request("Marie Curie", "{} is a citizen of", "Poland", "P27"), GRAPH), 
 def small(name: str):
     """The method with few steps, and with layers that a tiny model has."""
     kind = load_method(name)
-    fields, _ = preset("a model of no preset", name, n_layers=3)
-    return kind(kind.Config.model_validate(fields | {"steps": 3}))
+    fields, _ = settings_for("a model of no preset", name, n_layers=3)
+    few = {"epochs": 3} if name == "finetune-adapter" else {"steps": 3}
+    return kind(kind.Config.model_validate(fields | few))
 
 
 def test_rome_is_computed_and_applied_one_after_another() -> None:

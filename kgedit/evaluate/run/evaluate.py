@@ -28,8 +28,8 @@ from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.methods.base import Settings as MethodSettings
-from kgedit.methods.variants import method_for, parse_variant
+from kgedit.methods.base import MethodSettings
+from kgedit.methods.registry import method_for, parse_variant
 from kgedit.progress import Progress
 
 MALFORMED = "a record of the file cannot be read"

@@ -20,7 +20,7 @@ from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import UNEDITED, Frozen
 from kgedit.evaluate.run.settings import EvaluationSettings
-from kgedit.methods.base import Settings as MethodSettings
+from kgedit.methods.base import MethodSettings
 
 # Cases whose edits share one optimisation batch; part of the manifest, since sums in floating point depend on it.
 CHUNK = 8

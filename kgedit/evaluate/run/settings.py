@@ -22,7 +22,7 @@ class EvaluationSettings(BaseModel):
         suite: Name of a benchmark, as `kgedit eval` lists them.
         data: File, folder, or data set on the hub.
         model: "mini", a hub id or a folder.
-        methods: Comma-separated, see `methods.variants`; the unedited model is always scored.
+        methods: Comma-separated, see `methods.registry`; the unedited model is always scored.
         limit: Number of cases, taken from the beginning of the file.
         seed: Of prefixes, encoders, sampled texts and resampling.
         sequential: Edits are kept: each case is edited on top of all earlier ones, and all are asked again at the end.

@@ -74,9 +74,14 @@ class FactPool:
         )
 
     def question(self, fact: KnownFact, wording: int = 0) -> tuple[str, str]:
-        """Prompt and answer; wording 0 is the editing prompt, then the other statements, then the questions."""
+        """Prompt and answer in one of the wordings of `questions`."""
+        questions = self.questions(fact)
+        return questions[wording % len(questions)]
+
+    def questions(self, fact: KnownFact) -> tuple[tuple[str, str], ...]:
+        """Prompt and answer in every wording: the editing prompt first, then other statements, then questions."""
         wordings = (*self.text.prompts((fact.relation,)), *self.text.questions((fact.relation,)))
-        return wordings[wording % len(wordings)].replace("{}", fact.subject_label), fact.object_label
+        return tuple((wording.replace("{}", fact.subject_label), fact.object_label) for wording in wordings)
 
     def recalled(
         self,

@@ -6,7 +6,7 @@ many kept edits destroy are the keys at the last tokens of other subjects. So th
     C' = C + a s/h H^T H + b s/k K^T K,   H keys of many known facts, K of changes in force; s, h, k mean diagonals
 
 so a = 1 makes the facts together, and b = 1 each change, as dear as all of C. C + a s/h H^T H is formed once; K
-changes with every batch and enters through the Woodbury identity.
+changes with every batch and enters through the Woodbury identity. docs/methods.md, "Protecting keys".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the changes of a batch to their deltas: an editing method with the keys of everything else held."""
+"""Computes the deltas of a batch by an editing method, beside everything that must stay."""
 
 from __future__ import annotations
 
@@ -6,43 +6,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kgedit.delta import Delta, LowRankDelta, WeightUpdate
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.known_facts import FactPool
+from kgedit.ingest.decide.known_facts import FactPool, KnownFact
 from kgedit.ingest.decide.protected_keys import Asked, HeldMoment, subject_keys, with_facts
+from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.methods.base import Workbench
+from kgedit.methods.curriculum import Curriculum
 
 Unedited = Callable[[], AbstractContextManager[None]]
-
-
-class Writer(Protocol):
-    """What computes the deltas of a batch.
-
-    Attributes:
-        name: Name of the method.
-        shared: Whether all changes of a batch share one delta.
-    """
-
-    name: str
-    shared: bool
-
-    def propose(
-        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
-    ) -> list[Delta]:
-        """One delta per change (the same one for all where `shared`), for the model as it is; it is left unchanged.
-
-        Args:
-            items: The changes.
-            earlier: Changes in force.
-            more: Take more steps: a first attempt did not reach the goal.
-        """
-        ...
 
 
 class WriteSettings(BaseModel):
@@ -65,15 +43,18 @@ class WriteSettings(BaseModel):
     settings: dict[str, dict[str, Any]] = {}
 
 
-class MethodWriter:
-    """An editing method of `kgedit.methods`, with known facts and earlier changes held at no change."""
+class Writer:
+    """An editing method, with known facts and earlier changes protected.
 
-    shared = False
+    Attributes:
+        name: Name of the method.
+        shared: Whether all changes of a batch share one delta.
+    """
 
     def __init__(
         self, editor: Editor, pool: FactPool, settings: WriteSettings, unedited: Unedited, seed: int = 0
     ) -> None:
-        """Take what is needed; statistics and keys are read once there is something to write.
+        """Take what is needed; statistics, keys and facts are read once there is something to write.
 
         Args:
             editor: Model, graph and method.
@@ -84,7 +65,60 @@ class MethodWriter:
         """
         self._editor, self._pool, self._settings, self._text = editor, pool, settings, Verbalizer.bundled()
         self._unedited, self._seed = unedited, seed
-        self.name = editor.method.name
+        self.name, self.shared = editor.method.name, editor.method.shares_change
+        self._rehearsed: list[KnownFact] | None = None
+        # The last shared delta, and the changes that it was trained on.
+        self._last: tuple[frozenset[int], Delta] | None = None
+
+    def propose(
+        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+    ) -> list[Delta]:
+        """One delta per change (the same one for all where `shared`), for the model as it is; it is left unchanged.
+
+        Args:
+            items: The changes.
+            earlier: Changes applied before.
+            more: Take more steps: a first attempt did not reach the goal.
+        """
+        method = self._editor.method
+        if self.shared:
+            return [self._trained(items, earlier, more=more)] * len(items)
+        if more:
+            method = method.longer(self._settings.steps_factor)
+        if method.writes_jointly:
+            # One write for the whole batch: it holds every edit at the keys of the others, a column for each.
+            case = [(item.request, item.subgraph) for item in items]
+            joint = method.together(self._protecting(earlier), [case])[0]
+            return columns(joint.delta, len(items))
+        # With an averaged key, protecting the edit's own prompt key would cancel the edit, so it is left out.
+        deltas: list[Delta] = []
+        for item in items:
+            bench = self._protecting([other for other in (*earlier, *items) if other is not item])
+            deltas.append(method.compute(bench, [item.request], [item.subgraph])[0].delta)
+        return deltas
+
+    def _trained(self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool) -> Delta:
+        """One delta of all changes; with `more`, training begins with the last one that made them all."""
+        ids = frozenset(item.entry.id for item in items)
+        begin = self._last[1] if more and self._last is not None and ids <= self._last[0] else None
+
+        def curriculum(facts: int) -> Curriculum:
+            if self._rehearsed is None:
+                self._rehearsed = self._recalled(facts, self._seed + 2)
+            return batch_curriculum(items, earlier, self._rehearsed, self._pool, begin=begin)
+
+        with self._unedited():
+            bench = self._editor.workbench
+        case = [(item.request, item.subgraph) for item in items]
+        delta = self._editor.method.together(replace(bench, curriculum=curriculum), [case])[0].delta
+        self._last = ids, delta
+        return delta
+
+    def _recalled(self, count: int, seed: int) -> list[KnownFact]:
+        """Known facts that may be protected or rehearsed, recalled by the unedited model."""
+        editor = self._editor
+        with self._unedited():
+            return self._pool.recalled(editor.model, editor.tokenizer, count, seed=seed, part="protected")
 
     @cached_property
     def _bench(self) -> Workbench:
@@ -92,9 +126,7 @@ class MethodWriter:
         editor, pool, settings = self._editor, self._pool, self._settings
         with self._unedited():
             bench = editor.workbench
-            facts = pool.recalled(
-                editor.model, editor.tokenizer, settings.facts, seed=self._seed + 1, part="protected"
-            )
+            facts = self._recalled(settings.facts, self._seed + 1)
             asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
             keys = subject_keys(editor.model, editor.tokenizer, asked, tuple(bench.moments))
         moments = {
@@ -102,27 +134,7 @@ class MethodWriter:
         }
         return replace(bench, moments=moments)
 
-    def propose(
-        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
-    ) -> list[Delta]:
-        """See `Writer`."""
-        method: Any = self._editor.method
-        if more:
-            steps = method.config.steps * self._settings.steps_factor
-            method = type(method)(method.config.model_copy(update={"steps": steps}))
-        if method.name == "memit" or getattr(method.config, "key", None) == "contexts":
-            # One write for the whole batch: it holds every edit at the keys of the others, a column for each.
-            bench = self._holding(earlier)
-            joint = method.together(bench, [[(item.request, item.subgraph) for item in items]])[0]
-            return columns(joint.delta, len(items))
-        # Solved for an averaged key: held at its own prompt's key, a change would avoid just that.
-        found: list[Delta] = []
-        for item in items:
-            bench = self._holding([other for other in (*earlier, *items) if other is not item])
-            found.append(method.compute(bench, [item.request], [item.subgraph])[0].delta)
-        return found
-
-    def _holding(self, items: Sequence[ResolvedChange]) -> Workbench:
+    def _protecting(self, items: Sequence[ResolvedChange]) -> Workbench:
         editor, bench = self._editor, self._bench
         keys = subject_keys(
             editor.model,

@@ -20,7 +20,8 @@ from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunRecord
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.generation.greedy import complete
-from kgedit.methods.base import METHODS, Request
+from kgedit.methods.base import Request
+from kgedit.methods.registry import method_names
 from kgedit.progress import Progress
 
 MOST_SKIPPED = 1000  # of one run; the others are in its plan
@@ -39,7 +40,7 @@ def build_report(directory: str | Path, *, progress: Progress | None = None) -> 
     """
     with open_store(directory) as store:
         used = [run.result.method for run in store.journal.runs() if run.result]
-    method = used[-1] if used and used[-1] in METHODS else "glame"  # for an adapter it built the subgraphs
+    method = used[-1] if used and used[-1] in method_names() else "glame"  # its subgraphs are shown
     with open_edited(directory, method=method) as (store, editor, weights):
         return report_on(store, editor, weights, progress=progress)
 

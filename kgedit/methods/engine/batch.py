@@ -10,10 +10,10 @@ from transformers import PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
 from kgedit.methods.engine.objective import Objective
-from kgedit.methods.engine.strip import Strip
+from kgedit.methods.engine.padded_batch import PaddedBatch
 
-# A strip of fewer rows costs more in overhead than it saves in padding.
-ROWS_PER_STRIP = 32
+# A padded batch of fewer rows costs more in overhead than it saves in padding.
+ROWS_PER_BATCH = 32
 
 
 class EditBatch:
@@ -41,27 +41,30 @@ class EditBatch:
         self.model, self.anatomy, self.objectives, self.layers = model, anatomy, tuple(objectives), tuple(layers)
         rows = [row for objective in objectives for row in objective.rows]
         owner = [number for number, objective in enumerate(objectives) for _ in objective.rows]
+        # Rows of similar length share a padded batch; results are brought back into the rows' own order.
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i].ids) - rows[i].place)
-        count = max(1, len(rows) // ROWS_PER_STRIP)
-        parts = [by_length[len(rows) * k // count : len(rows) * (k + 1) // count] for k in range(count)]
-        self._strips = [
-            Strip(model, anatomy, [rows[i] for i in part], [owner[i] for i in part], len(objectives), self.layers)
-            for part in parts
+        count = max(1, len(rows) // ROWS_PER_BATCH)
+        groups = [by_length[len(rows) * k // count : len(rows) * (k + 1) // count] for k in range(count)]
+        self._parts = [
+            PaddedBatch(
+                model, anatomy, [rows[i] for i in group], [owner[i] for i in group], len(objectives), self.layers
+            )
+            for group in groups
         ]
-        place = torch.tensor([i for part in parts for i in part]).argsort()  # (rows,)
-        device = self._strips[0].device
+        place = torch.tensor([i for group in groups for i in group]).argsort()  # (rows,)
+        device = self._parts[0].device
         self.edit_of = torch.tensor(owner, device=device)
 
         def in_order(pieces: Sequence[Tensor]) -> Tensor:
             return torch.cat(list(pieces))[place.to(device)]
 
-        self.values = {layer: in_order([strip.values[layer] for strip in self._strips]) for layer in self.layers}
-        self.keys = {layer: in_order([strip.keys[layer] for strip in self._strips]) for layer in self.layers}
-        self.hidden = in_order([strip.hidden for strip in self._strips])
+        self.values = {layer: in_order([part.values[layer] for part in self._parts]) for layer in self.layers}
+        self.keys = {layer: in_order([part.keys[layer] for part in self._parts]) for layer in self.layers}
+        self.hidden = in_order([part.hidden for part in self._parts])
 
     @property
     def first_rows(self) -> list[int]:
-        """Row of each edit's bare prompt."""
+        """Number of the row that holds each edit's bare prompt."""
         owner = self.edit_of.tolist()
         return [owner.index(number) for number in range(owner[-1] + 1)]
 
@@ -71,8 +74,8 @@ class EditBatch:
 
     def of_edit(self, number: int, layer: int) -> tuple[Tensor, Tensor]:
         """Keys (rows, d_ff) and values (rows, d) of one edit's rows at one layer."""
-        mine = self.edit_of == number
-        return self.keys[layer][mine], self.values[layer][mine]
+        own_rows = self.edit_of == number
+        return self.keys[layer][own_rows], self.values[layer][own_rows]
 
     def losses(self, offsets: Tensor) -> dict[str, Tensor]:
         """Run the layers above the first edit layer with m + offset at the written token.
@@ -84,7 +87,7 @@ class EditBatch:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
         """
         total: dict[str, Tensor] = {}
-        for strip in self._strips:
-            for kind, loss in strip.losses(offsets).items():
+        for part in self._parts:
+            for kind, loss in part.losses(offsets).items():
                 total[kind] = total[kind] + loss if kind in total else loss
         return total

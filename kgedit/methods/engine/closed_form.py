@@ -1,5 +1,7 @@
 """The closed form: the low-rank change of W that makes it answer the subject's key with m* (ROME, eq. 2).
 
+docs/methods.md, "The closed form".
+
 Notation (math orientation): m = W k + b; C the second moment of keys; k_bar the key averaged over contexts; offset
 = m* - m of the bare prompt. Every variant is dW = right left^T with left^T k = 1 for the key k that it is solved for:
 
@@ -64,12 +66,14 @@ def closed_form(
         IllConditioned: The key is (nearly) orthogonal to C^-1 k, so the change would explode.
     """
     wide, shift = keys.double().cpu(), offset.double().cpu()
+    # All keys of the objective at once: 1 at the subject, 0 at the tokens behind it.
     if key == "contexts":
-        wanted = torch.ones(len(wide), 1, dtype=wide.dtype)  # (rows, 1)
+        shares = torch.ones(len(wide), 1, dtype=wide.dtype)  # (rows, 1)
         if later is not None:
             wide = torch.cat([wide, later.double().cpu()])  # (rows + tokens, d_ff)
-            wanted = torch.cat([wanted, wanted.new_zeros(len(later), 1)])  # (rows + tokens, 1)
-        return joint_form(wide, moment.solve(wide), wanted, ridge), _column(shift)
+            shares = torch.cat([shares, shares.new_zeros(len(later), 1)])  # (rows + tokens, 1)
+        return joint_form(wide, moment.solve(wide), shares, ridge), _column(shift)
+    # One key: the direction is C^-1 k_bar, scaled so that the key that is solved for gives 1.
     averaged = wide[contexts].mean(dim=0)  # (d_ff,)
     direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
     if key == "averaged":
@@ -86,29 +90,31 @@ def closed_form(
     return _column(direction / scale), _column(right)
 
 
-def joint_form(keys: Tensor, solved: Tensor, wanted: Tensor, ridge: float) -> Tensor:
+def joint_form(keys: Tensor, solved: Tensor, shares: Tensor, ridge: float) -> Tensor:
     """The change of least size, as C measures it, that gives each key its share of each offset.
 
     Args:
         keys: (n, d_ff) all keys that are solved for.
         solved: (n, d_ff) float64, C^-1 times each of them.
-        wanted: (n, edits) how much of each edit's offset each of them shall get: 1 or 0.
+        shares: (n, edits) T, how much of each edit's offset each of them shall get: 1 or 0.
         ridge: eps, as a share of the mean diagonal of K C^-1 K^T.
 
     Returns:
         left (d_ff, edits), float32.
     """
     solved = solved.double().cpu()
+    # G = K C^-1 K^T + eps I
     gram = keys.double().cpu() @ solved.T  # (n, n)
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     factor, failed = torch.linalg.cholesky_ex(gram)
     pivots = factor.diagonal().square()  # (n,)
+    # left = C^-1 K^T G^-1 T
     if failed or float(pivots.min()) < _SINGULAR * float(pivots.max()):
         # Prompts that begin with the subject share one key up to rounding: without a ridge nothing tells them apart.
-        shares = torch.linalg.pinv(gram, rtol=_SINGULAR, hermitian=True) @ wanted.double().cpu()  # (n, edits)
+        weights = torch.linalg.pinv(gram, rtol=_SINGULAR, hermitian=True) @ shares.double().cpu()  # (n, edits)
     else:
-        shares = torch.cholesky_solve(wanted.double().cpu(), factor)  # (n, edits)
-    left: Tensor = solved.T @ shares  # (d_ff, edits)
+        weights = torch.cholesky_solve(shares.double().cpu(), factor)  # (n, edits)
+    left: Tensor = solved.T @ weights  # (d_ff, edits)
     return left.to(torch.float32)
 
 

@@ -46,6 +46,7 @@ class Lbfgs:
         gradient = nn.utils.parameters_to_vector(
             [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
         )  # (n,)
+        # Armijo's condition: accept the point if the loss fell by a share of what the slope promised.
         slope = float(self._gradient @ self._direction) if self._at is not None else 0.0
         if self._at is None or loss <= self._loss + _SUFFICIENT * self._length * slope:
             self._accept(point, loss, gradient)
@@ -66,6 +67,7 @@ class Lbfgs:
             if curvature > _CURVATURE * float(turned @ turned):
                 self._pairs.append((moved, turned, 1 / curvature))
         self._at, self._loss, self._gradient, self._length = point, loss, gradient, 1.0
+        # A direction that does not go down belongs to a curvature that no longer holds: forget it.
         self._direction = self._downhill()
         if float(self._direction @ gradient) >= 0:
             self._pairs.clear()
@@ -74,16 +76,19 @@ class Lbfgs:
 
     def _downhill(self) -> Tensor:
         """Minus the inverse Hessian, as the past steps show it, times the gradient."""
-        found, shares = self._gradient.clone(), []
+        # First loop, latest pair first: what each past step explains of the gradient is taken out of it.
+        direction, shares = self._gradient.clone(), []
         for moved, turned, rho in reversed(self._pairs):
-            share = rho * (moved @ found)
-            found -= share * turned
+            share = rho * (moved @ direction)
+            direction -= share * turned
             shares.append(share)
+        # The inverse Hessian to begin with: a multiple of the identity, of the size the latest pair suggests.
         if self._pairs:
             moved, turned, rho = self._pairs[-1]
-            found /= rho * (turned @ turned)
+            direction /= rho * (turned @ turned)
         else:
-            found *= self._first / found.norm().clamp_min(1e-12)
+            direction *= self._first / direction.norm().clamp_min(1e-12)
+        # Second loop, earliest pair first: it is put back in, scaled by the curvature along that step.
         for (moved, turned, rho), share in zip(self._pairs, reversed(shares), strict=True):
-            found += moved * (share - rho * (turned @ found))
-        return -found
+            direction += moved * (share - rho * (turned @ direction))
+        return -direction

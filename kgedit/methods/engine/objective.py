@@ -1,7 +1,8 @@
-"""What an edit asks of the model, as token sequences with the positions that are scored.
+"""The objective of an edit: token sequences with the positions that are scored, and the weight of each.
 
-Notation: s subject, r relation, o* new object, (o*, r_i, o_i) what the graph knows of o*; i_s is the position of
-the subject's last token, where the value m* is written.
+The terms and their weights: docs/methods.md, "Optimising the value" and "Terms from the graph". Notation: s subject,
+r relation, o* new object, (o*, r_i, o_i) what the graph knows of o*; i_s is the position of the subject's last token,
+where the value m* is written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Kind = Literal["target", "path", "keep", "essence", "arrival"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ObjectiveRow:
     """One sequence of an objective.
 
     Attributes:
@@ -46,7 +47,7 @@ class Row:
 class Objective:
     """All rows of one edit in one write; row 0 of the first is the bare edit prompt, whose value m* starts from."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ObjectiveRow, ...]
 
     @property
     def contexts(self) -> list[int]:
@@ -62,8 +63,8 @@ def target_rows(
     prefixes: Sequence[str],
     *,
     max_length: int | None = None,
-) -> list[Row]:
-    """The edit prompt behind each context prefix, followed by o* (spec: L_p, weight 1/N each).
+) -> list[ObjectiveRow]:
+    """The edit prompt behind each context prefix, followed by o* (the term L_p of ROME, eq. 4: weight 1/N each).
 
     A prefix that does not fit into the context together with prompt and target is left out.
 
@@ -76,6 +77,25 @@ def target_rows(
     return _sharing(rows, 1.0, max_length)
 
 
+def edit_objective(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    subject: str,
+    target: str,
+    prefixes: Sequence[str],
+    *,
+    kl_weight: float,
+    max_length: int | None = None,
+) -> Objective:
+    """The published objective of one edit, L_p + lambda L_KL (ROME, eq. 4): `target_rows` and `essence_row`.
+
+    Raises:
+        PromptError: Not even the bare prompt fits into the context.
+    """
+    rows = target_rows(tokenizer, prompt, subject, target, prefixes, max_length=max_length)
+    return Objective((*rows, essence_row(tokenizer, subject, kl_weight)))
+
+
 def path_rows(
     tokenizer: PreTrainedTokenizerBase,
     subject: str,
@@ -83,7 +103,7 @@ def path_rows(
     weight: float,
     *,
     max_length: int | None = None,
-) -> list[Row]:
+) -> list[ObjectiveRow]:
     """Composed prompts about s that must give o_i: (template, object label) each; the weight is shared out.
 
     What the graph adds to an edit must not stop it: labels that the tokenizer cannot write, and prompts that do not
@@ -99,17 +119,17 @@ def keep_rows(
     weight: float,
     *,
     max_length: int | None = None,
-) -> list[Row]:
+) -> list[ObjectiveRow]:
     """Prompts of the subject's other facts, whose distribution is to stay; otherwise as `path_rows`."""
     rows = _sharing(_writable(tokenizer, subject, facts, "keep"), weight, max_length)
     return [replace(row, targets=()) for row in rows]
 
 
-def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float) -> Row:
+def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float) -> ObjectiveRow:
     """The prompt "{s} is a", scored right after the subject's last token, as the published code does (ROME, eq. 4)."""
     prompt = encode_prompt(tokenizer, "{} is a", subject)
     seen = prompt.ids[: prompt.subject_last + 1]  # what stands behind the scored position is of no consequence
-    return Row(seen, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
+    return ObjectiveRow(seen, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
 
 
 def arrival_rows(
@@ -118,7 +138,7 @@ def arrival_rows(
     weight: float,
     *,
     max_length: int | None = None,
-) -> list[Row]:
+) -> list[ObjectiveRow]:
     """Prompts that reach the edited fact from elsewhere, written at their last token; otherwise as `path_rows`.
 
     Args:
@@ -127,13 +147,17 @@ def arrival_rows(
         weight: Weight of all of them together.
         max_length: The model's context length.
     """
-    rows = [row for start, *rest in arrivals for row in _writable(tokenizer, start, [(rest[0], rest[1])], "arrival")]
+    rows = [
+        row
+        for start, template, answer in arrivals
+        for row in _writable(tokenizer, start, [(template, answer)], "arrival")
+    ]
     return [replace(row, place=row.scored[0]) for row in _sharing(rows, weight, max_length)]
 
 
 def _writable(
     tokenizer: PreTrainedTokenizerBase, subject: str, facts: Sequence[tuple[str, str]], kind: Kind
-) -> list[Row]:
+) -> list[ObjectiveRow]:
     rows = []
     for prompt, obj in facts:
         with suppress(TargetError):
@@ -141,7 +165,7 @@ def _writable(
     return rows
 
 
-def _sharing(rows: Sequence[Row], weight: float, max_length: int | None) -> list[Row]:
+def _sharing(rows: Sequence[ObjectiveRow], weight: float, max_length: int | None) -> list[ObjectiveRow]:
     """The rows that fit into the context, the weight shared out among them."""
     fitting = [row for row in rows if max_length is None or len(row.ids) <= max_length]
     return [replace(row, weight=weight / len(fitting)) for row in fitting]
@@ -155,9 +179,10 @@ def _row(
     kind: Kind,
     *,
     prefix: str = "",
-) -> Row:
+) -> ObjectiveRow:
     tokens = encode_prompt(tokenizer, prompt, subject, prefix=prefix)
-    wanted = encode_target(tokenizer, target)
+    target_ids = encode_target(tokenizer, target)
+    # The prompt's last position predicts the first target token, each target token the next one.
     first = len(tokens.ids) - 1
-    scored = tuple(range(first, first + len(wanted)))
-    return Row(tokens.ids + wanted[:-1], tokens.subject_last, scored, wanted, kind, weight=1.0)
+    scored = tuple(range(first, first + len(target_ids)))
+    return ObjectiveRow(tokens.ids + target_ids[:-1], tokens.subject_last, scored, target_ids, kind, weight=1.0)

@@ -1,7 +1,7 @@
-"""The optimisation of m*, shared by all methods that write a value: what to add to the MLP output at i_s.
+"""The optimisation of m* (ROME, eq. 4), shared by all methods that write a value: what to add to m at i_s.
 
 Each edit brings an `Offset`, a module whose parameters are trained; several edits run in one batch and each stops by
-itself, so that an edit's result does not depend on its company.
+itself, so that an edit's result does not depend on the others. docs/methods.md, "Optimising the value".
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from kgedit.errors import EditDiverged
 from kgedit.methods.engine.batch import EditBatch
+
+Choice = Literal["last", "best", "last unless worse"]
 
 # Edits that have stopped leave the batch once they are this share of it: a new batch costs about two steps.
 _WORTH_SHRINKING = 0.75
@@ -41,7 +43,7 @@ class Offset(Protocol):
 
 
 class FreeOffset(nn.Module):
-    """ROME's delta: one free vector per edit layer, with Adam, a norm penalty and a hard bound (spec 3.3).
+    """ROME's delta (eq. 4): one free vector per edit layer, with Adam, a norm penalty and a hard bound.
 
     Attributes:
         delta: (layers, d), zeros at first.
@@ -109,7 +111,7 @@ def optimise(
     stop_loss: float,
     extra_steps: int = 0,
     hard_loss: float = 0.0,
-    keep: Literal["last", "best", "published"] = "last",
+    keep: Choice = "last",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
     """Train every edit's offset until its loss is below `stop_loss` or the steps are used up.
@@ -121,40 +123,44 @@ def optimise(
         stop_loss: An edit whose total loss is below this takes no further step.
         extra_steps: Further evaluations for an edit whose best loss is then still above `hard_loss`.
         hard_loss: See `extra_steps`.
-        keep: "last" offset evaluated (ROME), "best" evaluated, or as the published GLAME code: the final one unless
-            its loss is neither below `stop_loss` nor within 0.1 of the best (spec 5.5).
+        keep: "last" offset evaluated (ROME), "best" evaluated, or as the released GLAME code "last unless worse":
+            the final one, unless its loss is neither below `stop_loss` nor within 0.1 of the best.
         progress: Called with (step, steps).
 
     Raises:
         EditDiverged: A loss is NaN or infinite.
     """
-    found = [Solution(offset.final()) for offset in offsets]
-    running, rest = list(range(len(offsets))), batch
+    solutions = [Solution(offset.final()) for offset in offsets]
+    # `remaining` holds the rows of the edits in `running`; both shrink as edits stop.
+    running, remaining = list(range(len(offsets))), batch
     for step in range(steps + extra_steps):
+        # The loss of every running edit at its present offset.
         current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
-        parts = rest.losses(current)
+        parts = remaining.losses(current)
         penalties = torch.stack([offsets[number].penalty() for number in running])
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
-        _record([found[number] for number in running], current, parts, total, step, stop_loss)
-        for solution in found:
+        _record([solutions[number] for number in running], current, parts, total, step, stop_loss)
+        # After the regular steps only edits that are still far from their goal go on.
+        for solution in solutions:
             solution.stopped |= step == steps - 1 and min(solution.losses) <= hard_loss
-        going = [place for place, number in enumerate(running) if not found[number].stopped]
+        going = [place for place, number in enumerate(running) if not solutions[number].stopped]
         if progress:
             progress(min(step + 1, steps), steps)
         if not going or step == steps + extra_steps - 1:
             break
+        # One backward pass gives each edit its own gradient: no loss depends on another edit's offset.
         total[going].sum().backward()  # type: ignore[no-untyped-call]
         for place in going:
-            offsets[running[place]].update(found[running[place]].losses[-1])
+            offsets[running[place]].update(solutions[running[place]].losses[-1])
         if len(going) < _WORTH_SHRINKING * len(running):
-            rest, running = rest.only(going), [running[place] for place in going]
-    if keep == "published":
-        _published_choice(batch, offsets, found, stop_loss)
+            remaining, running = remaining.only(going), [running[place] for place in going]
+    if keep == "last unless worse":
+        _last_unless_worse(batch, offsets, solutions, stop_loss)
     elif keep == "best":
-        for solution in found:
+        for solution in solutions:
             if solution.best is not None:
                 _, solution.offset, solution.parts = solution.best
-    return found
+    return solutions
 
 
 def bounded(vectors: Tensor, sizes: Tensor) -> Tensor:
@@ -165,7 +171,7 @@ def bounded(vectors: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _record(
-    found: list[Solution],
+    solutions: list[Solution],
     current: Tensor,
     parts: dict[str, Tensor],
     total: Tensor,
@@ -174,7 +180,7 @@ def _record(
 ) -> None:
     losses = total.detach().tolist()
     pieces = {kind: values.detach().tolist() for kind, values in parts.items()}
-    for number, (solution, loss) in enumerate(zip(found, losses, strict=True)):
+    for number, (solution, loss) in enumerate(zip(solutions, losses, strict=True)):
         if solution.stopped:
             continue
         if not torch.isfinite(torch.tensor(loss)):
@@ -191,12 +197,15 @@ def _record(
         solution.stopped = loss < stop_loss
 
 
-def _published_choice(batch: EditBatch, offsets: Sequence[Offset], found: list[Solution], stop_loss: float) -> None:
+def _last_unless_worse(
+    batch: EditBatch, offsets: Sequence[Offset], solutions: list[Solution], stop_loss: float
+) -> None:
+    """The released GLAME code's choice: the offset after the last step, without dropout, unless it got worse."""
     final = torch.stack([offset.final() for offset in offsets])  # (edits, layers, d)
     with torch.no_grad():
         parts = batch.losses(final)
     total = torch.stack(list(parts.values())).sum(dim=0).tolist()
-    for number, solution in enumerate(found):
+    for number, solution in enumerate(solutions):
         if solution.best is not None and total[number] >= stop_loss and total[number] > solution.best[0] + 0.1:
             _, solution.offset, solution.parts = solution.best
         else:

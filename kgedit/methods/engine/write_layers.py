@@ -1,4 +1,7 @@
-"""Writing to several layers from below: each is solved for the keys that the updates below it lead to."""
+"""Solves the edited layers in ascending order; each layer's keys already include the updates of the layers below.
+
+docs/methods.md, "Writing to several layers".
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from transformers import PreTrainedModel
 from kgedit.delta import WeightUpdate
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.hooks import add_at, capture
+from kgedit.lm.padding import pad
 from kgedit.methods.engine.closed_form import Key, Moment, closed_form, joint_form
 from kgedit.methods.engine.objective import Objective
 
-Case = Sequence[tuple[Objective, Tensor]]  # edits written together, each with its offset m* - m, (layers, d)
+EditGroup = Sequence[tuple[Objective, Tensor]]  # edits solved for together, each with its offset m* - m, (layers, d)
 
 _TOKENS_PER_PASS = 4096
 
@@ -25,73 +29,70 @@ _TOKENS_PER_PASS = 4096
 def write_layers(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    cases: Sequence[Case],
+    groups: Sequence[EditGroup],
     layers: Sequence[int],
     moments: Mapping[int, Moment],
     *,
     key: Key,
     ridge: float = 0.02,
 ) -> list[tuple[WeightUpdate, ...]]:
-    """The updates of each case, layer by layer from below: each is solved for the keys that the ones below lead to.
+    """The updates of each group of edits, layer by layer from below.
 
-    One forward pass does for all layers: what an update adds is added on the way up. No weight is touched.
+    One forward pass serves all layers: what a layer's update adds to its output is added on the way up, so that the
+    keys above already include it. No weight is touched.
 
     Args:
         model: Model in evaluation mode without gradients (`hooks.frozen`).
         anatomy: Its anatomy.
-        cases: Edits that are written together; cases are independent of each other.
+        groups: Edits that are solved for together; groups are independent of each other.
         layers: Edit layers, ascending.
         moments: Edit layer -> second moment.
-        key: See `closed_form`; more than one edit in a case needs "contexts".
+        key: See `closed_form`; more than one edit in a group needs "contexts".
         ridge: See `closed_form`.
 
     Returns:
-        One tuple of updates per case, one update per layer.
+        One tuple of updates per group, one update per layer.
     """
-    found: list[tuple[WeightUpdate, ...]] = []
-    for chunk in _chunks(cases):
-        writing = _Pass(model, anatomy, chunk, layers, moments, key, ridge)
-        found += [tuple(updates) for updates in writing.run()]
-    return found
+    written: list[tuple[WeightUpdate, ...]] = []
+    for chunk in _chunks(groups):
+        forward = _Pass(model, anatomy, chunk, layers, moments, key, ridge)
+        written += [tuple(updates) for updates in forward.run()]
+    return written
 
 
 class _Pass:
-    """One forward pass over the rows of some cases, right-padded, that solves each edit layer as it comes by."""
+    """One forward pass over the rows of some groups, right-padded, that solves each edit layer as it comes by."""
 
     def __init__(
         self,
         model: PreTrainedModel,
         anatomy: Anatomy,
-        cases: Sequence[Case],
+        groups: Sequence[EditGroup],
         layers: Sequence[int],
         moments: Mapping[int, Moment],
         key: Key,
         ridge: float,
     ) -> None:
-        self.model, self.anatomy, self.cases, self.layers = model, anatomy, cases, layers
+        self.model, self.anatomy, self.groups, self.layers = model, anatomy, groups, layers
         self.moments, self.key, self.ridge = moments, key, ridge
-        counts = [sum(len(objective.rows) for objective, _ in case) for case in cases]
+        counts = [sum(len(objective.rows) for objective, _ in group) for group in groups]
         self.spans = [slice(end - count, end) for count, end in zip(counts, accumulate(counts), strict=True)]
-        self.rows = [row for case in cases for objective, _ in case for row in objective.rows]
+        self.rows = [row for group in groups for objective, _ in group for row in objective.rows]
         self.last = torch.tensor([row.place for row in self.rows])  # (rows,)
         self.lengths = torch.tensor([len(row.ids) for row in self.rows])  # (rows,)
-        self.updates: list[list[WeightUpdate]] = [[] for _ in cases]
+        self.updates: list[list[WeightUpdate]] = [[] for _ in groups]
 
     def run(self) -> list[list[WeightUpdate]]:
         device = self.anatomy.weight(self.model, self.layers[0]).device
-        width = int(self.lengths.max())
-        ids = torch.zeros(len(self.rows), width, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for index, row in enumerate(self.rows):
-            ids[index, : len(row.ids)] = torch.tensor(row.ids)
-            mask[index, : len(row.ids)] = 1
-        positions = torch.arange(width).expand_as(ids)
+        ids, mask = pad([row.ids for row in self.rows], 0, "right")  # (rows, seq)
+        positions = torch.arange(ids.shape[1]).expand_as(ids)
         modules = {layer: self.anatomy.mlp_out(self.model, layer) for layer in self.layers}
         rows = len(self.rows)
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             named = {str(layer): module for layer, module in modules.items()}
             keys = stack.enter_context(capture(named, inputs=True, rows=rows))
+            # When the pass reaches an edited layer, its keys have just been captured: solve, and add the update.
             for number, (layer, module) in enumerate(modules.items()):
                 stack.enter_context(add_at(module, partial(self._solve, keys, number, layer), rows=rows))
             stack.enter_context(capture({"end": modules[self.layers[-1]]}, stop=True))
@@ -104,7 +105,7 @@ class _Pass:
         return self.updates
 
     def _solve(self, captured: Mapping[str, Tensor], number: int, layer: int, values: Tensor) -> Tensor:
-        """Solve one layer for every case, and add to the MLP outputs (rows, seq, d) what the updates add."""
+        """Solve one layer for every group, and add to the MLP outputs (rows, seq, d) what the updates add."""
         keys = captured[str(layer)].float()  # (rows, seq, d_ff)
         factors = (
             self._joint(keys, number, layer) if self.key == "contexts" else self._single(keys, values, number, layer)
@@ -116,9 +117,9 @@ class _Pass:
         return values + torch.cat(added).to(values.dtype)
 
     def _single(self, keys: Tensor, values: Tensor, number: int, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Left (d_ff, 1) and right (d, 1) of each case, which is of one edit."""
-        for case, span in zip(self.cases, self.spans, strict=True):
-            ((objective, offset),) = case
+        """Left (d_ff, 1) and right (d, 1) of each group, which is of one edit."""
+        for group, span in zip(self.groups, self.spans, strict=True):
+            ((objective, offset),) = group
             rows, last = torch.arange(len(self.last[span])), self.last[span]
             at_subject = keys[span][rows, last], values[span][rows, last].float()  # (rows, d_ff), (rows, d)
             yield closed_form(
@@ -126,33 +127,36 @@ class _Pass:
             )
 
     def _joint(self, keys: Tensor, number: int, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Left (d_ff, edits) and right (d, edits) of each case; one solve with C does for all of them."""
+        """Left (d_ff, edits) and right (d, edits) of each group; one solve with C serves all of them."""
+        # Keys K of each group: at the written token of every row, then at all tokens behind it.
         columns = torch.arange(keys.shape[1])
         behind = (columns > self.last.unsqueeze(1)) & (columns < self.lengths.unsqueeze(1))  # (rows, seq)
-        wide = []
+        group_keys = []
         for span in self.spans:
             at_subject = keys[span][torch.arange(len(self.last[span])), self.last[span]]  # (rows, d_ff)
-            wide.append(torch.cat([at_subject, keys[span][behind[span]]]))  # (rows + tokens, d_ff)
-        solved = torch.split(self.moments[layer].solve(torch.cat(wide)), [len(each) for each in wide])
-        for case, each, its_solved in zip(self.cases, wide, solved, strict=True):
-            owner = torch.tensor([edit for edit, (objective, _) in enumerate(case) for _ in objective.rows])
-            wanted = torch.zeros(len(each), len(case))  # (rows + tokens, edits)
-            wanted[torch.arange(len(owner)), owner] = 1.0
-            offsets = torch.stack([offset[number] for _, offset in case])  # (edits, d)
-            yield joint_form(each, its_solved, wanted, self.ridge), offsets.T.float().cpu()
+            group_keys.append(torch.cat([at_subject, keys[span][behind[span]]]))  # (rows + tokens, d_ff)
+        # C^-1 K^T, one solve for all groups.
+        solved = torch.split(self.moments[layer].solve(torch.cat(group_keys)), [len(part) for part in group_keys])
+        for group, own_keys, own_solved in zip(self.groups, group_keys, solved, strict=True):
+            # T: 1 for an edit at its own rows, 0 at the rows of the others and at the tokens behind.
+            owner = torch.tensor([edit for edit, (objective, _) in enumerate(group) for _ in objective.rows])
+            shares = torch.zeros(len(own_keys), len(group))  # (rows + tokens, edits)
+            shares[torch.arange(len(owner)), owner] = 1.0
+            offsets = torch.stack([offset[number] for _, offset in group])  # (edits, d)
+            yield joint_form(own_keys, own_solved, shares, self.ridge), offsets.T.float().cpu()
 
 
-def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
-    """Cases that share a forward pass; a single one may be larger than the limit."""
-    chunk: list[Case] = []
+def _chunks(groups: Sequence[EditGroup]) -> Iterator[list[EditGroup]]:
+    """Groups that share a forward pass; a single one may be larger than the limit."""
+    chunk: list[EditGroup] = []
     rows, width = 0, 0
-    for case in cases:
-        more = [row for objective, _ in case for row in objective.rows]
-        widest = max(width, *(len(row.ids) for row in more))
-        if chunk and (rows + len(more)) * widest > _TOKENS_PER_PASS:
+    for group in groups:
+        added = [row for objective, _ in group for row in objective.rows]
+        widest = max(width, *(len(row.ids) for row in added))
+        if chunk and (rows + len(added)) * widest > _TOKENS_PER_PASS:
             yield chunk
-            chunk, rows, widest = [], 0, max(len(row.ids) for row in more)
-        chunk.append(case)
-        rows, width = rows + len(more), widest
+            chunk, rows, widest = [], 0, max(len(row.ids) for row in added)
+        chunk.append(group)
+        rows, width = rows + len(added), widest
     if chunk:
         yield chunk

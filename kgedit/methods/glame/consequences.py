@@ -1,4 +1,7 @@
-"""What the graph says must follow from an edit, and what must stay, as prompts about the subject."""
+"""Prompts from the graph: what must follow from an edit, and what must stay.
+
+docs/methods.md, "Terms from the graph".
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,11 @@ from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request
 
+# Prompts that the graph adds to an edit: (template, answer).
 Associations = list[tuple[str, str]]
+# What the edits of a case make true: (subject as written, relation) -> new object.
 Changes = Mapping[tuple[str, str], str]
+# What holds once they are made: label -> (relation, label of object).
 Onward = Mapping[str, Sequence[tuple[str, str]]]
 
 LONGEST_WALK = 4  # hops, as far as the field's multi-hop questions go
@@ -69,8 +75,12 @@ def associated_paths(
         facts.append((labels[path.middle], path.second, labels[path.object]))
         paths.append((path.first, path.second))
     known = zip(paths, facts, recalled(model, tokenizer, facts, text), strict=True)
-    found = [(path, fact[2]) for path, fact, right in known if right]
-    return [(template, label) for path, label in [*edited.items(), *found] for template in text.edit_wordings(path)]
+    recalled_paths = [(path, fact[2]) for path, fact, right in known if right]
+    return [
+        (template, label)
+        for path, label in [*edited.items(), *recalled_paths]
+        for template in text.edit_wordings(path)
+    ]
 
 
 def onward_facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, case: Case, text: Verbalizer) -> Onward:
@@ -78,10 +88,10 @@ def onward_facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cas
 
     The edits first, then what their subgraphs hold and the unedited model recalls.
     """
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    onward: dict[str, list[tuple[str, str]]] = defaultdict(list)
     changes = made(case)
     for (label, relation), obj in changes.items():
-        found[label].append((relation, obj))
+        onward[label].append((relation, obj))
     around = dict.fromkeys(
         (graph.labels[triple.subject], triple.relation, graph.labels[triple.object])
         for _, graph in case
@@ -91,8 +101,8 @@ def onward_facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cas
     facts = [fact for fact in around if fact[:2] not in changes and fact[1] in text]
     for (label, relation, obj), right in zip(facts, recalled(model, tokenizer, facts, text), strict=True):
         if right:
-            found[label].append((relation, obj))
-    return found
+            onward[label].append((relation, obj))
+    return onward
 
 
 def longer_walks(request: Request, onward: Onward, changes: Changes, text: Verbalizer) -> Associations:
@@ -153,15 +163,15 @@ def recalled(
 ) -> list[bool]:
     """Whether the model gives the object of each fact (label, relation, label); False where it cannot be asked."""
     limit = context_length(model)
-    rows, asked = [], [False] * len(facts)
+    rows, can_be_asked = [], [False] * len(facts)
     for number, (subject, relation, obj) in enumerate(facts):
         with suppress(PromptError, TargetError):  # a label that the tokenizer cannot write, or too long a one
-            wanted = encode_target(tokenizer, obj)
-            prompt = encode_prompt(tokenizer, text[relation].cloze[0], subject, max_length=limit - len(wanted) + 1)
-            rows.append((prompt.ids, wanted))
-            asked[number] = True
+            target_ids = encode_target(tokenizer, obj)
+            room = limit - len(target_ids) + 1
+            rows.append((encode_prompt(tokenizer, text[relation].cloze[0], subject, max_length=room).ids, target_ids))
+            can_be_asked[number] = True
     scores = iter(score_rows(model, rows))
-    return [put and next(scores).exact for put in asked]
+    return [asked and next(scores).exact for asked in can_be_asked]
 
 
 def other_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({})) -> Associations:

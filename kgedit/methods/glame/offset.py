@@ -1,48 +1,45 @@
-"""What GLAME trains: an offset of the value m that the relational encoder's vector of s points the way for."""
+"""The offset that GLAME optimises: the relational encoder's vector z of the subject, beside it a free vector."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from kgedit.methods.engine.lbfgs import Lbfgs
 from kgedit.methods.engine.value import bounded
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
-    from kgedit.methods.glame.method import GlameConfig
+from kgedit.methods.glame.config import GlameConfig
 
 
 class GraphOffset(nn.Module):
-    """m* - m, bounded layer by layer; see `value.Offset`.
+    """m* - m, bounded layer by layer; an `engine.value.Offset`. docs/methods.md, "GLAME".
 
-    As published: z, trained by AdamW. Clean: delta + gate * z / ||z||, each layer with its own delta and gate, all of
+    Published: z, trained by AdamW. Clean: delta + gate * z / ||z||, each layer with its own delta and gate, all of
     it trained by L-BFGS, since the objective is smooth and always the same. A fresh encoder's z is long; so the graph
     gives a direction, and the gate says how far to go (the split of direction and size is KGMET's).
     """
 
-    def __init__(self, config: GlameConfig, base: Tensor, encoder: nn.Module | None, graph: Data | None) -> None:
+    def __init__(
+        self, config: GlameConfig, base: Tensor, encoder: nn.Module | None = None, graph: Data | None = None
+    ) -> None:
         """Take a fresh encoder.
 
         Args:
             config: Hyper-parameters.
             base: (layers, d) unedited MLP outputs of the bare prompt.
-            encoder: Maps the graph to (nodes, d); node 0 is s. None without encoder.
+            encoder: Maps the graph to (nodes, d); node 0 is s. Without one a free vector is trained alone.
             graph: The subgraph with its initial representations.
         """
         super().__init__()
         self.config, self.encoder, self._graph = config, encoder, graph
-        self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset)
+        self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset or encoder is None)
         size = base.norm(dim=-1)  # (layers,)
         self._bound, scale = config.clamp * size, float(size.mean())
         start = torch.full_like(size, config.gate * scale)  # (layers,)
-        self.gate = nn.Parameter(start, requires_grad=encoder is not None and not config.published)
+        self.gate = nn.Parameter(start, requires_grad=encoder is not None and config.gated)
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self._optimizer: torch.optim.Optimizer | Lbfgs
-        if config.published:
+        if config.optimizer == "adamw":
             self._optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
         else:
             first = config.first_step * scale
@@ -51,10 +48,10 @@ class GraphOffset(nn.Module):
     def current(self, step: int) -> Tensor:
         """(layers, d) with gradients."""
         raw = self._raw(training=True)
-        if not self.config.published:
-            return bounded(raw, self._bound)
-        if step == 0:
+        if step < self.config.clamp_from:
             return raw
+        if self.config.clamp_gradient:
+            return bounded(raw, self._bound)
         shrunk = bounded(raw.detach(), self._bound)
         return raw + (shrunk - raw).detach()  # the clamp takes no part in the gradient
 
@@ -76,10 +73,11 @@ class GraphOffset(nn.Module):
             self._optimizer.zero_grad()
 
     def _raw(self, *, training: bool) -> Tensor:
+        """Z + delta (layers, d), not yet bounded."""
         if self.encoder is None or self._graph is None:
             return self.delta * 1.0
         self.encoder.train(training)
         z: Tensor = self.encoder(self._graph)[0].unsqueeze(0)  # (1, d)
-        if not self.config.published:
+        if self.config.gated:
             z = self.gate.unsqueeze(1) * z / z.norm().clamp_min(1e-12)  # (layers, d)
         return z + self.delta  # (layers, d)

@@ -11,7 +11,7 @@ from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.report.published import beside_published, merged, published_table
 from kgedit.evaluate.results import UNEDITED, Row
-from kgedit.methods.variants import parse_variant
+from kgedit.methods.registry import parse_variant
 
 # The printed Editing Scores that their own rows contradict, as the notes of the tables say.
 MISPRINTED = {("gpt-j-6b", "ROME-KG"), ("gpt2-xl", "w/ MLP"), ("gpt-j-6b", "w/ MLP")}

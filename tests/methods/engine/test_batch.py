@@ -46,7 +46,7 @@ EDITS = (
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, layers, strip, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "ROWS_PER_STRIP", strip)  # 16 rows in one strip or in several
+    monkeypatch.setattr(batch_module, "ROWS_PER_BATCH", strip)  # 16 rows in one strip or in several
     model, tok = tiny_model(family)
     pairs = [both(tok, *edit) for edit in EDITS]
     generator = torch.Generator().manual_seed(layers[-1])
@@ -68,13 +68,13 @@ def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, l
             (expected,) = torch.autograd.grad(sum(parts), offsets)
             torch.testing.assert_close(gradient[number], expected[number], rtol=1e-4, atol=1e-5)
     # In one order in every process: a sum in another order has other last bits, and the optimisation amplifies them.
-    assert all(list(part.of_kind) == sorted(part.of_kind) for part in batch._strips)
+    assert all(list(part.of_kind) == sorted(part.of_kind) for part in batch._parts)
     assert set(found) == {"target", "path", "keep", "essence"}
 
 
 @pytest.mark.parametrize("strip", [2, 32])
 def test_rows_know_their_edit_and_every_edit_its_bare_prompt(strip, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "ROWS_PER_STRIP", strip)
+    monkeypatch.setattr(batch_module, "ROWS_PER_BATCH", strip)
     model, tok = tiny_model("gpt2")
     objectives = [both(tok, *edit)[0] for edit in EDITS]
     with frozen(model):

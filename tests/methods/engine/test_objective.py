@@ -6,7 +6,7 @@ import pytest
 
 from families import tiny_tokenizer
 from kgedit.errors import PromptError, SubjectNotFound, TargetError
-from kgedit.methods.engine.objective import Objective, Row, essence_row, keep_rows, path_rows, target_rows
+from kgedit.methods.engine.objective import Objective, ObjectiveRow, essence_row, keep_rows, path_rows, target_rows
 
 KINDS = [
     (kind, bos)
@@ -16,7 +16,7 @@ KINDS = [
 EVERY = pytest.mark.parametrize(("kind", "bos"), KINDS)
 
 
-def text(tok, row: Row) -> str:
+def text(tok, row: ObjectiveRow) -> str:
     """What the row says, with the last target token that the model never reads."""
     ids = [*row.ids, *row.targets[-1:]]
     return tok.decode(ids, skip_special_tokens=True).strip()

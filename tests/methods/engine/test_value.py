@@ -14,7 +14,7 @@ from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Computed, Request
-from kgedit.methods.engine.batch import ROWS_PER_STRIP, EditBatch
+from kgedit.methods.engine.batch import ROWS_PER_BATCH, EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, target_rows
 from kgedit.methods.engine.value import FreeOffset, bounded, optimise
 from kgedit.methods.rome import Rome, RomeConfig
@@ -116,7 +116,7 @@ def test_one_step_evaluates_and_updates_nothing() -> None:
 def test_so_many_rows_that_they_run_in_several_strips() -> None:
     model, tok = tiny_model("llama")
     prefixes = PREFIXES + tuple(f"{'The capital ' * (i % 7)}{i}. " for i in range(20))
-    assert len(REQUESTS) * (len(prefixes) + 1) > 3 * ROWS_PER_STRIP
+    assert len(REQUESTS) * (len(prefixes) + 1) > 3 * ROWS_PER_BATCH
     for request, computed in zip(REQUESTS, fast(model, tok, 1, prefixes=prefixes, steps=3), strict=True):
         assert_same(computed, plain(model, tok, 1, request, prefixes, steps=3))
 
@@ -189,10 +189,10 @@ class Scripted:
     [
         ("last", [3, 1, 2], 9, 2),
         ("best", [3, 1, 2], 9, 1),
-        ("published", [3, 1, 2], 9, 1),
-        ("published", [3, 1, 2], 1.05, 1.05),  # within 0.1 of the best
-        ("published", [3, 1, 2], 1.2, 1),
-        ("published", [0.3, 0.02, 2], 0.045, 0.045),  # below the stop loss, whatever the best
+        ("last unless worse", [3, 1, 2], 9, 1),
+        ("last unless worse", [3, 1, 2], 1.05, 1.05),  # within 0.1 of the best
+        ("last unless worse", [3, 1, 2], 1.2, 1),
+        ("last unless worse", [0.3, 0.02, 2], 0.045, 0.045),  # below the stop loss, whatever the best
     ],
 )
 def test_which_offset_is_taken(keep, script, final, taken) -> None:

@@ -18,8 +18,9 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Computed, Request
+from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.encoder import RelationalEncoder
-from kgedit.methods.glame.method import Glame, GlameConfig
+from kgedit.methods.glame.method import Glame
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import PREFIXES, Diagonal, bench, graph_of, recalled, state_of
 
@@ -136,7 +137,14 @@ def test_the_papers_numbers() -> None:
         "keep_weight": 0.0,
         "stop_loss": 0.04,
         "key": "original",
-        "published": True,
+        "optimizer": "adamw",
+        "aggregation": "mean",
+        "self_loops": "published",
+        "dropout_last": True,
+        "gated": False,
+        "clamp_gradient": False,
+        "clamp_from": 1,
+        "choice": "last unless worse",
     }
     assert {name: getattr(found, name) for name in expected} == expected
     assert GlameConfig.paper(layers=(5,), max_edges=35).max_edges == 35
@@ -361,12 +369,10 @@ def test_the_manifest_names_graph_settings_and_seed() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"encoder": "none", "free_offset": False}, "nothing to train"),
         ({"layers": ()}, "layers"),
         ({"layers": (2, 1)}, "ascending"),
         ({"layers": (1, 1)}, "distinct"),
-        ({"deep_layers": (2, 1)}, "deep_layers must be ascending"),
-        ({"deep_layers": (2,), "published": True}, "published procedure has no deep_layers"),
+        ({"later_layers": (2, 1)}, "later_layers must be ascending"),
         ({"order": 0}, "order"),
         ({"dropout": 1.0}, "dropout"),
         ({"alpha": 1.0}, "alpha"),

@@ -1,9 +1,9 @@
-"""GLAME's second write: at the last token of prompts that reach the edited fact on their way.
+"""Writing to later layers, at the last token of multi-hop prompts that pass through the edited fact.
 
 "The capital of the country of citizenship of X" never names the country, so what is written at its tokens does not
 reach it: the model finds the country inside, and reads the capital off later layers at the prompt's last token
 (IFMET, Zhang et al., ICML 2025, arXiv 2410.06331). The graph knows of some X; prompts about them say where the later
-layers are to be written, and what is written there serves for other X too.
+layers are to be written, and what is written there serves for other X too. docs/methods.md, "Writing to later layers".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,11 +27,9 @@ from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, arrival_rows
 from kgedit.methods.engine.value import optimise
 from kgedit.methods.engine.write_layers import write_layers
+from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.consequences import LONGEST_WALK, Changes, Onward, Walk, onward_walks, recalled
 from kgedit.methods.glame.offset import GraphOffset
-
-if TYPE_CHECKING:
-    from kgedit.methods.glame.method import GlameConfig
 
 _ENDINGS = 5  # walks onward from an edit that prompts from elsewhere may go on with
 
@@ -64,8 +62,8 @@ def arrivals(
         tokenizer: Its tokenizer.
         request: The edit.
         subgraph: The graph around it, with the approaches to its subject.
-        onward: See `associations.onward_facts`.
-        changes: See `associations.made`.
+        onward: See `consequences.onward_facts`.
+        changes: See `consequences.made`.
         text: Wordings.
         most: Walks taken for each end, each put in two wordings; different relations in turn.
     """
@@ -73,23 +71,25 @@ def arrivals(
         return []
     starts = _starts(model, tokenizer, request.relation, subgraph, changes, text)
     begun = Walk((request.relation,), (request.subject, request.target))
-    found = []
+    groups = []
+    # An ending is the edit itself, or the edit and a walk onward from its new object.
     for ending in (begun, *onward_walks(request, onward, changes, text)[:_ENDINGS]):
         paths = [path for path in starts if len(path) + len(ending.relations) <= LONGEST_WALK]
+        # Different relations take turns, so that none fills the prompts alone.
         walks = in_turn(
             [(start, (*path, *ending.relations)) for start in starts[path] if start not in ending.labels]
             for path in paths
             if text.composable((*path, *ending.relations))
         )[:most]
         if walks:
-            found.append(
+            groups.append(
                 [
                     Arrival(start, prompt, ending.labels[-1])
                     for start, path in walks
                     for prompt in text.edit_wordings(path)
                 ]
             )
-    return found
+    return groups
 
 
 def _starts(
@@ -102,65 +102,69 @@ def _starts(
 ) -> dict[tuple[str, ...], list[str]]:
     """Relations that lead to the subject -> labels of the items that they lead from, where the model knows the way."""
     labels = subgraph.labels
-    walks = {}
+    facts_of = {}  # walk -> its facts, by label
     for walk in subgraph.approaches:
         path = tuple(triple.relation for triple in walk)
         if text.composable((*path, relation)) and all(text[step].single for step in path):
-            walks[walk] = [(labels[t.subject], t.relation, labels[t.object]) for t in walk]
-    facts = list(dict.fromkeys(fact for its in walks.values() for fact in its if fact[:2] not in changes))
+            facts_of[walk] = [(labels[t.subject], t.relation, labels[t.object]) for t in walk]
+    # The model is asked once for each fact; a walk counts if it recalls all of them.
+    facts = list(dict.fromkeys(fact for own in facts_of.values() for fact in own if fact[:2] not in changes))
     known = {fact for fact, right in zip(facts, recalled(model, tokenizer, facts, text), strict=True) if right}
-    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for walk, its in walks.items():
-        if known.issuperset(its):
-            found[tuple(triple.relation for triple in walk)].append(labels[walk[0].subject])
-    return found
+    starts: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for walk, own in facts_of.items():
+        if known.issuperset(own):
+            starts[tuple(triple.relation for triple in walk)].append(labels[walk[0].subject])
+    return starts
 
 
-def write_deep(
+def write_later_layers(
     bench: Workbench,
     config: GlameConfig,
     objectives: Sequence[Objective],
-    asked: Sequence[Sequence[Sequence[Arrival]]],
+    reaching: Sequence[Sequence[Sequence[Arrival]]],
 ) -> tuple[WeightUpdate, ...]:
-    """The updates of one case on the later layers, for the model as it is: with the case's first write in force.
+    """The updates of one case on the later layers, for the model as it is: with the case's edits already applied.
 
     Each end has an offset of its own, and all are written at once.
 
     Args:
         bench: Model, tokenizer and second moments.
         config: Hyper-parameters.
-        objectives: What the edits' first write was optimised for.
-        asked: Of each edit its arrivals, see `arrivals`.
+        objectives: What the edits were optimised for.
+        reaching: Of each edit its arrivals, see `arrivals`.
 
     Returns:
-        One update per deep layer, with a column for each end; none if nothing leads to any subject.
+        One update per later layer, with a column for each end; none if nothing leads to any subject.
     """
     anatomy, limit = anatomy_of(bench.model), context_length(bench.model)
-    # What the first write made right stays: the edit prompts, and the subjects' other facts.
-    keeping = [row for one in objectives for row in one.rows if row.kind == "keep"]
+    # What is right already stays: the subjects' other facts, and the edit prompts.
+    kept_rows = [row for objective in objectives for row in objective.rows if row.kind == "keep"]
     ends: list[Objective] = []
-    for objective, its in zip(objectives, asked, strict=True):
-        for alike in its:
-            ending = [one._replace(answer=one.answer + config.ending) for one in alike]
-            if rows := arrival_rows(bench.tokenizer, ending, 1.0, max_length=limit):
+    for objective, groups in zip(objectives, reaching, strict=True):
+        for group in groups:
+            prompts = [arrival._replace(answer=arrival.answer + config.ending) for arrival in group]
+            if rows := arrival_rows(bench.tokenizer, prompts, 1.0, max_length=limit):
                 ends.append(Objective(tuple(rows)))
-        keeping.append(objective.rows[0])
+        kept_rows.append(objective.rows[0])
     if not ends:
         return ()
     with frozen(bench.model):
-        batch = EditBatch(bench.model, anatomy, ends, config.deep_layers)
-        free = config.model_copy(update={"free_offset": True})
+        # One free offset per end and later layer, optimised at the last token of its prompts.
+        batch = EditBatch(bench.model, anatomy, ends, config.later_layers)
         offsets = []
         for number in range(len(ends)):
-            values = [batch.of_edit(number, layer)[1].mean(dim=0) for layer in config.deep_layers]
-            offsets.append(GraphOffset(free, torch.stack(values), None, None))
-        found = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss, keep="best")
-        case = [(objective, solution.offset) for objective, solution in zip(ends, found, strict=True)]
-        if keeping:
-            held = Objective(tuple(replace(row, place=row.scored[0]) for row in keeping))
-            case.append((held, torch.zeros_like(case[0][1])))
+            values = [batch.of_edit(number, layer)[1].mean(dim=0) for layer in config.later_layers]
+            offsets.append(GraphOffset(config, torch.stack(values)))
+        solutions = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss, keep="best")
+        # One solve for all ends; what stays takes part as one more edit whose offset is zero.
+        edits = [(objective, solution.offset) for objective, solution in zip(ends, solutions, strict=True)]
+        if kept_rows:
+            kept = Objective(tuple(replace(row, place=row.scored[0]) for row in kept_rows))
+            edits.append((kept, torch.zeros_like(edits[0][1])))
         (updates,) = write_layers(
-            bench.model, anatomy, [case], config.deep_layers, bench.moments, key="contexts", ridge=config.deep_ridge
+            bench.model, anatomy, [edits], config.later_layers, bench.moments, key="contexts", ridge=config.later_ridge
         )
-    # The column of what is held does nothing but take part in the solution.
-    return tuple(replace(one, left=one.left[:, : len(ends)], right=one.right[:, : len(ends)]) for one in updates)
+    # The column of what stays is zero: it only took part in the solve.
+    return tuple(
+        replace(update, left=update.left[:, : len(ends)], right=update.right[:, : len(ends)]) for update in updates
+    )

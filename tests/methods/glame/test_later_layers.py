@@ -1,4 +1,4 @@
-"""The second write of GLAME: which prompts reach an edited fact, and what writing at their last token does."""
+"""The write to later layers: which prompts reach an edited fact, and what writing at their last token does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request
+from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.consequences import LONGEST_WALK, made, onward_facts
-from kgedit.methods.glame.method import Glame, GlameConfig
-from kgedit.methods.glame.second_write import arrivals
+from kgedit.methods.glame.later_layers import arrivals
+from kgedit.methods.glame.method import Glame
 from methods.benches import Diagonal, bench, graph_of, recalled, state_of
 
 TEXT = Verbalizer.bundled()
@@ -87,27 +88,27 @@ def led_to(model, tok) -> tuple[Request, Subgraph, str]:
 
 
 def config(**kwargs: Any) -> GlameConfig:
-    settings = {"layers": (0, 1), "repr_layer": 0, "steps": 8, "clamp": 20.0, "deep_layers": (1, 2), **kwargs}
+    settings = {"layers": (0, 1), "repr_layer": 0, "steps": 8, "clamp": 20.0, "later_layers": (1, 2), **kwargs}
     return GlameConfig.model_validate(settings)
 
 
 def run(model, tok, settings: GlameConfig, graph: Subgraph | None, request: Request, **kwargs: Any):
     method = Glame(settings)
-    return method.compute(bench(model, tok, method.layers, **kwargs), [request], [graph])[0]
+    return method.compute(bench(model, tok, method.moment_layers, **kwargs), [request], [graph])[0]
 
 
 def logprob(model, tok, prompt: str, answer: str) -> float:
     return sum(score_rows(model, [(encode_text(tok, prompt), encode_target(tok, answer))])[0].logprobs)
 
 
-def test_the_second_write_makes_the_answer_likely_where_the_subject_is_not_named(gpt2) -> None:
+def test_the_write_to_later_layers_makes_the_answer_likely_where_the_subject_is_not_named(gpt2) -> None:
     model, tok = gpt2
     request, graph, relation = led_to(model, tok)
     prompts = [p.replace("{}", "Japan") for p in TEXT.edit_wordings((relation, request.relation))]
     found = {}
     before = state_of(model)
     for layers in ((), (1, 2)):
-        computed = run(model, tok, config(deep_layers=layers), graph, request)
+        computed = run(model, tok, config(later_layers=layers), graph, request)
         assert state_of(model) == before
         with computed.delta.apply(model):
             found[layers] = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
@@ -121,10 +122,10 @@ def test_the_second_write_makes_the_answer_likely_where_the_subject_is_not_named
     }
 
 
-def test_where_nothing_leads_to_the_subject_there_is_no_second_write(gpt2) -> None:
+def test_where_nothing_leads_to_the_subject_there_is_no_write_to_later_layers(gpt2) -> None:
     request, graph, _ = led_to(*gpt2)
     alone = replace(graph, approaches=())
-    deep, plain = (run(*gpt2, config(deep_layers=layers), alone, request).delta for layers in ((2,), ()))
+    deep, plain = (run(*gpt2, config(later_layers=layers), alone, request).delta for layers in ((2,), ()))
     assert deep.names == plain.names
     for ours, theirs in zip(deep.updates, plain.updates, strict=True):
         assert torch.equal(ours.left, theirs.left)
@@ -146,7 +147,7 @@ class Interrupted(Diagonal):
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 4])
-def test_an_interrupted_second_write_leaves_the_model_as_it_was(gpt2, last) -> None:
+def test_an_interrupted_write_to_later_layers_leaves_the_model_as_it_was(gpt2, last) -> None:
     model, tok = gpt2
     request, graph, _ = led_to(model, tok)
     before = state_of(model)
@@ -172,7 +173,7 @@ def test_on_real_weights_people_whom_no_prompt_named_follow_their_countrys_new_c
     assert len(known) > 40
     rates = {}
     for layers in ((), (3, 4)):
-        method = Glame(mini.method.config.model_copy(update={"deep_layers": layers}))
+        method = Glame(mini.method.config.model_copy(update={"later_layers": layers}))
         (computed,) = method.compute(mini.workbench, [request], [graph])
         with computed.delta.apply(model):
             new = exact_answers(model, tok, [(prompt, "Oslo") for prompt in known])

@@ -1,14 +1,12 @@
-"""Variants: what one word of the command line makes of a method and the model's preset."""
+"""The table of methods, and what one word of the command line makes of a method and the model's preset."""
 
 from __future__ import annotations
 
 import pytest
 
 from kgedit.errors import KgeditError, SettingError, UnknownMethod
-from kgedit.methods.base import METHODS
-from kgedit.methods.glame.method import GlameConfig
-from kgedit.methods.variants import method_for, parse_variant
-from kgedit.presets import preset
+from kgedit.methods.glame.config import GlameConfig
+from kgedit.methods.registry import METHODS, load_method, method_for, method_names, parse_variant, settings_for
 
 
 @pytest.mark.parametrize(
@@ -21,6 +19,7 @@ from kgedit.presets import preset
         ("glame:encoder=mlp", ("glame", {"encoder": "mlp"})),
         ("glame:free_offset=false:learning_rate=1e-2", ("glame", {"free_offset": False, "learning_rate": 0.01})),
         ("glame:paper", ("glame", {"paper": True})),
+        ("rome:paper", ("rome", {"paper": True})),
         ("glame:paper:encoder=none", ("glame", {"paper": True, "encoder": "none"})),
         ("rome:ending=.", ("rome", {"ending": "."})),
     ],
@@ -34,8 +33,7 @@ def test_a_variant_is_a_name_and_typed_settings(variant, expected) -> None:
     [
         ("", UnknownMethod, "no method ''"),
         ("mend:steps=2", UnknownMethod, "no method 'mend'.*rome"),
-        ("rome:kee=original", SettingError, "'kee'.*did you mean 'key'.*layer, steps"),
-        ("rome:paper", SettingError, "'paper', which is no setting.*there are: .*key"),
+        ("rome:kee=original", SettingError, "'kee'.*did you mean 'key'.*layer, "),
         ("rome:key", SettingError, "'key' no value; write rome:key=VALUE"),
         ("rome:key=best", SettingError, "key to 'best'.*'averaged' or 'original'"),
         ("rome:steps=0", SettingError, "steps to '0'.*greater than or equal to 1"),
@@ -55,14 +53,14 @@ def test_settings_override_the_preset_and_the_rest_of_it_stays() -> None:
     method, notes = method_for("gpt2-xl", "rome:key=original", 48)
     assert (method.name, method.config.key, method.config.layer, notes) == ("rome", "original", 17, ())
     mini, _ = method_for("mini", "glame:encoder=gnn", 6)
-    expected = preset("mini", "glame", 6)[0] | {"encoder": "gnn"}
+    expected = settings_for("mini", "glame", 6)[0] | {"encoder": "gnn"}
     assert mini.config == GlameConfig.model_validate(expected)
 
 
 def test_a_guess_is_said_to_be_one() -> None:
     method, notes = method_for("someone/unheard-of", "glame:steps=3", 30)
     assert (method.config.layers, method.config.steps) == ((6,), 3)
-    assert "layer 6 of 30 is a guess" in notes[0]
+    assert "layers [6], repr_layer 4 is a guess from its depth of 30 blocks" in notes[0]
 
 
 def test_paper_is_the_published_behaviour_at_the_presets_layers() -> None:
@@ -70,23 +68,27 @@ def test_paper_is_the_published_behaviour_at_the_presets_layers() -> None:
     gptj = method_for("gpt-j-6b", "glame:paper", 28)[0].config
     assert gptj == GlameConfig.paper(layers=(5,), repr_layer=2, max_edges=35, steps=35, dropout=0.15)
     mini = method_for("mini", "glame:paper", 6)[0].config
-    assert mini.published
+    assert (mini.optimizer, mini.gated, mini.choice) == ("adamw", False, "last unless worse")
     assert (len(mini.layers), mini.free_offset, mini.path_weight, mini.keep_weight) == (1, False, 0.0, 0.0)
     assert (mini.key, mini.encoder, mini.extra_steps) == ("original", "rgnn", 0)
     unknown = method_for("someone/unheard-of", "glame:paper", 30)[0].config
     assert unknown == GlameConfig.paper(layers=(6,), repr_layer=4)
 
 
-@pytest.mark.parametrize("model", ["mini", "gpt2-xl", "someone/unheard-of"])
-def test_without_encoder_the_free_offset_is_what_is_trained(model) -> None:
-    for variant in ("glame:encoder=none", "glame:paper:encoder=none"):
-        config = method_for(model, variant, 48)[0].config
-        assert (config.encoder, config.free_offset) == ("none", True)
+def test_paper_of_rome_is_the_published_mixture_of_keys() -> None:
+    config = method_for("mini", "rome:paper", 6)[0].config
+    assert config == method_for("mini", "rome:key=original", 6)[0].config
+    assert config.key == "original"
+
+
+def test_changes_override_the_preset_and_the_variant_overrides_both() -> None:
+    config = method_for("mini", "rome:steps=5", 6, {"steps": 7, "clamp": 2.0})[0].config
+    assert (config.steps, config.clamp, config.layer) == (5, 2.0, 1)
+    with pytest.raises(SettingError, match="Extra inputs"):
+        method_for("mini", "rome", 6, {"clam": 2.0})
 
 
 def test_settings_that_do_not_fit_together() -> None:
-    with pytest.raises(SettingError, match="cannot be used with 'gpt2-xl'.*nothing to train"):
-        method_for("gpt2-xl", "glame:encoder=none:free_offset=false", 48)
     with pytest.raises(SettingError, match="ascending and distinct"):
         method_for("mini", "memit:layers=2+1", 6)
 
@@ -95,4 +97,10 @@ def test_settings_that_do_not_fit_together() -> None:
 def test_every_method_by_its_name_alone_is_its_preset(name) -> None:
     method, _ = method_for("mini", name, 6)
     assert method.name == name
-    assert method.config == type(method.config).model_validate(preset("mini", name, 6)[0])
+    assert method.config == type(method.config).model_validate(settings_for("mini", name, 6)[0])
+
+
+def test_a_method_of_another_name() -> None:
+    with pytest.raises(UnknownMethod, match="no method 'mend'.*rome.*glame"):
+        load_method("mend")
+    assert set(METHODS) <= set(method_names())

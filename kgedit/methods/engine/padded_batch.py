@@ -1,4 +1,4 @@
-"""A strip of rows of similar length, of which only the part that an edit can change is computed again.
+"""A padded batch of rows of similar length, of which only the part that an edit can change is computed again.
 
 Nothing before the written token (the subject's last, as a rule) and nothing below the edit layer depends on the value
 being optimised. So the batch is cut at that token: what is before enters as cached keys and values, what is below as
@@ -22,11 +22,12 @@ from transformers import PreTrainedModel
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.cache import fork, prefill
 from kgedit.lm.hooks import add_at, capture, head_at, replay
-from kgedit.methods.engine.objective import Row
+from kgedit.lm.padding import align, position_ids
+from kgedit.methods.engine.objective import ObjectiveRow
 
 
-class Strip:
-    """Some rows of a batch, prepared on the unedited model.
+class PaddedBatch:
+    """Rows of an edit batch, prepared on the unedited model; docs/methods.md, "Computing only what changes".
 
     Attributes:
         values: Layer -> unedited MLP output m at the written token, (rows, d), float32.
@@ -38,7 +39,7 @@ class Strip:
         self,
         model: PreTrainedModel,
         anatomy: Anatomy,
-        rows: Sequence[Row],
+        rows: Sequence[ObjectiveRow],
         edit_of: Sequence[int],
         edits: int,
         layers: Sequence[int],
@@ -62,27 +63,22 @@ class Strip:
             self._run_unedited()
 
     def _lay_out(self) -> None:
-        cut = max(row.place for row in self.rows)
-        rest = max(len(row.ids) - row.place for row in self.rows)
-        ids = torch.zeros(len(self.rows), cut + rest, dtype=torch.long)
-        mask, positions = torch.zeros_like(ids), torch.zeros_like(ids)
-        for index, row in enumerate(self.rows):
-            begin = cut - row.place
-            span = slice(begin, begin + len(row.ids))
-            ids[index, span] = torch.tensor(row.ids)
-            mask[index, span] = 1
-            positions[index, begin:] = torch.arange(cut + rest - begin).clamp(max=len(row.ids) - 1)
-        ids, mask, positions = ids.to(self.device), mask.to(self.device), positions.to(self.device)
+        # The written token stands in column `cut` of every row.
+        ids, mask, cut = align([row.ids for row in self.rows], [row.place for row in self.rows], 0)
+        ids, mask = ids.to(self.device), mask.to(self.device)  # (rows, cut + columns)
+        positions = position_ids(mask)
         self.suffix = {"input_ids": ids[:, cut:], "attention_mask": mask, "position_ids": positions[:, cut:]}
+        # Keys and values of everything before the cut are computed once and serve every step.
         self.past = prefill(self.model, ids[:, :cut], mask[:, :cut], positions[:, :cut])
 
     def _score_positions(self) -> None:
-        place = [
+        # One entry per scored position, over all rows; a row's weight is shared out evenly over its positions.
+        entries = [
             (index, position - row.place, token, row.weight / len(row.scored))
             for index, row in enumerate(self.rows)
             for position, token in zip(row.scored, row.targets or (-1,) * len(row.scored), strict=True)
         ]
-        row_of, column, token, weight = zip(*place, strict=True)
+        row_of, column, token, weight = zip(*entries, strict=True)
         self.row_of = torch.tensor(row_of, device=self.device)  # (scored,)
         self.column = torch.tensor(column, device=self.device)
         self.token = torch.tensor(token, device=self.device)  # -1: keep the unedited distribution
@@ -99,15 +95,16 @@ class Strip:
         outputs["state"] = self.anatomy.block(self.model, self.layers[0])
         rows = len(self.rows)
         with ExitStack() as stack:
-            found = stack.enter_context(capture(outputs, rows=rows))
+            captured = stack.enter_context(capture(outputs, rows=rows))
             keys = stack.enter_context(
                 capture({str(layer): module for layer, module in modules.items()}, inputs=True, rows=rows)
             )
             logits = self._logits(stack)
-        self.state = found["state"]  # (rows, columns, d)
+        self.state = captured["state"]  # (rows, columns, d)
         self.hidden = self.state[:, 0].float()  # (rows, d)
-        self.values = {layer: found[f"m{layer}"][:, 0].float() for layer in self.layers}  # (rows, d)
+        self.values = {layer: captured[f"m{layer}"][:, 0].float() for layer in self.layers}  # (rows, d)
         self.keys = {layer: keys[str(layer)][:, 0].float() for layer in self.layers}  # (rows, d_ff)
+        # What rows without targets are held to: the unedited distribution P.
         self.kept = log_softmax(logits[self.token < 0], dim=-1)  # (kept, vocabulary)
 
     def _logits(self, stack: ExitStack) -> Tensor:
@@ -127,6 +124,7 @@ class Strip:
         """
         of_row = offsets[self.edit_of]  # (rows, layers, d)
         first, *above = self.layers
+        # The first edit layer needs no run: its output is the stored state with the offset added at column 0.
         column = self.anatomy.shifted(self.model, first, self.hidden, self.values[first], of_row[:, 0])  # (rows, d)
         state = torch.cat([column.unsqueeze(1).to(self.state.dtype), self.state[:, 1:]], dim=1)  # (rows, columns, d)
         with ExitStack() as stack:
@@ -134,12 +132,14 @@ class Strip:
             for number, layer in enumerate(above, start=1):
                 stack.enter_context(self._shift(layer, of_row[:, number]))
             scores = log_softmax(self._logits(stack), dim=-1)  # (scored, vocabulary)
-        wanted = self.token >= 0
+        # Negative log-likelihood where a token is wanted, KL(edited || unedited) where the distribution is to stay.
+        has_target = self.token >= 0
         per_position = torch.zeros_like(self.weight)
-        per_position[wanted] = -scores[wanted].gather(1, self.token[wanted, None])[:, 0]
-        now = scores[~wanted]
-        per_position[~wanted] = (now.exp() * (now - self.kept)).sum(dim=-1)
+        per_position[has_target] = -scores[has_target].gather(1, self.token[has_target, None])[:, 0]
+        edited = scores[~has_target]
+        per_position[~has_target] = (edited.exp() * (edited - self.kept)).sum(dim=-1)
         weighted = per_position * self.weight
+        # Added up by edit, each kind of row for itself.
         edit = self.edit_of[self.row_of]
         empty = torch.zeros(self.edits, device=self.device)
         return {kind: empty.index_add(0, edit[of], weighted[of]) for kind, of in self.of_kind.items()}

@@ -1,0 +1,41 @@
+"""Training material for methods that train on whole batches: the edits in several wordings, and what must stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kgedit.delta import Delta
+
+Question = tuple[str, str]  # prompt, answer
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One edit as training sees it.
+
+    Attributes:
+        wordings: The new fact; the first one is the edit prompt.
+        paths: What follows from it.
+        around: Facts of its subject and of the same relation that stay.
+    """
+
+    wordings: tuple[Question, ...]
+    paths: tuple[Question, ...] = ()
+    around: tuple[Question, ...] = ()
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """What the edits of one case are trained on.
+
+    Attributes:
+        lessons: One per edit.
+        earlier: Edits made before, which must stay.
+        facts: Known facts that must stay, each in all its wordings.
+        begin: What a first attempt at the same edits made, to train further; None for a first attempt.
+    """
+
+    lessons: tuple[Lesson, ...]
+    earlier: tuple[Lesson, ...] = ()
+    facts: tuple[tuple[Question, ...], ...] = ()
+    begin: Delta | None = None

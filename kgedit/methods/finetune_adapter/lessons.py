@@ -1,0 +1,106 @@
+"""What an adapter is trained on: the edits in several wordings, what follows from them, and what must stay."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from transformers import PreTrainedTokenizerBase
+
+from kgedit.errors import EditError
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.anatomy import context_length
+from kgedit.lm.scoring.teacher_forced import score_rows
+from kgedit.lm.tokens import encode_prompt, encode_target, encode_text
+from kgedit.methods.base import Case, Request, Workbench
+from kgedit.methods.curriculum import Curriculum, Lesson, Question
+from kgedit.methods.glame.consequences import associated_paths, made, other_facts
+
+Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
+
+_WORDINGS = 8  # a rehearsed fact is asked for in one of its first wordings
+
+
+def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str) -> Curriculum:
+    """What the edits of a case and their subgraphs give to train on, where no one supplies a curriculum.
+
+    Raises:
+        EditError: An edit prompt or its new object does not suit the tokenizer or the context.
+    """
+    changes, limit = made(case), context_length(bench.model)
+    lessons = []
+    for request, subgraph in case:
+        encode_target(bench.tokenizer, request.target)  # a name that is empty is so with an ending, too
+        target = encode_target(bench.tokenizer, request.target + ending)
+        encode_prompt(bench.tokenizer, request.prompt, request.subject, max_length=limit - len(target) + 1)
+        paths: tuple[Question, ...] = ()
+        around: tuple[Question, ...] = ()
+        if subgraph is not None:
+            paths = _filled(request, associated_paths(bench.model, bench.tokenizer, subgraph, text, changes))
+            around = _recalled(bench, _filled(request, other_facts(subgraph, text, changes)))
+        lessons.append(Lesson(wordings_of(request, text), paths, around))
+    return Curriculum(tuple(lessons))
+
+
+def wordings_of(request: Request, text: Verbalizer) -> tuple[Question, ...]:
+    """The edited fact in every wording: the edit prompt first, then the relation's statements and questions."""
+    templates = [request.prompt]
+    if request.relation is not None and request.relation in text:
+        every = (*text.prompts((request.relation,)), *text.questions((request.relation,)))
+        templates += [template for template in every if template not in templates]
+    return _filled(request, [(template, request.target) for template in templates])
+
+
+def epoch(
+    lessons: Sequence[Lesson], facts: Sequence[Sequence[Question]], rng: random.Random, *, rehearsed: int
+) -> list[Question]:
+    """The questions of one pass: of each lesson three wordings, two paths and two facts around it, and other facts.
+
+    Args:
+        lessons: The edits.
+        facts: Known facts to draw from, each in all its wordings.
+        rng: Draws.
+        rehearsed: How many facts.
+    """
+    questions: list[Question] = []
+    for lesson in lessons:
+        questions += [lesson.wordings[0], *_some(lesson.wordings[1:], 2, rng), *_some(lesson.paths, 2, rng)]
+        questions += _some(lesson.around, 2, rng)
+    drawn = rng.sample(list(facts), min(rehearsed, len(facts)))
+    questions += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
+    rng.shuffle(questions)
+    return questions
+
+
+def encoded(
+    tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question], ending: str, *, longest: int
+) -> Iterator[Encoded]:
+    """The questions in tokens; those that cannot be written or do not fit are left out."""
+    for prompt, answer in questions:
+        try:
+            row = encode_text(tokenizer, prompt), encode_target(tokenizer, f"{answer}{ending}")
+        except EditError:
+            continue
+        if len(row[0]) + len(row[1]) <= longest:
+            yield row
+
+
+def _filled(request: Request, templates: Sequence[tuple[str, str]]) -> tuple[Question, ...]:
+    return tuple((template.replace("{}", request.subject), answer) for template, answer in templates)
+
+
+def _recalled(bench: Workbench, questions: Sequence[Question]) -> tuple[Question, ...]:
+    """The questions that the model answers right as it is: a fact that it does not know need not stay."""
+    rows: list[Encoded] = []
+    kept: list[Question] = []
+    for question in questions:
+        with suppress(EditError):  # a label that the tokenizer cannot write
+            rows.append((encode_text(bench.tokenizer, question[0]), encode_target(bench.tokenizer, question[1])))
+            kept.append(question)
+    scores = score_rows(bench.model, rows)
+    return tuple(question for question, score in zip(kept, scores, strict=True) if score.exact)
+
+
+def _some(questions: Sequence[Question], count: int, rng: random.Random) -> list[Question]:
+    return rng.sample(list(questions), min(count, len(questions)))

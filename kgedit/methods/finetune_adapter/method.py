@@ -1,0 +1,187 @@
+"""`finetune-adapter`: a LoRA adapter trained with peft on all edits of a case, as one low-rank delta.
+
+Closed-form edits of a small model collapse after some tens; an adapter trained on the edits together with what must
+stay holds many more. Its factors are the delta, exactly. All edits of a case share the delta: to take one of them out,
+the others are trained anew without it. docs/methods.md, "Fine-tuning an adapter".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from kgedit.delta import LowRankDelta, hash_weights
+from kgedit.errors import EditDiverged
+from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.hooks import frozen
+from kgedit.lm.padding import pad
+from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, check_cases
+from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, encoded, epoch
+from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
+
+
+class AdapterConfig(MethodSettings):
+    """Hyper-parameters of finetune-adapter.
+
+    Attributes:
+        rank: Rank r of each weight's change.
+        scale: alpha / r.
+        modules: Names of the changed modules as peft takes them: a suffix each, or "all-linear".
+        epochs: Passes of a first attempt.
+        more_epochs: Further passes of a second attempt, which begins with what the first one made.
+        learning_rate: AdamW's, falling linearly to a tenth.
+        rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
+        least_rehearsed: See `rehearsed`.
+        facts: Known facts that these are drawn from.
+        rows: Sequences per step.
+        order: Hops of the subgraph that gives paths and the subject's other facts.
+        max_edges: Its size, target triple included.
+        ending: As for every method.
+    """
+
+    rank: int = Field(default=16, ge=1)
+    scale: float = Field(default=2.0, gt=0)
+    modules: tuple[str, ...] | str = "all-linear"
+    epochs: int = Field(default=10, ge=1)
+    more_epochs: int = Field(default=6, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    rehearsed: float = Field(default=4.0, ge=0)
+    least_rehearsed: int = Field(default=200, ge=0)
+    facts: int = Field(default=2500, ge=1)
+    rows: int = Field(default=48, ge=1)
+    order: int = Field(default=2, ge=1, le=4)
+    max_edges: int = Field(default=20, ge=1)
+    ending: str = Field(default=".", max_length=8)
+
+
+class FineTuneAdapter(Method):
+    """The method; see the module's docstring."""
+
+    name = "finetune-adapter"
+    summary = "One LoRA adapter trained on all edits together with what must stay (needs peft)."
+    Config = AdapterConfig
+    uses_graph = True
+    shares_change = True
+    config: AdapterConfig
+
+    def __init__(self, config: AdapterConfig, text: Verbalizer | None = None) -> None:
+        """Take the hyper-parameters, and the wordings that facts are asked in."""
+        super().__init__(config)
+        self.text = text or Verbalizer.bundled()
+
+    @property
+    def subgraph_options(self) -> dict[str, Any]:
+        """How the subgraphs it is handed should be built."""
+        return {"order": self.config.order, "max_edges": self.config.max_edges}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+    ) -> list[Computed]:
+        """One delta per request, each an adapter of its own."""
+        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
+
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One adapter per case; `bench.curriculum`, where there is one, says what its edits are trained on.
+
+        Raises:
+            EditDiverged: A loss is NaN or infinite.
+            MissingExtra: peft is not installed.
+        """
+        load_peft()
+        check_cases(cases)
+        anatomy_of(bench.model)  # refuses a family that cannot be edited
+        config = self.config
+        with frozen(bench.model):
+            curricula = [self._curriculum(bench, case) for case in cases]
+        computed = []
+        for case, curriculum in zip(cases, curricula, strict=True):
+            factors, losses = self._trained(bench, curriculum)
+            updates = updates_of(factors, bench.model, config.scale)
+            manifest = {
+                "method": self.name,
+                "settings": config.model_dump(mode="json"),
+                "seed": bench.seed,
+                "changes": len(case),
+            }
+            base = hash_weights(bench.model, [update.name for update in updates])
+            computed.append(Computed(LowRankDelta(updates, base, manifest), log={"losses": losses}))
+        return computed
+
+    def _curriculum(self, bench: Workbench, case: Case) -> Curriculum:
+        if bench.curriculum is not None:
+            return bench.curriculum(self.config.facts)
+        return curriculum_of(bench, case, self.text, ending=self.config.ending)
+
+    def _trained(self, bench: Workbench, curriculum: Curriculum) -> tuple[Factors, list[float]]:
+        """The adapter's factors, and the mean loss of each pass."""
+        config, more = self.config, curriculum.begin is not None
+        lessons = curriculum.lessons
+        rng = random.Random(f"{bench.seed} {len(lessons)} {more}")
+        rehearsed = max(int(config.rehearsed * len(lessons)), config.least_rehearsed)
+        epochs = config.more_epochs if more else config.epochs
+        begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
+        shape: dict[str, Any] = {"rank": config.rank, "scale": config.scale, "modules": config.modules}
+        means: list[float] = []
+        with lora(bench.model, **shape, seed=bench.seed, begin=begin) as adapter:
+            parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
+            optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
+            for number in range(epochs):
+                # Every pass draws other wordings, paths and facts.
+                questions = epoch([*lessons, *curriculum.earlier], curriculum.facts, rng, rehearsed=rehearsed)
+                limit = context_length(bench.model)
+                rows = list(encoded(bench.tokenizer, questions, config.ending, longest=limit))
+                batches = _batches(rows, config.rows, rng)
+                losses = []
+                for step, batch in enumerate(batches):
+                    # The rate falls linearly to a tenth; what is trained already starts at half.
+                    done = (number + step / len(batches)) / epochs
+                    for group in optimizer.param_groups:
+                        group["lr"] = config.learning_rate * (1 - 0.9 * done) * (0.5 if more else 1.0)
+                    loss = _loss(adapter, batch)
+                    losses.append(float(loss.detach()))
+                    if not bool(torch.isfinite(loss)):
+                        raise EditDiverged(
+                            f"the adapter's loss is {losses[-1]} in pass {number + 1}; lower the learning rate "
+                            f"({config.learning_rate}) of finetune-adapter"
+                        )
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    if bench.progress:
+                        done_steps, all_steps = number * len(batches) + step + 1, epochs * len(batches)
+                        bench.progress("training the adapter", done_steps, all_steps)
+                means.append(sum(losses) / len(losses))
+            return factors_of(adapter), means
+
+
+def _batches(rows: Sequence[Encoded], size: int, rng: random.Random) -> list[Sequence[Encoded]]:
+    """Rows of similar length together, in random order."""
+    by_length = sorted(rows, key=lambda row: len(row[0]) + len(row[1]))
+    batches: list[Sequence[Encoded]] = [by_length[start : start + size] for start in range(0, len(by_length), size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def _loss(adapter: Any, batch: Sequence[Encoded]) -> Tensor:
+    """() mean over sequences of the mean negative log-likelihood per answer token."""
+    ids, mask = pad([(*prompt, *answer) for prompt, answer in batch], 0, "right")  # (batch, longest)
+    weight = torch.zeros(ids.shape)  # (batch, longest)
+    for row, (prompt, answer) in enumerate(batch):
+        weight[row, len(prompt) : len(prompt) + len(answer)] = 1.0 / len(answer)
+    device = next(adapter.parameters()).device
+    ids, mask, weight = ids.to(device), mask.to(device), weight.to(device)
+    # The logits at each position predict the next token, so targets and weights move by one.
+    logits = adapter(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]  # (batch, longest - 1, V)
+    scored = weight[:, 1:] > 0  # (batch, longest - 1)
+    losses = cross_entropy(logits[scored].float(), ids[:, 1:][scored], reduction="none")  # (scored,)
+    return (losses * weight[:, 1:][scored]).sum() / len(batch)

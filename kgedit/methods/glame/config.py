@@ -1,0 +1,114 @@
+"""Hyper-parameters of GLAME: the clean variant by default, the released code's behaviour as `GlameConfig.paper()`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kgedit.lm.represent import Pooling
+from kgedit.methods.base import SteppedSettings, guessed_layer
+from kgedit.methods.engine.closed_form import Key
+from kgedit.methods.engine.value import Choice
+from kgedit.methods.glame.encoder import Aggregation, SelfLoops
+
+
+class GlameConfig(SteppedSettings):
+    """Hyper-parameters; docs/methods.md, "GLAME", "Terms from the graph" and "Writing to later layers".
+
+    Attributes:
+        layers: Edited layers, ascending; the paper edits one.
+        repr_layer: Block whose output represents entities and relations.
+        pooling: How a label's tokens become one vector.
+        encoder: "rgnn", or the ablations "gnn" (no relation vectors), "mlp" (no graph), "none" (no z).
+        aggregation: Sum of the messages (the paper's equation) or their mean (the released code).
+        self_loops: Messages of a node to itself: none, with a zero relation vector, or with that of relation 1 (the
+            released code).
+        dropout: Inside the encoder.
+        dropout_last: Dropout also on the encoder's output z while it is trained, as the released code does.
+        order: Hops of the subgraph, and layers of the encoder.
+        max_edges: Size of the subgraph, target triple included.
+        optimizer: "lbfgs", or AdamW as published.
+        steps: Evaluations of the loss.
+        learning_rate: AdamW's.
+        weight_decay: AdamW's.
+        first_step: Length of L-BFGS's first step, as a share of the mean ||m|| over the layers; later ones are at
+            most twice as long.
+        gated: Take z's direction alone, times a trained gate per layer; published is z in its full length.
+        gate: How far the unfitted encoder's direction is followed at the start, as a share of the mean ||m||.
+        free_offset: Train a free delta beside z; without z it is what is trained in any case.
+        clamp: Bound of ||m* - m|| / ||m||, layer by layer.
+        clamp_gradient: Whether gradients pass through the clamp; the released code's ignore it.
+        clamp_from: First step that is clamped; 1 in the released code.
+        kl_weight: Weight of the "{s} is a" term (lambda).
+        path_weight: Weight of the path term (alpha); 0 leaves it out.
+        keep_weight: Weight of the keep term (beta); 0 leaves it out.
+        stop_loss: The optimisation stops below this loss.
+        extra_steps: Further evaluations for an edit whose best loss is above `hard_loss` after `steps`.
+        hard_loss: See `extra_steps`.
+        choice: Which of the offsets seen is written, see `engine.value.optimise`.
+        key: Keys that the write is solved for, see `engine.closed_form`.
+        ridge: Its ridge.
+        later_layers: Later layers for questions that reach the edited fact on their way, ascending; none by default.
+        later_hops: Longest walk to the subject that such questions begin with.
+        later_walks: Walks over the edited fact to each of its ends that the later layers are optimised for.
+        later_ridge: Ridge of their write.
+    """
+
+    layers: tuple[int, ...] = Field(min_length=1)
+    repr_layer: int = Field(ge=0)
+    pooling: Pooling = "avg"
+    encoder: Literal["rgnn", "gnn", "mlp", "none"] = "rgnn"
+    aggregation: Aggregation = "sum"
+    self_loops: SelfLoops = "none"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout_last: bool = False
+    order: int = Field(default=2, ge=1, le=4)
+    max_edges: int = Field(default=20, ge=1)
+    optimizer: Literal["lbfgs", "adamw"] = "lbfgs"
+    steps: int = Field(default=30, ge=1)
+    weight_decay: float = Field(default=0.1, ge=0)
+    first_step: float = Field(default=0.7, gt=0)
+    gated: bool = True
+    gate: float = Field(default=0.35, ge=0)
+    free_offset: bool = True
+    clamp: float = Field(default=4.0, gt=0)
+    clamp_gradient: bool = True
+    clamp_from: int = Field(default=0, ge=0)
+    kl_weight: float = Field(default=0.0625, ge=0)
+    path_weight: float = Field(default=1.0, ge=0)
+    keep_weight: float = Field(default=1.0, ge=0)
+    stop_loss: float = Field(default=0.02, ge=0)
+    extra_steps: int = Field(default=0, ge=0)
+    hard_loss: float = Field(default=0.5, ge=0)
+    choice: Choice = "best"
+    key: Key = "contexts"
+    ridge: float = Field(default=0.02, ge=0)
+    later_layers: tuple[int, ...] = ()
+    later_hops: int = Field(default=2, ge=1, le=3)
+    later_walks: int = Field(default=16, ge=1)
+    later_ridge: float = Field(default=0.1, ge=0)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for name, layers in (("layers", self.layers), ("later_layers", self.later_layers)):
+            if list(layers) != sorted(set(layers)):
+                raise ValueError(f"{name} must be ascending and distinct, not {layers}")
+        return self
+
+    @classmethod
+    def guess(cls, n_layers: int) -> dict[str, Any]:
+        """One edit layer, and the layer of representations two below it."""
+        layer = guessed_layer(n_layers)
+        return {"layers": [layer], "repr_layer": max(layer - 2, 0)}
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """The released code's setting for CounterFact on gpt2-xl; pass what differs for other models or benchmarks."""
+        published: dict[str, Any] = {
+            "layers": (9,), "repr_layer": 5, "steps": 40, "learning_rate": 0.5, "weight_decay": 0.1, "dropout": 0.3,
+            "stop_loss": 0.04, "key": "original", "free_offset": False, "path_weight": 0.0, "keep_weight": 0.0,
+            "optimizer": "adamw", "aggregation": "mean", "self_loops": "published", "dropout_last": True,
+            "gated": False, "clamp_gradient": False, "clamp_from": 1, "choice": "last unless worse",
+        }  # fmt: skip
+        return cls.model_validate(published | changes)

@@ -1,0 +1,168 @@
+"""The table of editing methods, and how one word of the command line names a method with its settings.
+
+    rome    rome:key=original    glame:encoder=mlp:steps=20    glame:layers=1+2    glame:paper
+
+Settings stand behind the method's name, each after a colon; the parts of a list are joined by "+". They override the
+model's preset. "paper" alone stands for the published behaviour (`MethodSettings.paper`), with the preset's own
+layers. Other distributions add methods by the entry-point group `kgedit.methods`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Annotated, Any, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from kgedit.errors import SettingError, UnknownMethod
+from kgedit.io.plugins import load_plugin, plugins
+from kgedit.methods.base import Method, MethodSettings
+from kgedit.presets import table
+
+# The methods that come with the package: name -> module and class, imported when asked for.
+METHODS: Mapping[str, str] = {
+    "rome": "kgedit.methods.rome:Rome",
+    "memit": "kgedit.methods.memit:Memit",
+    "glame": "kgedit.methods.glame.method:Glame",
+    "rome-kg": "kgedit.methods.rome_kg:RomeKg",
+    "memit-kg": "kgedit.methods.rome_kg:MemitKg",
+    "ft": "kgedit.methods.finetune:FineTune",
+    "ft-l": "kgedit.methods.finetune:FineTuneBounded",
+    "finetune-adapter": "kgedit.methods.finetune_adapter.method:FineTuneAdapter",
+}
+
+GROUP = "kgedit.methods"
+PAPER = "paper"
+
+
+def method_names() -> tuple[str, ...]:
+    """Names of all methods: those of the package, then those of plugins.
+
+    Raises:
+        PluginError: A plugin takes a name that is in use.
+    """
+    return (*METHODS, *plugins(GROUP, METHODS))
+
+
+def load_method(name: str) -> type[Method]:
+    """The class of a method, imported when it is asked for.
+
+    Raises:
+        UnknownMethod: There is none of this name.
+        PluginError: It is a plugin's, and cannot be imported.
+    """
+    if name in METHODS:
+        module, _, attribute = METHODS[name].partition(":")
+        built_in: type[Method] = getattr(import_module(module), attribute)
+        return built_in
+    added = plugins(GROUP, METHODS)
+    if name not in added:
+        raise UnknownMethod(f"there is no method {name!r}; there are: {', '.join((*METHODS, *added))}")
+    plugin: type[Method] = load_plugin(added[name])
+    return plugin
+
+
+def settings_for(
+    model: str, name: str, n_layers: int, *, paper: bool = False
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The settings of a method for a model, and a note where they had to be guessed.
+
+    Args:
+        model: "mini", a hub id or a path; its last component names the preset.
+        name: Name of the method.
+        n_layers: Number of the model's blocks.
+        paper: Whether the published behaviour is wanted, which may have a table of its own.
+
+    Raises:
+        UnknownMethod: There is no such method.
+    """
+    kind = load_method(name)
+    fields = (table(model, f"{name}:{PAPER}") if paper else {}) or table(model, name)
+    if fields:
+        return fields, ()
+    guess = kind.Config.guess(n_layers)
+    if not guess:
+        return {}, ()
+    values = ", ".join(f"{field} {value}" for field, value in guess.items())
+    return guess, (f"no preset for {model!r} and {name}: {values} is a guess from its depth of {n_layers} blocks",)
+
+
+def parse_variant(variant: str) -> tuple[str, dict[str, Any]]:
+    """Method name and changed settings of a variant.
+
+    Args:
+        variant: E.g. "glame:encoder=mlp".
+
+    Returns:
+        The method's name, and field -> value; "glame:paper" gives {"paper": True}.
+
+    Raises:
+        UnknownMethod: There is no such method.
+        SettingError: It has no such setting, or the value is none of its values.
+    """
+    name, *parts = variant.split(":")
+    kind = load_method(name).Config
+    changes: dict[str, Any] = {}
+    for part in parts:
+        field, equals, text = part.partition("=")
+        if field in changes:
+            raise SettingError(f"{variant!r} sets {field!r} twice; leave one of them out")
+        if part == PAPER:
+            changes[PAPER] = True
+        elif field not in kind.model_fields:
+            raise SettingError(_unknown(variant, field, kind))
+        elif not equals:
+            raise SettingError(f"{variant!r} gives {field!r} no value; write {name}:{field}=VALUE")
+        else:
+            changes[field] = _value(variant, field, text, kind)
+    return name, changes
+
+
+def method_for(
+    model: str, variant: str, n_layers: int, changes: Mapping[str, Any] | None = None
+) -> tuple[Method, tuple[str, ...]]:
+    """The method of a variant with the settings for a model, and a note where they had to be guessed.
+
+    Args:
+        model: "mini", a hub id or a path; its last component names the preset.
+        variant: See `parse_variant`.
+        n_layers: Number of the model's blocks.
+        changes: Fields that override the preset; the variant's own override these.
+
+    Raises:
+        UnknownMethod: There is no such method.
+        SettingError: A setting is unknown or wrong, or the settings do not fit together.
+    """
+    name, own = parse_variant(variant)
+    kind = load_method(name)
+    paper = own.pop(PAPER, False)
+    fields, notes = settings_for(model, name, n_layers, paper=paper)
+    wanted = {**fields, **(changes or {}), **own}
+    try:
+        config = kind.Config.paper(**wanted) if paper else kind.Config.model_validate(wanted)
+    except ValidationError as error:
+        raise SettingError(f"{variant!r} cannot be used with {model!r}: {_reason(error)}") from None
+    return kind(config), notes
+
+
+def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> Any:
+    info = kind.model_fields[field]
+    value = text.split("+") if get_origin(info.annotation) is tuple else text
+    try:
+        constrained: Any = Annotated[info.annotation, info]
+        return TypeAdapter(constrained).validate_python(value)
+    except ValidationError as error:
+        raise SettingError(f"{variant!r} sets {field} to {text!r}, which it cannot be: {_reason(error)}") from None
+
+
+def _unknown(variant: str, field: str, kind: type[MethodSettings]) -> str:
+    fields: Mapping[str, Any] = kind.model_fields
+    near = get_close_matches(field, fields, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{variant!r} sets {field!r}, which is no setting of this method; {meant}there are: {', '.join(fields)}"
+
+
+def _reason(error: ValidationError) -> str:
+    return "; ".join(str(problem["msg"]) for problem in error.errors())

@@ -1,0 +1,66 @@
+"""What an adapter is trained on, and what each pass asks of it."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from families import tiny_model
+from kgedit.errors import EditError
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.methods.base import Request
+from kgedit.methods.curriculum import Lesson
+from kgedit.methods.finetune_adapter.lessons import curriculum_of, encoded, epoch, wordings_of
+from methods.benches import bench, graph_of
+
+TEXT = Verbalizer.bundled()
+
+
+def test_each_pass_asks_the_change_what_follows_and_other_facts_in_a_seeded_order() -> None:
+    lesson = Lesson((("edit", "o"), ("w1", "o"), ("w2", "o"), ("w3", "o")), (("p", "x"),), (("n", "y"),))
+    facts = [((f"q{n}", f"Town{n}"), (f"r{n}", f"Town{n}")) for n in range(9)]
+    asked = epoch([lesson], facts, random.Random(0), rehearsed=4)
+    assert asked == epoch([lesson], facts, random.Random(0), rehearsed=4)
+    assert asked != epoch([lesson], facts, random.Random(1), rehearsed=4)
+    assert {("edit", "o"), ("p", "x"), ("n", "y")} <= set(asked)
+    assert len(asked) == 1 + 2 + 1 + 1 + 4
+    assert len([pair for pair in asked if pair[1].startswith("Town")]) == 4
+
+
+def test_the_edit_prompt_comes_first_and_no_wording_twice() -> None:
+    own = wordings_of(Request("Peru", "The seat of {} is", "Lyon", "P36"), TEXT)
+    assert own[0] == ("The seat of Peru is", "Lyon")
+    assert len(set(own)) == len(own) > 3
+    assert wordings_of(Request("Peru", "The seat of {} is", "Lyon"), TEXT) == own[:1]
+    first = wordings_of(Request("Peru", TEXT["P36"].cloze[0], "Lyon", "P36"), TEXT)
+    assert set(first) == set(own[1:])
+
+
+def test_without_a_supplier_the_subgraph_says_what_follows(monkeypatch) -> None:
+    """The paths of facts that the model recalls; a model that recalls nothing gives wordings alone."""
+    model, tok = tiny_model("gpt2")
+    graph = graph_of("Marie Curie", "P27", "Poland", {"P36": "Tokyo"})
+    request = Request("Marie Curie", "{} is a citizen of", "Poland", "P27")
+    (lesson,) = curriculum_of(bench(model, tok, ()), [(request, graph)], TEXT, ending=".").lessons
+    assert (lesson.wordings, lesson.paths, lesson.around) == (wordings_of(request, TEXT), (), ())
+    for module in ("glame.consequences", "finetune_adapter.lessons"):
+        right = [SimpleNamespace(exact=True)]
+        monkeypatch.setattr(f"kgedit.methods.{module}.score_rows", lambda model, rows, right=right: right * len(rows))
+    (lesson,) = curriculum_of(bench(model, tok, ()), [(request, graph)], TEXT, ending=".").lessons
+    assert {answer for _, answer in lesson.paths} == {"Tokyo"}
+    assert all("Marie Curie" in prompt for prompt, _ in (*lesson.paths, *lesson.around))
+
+
+@pytest.mark.parametrize("target", [" ", ""])
+def test_an_edit_that_cannot_be_written_is_refused(target) -> None:
+    model, tok = tiny_model("gpt2")
+    with pytest.raises(EditError):
+        curriculum_of(bench(model, tok, ()), [(Request("Nintendo", "{} is in", target), None)], TEXT, ending="")
+
+
+def test_questions_that_do_not_fit_are_left_out() -> None:
+    _, tok = tiny_model("gpt2")
+    questions = [("Peru is in", "Asia"), ("Peru is in " * 40, "Asia"), ("Peru is in", " ")]
+    assert len(list(encoded(tok, questions, "", longest=30))) == 1
