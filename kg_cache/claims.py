@@ -1,4 +1,4 @@
-"""What an endpoint's rows mean: item-valued claims, names, merged items; the rest is counted."""
+"""Claims, names and merged items, read from the rows of an endpoint's answers; claims about no item are counted."""
 
 from __future__ import annotations
 
@@ -66,11 +66,13 @@ def fetch_claims(
         try:
             rows = endpoint.select(queries.claims(chunk, limit + 1))
         except EndpointTruncated:
+            # Too much for the endpoint: fewer items, then fewer rows of the one item.
             if len(chunk) == 1 and limit <= _SMALLEST_LIMIT:
                 raise
             smaller = [(half, entity_limit * len(half)) for half in _halves(chunk)] or [(chunk, limit // 2)]
             work.extendleft(reversed(smaller))
             continue
+        # Cut at the limit: which items lost rows cannot be told, so each half is asked with room of its own.
         if len(rows) > limit and len(chunk) > 1:
             work.extendleft(reversed([(half, entity_limit * len(half)) for half in _halves(chunk)]))
             continue
@@ -92,15 +94,15 @@ def read_claims(rows: Sequence[Row], ids: Sequence[str], limit: int, total: int 
         item, relation = _read(_ITEM, row.get("item")), _read(_DIRECT, row.get("property"))
         if item in values and relation and "value" in row:
             values[item][(relation, row["value"])] = None
-    return [_claims_of(item, list(found), limit, total) for item, found in values.items()]
+    return [_claims_of(item, list(pairs), limit, total) for item, pairs in values.items()]
 
 
-def _claims_of(item: str, found: list[tuple[str, Term]], limit: int, total: int | None) -> Claims:
+def _claims_of(item: str, pairs: list[tuple[str, Term]], limit: int, total: int | None) -> Claims:
     # The same order as in the query, so that the same claims are cut here as would be cut there.
-    found.sort(key=lambda claim: (id_order(claim[0]), len(claim[1].value), claim[1].value))
-    triples = [Triple(item, relation, o) for relation, value in found[:limit] if (o := _read(_ITEM, value))]
-    cut = max(total or 0, len(found)) - min(limit, len(found))
-    return Claims(item, tuple(dict.fromkeys(triples)), cut, min(limit, len(found)) - len(triples))
+    pairs.sort(key=lambda claim: (id_order(claim[0]), len(claim[1].value), claim[1].value))
+    triples = [Triple(item, relation, o) for relation, value in pairs[:limit] if (o := _read(_ITEM, value))]
+    cut = max(total or 0, len(pairs)) - min(limit, len(pairs))
+    return Claims(item, tuple(dict.fromkeys(triples)), cut, min(limit, len(pairs)) - len(triples))
 
 
 def fetch_names(
@@ -125,19 +127,19 @@ def fetch_names(
                 labels[item][name.language] = name.value
             elif kind.value == queries.ALT_LABEL and name.language == languages[0]:
                 aliases[item].add(name.value)
-        best = {id: next((found[tag] for tag in languages if tag in found), None) for id, found in labels.items()}
+        best = {id: next((texts[tag] for tag in languages if tag in texts), None) for id, texts in labels.items()}
         yield [ItemNames(id, label, tuple(sorted(aliases[id] - {label}))) for id, label in best.items()]
 
 
 def fetch_presence(endpoint: Selects, ids: Sequence[str], *, chunk_size: int) -> dict[str, str | None]:
     """Which of the items exist: each with the item it was merged into, if it was."""
-    found: dict[str, str | None] = {}
+    targets: dict[str, str | None] = {}
     for chunk, rows in _in_chunks(endpoint, ids, chunk_size, queries.presence):
         for row in rows:
             item, target = _read(_ITEM, row.get("item")), _read(_ITEM, row.get("target"))
-            if item is not None and item in chunk and not found.get(item):
-                found[item] = target if target != item else None
-    return found
+            if item is not None and item in chunk and not targets.get(item):
+                targets[item] = target if target != item else None
+    return targets
 
 
 def _count(endpoint: Selects, item: str) -> int | None:
@@ -175,5 +177,5 @@ def _halves(chunk: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _read(pattern: re.Pattern[str], term: Term | None) -> str | None:
-    found = pattern.fullmatch(term.value) if term and term.type == "uri" else None
-    return found[1] if found else None
+    matched = pattern.fullmatch(term.value) if term and term.type == "uri" else None
+    return matched[1] if matched else None

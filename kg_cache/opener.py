@@ -1,4 +1,4 @@
-"""How requests leave the machine: to the endpoint's own host only, over https, never to a private address."""
+"""Opener of web requests: to the endpoint's own host only, over https, never to a private address."""
 
 from __future__ import annotations
 

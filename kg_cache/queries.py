@@ -1,4 +1,4 @@
-"""The SPARQL that is sent: templates of plain SPARQL 1.1, filled with checked ids, languages and numbers.
+"""Templates of the SPARQL that is sent: plain SPARQL 1.1, filled with checked ids, languages and numbers.
 
 No label service and no engine's hints, so that any engine with Wikidata's triples can answer. Each template
 asks about many items at once, listed in VALUES.

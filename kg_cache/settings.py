@@ -1,4 +1,4 @@
-"""Everything about the graph that a user may set: as an argument, or in the environment as KGEDIT_<NAME>."""
+"""Settings of the graph: each an argument, or an environment variable KGEDIT_<NAME>."""
 
 from __future__ import annotations
 

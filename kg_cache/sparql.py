@@ -1,8 +1,7 @@
-"""One SPARQL endpoint, asked politely and believed carefully; the only file that talks to one.
+"""A SPARQL endpoint: sends one query at a time on this machine, waits as asked, retries by cause, checks the answer.
 
-One request at a time on this machine, with our name and the user's contact; waits as long as the endpoint
-asks; retries by cause: what a client did wrong is not repeated, what was cut off is left to the caller to ask
-for in smaller pieces.
+Requests carry our name and the user's contact. What a client did wrong is not repeated; what was too much for the
+endpoint is left to the caller to ask for in smaller pieces.
 """
 
 from __future__ import annotations

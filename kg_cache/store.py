@@ -152,11 +152,11 @@ class Store:
             ValueError: The limit is negative.
         """
         query = "SELECT relation, object FROM triple WHERE subject = ? ORDER BY relation, object LIMIT ?"
-        found = self._around(ids, query, lambda asked, p, o: Triple(asked, f"P{p}", f"Q{o}"), limit)
-        states = {asked: self._fetch_state(asked) for asked in dict.fromkeys(ids)}
-        cut = {asked for asked, state in states.items() if state == "partial"}
-        gone = {asked for asked, state in states.items() if state == "missing"}
-        return found._replace(partial=found.partial | cut, missing=found.missing | gone)
+        around = self._around(ids, query, lambda asked, p, o: Triple(asked, f"P{p}", f"Q{o}"), limit)
+        states = {id: self._fetch_state(id) for id in dict.fromkeys(ids)}
+        cut = {id for id, state in states.items() if state == "partial"}
+        gone = {id for id, state in states.items() if state == "missing"}
+        return around._replace(partial=around.partial | cut, missing=around.missing | gone)
 
     def incoming(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
         """Stored triples whose object is the item, by property then item number, at most `limit` per item.
@@ -175,14 +175,14 @@ class Store:
             raise ValueError(f"a limit of {limit} triples is negative; give the most triples wanted per item")
         triples: list[Triple] = []
         partial, missing = set(), set()
-        for asked in dict.fromkeys(ids):
-            number = self._canonical(asked)
+        for id in dict.fromkeys(ids):
+            number = self._canonical(id)
             rows = self._db.rows(query, (number, limit + 1))
-            triples += [triple(asked, relation, other) for relation, other in rows[:limit]]
+            triples += [triple(id, relation, other) for relation, other in rows[:limit]]
             if len(rows) > limit:
-                partial.add(asked)
+                partial.add(id)
             if not rows and not self._knows(number):
-                missing.add(asked)
+                missing.add(id)
         return Neighbourhood(tuple(triples), frozenset(partial), self.name, frozenset(missing))
 
     def _fetch_state(self, id: str) -> str | None:
@@ -195,15 +195,15 @@ class Store:
         Raises:
             InvalidId: An id is malformed.
         """
-        found = {}
-        for asked in dict.fromkeys(ids):
-            if asked.startswith("P"):
-                rows = self._db.rows("SELECT label FROM relation WHERE id = ?", (_property(asked),))
+        labels = {}
+        for id in dict.fromkeys(ids):
+            if id.startswith("P"):
+                rows = self._db.rows("SELECT label FROM relation WHERE id = ?", (_property(id),))
             else:
-                number = self._canonical(asked)
+                number = self._canonical(id)
                 rows = self._db.rows("SELECT text FROM name WHERE entity = ? AND rank = 0", (number,))
-            found[asked] = rows[0][0] if rows else asked
-        return found
+            labels[id] = rows[0][0] if rows else id
+        return labels
 
     def aliases(self, id: str) -> tuple[str, ...]:
         """Other names of an item, in the order they were stored.
@@ -294,7 +294,7 @@ class Store:
 
     def unfetched(self, ids: Iterable[str]) -> list[str]:
         """Those of the items whose outgoing triples were never asked of an endpoint, in order."""
-        return [asked for asked in dict.fromkeys(ids) if self._fetch_state(asked) is None]
+        return [id for id in dict.fromkeys(ids) if self._fetch_state(id) is None]
 
     def unnamed(self, ids: Iterable[str]) -> list[str]:
         """Those of the items and properties that have no stored label, in order."""
@@ -303,12 +303,12 @@ class Store:
             "SELECT 1 FROM relation WHERE id = ?",
         )
         return [
-            asked
-            for asked in dict.fromkeys(ids)
+            id
+            for id in dict.fromkeys(ids)
             if not (
-                self._db.rows(properties, (_property(asked),))
-                if asked.startswith("P")
-                else self._db.rows(items, (self._canonical(asked),))
+                self._db.rows(properties, (_property(id),))
+                if id.startswith("P")
+                else self._db.rows(items, (self._canonical(id),))
             )
         ]
 

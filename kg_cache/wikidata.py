@@ -134,9 +134,9 @@ class Wikidata:
             InvalidId: An id is malformed; nothing was asked.
             EndpointError: The endpoint gives no usable answer, or the graph is offline.
         """
-        asked = list(dict.fromkeys(map(check_entity_id, ids)))
-        report = FetchReport(items=len(asked))
-        self._fetch_claims(asked, report)
+        items = list(dict.fromkeys(map(check_entity_id, ids)))
+        report = FetchReport(items=len(items))
+        self._fetch_claims(items, report)
         # A merged item is followed once; a target that was itself merged or deleted is recorded as it is.
         if targets := self.store.unfetched(report.redirected.values()):
             self._fetch_claims(targets, report, follow=False)
@@ -145,11 +145,13 @@ class Wikidata:
     def _fetch_claims(self, ids: Sequence[str], report: FetchReport, follow: bool = True) -> None:
         size, limit = self._settings.chunk_size, self._settings.entity_limit
         for batch in fetch_claims(self._online, ids, chunk_size=size, entity_limit=limit):
+            # An item without claims may be missing or merged: asked once more.
             bare = [claims.item for claims in batch if not claims.triples and not claims.dropped and not claims.cut]
             present = fetch_presence(self._online, bare, chunk_size=size)
             records = [self._record(claims, present, report, follow) for claims in batch]
             triples = [triple for claims in batch for triple in claims.triples]
             report.triples += len(triples)
+            # Names that the store lacks, of the items, their properties and their objects.
             known = [record.entity for record in records if record.state in ("complete", "partial")]
             wanted = dict.fromkeys([*known, *(t.relation for t in triples), *(t.object for t in triples)])
             entities, relations = self._ask_names(self.store.unnamed(wanted), report)
@@ -215,8 +217,8 @@ class Wikidata:
         wanted = self.store.unfetched(ids)
         if wanted:
             self._read_through(lambda: self.fetch(wanted))
-        found = self.store.neighbours(ids, limit=limit)
-        return found._replace(partial=found.partial | frozenset(self.store.unfetched(wanted)))
+        stored = self.store.neighbours(ids, limit=limit)
+        return stored._replace(partial=stored.partial | frozenset(self.store.unfetched(wanted)))
 
     def incoming(self, ids: Sequence[str], *, limit: int = 500) -> Neighbourhood:
         """Stored triples whose object is the item; an endpoint is never asked, since hubs have millions."""

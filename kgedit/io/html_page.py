@@ -1,4 +1,4 @@
-"""What every page has: one file that loads nothing from anywhere, in one style; tables and notes."""
+"""The frame of every HTML page: one file that loads nothing from anywhere, in one style; tables and notes."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class Api:
             InvalidId: An id is malformed; nothing was asked.
             EndpointError: The API gives no usable answer.
         """
-        asked = list(dict.fromkeys(check_entity_id(id) for id in ids))
-        work = deque(asked[start : start + _PER_REQUEST] for start in range(0, len(asked), _PER_REQUEST))
+        items = list(dict.fromkeys(check_entity_id(id) for id in ids))
+        work = deque(items[start : start + _PER_REQUEST] for start in range(0, len(items), _PER_REQUEST))
         while work:
             chunk = work.popleft()
             try:
@@ -77,15 +77,15 @@ class Api:
             action="query", prop="revisions", revids="|".join(str(int(number)) for number in numbers),
             rvslots="main", rvprop="ids|content", formatversion="2",
         )  # fmt: skip
-        found = {}
+        contents = {}
         try:
             for page in answer.get("query", {}).get("pages", []):
                 for revision in page.get("revisions", []):
                     if "content" in (main := revision["slots"]["main"]):
-                        found[int(revision["revid"])] = _object(json.loads(main["content"]))
+                        contents[int(revision["revid"])] = _object(json.loads(main["content"]))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise EndpointRefused(f"{self._host} answered with revisions that cannot be read ({error!r})") from error
-        return found
+        return contents
 
     def _get(self, **parameters: str) -> Json:
         query = urllib.parse.urlencode({**parameters, "format": "json", "maxlag": _MAX_LAG})
@@ -127,15 +127,15 @@ def _refusal(error: object, host: str, lag: str | None) -> EndpointBusy | Endpoi
     return EndpointRefused(f"{said} {show(info)}; check the ids and KGEDIT_API")
 
 
-def _by_id(asked: Sequence[str], answer: Json) -> Iterator[tuple[str, Json | None]]:
+def _by_id(ids: Sequence[str], answer: Json) -> Iterator[tuple[str, Json | None]]:
     entities = answer.get("entities")
-    found: Json = dict(entities) if isinstance(entities, dict) else {}
-    for entity in list(found.values()):  # a merged item may stand under its own id or under the one it became
+    by_id: Json = dict(entities) if isinstance(entities, dict) else {}
+    for entity in list(by_id.values()):  # a merged item may stand under its own id or under the one it became
         merged = entity.get("redirects") if isinstance(entity, dict) else None
         if isinstance(merged, dict) and isinstance(merged.get("from"), str):
-            found.setdefault(merged["from"], entity)
-    for id in asked:
-        entity = found.get(id)
+            by_id.setdefault(merged["from"], entity)
+    for id in ids:
+        entity = by_id.get(id)
         yield id, entity if isinstance(entity, dict) and "missing" not in entity else None
 
 

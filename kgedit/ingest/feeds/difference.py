@@ -1,4 +1,4 @@
-"""What a newer graph says that an older one does not: each new object of a subject and relation is a change."""
+"""The difference between two graphs as changes: each object of a subject and relation that only the newer one has."""
 
 from __future__ import annotations
 

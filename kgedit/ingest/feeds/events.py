@@ -1,4 +1,4 @@
-"""A stream of server-sent events that goes on after every interruption where it was."""
+"""A stream of server-sent events that resumes after every interruption where it was."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _start(since: str | None) -> tuple[str | None, str]:
         offsets = json.loads(since)
     except (ValueError, RecursionError):
         offsets = None
-    if not isinstance(offsets, list) or not all(isinstance(one, dict) and "topic" in one for one in offsets):
+    if not isinstance(offsets, list) or not all(isinstance(offset, dict) and "topic" in offset for offset in offsets):
         raise FeedError(
             f"a stream cannot start at {show(since)}; give a time such as 2026-11-23T10:00:00Z, or the event id that "
             "an earlier change names as its position"

@@ -1,4 +1,4 @@
-"""Server-sent events out of bytes, by the rules of the HTML standard (section 9.2.6), bounded in size."""
+"""A parser of server-sent events, by the rules of the HTML standard (section 9.2.6), bounded in size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which value of a property holds today, by Wikidata's own signs: rank, start and end, references."""
+"""The values of a property that hold on a day, by Wikidata's own signs: rank, start and end, references."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ def current(entity: Mapping[str, Any], relation: str, *, single: bool, today: da
         ValueError: A statement is not as Wikidata writes them.
     """
     now = (today.year, today.month, today.day)
-    found: dict[str, Value] = {}
+    by_item: dict[str, Value] = {}
     for statement in _statements(entity, relation):
         item = _item(statement.mainsnak)
         if item is None or statement.rank == "deprecated" or not _holds(statement, now):
             continue
         value = _value(statement, item)
-        if item not in found or _weight(value) > _weight(found[item]):
-            found[item] = value
-    values = [value for value in found.values() if value.preferred] or list(found.values())
+        if item not in by_item or _weight(value) > _weight(by_item[item]):
+            by_item[item] = value
+    values = [value for value in by_item.values() if value.preferred] or list(by_item.values())
     if single and len(values) > 1:
         starts = [value.start for value in values if value.start is not None]
         if len(starts) == len(values):

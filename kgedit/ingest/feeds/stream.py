@@ -104,19 +104,19 @@ class StreamFeed:
             if event.problem:
                 yield self._malformed(event, f"the event is {event.problem}")
                 continue
-            found = self._read(event)
-            if isinstance(found, MalformedChange):
-                yield found
+            change = self._read(event)
+            if isinstance(change, MalformedChange):
+                yield change
                 continue
-            if found.meta.domain == "canary":
+            if change.meta.domain == "canary":
                 self.skipped["canary"] += 1
                 continue
-            if self._until and found.meta.dt and found.meta.dt >= self._until:
+            if self._until and change.meta.dt and change.meta.dt >= self._until:
                 return
-            if why := self._of_no_interest(found):
+            if why := self._of_no_interest(change):
                 self.skipped[why] += 1
             else:
-                yield from self._changes(event, found)
+                yield from self._changes(event, change)
 
     def _read(self, event: Event) -> _RecentChange | MalformedChange:
         parsed = next(parse_lines(io.BytesIO(event.data.replace("\n", " ").encode())), None)
@@ -127,30 +127,30 @@ class StreamFeed:
         except ValidationError as error:
             return self._malformed(event, reason(error))
 
-    def _of_no_interest(self, found: _RecentChange) -> str | None:
-        if found.wiki != self._wiki:
+    def _of_no_interest(self, change: _RecentChange) -> str | None:
+        if change.wiki != self._wiki:
             return "another wiki"
-        if found.namespace != 0 or not is_entity_id(found.title):
+        if change.namespace != 0 or not is_entity_id(change.title):
             return "no item"
-        if found.type not in ("edit", "new"):
+        if change.type not in ("edit", "new"):
             return "no edit"
-        if self._entities and found.title not in self._entities:
+        if self._entities and change.title not in self._entities:
             return "another item"
-        if _NO_STATEMENT.match(found.comment):
+        if _NO_STATEMENT.match(change.comment):
             return "no statement"
-        one = _ONE_STATEMENT.match(found.comment)
-        return "another property" if one and one[2] not in self._properties else None
+        link = _ONE_STATEMENT.match(change.comment)
+        return "another property" if link and link[2] not in self._properties else None
 
-    def _changes(self, event: Event, found: _RecentChange) -> Iterator[FeedItem]:
-        if found.revision is None or found.meta.dt is None:
-            yield self._malformed(event, f"the edit of {found.title} names no revision or no time")
+    def _changes(self, event: Event, change: _RecentChange) -> Iterator[FeedItem]:
+        if change.revision is None or change.meta.dt is None:
+            yield self._malformed(event, f"the edit of {change.title} names no revision or no time")
             return
-        old, new = found.revision.old or None, found.revision.new
+        old, new = change.revision.old or None, change.revision.new
         contents = self._api.revisions([new] if old is None else [old, new])
         after, before = contents.get(new), {} if old is None else contents.get(old)
         if after is None or before is None:
             yield self._malformed(
-                event, f"revision {new if after is None else old} of {found.title} is hidden or gone"
+                event, f"revision {new if after is None else old} of {change.title} is hidden or gone"
             )
             return
         if "redirect" in after:
@@ -158,14 +158,14 @@ class StreamFeed:
             return
         for relation, single in self._properties.items():
             try:
-                yield from self._differences(event, found, before, after, relation, single)
+                yield from self._differences(event, change, before, after, relation, single)
             except ValueError as error:
-                yield self._malformed(event, f"{found.title}, revisions {old} to {new}: {error}")
+                yield self._malformed(event, f"{change.title}, revisions {old} to {new}: {error}")
 
     def _differences(
-        self, event: Event, found: _RecentChange, before: Json, after: Json, relation: str, single: bool
+        self, event: Event, change: _RecentChange, before: Json, after: Json, relation: str, single: bool
     ) -> list[FeedItem]:
-        moment = found.meta.dt or self._clock()
+        moment = change.meta.dt or self._clock()
         was = {value.item for value in current(before, relation, single=single, today=moment.date())}
         values = current(after, relation, single=single, today=moment.date())
         gone = was - {value.item for value in values}
@@ -174,17 +174,17 @@ class StreamFeed:
         return [
             Change(
                 edit=Edit(
-                    subject=found.title,
+                    subject=change.title,
                     relation=relation,
                     target_new=value.item,
                     target_true=min(gone) if len(gone) == 1 else None,
                 ),
                 provenance=Provenance(
                     feed=self.name,
-                    position=event.id[:2000] or f"revision {found.revision.new if found.revision else 0}",
+                    position=event.id[:2000] or f"revision {change.revision.new if change.revision else 0}",
                     seen=self._clock(),
                     dated=moment,
-                    evidence=f"revision {found.revision.new if found.revision else 0}, {evidence(value)}",
+                    evidence=f"revision {change.revision.new if change.revision else 0}, {evidence(value)}",
                 ),
             )
             for value in values

@@ -1,4 +1,4 @@
-"""What Wikidata says today of some items, as changes: one for each value of a property that holds."""
+"""Current statements of Wikidata about some items as changes: one for each value of a property that holds today."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def evidence(value: Value) -> str:
     return f"{rank} rank, {value.references} reference{'' if value.references == 1 else 's'}"
 
 
-def chosen_properties(asked: Sequence[str]) -> dict[str, bool]:
+def chosen_properties(ids: Sequence[str]) -> dict[str, bool]:
     """Property id -> whether it is single-valued; all that can be put into words if none are asked for.
 
     Raises:
@@ -111,7 +111,7 @@ def chosen_properties(asked: Sequence[str]) -> dict[str, bool]:
         UnknownRelationText: It cannot be put into words.
     """
     text = Verbalizer.bundled()
-    return {relation: text[check_relation_id(relation)].single for relation in (asked or text.texts)}
+    return {relation: text[check_relation_id(relation)].single for relation in (ids or text.texts)}
 
 
 def open_wikidata(what: str, options: FeedOptions) -> WikidataFeed:
@@ -124,5 +124,5 @@ def open_wikidata(what: str, options: FeedOptions) -> WikidataFeed:
 
 def _listed(path: Path) -> Iterator[str]:
     for line in read_lines(path):
-        if found := line.problem or line.text.strip():
-            yield found
+        if id := line.problem or line.text.strip():
+            yield id
