@@ -74,6 +74,7 @@ class EditResult(BaseModel):
         edges: Number of triples in the subgraph that the edit used.
         notes: Things worth knowing, e.g. why the graph was not used.
         seconds: Wall-clock time of the computation.
+        peak_memory: Bytes held at most meanwhile (see `lm.memory.peak_memory`); None where that cannot be known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +92,7 @@ class EditResult(BaseModel):
     edges: int
     notes: tuple[str, ...] = ()
     seconds: float
+    peak_memory: int | None = None
 
     @property
     def succeeded(self) -> bool:

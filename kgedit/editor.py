@@ -29,6 +29,7 @@ from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
+from kgedit.lm.memory import peak_memory
 from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.second_moment.find import MomentSource, find_moments
@@ -111,6 +112,7 @@ class Editor:
         moments: MomentSource = "auto",
         seed: int = 0,
         device: str | None = None,
+        dtype: str = "auto",
         revision: str | None = None,
         trust_remote_code: bool = False,
         progress: Progress | None = None,
@@ -118,20 +120,27 @@ class Editor:
         """Load everything by name.
 
         Args:
-            model: "mini" (bundled), a Hugging Face hub id, or a folder.
+            model: "mini" (bundled), a fetched model ("smollm2"), a GGUF file, a folder, or a Hugging Face hub id.
             method: A name of `kgedit models`, settings behind it as in `methods.registry`.
             config: The method's settings; by default the preset for the model.
             graph: A graph, or a store file; by default the bundled snapshot.
             moments: Second moments: "auto", "identity", or a folder that `kgedit moments` wrote.
             seed: Seed of whatever is drawn.
             device: Torch device.
+            dtype: Precision of the weights, e.g. "bfloat16"; "auto" is the stored one. They are edited in it, while
+                what is optimised and solved is float32 or wider.
             revision: Revision on the hub.
             trust_remote_code: See `lm.load.load_model`.
             progress: Called with (what, done, total) during longer work.
         """
         name, _ = parse_variant(method)  # a wrong name is said before the model is loaded
         loaded, tokenizer = load_model(
-            model, device=device, revision=revision, trust_remote_code=trust_remote_code, progress=progress
+            model,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
         )
         notes: tuple[str, ...] = ()
         if config is None:
@@ -177,7 +186,7 @@ class Editor:
             EditError: The request cannot be carried out; model and history are as before.
             KnowledgeGraphError: The graph does not know a name, or cannot answer.
         """
-        started = time.monotonic()
+        started, peak = time.monotonic(), peak_memory(self.model.device)
         request, subgraph = self.prepare(edit)
         before = self._answer(request)
         self._check_asks_for_a_change(request, before[0])
@@ -200,6 +209,7 @@ class Editor:
             edges=len(subgraph.triples) if subgraph and self.method.uses_graph else 0,
             notes=(*self._notes, *self._moment_notes, *computed.notes),
             seconds=time.monotonic() - started,
+            peak_memory=peak(),
         )
         self.history[delta.id] = result
         return result

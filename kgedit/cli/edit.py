@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from kgedit.edit import EditResult
 
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
 def edit(
     subject: Annotated[str, typer.Option(help="Whose fact changes: Wikidata id, label, alias, or free text.")],
     target: Annotated[str, typer.Option(help="The new object: Wikidata id, label, alias, or free text.")],
@@ -28,6 +31,7 @@ def edit(
     method: Method = "glame",
     graph: Graph = None,
     moments: Moments = None,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the weights; the stored one by default.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
     as_json: AsJson = False,
@@ -43,7 +47,13 @@ def edit(
         from kgedit.editor import Editor
 
         editor = Editor.from_pretrained(
-            model, method=method, graph=graph, moments=moments_source(moments), seed=seed, progress=advance
+            model,
+            method=method,
+            graph=graph,
+            moments=moments_source(moments),
+            dtype=dtype,
+            seed=seed,
+            progress=advance,
         )
         result = editor.apply(request)
         editor.save(out)
