@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -110,3 +110,8 @@ class KnowledgeGraph(Protocol):
     def provenance(self) -> dict[str, object]:
         """Where the facts come from: name, file, snapshot hash or endpoint, counts."""
         ...
+
+
+def named(labels: Mapping[str, str], item: str) -> bool:
+    """Whether an item has a label among `labels` (as `KnowledgeGraph.labels` gives them), not only its id."""
+    return labels.get(item, item).strip() not in ("", item)

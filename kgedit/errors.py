@@ -23,6 +23,10 @@ class PromptError(EditError):
     """The prompt has no slot, several slots, or is longer than the model's context."""
 
 
+class NoLabel(EditError):
+    """An item has no label in the graph, so that a text would name it by its id; give the graph a label, or a text."""
+
+
 class TargetError(EditError):
     """The target is empty, turns into no token, or is already the current object."""
 

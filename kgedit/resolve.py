@@ -4,6 +4,7 @@ Every caller comes this way (editor, ingestion, evaluation), so one name has one
 
 - An item is what the graph knows by an id, label or alias. Beside a prompt, a name that the graph does not know is
   free text; otherwise it is an error.
+- An item without a label is refused: the model would learn to say its id.
 - A property is what the graph knows by an id or label, or else what relations.toml knows by an id or label: a graph
   imported without labels of its properties is edited by the same names as any other.
 """
@@ -18,7 +19,9 @@ from typing import Any
 
 from kg_cache.errors import AmbiguousLabel, InvalidId, KnowledgeGraphError, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, KnowledgeGraph
+from kg_cache.ids import is_entity_id
 from kgedit.edit import Edit
+from kgedit.errors import NoLabel
 from kgedit.graph.subgraph import Subgraph, build_subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.tokens import as_spelled, find_subject
@@ -66,6 +69,7 @@ class Resolver:
 
         Raises:
             UnknownEntity, AmbiguousLabel, UnknownRelation: A name means nothing, or several things.
+            NoLabel: The graph has no label for the subject or the new object.
             EditError: There are no wordings for the relation, or the prompt does not hold the subject once.
         """
         free = edit.prompt is not None
@@ -78,6 +82,8 @@ class Resolver:
             given = as_spelled(edit.prompt, edit.subject)
             subject = given if given in edit.prompt else as_spelled(edit.prompt, subject)
             prompt = find_subject(edit.prompt, subject)
+        _check_named(subject, subject_id)
+        _check_named(target, target_id)
         return Resolved(edit, Request(subject, prompt, target, relation), subject_id, relation, target_id)
 
     def resolve_worded(
@@ -94,11 +100,14 @@ class Resolver:
             look_up: Ask the graph; without, the edit has no subgraph.
 
         Raises:
+            NoLabel: Subject or new object are written as an id.
             EditError: The prompt does not hold the subject once.
             KnowledgeGraphError: The graph cannot answer.
         """
         template = find_subject(edit.prompt or "", edit.subject, template=True)
         spelled = as_spelled(edit.prompt or "", edit.subject)
+        for name in (spelled, edit.target_new):
+            _check_named(name, None)
         request = Request(spelled, template, edit.target_new, edit.relation)
         subject = relation = target = None
         if look_up and edit.relation:
@@ -163,7 +172,7 @@ class Resolver:
         try:
             item = self._item(text)
         except UnknownEntity:
-            if free:
+            if free and not is_entity_id(text):
                 return None, text
             raise
         return item.id, item.label
@@ -179,3 +188,12 @@ class Resolver:
             return self._property(text)
         except (UnknownRelation, AmbiguousLabel, InvalidId):
             return None
+
+
+def _check_named(name: str, item: str | None) -> None:
+    """Refuse an id where a text should stand: that of an item without a label, or one written as free text."""
+    if not name.strip() or (is_entity_id(name) if item is None else name == item):
+        raise NoLabel(
+            f"{item or name} has no label in the graph, and the model would learn the id as if it were a name; "
+            "import or fetch its label, or name it by a text beside a prompt"
+        )

@@ -13,7 +13,7 @@ from kg_cache.graph import Entity, Relation, Triple
 from kg_cache.store import Store
 from kgedit.edit import Edit
 from kgedit.editor import Editor
-from kgedit.errors import EditError, PromptError, SubjectNotFound, UnknownRelationText
+from kgedit.errors import EditError, NoLabel, PromptError, SubjectNotFound, UnknownRelationText
 from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.run.modes import prepare
 from kgedit.graph.verbalize import Verbalizer
@@ -163,3 +163,35 @@ def test_a_benchmark_keeps_its_words_and_asks_the_graph_for_the_subgraph_alone(r
     assert resolver.subgraph(resolver.resolve_worded(edit, subject_id="Q937", look_up=False), {}) is None
     with pytest.raises(EditError):
         resolver.resolve_worded(edit.model_copy(update={"prompt": "no subject"}))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Edit(subject="Q937", relation="P27", target_new="Q39"),  # stored, without a label
+        Edit(subject="Q937", target_new="Q39", prompt="{} lives in"),
+        Edit(subject="Q39", relation="P27", target_new="France"),
+        Edit(subject="Q937", target_new="Q900000001", prompt="{} lives in"),  # not stored, and no name either
+        Edit(subject="Q937", relation="P27", target_new="Q900000001"),
+    ],
+)
+def test_an_item_without_a_label_is_never_learnt_by_its_id(unlabelled: Store, edit: Edit) -> None:
+    editor = Editor.from_pretrained("mini", method="glame", graph=unlabelled, moments="identity")
+    with pytest.raises((NoLabel, UnknownEntity)):
+        editor.prepare(edit)
+    told = Provenance(feed="test", position="line 1", seen=datetime(2026, 11, 23, tzinfo=UTC))
+    assert [item.verdict for item in make_plan([Change(edit=edit, provenance=told)], editor)] == [Verdict.UNRESOLVED]
+
+
+def test_a_benchmark_with_an_id_as_its_new_object_is_refused(unlabelled: Store) -> None:
+    editor = Editor.from_pretrained("mini", method="glame", graph=unlabelled, moments="identity")
+    rewrite = Rewrite(subject="Albert Einstein", prompt="{} lives in", target_new="Q39", relation_id="P551")
+    with pytest.raises(NoLabel):
+        prepare(editor, [rewrite])
+
+
+def test_a_fact_about_an_item_without_a_label_is_no_text_of_an_edit(resolver: Resolver) -> None:
+    subgraph = resolver.subgraph(resolver.resolve(Edit(subject="Q937", relation="P19", target_new="France")), {})
+    assert subgraph is not None
+    assert [triple.object for triple in subgraph.subject_facts] == ["Q39"]
+    assert subgraph.other_facts() == ()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple
+from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple, named
 from kg_cache.ids import id_order, is_entity_id, is_relation_id
 from kgedit.graph.incoming_walks import Approach, approaches, in_turn, lot
 
@@ -111,8 +111,10 @@ class Subgraph:
         return tuple(self.labels[relation] for relation in self.relations)
 
     def other_facts(self) -> tuple[tuple[Triple, str], ...]:
-        """The subject's facts under other relations than the edited one, each with its object's text."""
-        return tuple((triple, self.labels[triple.object]) for triple in self.subject_facts)
+        """The subject's facts under other relations than the edited one, each with its object's label."""
+        return tuple(
+            (triple, self.labels[triple.object]) for triple in self.subject_facts if named(self.labels, triple.object)
+        )
 
     def paths(self) -> tuple[TwoHops, ...]:
         """Walks of two hops that begin with the new fact, in the order of `triples`.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from kg_cache.graph import named
 from kgedit.errors import PromptError, TargetError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import context_length
@@ -142,6 +143,8 @@ def further_requests(bench: Workbench, request: Request, subgraph: Subgraph | No
     requests = []
     labels, limit = subgraph.labels, context_length(bench.model)
     for path in subgraph.paths():
+        if not named(labels, path.object):
+            continue
         prompt = f"The {labels[path.second]} of the {labels[path.first]} of {{}} is"
         with suppress(PromptError, TargetError):
             target_ids = encode_target(bench.tokenizer, labels[path.object])

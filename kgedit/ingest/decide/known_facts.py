@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kg_cache.graph import KnowledgeGraph, Triple
+from kg_cache.graph import KnowledgeGraph, Triple, named
 from kg_cache.store import Store
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
@@ -68,7 +68,9 @@ class FactPool:
             tuple(
                 KnownFact(*triple, labels[triple.subject], labels[triple.object])
                 for triple in candidates
-                if objects[triple.subject, triple.relation] == 1 and {triple.subject, triple.object} <= labels.keys()
+                if objects[triple.subject, triple.relation] == 1
+                and named(labels, triple.subject)
+                and named(labels, triple.object)
             ),
             text,
         )

@@ -13,7 +13,8 @@ from kg_cache.ids import is_entity_id
 
 START, END, RETRIEVED = "P580", "P582", "P813"
 _TIME = re.compile(r"([+-])0*([0-9]{1,16})-([0-9]{2})-([0-9]{2})T")
-_YEAR = 9  # Wikidata's code for a time known to the year; 10 month, 11 day, 8 decade, 7 century
+# Wikidata's codes for how well a time is known; those below the millennium are powers of ten of years.
+_MILLENNIUM, _CENTURY, _DECADE, _YEAR, _MONTH, _DAY = 6, 7, 8, 9, 10, 11
 
 Day = tuple[int, int, int]
 
@@ -159,15 +160,36 @@ def _qualifiers(statement: _Statement, relation: str) -> list[_Snak]:
 def _span(snak: _Snak) -> tuple[Day | None, Day | None]:
     """First and last day that a time of some precision may mean; nothing for an unknown one."""
     value = snak.datavalue.get("value")
-    found = _TIME.match(str(value.get("time", ""))) if isinstance(value, dict) and snak.snaktype == "value" else None
-    if not found:
+    time = _TIME.match(str(value.get("time", ""))) if isinstance(value, dict) and snak.snaktype == "value" else None
+    if not time:
         return None, None
-    year, month, day = int(found[1] + found[2]), int(found[3]), int(found[4])
-    precision = value.get("precision", 11) if isinstance(value, dict) else 11
+    year, month, day = int(time[1] + time[2]), int(time[3]), int(time[4])
+    precision = value.get("precision", _DAY) if isinstance(value, dict) else _DAY
     if isinstance(precision, int) and 0 <= precision < _YEAR:
-        reach = 10 ** (_YEAR - precision)
-        return (year - year % reach, 0, 0), (year - year % reach + reach - 1, 12, 31)
+        first, last = _years(year, precision)
+        return (first, 0, 0), (last, 12, 31)
+    # A time known to the year may be written with its first day.
+    month, day = 0 if precision == _YEAR else month, 0 if precision in (_YEAR, _MONTH) else day
     return (year, month, day), (year, month or 12, day or 31)
+
+
+def _years(year: int, precision: int) -> tuple[int, int]:
+    """First and last year of the decade, century, millennium or longer span that a year stands for.
+
+    As Wikibase shows them: the 20th century is 1901 to 2000, and +2000 belongs to it; the 1990s are 1990 to 1999;
+    before our era both count from the year 1 backwards. Of the longer spans it rounds to the nearest.
+    """
+    reach, distance = 10 ** (_YEAR - precision), abs(year)
+    if precision == _DECADE:
+        first = distance - distance % reach
+        last = first + reach - 1
+    elif precision in (_CENTURY, _MILLENNIUM):
+        last = max(-(-distance // reach), 1) * reach
+        first = last - reach + 1
+    else:
+        middle = (year + reach // 2) // reach * reach
+        return middle - reach // 2, middle + reach // 2
+    return (first, last) if year >= 0 else (-last, -first)
 
 
 def _moment(day: Day | None) -> datetime | None:

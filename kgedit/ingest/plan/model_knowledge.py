@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.errors import KnowledgeGraphError
-from kg_cache.graph import KnowledgeGraph
+from kg_cache.graph import KnowledgeGraph, named
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.scoring.exact_answers import exact_answers
@@ -64,6 +64,7 @@ class ModelKnowledge:
         return [
             (self._text.prompts((triple.relation,))[0].replace("{}", change.request.subject), labels[triple.object])
             for triple in worded[:_FACTS]
+            if named(labels, triple.object)
         ]
 
     def _all_right(self, asked: Sequence[Sequence[Question]], *, every: bool) -> list[bool | EditError]:

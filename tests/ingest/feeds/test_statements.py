@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from feed_entities import entity, moment, statement
-from kgedit.ingest.feeds.statements import current
+from kgedit.ingest.feeds.statements import _Snak, _span, current
 
 TODAY = date(2026, 11, 23)
 
@@ -87,6 +87,46 @@ def test_old_and_rough_times_are_understood() -> None:
     assert holding(rough, today=date(1955, 1, 1)) == ["Q2"]  # some year of the fifties
     assert holding(rough, today=date(1960, 1, 1)) == []
     assert current(entity("Q1", P6=[rough]), "P6", single=True, today=date(1955, 1, 1))[0].dated is None
+
+
+@pytest.mark.parametrize(
+    ("time", "precision", "first", "last"),
+    [
+        ("+2000-00-00T00:00:00Z", 7, (1901, 0, 0), (2000, 12, 31)),  # 20th century
+        ("+1901-01-01T00:00:00Z", 7, (1901, 0, 0), (2000, 12, 31)),
+        ("+2001-00-00T00:00:00Z", 7, (2001, 0, 0), (2100, 12, 31)),
+        ("+2100-00-00T00:00:00Z", 7, (2001, 0, 0), (2100, 12, 31)),
+        ("+0100-00-00T00:00:00Z", 7, (1, 0, 0), (100, 12, 31)),
+        ("-0044-00-00T00:00:00Z", 7, (-100, 0, 0), (-1, 12, 31)),  # 1st century BC
+        ("-0100-00-00T00:00:00Z", 7, (-100, 0, 0), (-1, 12, 31)),
+        ("-0101-00-00T00:00:00Z", 7, (-200, 0, 0), (-101, 12, 31)),
+        ("+2000-00-00T00:00:00Z", 6, (1001, 0, 0), (2000, 12, 31)),  # 2nd millennium
+        ("+3000-00-00T00:00:00Z", 6, (2001, 0, 0), (3000, 12, 31)),
+        ("-0500-00-00T00:00:00Z", 6, (-1000, 0, 0), (-1, 12, 31)),
+        ("+2000-00-00T00:00:00Z", 8, (2000, 0, 0), (2009, 12, 31)),  # the 2000s
+        ("+2019-00-00T00:00:00Z", 8, (2010, 0, 0), (2019, 12, 31)),
+        ("-0044-00-00T00:00:00Z", 8, (-49, 0, 0), (-40, 12, 31)),  # the 40s BC
+        ("+2020-01-01T00:00:00Z", 9, (2020, 0, 0), (2020, 12, 31)),  # old bots filled in the first of January
+        ("+2020-05-01T00:00:00Z", 10, (2020, 5, 0), (2020, 5, 31)),
+        ("+2020-05-07T00:00:00Z", 11, (2020, 5, 7), (2020, 5, 7)),
+        ("+00000002020-05-07T00:00:00Z", 11, (2020, 5, 7), (2020, 5, 7)),
+        ("-13798000000-00-00T00:00:00Z", 3, (-13798500000, 0, 0), (-13797500000, 12, 31)),
+    ],
+)
+def test_a_time_covers_what_wikidata_means_by_its_precision(
+    time: str, precision: int, first: tuple[int, int, int], last: tuple[int, int, int]
+) -> None:
+    assert _span(_Snak.model_validate(moment(time, precision))) == (first, last)
+
+
+def test_a_century_ends_with_its_last_year_and_begins_with_its_first() -> None:
+    over = statement("Q2")
+    over["qualifiers"] = {"P582": [moment("+2000-00-00T00:00:00Z", 7)]}
+    assert holding(over) == []
+    assert holding(over, today=date(2000, 12, 31)) == ["Q2"]
+    begun = statement("Q2")
+    begun["qualifiers"] = {"P580": [moment("+2100-00-00T00:00:00Z", 7)]}
+    assert holding(begun) == ["Q2"]
 
 
 def test_an_item_without_statements_has_no_value() -> None:
