@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from kgedit.text.boundary import Boundary, tidied
+
 
 class Edit(BaseModel):
     """One fact change: the subject's relation shall have the object `target_new`.
@@ -25,6 +27,8 @@ class Edit(BaseModel):
         target_new: The new object: item id, label or alias; free text when `prompt` is given.
         target_true: The object that holds so far, when the caller knows it.
         prompt: Cloze with one "{}" for the subject, e.g. "{} plays for"; replaces the relation's own wordings.
+        boundary: What stands between prompt and new object: " " or "", also as "space" or "none". By default the prompt decides, see
+            `kgedit.text.boundary`: a space, but none behind an opening quote, a line break or Chinese text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -33,10 +37,11 @@ class Edit(BaseModel):
     relation: str | None = Field(default=None, min_length=1, max_length=200)
     target_new: str = Field(min_length=1, max_length=400)
     target_true: str | None = Field(default=None, min_length=1, max_length=400)
-    # White space at the ends belongs to the text, as in chat templates; but a target brings its own space.
+    # White space at the ends belongs to the text, as in chat templates; spaces at the end are the boundary's.
     prompt: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(
         default=None, min_length=1, max_length=4000
     )
+    boundary: Boundary | None = None
 
     @field_validator("subject", "target_new", "target_true", "prompt")
     @classmethod
@@ -45,10 +50,15 @@ class Edit(BaseModel):
             raise ValueError(f"{value!r} contains control characters; remove them")
         return value
 
+    @field_validator("boundary", mode="before")
+    @classmethod
+    def _boundary_in_words(cls, value: object) -> object:
+        return {"none": "", "space": " "}.get(value, value) if isinstance(value, str) else value
+
     @field_validator("prompt")
     @classmethod
-    def _no_space_before_the_target(cls, prompt: str | None) -> str | None:
-        return None if prompt is None else prompt.rstrip(" ")
+    def _no_needless_space(cls, prompt: str | None) -> str | None:
+        return None if prompt is None else tidied(prompt)
 
     @model_validator(mode="after")
     def _some_wording(self) -> Edit:

@@ -33,7 +33,7 @@ from kgedit.lm.memory import peak_memory
 from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.second_moment.find import MomentSource, find_moments
-from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.registry import load_method, method_for, parse_variant
@@ -350,17 +350,14 @@ class Editor:
 
     def _answer(self, request: Request) -> tuple[str, float]:
         """Greedy answer to the edit prompt, and the probability of the whole new object there."""
-        prompt = request.prompt.replace("{}", request.subject)
-        ids = (encode_text(self.tokenizer, prompt), encode_target(self.tokenizer, request.target))
+        prompt = request.question
+        ids = encode_pair(self.tokenizer, prompt, request.target)
         probability = score_rows(self.model, [ids])[0].joint_probability
         return self.complete(prompt, max_new_tokens=len(ids[1]) + 8), probability
 
     def _check_asks_for_a_change(self, request: Request, answer: str) -> None:
         if answer == request.target:
-            raise TargetError(
-                f"{request.prompt.replace('{}', request.subject)!r} is already answered by {answer!r}: "
-                "there is nothing to change"
-            )
+            raise TargetError(f"{request.question!r} is already answered by {answer!r}: there is nothing to change")
 
 
 def _mini_sentences() -> list[str]:

@@ -2,8 +2,10 @@
 
 Every caller comes this way (editor, ingestion, evaluation), so one name has one outcome:
 
-- An item is what the graph knows by an id, label or alias. Beside a prompt, a name that the graph does not know is
-  free text; otherwise it is an error.
+- Without a prompt, subject and new object are items: what the graph knows by an id, label or alias. They are written
+  as the graph's labels, and a name that means nothing, or several things, is an error.
+- Beside a prompt they are free text and stay as given. An id is the item, written as its label. A label of one item,
+  or beside a relation an alias of one, only links the text to the graph, for the facts around it.
 - An item without a label is refused: the model would learn to say its id.
 - A property is what the graph knows by an id or label, or else what relations.toml knows by an id or label: a graph
   imported without labels of its properties is edited by the same names as any other.
@@ -13,19 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from kg_cache.errors import AmbiguousLabel, InvalidId, KnowledgeGraphError, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, KnowledgeGraph
 from kg_cache.ids import is_entity_id
+from kg_cache.text import show
 from kgedit.edit import Edit
 from kgedit.errors import NoLabel
 from kgedit.graph.subgraph import Subgraph, build_subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.tokens import as_spelled, find_subject
 from kgedit.methods.base import Request
+from kgedit.text.boundary import marked, stem
+from kgedit.text.template import SLOT
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Resolved:
         subject_id: The subject's item; None for free text.
         relation: The property's id; None for a prompt alone, or a property that neither graph nor wordings know.
         target_id: The new object's item; None for free text.
+        notes: What was done with free text that the graph has items for.
     """
 
     edit: Edit
@@ -45,6 +51,16 @@ class Resolved:
     subject_id: str | None
     relation: str | None
     target_id: str | None
+    notes: tuple[str, ...] = ()
+
+
+class _Name(NamedTuple):
+    """A name beside a prompt: as it is written, the item it is linked to, what to say about that, and its label."""
+
+    text: str
+    item: str | None = None
+    note: str = ""
+    label: str = ""
 
 
 class Resolver:
@@ -63,28 +79,31 @@ class Resolver:
         self._property: Callable[[str], str] = lru_cache(remembered)(self._find_property)
 
     def resolve(self, edit: Edit) -> Resolved:
-        """What the names of an edit mean; names are written as the graph's labels.
-
-        A subject that its prompt spells out is written as there.
+        """What the names of an edit mean, and how they are written; see the module's docstring.
 
         Raises:
             UnknownEntity, AmbiguousLabel, UnknownRelation: A name means nothing, or several things.
             NoLabel: The graph has no label for the subject or the new object.
             EditError: There are no wordings for the relation, or the prompt does not hold the subject once.
         """
-        free = edit.prompt is not None
-        subject_id, subject = self._item_or_text(edit.subject, free=free)
-        target_id, target = self._item_or_text(edit.target_new, free=free)
         relation = self._property(edit.relation) if edit.relation else None
         if edit.prompt is None:
-            prompt = self._text[relation or ""].cloze[0]
-        else:
-            given = as_spelled(edit.prompt, edit.subject)
-            subject = given if given in edit.prompt else as_spelled(edit.prompt, subject)
-            prompt = find_subject(edit.prompt, subject)
-        _check_named(subject, subject_id)
-        _check_named(target, target_id)
-        return Resolved(edit, Request(subject, prompt, target, relation), subject_id, relation, target_id)
+            item, obj = self._item(edit.subject), self._item(edit.target_new)
+            _check_named(item.label, item.id)
+            _check_named(obj.label, obj.id)
+            request = Request(item.label, self._text[relation or ""].cloze[0], obj.label, relation)
+            return Resolved(edit, _joined(request, edit), item.id, relation, obj.id)
+        subject = self._free(edit.subject, by_alias=relation is not None)
+        target = self._free(edit.target_new, by_alias=relation is not None)
+        _check_named(subject.text, subject.item)
+        _check_named(target.text, target.item)
+        # The prompt may spell the subject out by its label where an alias was given.
+        spelled = as_spelled(edit.prompt, subject.text)
+        if SLOT not in edit.prompt and spelled not in edit.prompt and subject.label:
+            spelled = as_spelled(edit.prompt, subject.label)
+        request = Request(spelled, find_subject(edit.prompt, spelled), target.text, relation)
+        notes = tuple(name.note for name in (subject, target) if name.note)
+        return Resolved(edit, _joined(request, edit), subject.item, relation, target.item, notes)
 
     def resolve_worded(
         self, edit: Edit, *, subject_id: str | None = None, target_id: str | None = None, look_up: bool = True
@@ -108,7 +127,7 @@ class Resolver:
         spelled = as_spelled(edit.prompt or "", edit.subject)
         for name in (spelled, edit.target_new):
             _check_named(name, None)
-        request = Request(spelled, template, edit.target_new, edit.relation)
+        request = _joined(Request(spelled, template, edit.target_new, edit.relation), edit)
         subject = relation = target = None
         if look_up and edit.relation:
             relation = self._known_property(edit.relation)
@@ -117,22 +136,23 @@ class Resolver:
         return Resolved(edit, request, subject, relation, target)
 
     def by_id(self, resolved: Resolved) -> Edit:
-        """The edit with ids for the names that the graph knows, and a prompt with "{}" for the subject.
+        """The edit with ids for the names that are items, and a prompt with "{}" for the subject.
 
-        It resolves to the same items and the same property. The old object is told for the reader's sake: a name
-        that means nothing stays as it is.
+        It resolves to the same request. Free text stays, unless it is the label of one item, letter by letter. The
+        old object is told for the reader's sake: a name that means nothing stays as it is.
         """
-        edit = resolved.edit
+        edit, request = resolved.edit, resolved.request
         target_true = edit.target_true
         if target_true is not None:
             with suppress(KnowledgeGraphError):
                 target_true = self._item(target_true).id
         return Edit(
-            subject=resolved.subject_id or edit.subject,
+            subject=self._id_or_text(resolved.subject_id, request.subject, edit),
             relation=resolved.relation,
-            target_new=resolved.target_id or edit.target_new,
+            target_new=self._id_or_text(resolved.target_id, request.target, edit),
             target_true=target_true,
-            prompt=None if edit.prompt is None else resolved.request.prompt,
+            prompt=None if edit.prompt is None else request.prompt if edit.boundary is None else stem(request.prompt),
+            boundary=edit.boundary,
         )
 
     def subgraph(self, resolved: Resolved, options: Mapping[str, Any]) -> Subgraph | None:
@@ -168,14 +188,30 @@ class Resolver:
                 raise
             return relation
 
-    def _item_or_text(self, text: str, *, free: bool) -> tuple[str | None, str]:
+    def _free(self, text: str, *, by_alias: bool) -> _Name:
+        """Free text beside a prompt; an id is the item, everything else stays as given."""
+        if is_entity_id(text):
+            item = self._item(text)
+            return _Name(item.label, item.id)
         try:
             item = self._item(text)
         except UnknownEntity:
-            if free and not is_entity_id(text):
-                return None, text
-            raise
-        return item.id, item.label
+            return _Name(text)
+        except AmbiguousLabel as error:
+            count = len(error.candidates)
+            return _Name(text, note=f"{show(text)} stays as given; {count} items have this name, an id means one")
+        stays, named = f"{show(text)} stays as given", f"{item.label} ({item.id})"
+        if item.matched != text or (item.kind == "alias" and not by_alias):
+            return _Name(text, None, f"{stays}, though {named} is called so; the id means that item", item.label)
+        if item.kind == "alias":
+            return _Name(text, item.id, f"{stays}; the facts around it are those of {named}", item.label)
+        return _Name(text, item.id)
+
+    def _id_or_text(self, item: str | None, text: str, edit: Edit) -> str:
+        """The item's id where the text is written by it again; free text otherwise."""
+        if item is None or (edit.prompt is not None and self._item(item).label != text):
+            return text
+        return item
 
     def _known_item(self, text: str) -> str | None:
         try:
@@ -188,6 +224,11 @@ class Resolver:
             return self._property(text)
         except (UnknownRelation, AmbiguousLabel, InvalidId):
             return None
+
+
+def _joined(request: Request, edit: Edit) -> Request:
+    """The request with a mark in its prompt where the edit says how the new object is joined to it."""
+    return replace(request, prompt=marked(request.prompt, edit.boundary))
 
 
 def _check_named(name: str, item: str | None) -> None:

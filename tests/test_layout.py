@@ -20,7 +20,9 @@ PACKAGES = ("kgedit", "kg_cache")
 LEVELS: dict[str, tuple[set[str], ...]] = {
     "kgedit": (
         {"errors"},
-        {"edit", "io", "presets", "progress"},
+        {"io", "presets", "progress"},
+        {"text"},
+        {"edit"},
         {"lm", "mini", "delta", "graph"},
         {"methods"},
         {"resolve"},

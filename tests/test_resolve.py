@@ -22,6 +22,7 @@ from kgedit.ingest.plan.plan import Verdict
 from kgedit.ingest.plan.planner import make_plan
 from kgedit.methods.base import Request
 from kgedit.resolve import Resolver
+from kgedit.text.boundary import JOINER, Boundary
 
 PEOPLE = (
     Entity(id="Q937", label="Albert Einstein", aliases=("Einstein",)),
@@ -94,7 +95,7 @@ def test_the_graph_has_the_first_word_on_a_label(tmp_path: Path) -> None:
     [
         (Edit(subject="Nobody", relation="P27", target_new="France"), UnknownEntity),
         (Edit(subject="Q937", relation="P27", target_new="Paris"), AmbiguousLabel),
-        (Edit(subject="Q937", target_new="Paris", prompt="{} lives in"), AmbiguousLabel),
+        (Edit(subject="Q937", target_new="Q999999", prompt="{} lives in"), UnknownEntity),
         (Edit(subject="Q937", relation="no such property", target_new="France"), UnknownRelation),
         (Edit(subject="Q937", relation="P9998", target_new="France"), UnknownRelation),
         (Edit(subject="Q937", target_new="France", prompt="She lives in"), SubjectNotFound),
@@ -106,6 +107,65 @@ def test_a_name_that_means_nothing_or_several_things_is_refused(
 ) -> None:
     with pytest.raises(error):
         resolver.resolve(edit)
+
+
+@pytest.mark.parametrize(
+    ("given", "written", "item", "noted"),
+    [
+        ("Paris", "Paris", None, "2 items"),  # the name of two items
+        ("Einstein", "Einstein", None, "Albert Einstein (Q937)"),  # an alias
+        ("france", "france", None, "France (Q142)"),  # a label in other letters
+        ("love", "love", None, ""),
+        ("France", "France", "Q142", ""),
+        ("Q142", "France", "Q142", ""),
+    ],
+)
+def test_free_text_beside_a_prompt_stays_as_given(
+    resolver: Resolver, given: str, written: str, item: str | None, noted: str
+) -> None:
+    prompt = "{} was driven by"
+    for edit in (
+        Edit(subject="Nobody", target_new=given, prompt=prompt),
+        Edit(subject=given, target_new="Nothing", prompt=prompt),
+    ):
+        resolved = resolver.resolve(edit)
+        request = resolved.request
+        assert written == (request.target if edit.subject == "Nobody" else request.subject)
+        assert item == (resolved.target_id if edit.subject == "Nobody" else resolved.subject_id)
+        assert noted in "".join(resolved.notes)
+        assert bool(noted) == bool(resolved.notes)
+        assert resolver.resolve(resolver.by_id(resolved)).request == request
+
+
+def test_beside_a_relation_an_alias_brings_the_facts_of_its_item_and_stays_as_given(resolver: Resolver) -> None:
+    resolved = resolver.resolve(
+        Edit(subject="Einstein", relation="P27", target_new="Atlantis", prompt="Einstein is from")
+    )
+    assert resolved.request == Request("Einstein", "{} is from", "Atlantis", "P27")
+    assert (resolved.subject_id, resolved.target_id) == ("Q937", None)
+    subgraph = resolver.subgraph(resolved, {})
+    assert subgraph is not None
+    assert subgraph.subject_label == "Einstein"
+
+
+@pytest.mark.parametrize(("boundary", "ending"), [(None, ""), (" ", " "), ("", JOINER)])
+def test_a_boundary_that_is_set_reaches_the_request(resolver: Resolver, boundary: Boundary, ending: str) -> None:
+    edit = Edit(subject="Q937", relation="P27", target_new="Q142", boundary=boundary)
+    resolved = resolver.resolve(edit)
+    assert resolved.request.prompt == "{} is a citizen of" + ending
+    assert resolver.by_id(resolved) == edit
+    own = resolver.resolve(edit.model_copy(update={"prompt": "答：{}"}))
+    assert own.request.prompt == "答：{}" + ending
+    assert resolver.by_id(own).prompt == "答：{}"
+
+
+def test_the_plan_says_what_was_done_with_free_text(unlabelled: Store) -> None:
+    editor = Editor.from_pretrained("mini", method="rome", graph=unlabelled, moments="identity")
+    told = Provenance(feed="test", position="line 1", seen=datetime(2026, 11, 23, tzinfo=UTC))
+    edit = Edit(subject="Albert Einstein", target_new="Paris", prompt="{} moved to")
+    (planned,) = make_plan([Change(edit=edit, provenance=told)], editor, check_kinds=False)
+    assert planned.verdict is Verdict.NEW
+    assert "'Paris' stays as given; 2 items" in planned.reason
 
 
 def test_a_property_without_wordings_needs_a_prompt(tmp_path: Path) -> None:
@@ -122,7 +182,7 @@ def test_a_property_without_wordings_needs_a_prompt(tmp_path: Path) -> None:
     ("subject", "prompt", "written"),
     [
         ("Einstein", "Today Einstein lives in", "Einstein"),  # as the prompt has it
-        ("Einstein", "Today {} lives in", "Albert Einstein"),  # else as the graph has it
+        ("Einstein", "Today {} lives in", "Einstein"),  # and as given
         ("Q937", "Albert Einstein lives in", "Albert Einstein"),
         ("the wise man", "Now the wise man lives in", "the wise man"),
     ],
@@ -137,7 +197,11 @@ def test_a_subject_is_written_as_its_prompt_has_it(
 
 def test_an_edit_by_ids_resolves_to_the_same(resolver: Resolver) -> None:
     edit = Edit(
-        subject="Einstein", relation="P27", target_new="France", target_true="Atlantis", prompt="{} is a citizen of"
+        subject="Albert Einstein",
+        relation="P27",
+        target_new="France",
+        target_true="Atlantis",
+        prompt="{} is a citizen of",
     )
     resolved = resolver.resolve(edit)
     by_id = resolver.by_id(resolved)

@@ -154,7 +154,7 @@ def replay(directory: str | Path, *, progress: Progress | None = None) -> Replay
     with open_edited(directory) as (store, editor, weights):
         entries = store.journal.in_force()
         requests = [editor.resolver.resolve(entry.edit).request for entry in entries]
-        questions = [(request.prompt.replace("{}", request.subject), request.target) for request in requests]
+        questions = [(request.question, request.target) for request in requests]
         if progress:
             progress("asking the changes", 0, len(entries))
         right = ask_all(editor.model, editor.tokenizer, questions)

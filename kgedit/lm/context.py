@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.errors import PromptError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import TextTokens, encode_texts
+from kgedit.text.boundary import stem
 
 LEAST_ROOM = 16  # tokens kept for the answer to a prompt that fills the context
 
@@ -56,4 +57,4 @@ def count_cut(
     """
     texts = list(dict.fromkeys(prompts))
     room = context_length(model) - reserve
-    return sum(len(text.ids) > room for text in encode_texts(tokenizer, [text.rstrip(" ") for text in texts]))
+    return sum(len(text.ids) > room for text in encode_texts(tokenizer, [stem(text) for text in texts]))

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import PromptError, SlowTokenizer, SubjectAmbiguous, SubjectNotFound, TargetError
+from kgedit.io.text import short
+from kgedit.text.boundary import boundary, stem
+from kgedit.text.template import LITERAL, SLOT, split_slot
 
 # Words to put before a target to see how it is tokenised inside a text; some never merge with what follows.
 _ANCHORS = ("is", "of", ":", "a", "1", "Q:")
+# The same for a target without a space before it, and how much of the prompt's own end is tried first.
+_CLOSE_ANCHORS = ("\n", "(", '"', "-", ":", "：", "、", "1", "/")
+_TAIL = 40
+
+_TOLD = 200  # letters of a text in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ def encode_prompt(
 
     Args:
         tokenizer: A fast tokenizer.
-        template: Cloze with exactly one "{}"; spaces at its end are dropped, since the target brings its own.
+        template: Cloze with one slot "{}"; what belongs to the boundary at its end is dropped (see `boundary.stem`).
         subject: What goes into the slot.
         prefix: Text put before, e.g. "Some sentence. "; it may contain the subject, only the slot counts.
         max_length: The most tokens allowed, usually the model's context less the target.
@@ -66,17 +75,17 @@ def encode_prompt(
         SubjectNotFound: The subject is empty, or the tokenizer drops all of its characters.
         SlowTokenizer: The tokenizer gives no offsets.
     """
-    before, after = _split_slot(template)
+    before, after = split_slot(template)
     subject = subject.strip()
     if not subject:
         raise SubjectNotFound("the subject is empty; give the name that the prompt is about")
     start = len(prefix) + len(before)
-    text = (prefix + before + subject + after).rstrip(" ")
+    text = stem(prefix + before + subject + after)
     tokens = encode_texts(tokenizer, [text])[0]
     if max_length is not None and len(tokens.ids) > max_length:
         raise PromptError(
             f"the prompt has {len(tokens.ids)} tokens where the model has room for {max_length}: "
-            f"{_short(text)!r}. Shorten the prompt, the prefix or the target."
+            f"{short(text, _TOLD)!r}. Shorten the prompt, the prefix or the target."
         )
     inside = [i for i, (a, b) in enumerate(tokens.spans) if a < start + len(subject) and b > start and a < b]
     if not inside:
@@ -86,11 +95,17 @@ def encode_prompt(
     return PromptTokens(text, tokens.ids, inside[0], inside[-1])
 
 
-def encode_target(tokenizer: PreTrainedTokenizerBase, target: str) -> tuple[int, ...]:
-    """Token ids of a target as they stand in running text after a word and one space.
+def encode_target(tokenizer: PreTrainedTokenizerBase, target: str, prompt: str = "") -> tuple[int, ...]:
+    """Token ids of a target as they stand in running text behind a prompt.
 
-    Byte-level tokenizers begin such a token with the space, SentencePiece tokenizers with their space
-    mark; the rule is read off the tokenizer by encoding the target behind a word, without special tokens.
+    Whether a space is between them says `boundary`; behind no prompt, one is. Byte-level tokenizers begin a token with
+    the space, SentencePiece tokenizers with their space mark, and others make it a token: the rule is read off the
+    tokenizer by encoding the target behind a word, or behind the end of the prompt, without special tokens.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        target: Text that follows the prompt; white space around it is dropped.
+        prompt: The prompt, its subject filled in, without context prefix.
 
     Raises:
         TargetError: The target is empty, turns into nothing, or holds characters unknown to the tokenizer.
@@ -100,13 +115,12 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, target: str) -> tuple[int,
     if not target:
         raise TargetError("the target is empty; name the object that the fact should have")
     _require_fast(tokenizer)
-    for anchor in _ANCHORS:
-        alone = _plain_ids(tokenizer, anchor)
-        whole = _plain_ids(tokenizer, f"{anchor} {target}")
-        if whole[: len(alone)] == alone:
-            ids = whole[len(alone) :]
-            break
+    if prompt and not boundary(prompt, target):
+        anchors: tuple[str, ...] = (stem(prompt)[-_TAIL:], *_CLOSE_ANCHORS)
     else:
+        anchors = tuple(f"{anchor} " for anchor in _ANCHORS)
+    ids = next((ids for anchor in anchors if (ids := _ids_behind(tokenizer, anchor, target)) is not None), None)
+    if ids is None:
         raise TargetError(f"the tokenizer merges {target!r} with any word before it; choose another wording")
     special = set(tokenizer.all_special_ids)
     if any(i in special for i in ids):
@@ -117,6 +131,18 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, target: str) -> tuple[int,
     if not str(tokenizer.decode(list(ids))).strip():
         raise TargetError(f"{target!r} turns into no visible token; choose another wording")
     return tuple(ids)
+
+
+def encode_pair(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids of a prompt, whose subject is filled in, and of the target behind it.
+
+    Raises:
+        TargetError, SlowTokenizer: See `encode_target`.
+        PromptError: See `encode_texts`.
+    """
+    return encode_text(tokenizer, stem(prompt)), encode_target(tokenizer, target, prompt)
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
@@ -134,7 +160,7 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     _require_fast(tokenizer)
     for text in texts:
         if any("\ud800" <= ch <= "\udfff" for ch in text):
-            raise PromptError(f"{_short(text)!r} is not valid Unicode (half of a surrogate pair); correct it")
+            raise PromptError(f"{short(text, _TOLD)!r} is not valid Unicode (half of a surrogate pair); correct it")
     if not texts:
         return []
     encoded = tokenizer(
@@ -176,38 +202,33 @@ def find_subject(prompt: str, subject: str, *, template: bool = False) -> str:
     subject = as_spelled(prompt, subject.strip())
     starts = [i for i in range(len(prompt)) if subject and prompt.startswith(subject, i)]
     whole = [i for i in starts if _is_whole(prompt, i, i + len(subject))]
-    if "{}" in prompt:
-        if whole and not template:
-            raise SubjectAmbiguous(
-                f'the prompt {_short(prompt)!r} holds both "{{}}" and {subject!r}, so the place of the subject is not '
-                'clear; keep one of them (write "{ }" for an empty pair of braces)'
-            )
-        _split_slot(prompt)
-        return prompt
+    spelled = prompt[: whole[0]] + SLOT + prompt[whole[0] + len(subject) :] if len(whole) == 1 else ""
+    if SLOT in prompt:
+        if not whole or template:
+            split_slot(prompt)
+            return prompt
+        # Beside a subject that is spelled out, braces must be written as literal ones.
+        with suppress(PromptError):
+            split_slot(spelled)
+            return spelled
+        raise SubjectAmbiguous(
+            f'the prompt {short(prompt, _TOLD)!r} holds both "{SLOT}" and {subject!r}, so the place of the subject '
+            f'is not clear; keep one of them, and write "{LITERAL}" for braces that mean themselves'
+        )
     if not whole:
         hint = ""
         if subject and subject.casefold() in prompt.casefold():
             hint = " (it does in another spelling, or inside a longer word)"
         raise SubjectNotFound(
-            f"the prompt {_short(prompt)!r} does not contain {subject!r}{hint}; "
+            f"the prompt {short(prompt, _TOLD)!r} does not contain {subject!r}{hint}; "
             'use the wording of the subject there, or "{}" in its place'
         )
     if len(whole) > 1:
         raise SubjectAmbiguous(
-            f"the prompt {_short(prompt)!r} contains {subject!r} {len(whole)} times; "
+            f"the prompt {short(prompt, _TOLD)!r} contains {subject!r} {len(whole)} times; "
             'write "{}" in the place that is meant'
         )
-    return prompt[: whole[0]] + "{}" + prompt[whole[0] + len(subject) :]
-
-
-def _split_slot(template: str) -> tuple[str, str]:
-    parts = template.split("{}")
-    if len(parts) != 2:
-        raise PromptError(
-            f'the prompt {_short(template)!r} has {len(parts) - 1} slots "{{}}" where one is needed; '
-            "put exactly one in the place of the subject"
-        )
-    return parts[0], parts[1]
+    return spelled
 
 
 def _is_whole(text: str, start: int, stop: int) -> bool:
@@ -237,11 +258,17 @@ def _undoubled(tokens: TextTokens, bos: int | None) -> TextTokens:
     return TextTokens((bos, *tokens.ids[2:]), (tokens.spans[0], *tokens.spans[2:]), max(1, tokens.leading - 1))
 
 
+def _ids_behind(tokenizer: PreTrainedTokenizerBase, anchor: str, target: str) -> list[int] | None:
+    """The tokens of a target behind an anchor, whose spaces are the target's; None if it merges with the anchor."""
+    alone, whole = _plain_ids(tokenizer, anchor.rstrip(" ")), _plain_ids(tokenizer, anchor + target)
+    return whole[len(alone) :] if whole[: len(alone)] == alone else None
+
+
 def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     try:
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     except TypeError as error:
-        raise TargetError(f"{_short(text)!r} is not valid Unicode; correct it") from error
+        raise TargetError(f"{short(text, _TOLD)!r} is not valid Unicode; correct it") from error
 
 
 def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -250,7 +277,3 @@ def _require_fast(tokenizer: PreTrainedTokenizerBase) -> None:
             f"{type(tokenizer).__name__} gives no character offsets, so the subject cannot be found in "
             "the tokens; load the model's fast tokenizer (AutoTokenizer.from_pretrained(..., use_fast=True))"
         )
-
-
-def _short(text: str, limit: int = 200) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -22,6 +22,7 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.progress import Progress
+from kgedit.text.template import fill
 
 # Share of a model's depth at which facts are edited when nothing is known of the model (published: gpt2-xl 17 of 48,
 # GPT-J 5 of 28, Llama-2 5 of 32).
@@ -89,7 +90,8 @@ class Request:
 
     Attributes:
         subject: Subject as it stands in prompts.
-        prompt: Cloze with one "{}" for the subject.
+        prompt: Cloze with one slot "{}" for the subject; a mark at its end says how the target is joined to it,
+            where the rules do not decide that (see `kgedit.text.boundary`).
         target: New object as it stands after the prompt, without leading space.
         relation: Property id, when there is one.
     """
@@ -98,6 +100,11 @@ class Request:
     prompt: str
     target: str
     relation: str | None = None
+
+    @property
+    def question(self) -> str:
+        """The prompt with the subject in its slot."""
+        return fill(self.prompt, self.subject)
 
 
 # Edits that are made together, such as those of one benchmark record, each with its subgraph.

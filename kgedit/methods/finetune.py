@@ -130,7 +130,7 @@ class FineTune(Method):
         limit, tokenizer = context_length(bench.model), bench.tokenizer
         rows = []
         for request in requests:
-            target = encode_target(tokenizer, request.target + self.config.ending)
+            target = encode_target(tokenizer, request.target + self.config.ending, request.question)
             room = limit - len(target) + 1
             rows.append((encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, target))
         return TrainingBatch(rows, self.config.loss, pad_id(tokenizer))

@@ -23,6 +23,7 @@ from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.text.template import fill
 
 ORDER = 2  # further than the facts of o* the paper's relations do not go
 
@@ -147,7 +148,7 @@ def further_requests(bench: Workbench, request: Request, subgraph: Subgraph | No
             continue
         prompt = f"The {labels[path.second]} of the {labels[path.first]} of {{}} is"
         with suppress(PromptError, TargetError):
-            target_ids = encode_target(bench.tokenizer, labels[path.object])
+            target_ids = encode_target(bench.tokenizer, labels[path.object], fill(prompt, request.subject))
             encode_prompt(bench.tokenizer, prompt, request.subject, max_length=limit - len(target_ids) + 1)
             requests.append(Request(request.subject, prompt, labels[path.object]))
     return requests

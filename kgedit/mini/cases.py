@@ -18,6 +18,7 @@ from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.mini import mini_folder
 from kgedit.mini.corpus import Fact, load_facts
+from kgedit.text.template import fill
 
 MEASURES = ("efficacy", "paraphrase", "portability", "subject_specificity", "neighborhood")
 NEIGHBOURS = 5
@@ -97,14 +98,14 @@ class Casebook:
         labels, text = self.labels, self.text
         subject, relation = labels[fact.subject], fact.relation
         portability = [
-            (wording.replace("{}", subject), labels[answer])
+            (fill(wording, subject), labels[answer])
             for path, answer in self.onward(fact, target)
             for wording in rng.sample(text.held_out(path) + text.held_out(path, phrase=1), 2)
         ]
         rest = [other for other in self.of_subject[fact.subject] if other.relation != relation]
         probes = {
-            "efficacy": [(text[relation].cloze[0].replace("{}", subject), labels[target])],
-            "paraphrase": [(wording.replace("{}", subject), labels[target]) for wording in text.held_out((relation,))],
+            "efficacy": [(fill(text[relation].cloze[0], subject), labels[target])],
+            "paraphrase": [(fill(wording, subject), labels[target]) for wording in text.held_out((relation,))],
             "portability": portability,
             "subject_specificity": [self._asked(other, rng) for other in rest],
             "neighborhood": [self._asked(other, rng) for other in self._neighbours(fact, target, rng)],
@@ -133,7 +134,7 @@ class Casebook:
 
     def _asked(self, fact: Fact, rng: random.Random) -> tuple[str, str]:
         wording = rng.choice(self.text.held_out((fact.relation,)))
-        return wording.replace("{}", self.labels[fact.subject]), self.labels[fact.object]
+        return fill(wording, self.labels[fact.subject]), self.labels[fact.object]
 
     def _neighbours(self, fact: Fact, target: str, rng: random.Random) -> list[Fact]:
         """Other subjects of the same relation, those with the same old object first."""

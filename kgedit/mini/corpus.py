@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.text.template import fill
 
 # The object to take where Wikidata gives several, or an odd one, for a country that many chains pass through.
 CANONICAL: Mapping[tuple[str, str], str] = {
@@ -229,11 +230,11 @@ def epoch(
         allowed = list(wordings(text, (fact.relation,)))
         del allowed[fact.unseen]
         for template in rng.sample(allowed, repeats):
-            pairs.append((template.replace("{}", labels[fact.subject]), labels[fact.object]))
+            pairs.append((fill(template, labels[fact.subject]), labels[fact.object]))
     for chain in chains:
         if chain.trained:
             template = rng.choice(wordings(text, chain.relations, phrase=rng.randrange(2)))
-            pairs.append((template.replace("{}", labels[chain.nodes[0]]), labels[chain.nodes[-1]]))
+            pairs.append((fill(template, labels[chain.nodes[0]]), labels[chain.nodes[-1]]))
     rng.shuffle(pairs)
     return pairs
 

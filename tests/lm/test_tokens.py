@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from families import SENTENCES, tiny_tokenizer
 from kgedit.errors import PromptError, SlowTokenizer, SubjectAmbiguous, SubjectNotFound, TargetError
-from kgedit.lm.tokens import as_spelled, encode_prompt, encode_target, encode_text, find_subject
+from kgedit.lm.tokens import as_spelled, encode_pair, encode_prompt, encode_target, encode_text, find_subject
+from kgedit.text.template import fill
 
 tokenizer = cache(tiny_tokenizer)
 KINDS = ["bytelevel", "bytelevel-spaces", "sentencepiece", "sentencepiece-bare"]
@@ -244,3 +245,53 @@ def test_a_beginning_that_is_written_out_is_not_doubled(tokenizer: str) -> None:
     assert written.ids.count(tok.bos_token_id) == 1
     ends = [tok.decode(p.ids[p.subject_first : p.subject_last + 1]).strip() for p in (plain, written)]
     assert ends == ["France", "France"]
+
+
+CLOSE = ("bytelevel", "bytelevel-spaces", "sentencepiece", "sentencepiece-bare")
+
+
+@pytest.mark.parametrize("kind", CLOSE)
+@pytest.mark.parametrize(
+    ("prompt", "target"),
+    [
+        ("问：法国的首都是哪里？答：", "北京"),
+        ('{"country": "France", "capital": "', "Paris"),
+        ("Where is Kyoto?\n", "Kyoto in Japan"),
+        ("The capital (", "Paris"),
+        ("born in Baden-", "Baden"),
+        ("เมืองหลวงคือ", "กรุงเทพ"),
+    ],
+)
+def test_a_target_without_a_space_before_it(kind: str, prompt: str, target: str) -> None:
+    tok = tokenizer(kind)
+    ids = (*encode_text(tok, prompt), *encode_target(tok, target, prompt))
+    assert _decode(tok, ids) == prompt + target
+    assert _decode(tok, (*encode_text(tok, prompt), *encode_target(tok, target, prompt + " "))) == f"{prompt} {target}"
+
+
+@pytest.mark.parametrize("kind", [*CLOSE, "unigram"])
+def test_a_target_behind_a_space_has_the_same_tokens_behind_every_prompt(kind: str) -> None:
+    tok = tokenizer(kind)
+    assert (
+        encode_target(tok, "Paris")
+        == encode_target(tok, "Paris", "The capital is")
+        == encode_target(tok, "Paris", "首都 ")
+    )
+    assert encode_target(tok, "Paris", "It is\u2060") == encode_target(tok, "Paris", "(")
+
+
+def test_a_prompt_is_read_without_its_mark() -> None:
+    tok = tokenizer("bytelevel")
+    assert encode_prompt(tok, "The capital of {} is\u2060", "France") == encode_prompt(
+        tok, "The capital of {} is", "France"
+    )
+    ids, wanted = encode_pair(tok, "The capital of France is\u2060", "Paris")
+    assert _decode(tok, (*ids, *wanted)) == "The capital of France isParis"
+
+
+def test_literal_braces_beside_a_subject_that_is_spelled_out() -> None:
+    prompt = '{"tags": {{}}, "country": "France", "capital": "'
+    template = find_subject(prompt, "France")
+    assert fill(template, "France") == '{"tags": {}, "country": "France", "capital": "'
+    with pytest.raises(SubjectAmbiguous, match=r"\{\{\}\}"):
+        find_subject(prompt.replace("{{}}", "{}"), "France")

@@ -9,7 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, field_validator
 
 from kgedit.edit import Edit
+from kgedit.errors import PromptError
 from kgedit.evaluate.results import Frozen
+from kgedit.text.template import fill, split_slot
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
@@ -67,14 +69,16 @@ class Rewrite(Frozen):
     @field_validator("prompt")
     @classmethod
     def _one_slot(cls, prompt: str) -> str:
-        if (slots := prompt.count("{}")) != 1:
-            raise ValueError(f'has {slots} slots "{{}}" where exactly one must stand for the subject')
+        try:
+            split_slot(prompt)
+        except PromptError as error:
+            raise ValueError(str(error)) from error
         return prompt
 
     @property
     def text(self) -> str:
         """The prompt with the subject in its place."""
-        return self.prompt.replace("{}", self.subject)
+        return fill(self.prompt, self.subject)
 
     @property
     def edit(self) -> Edit:

@@ -22,6 +22,7 @@ from kgedit.mini import MINI, mini_folder
 from kgedit.mini.cases import Casebook
 from kgedit.mini.corpus import Chain, Fact, load_chains, load_facts, wordings
 from kgedit.progress import Progress
+from kgedit.text.template import fill
 
 
 class Recall(BaseModel):
@@ -144,7 +145,7 @@ def capacity(
     cases = book.draw(edits, seed=seed)
     touched = {name for case in cases for name in (case.edit.subject, case.edit.target_new, case.edit.target_true)}
     questions = [
-        (book.text[fact.relation].cloze[0].replace("{}", book.labels[fact.subject]), book.labels[fact.object])
+        (fill(book.text[fact.relation].cloze[0], book.labels[fact.subject]), book.labels[fact.object])
         for fact in random.Random(seed).sample(book.facts, len(book.facts))
         if fact.subject not in touched
     ]
@@ -176,7 +177,7 @@ def _share(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions
 def _fact_questions(facts: list[Fact], text: Verbalizer, labels: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
     def asked(fact: Fact, wording: int) -> tuple[str, str]:
         template = wordings(text, (fact.relation,))[wording]
-        return template.replace("{}", labels[fact.subject]), labels[fact.object]
+        return fill(template, labels[fact.subject]), labels[fact.object]
 
     return {
         "facts": [asked(fact, 0) for fact in facts],
@@ -195,7 +196,6 @@ def _chain_questions(
         question = wordings(text, chain.relations, phrase=1)[-1]
         name = _HOPS[len(chain.relations)] + ("" if chain.trained else "_unseen")
         questions[name] += [
-            (template.replace("{}", labels[chain.nodes[0]]), labels[chain.nodes[-1]])
-            for template in (statement, question)
+            (fill(template, labels[chain.nodes[0]]), labels[chain.nodes[-1]]) for template in (statement, question)
         ]
     return questions

@@ -10,6 +10,7 @@ from pathlib import Path
 from kg_cache import snapshot
 from kgedit.evaluate.measures.matching import contains
 from kgedit.mini.cases import Casebook
+from kgedit.text.template import fill
 
 DEV_SHARE = 0.4
 LEAST_NAME = 4  # letters of an alias without capitals
@@ -56,7 +57,7 @@ class Book(Casebook):
 
     def fill(self, template: str, entity: str) -> str:
         """A template about an item."""
-        return template.replace("{}", self.labels[entity])
+        return fill(template, self.labels[entity])
 
     def statements(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
         """The statements among the wordings that only scoring uses (`Verbalizer.held_out`)."""

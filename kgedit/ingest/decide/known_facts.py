@@ -23,6 +23,7 @@ from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
+from kgedit.text.template import fill
 
 Part = Literal["protected", "watched", "measured"]
 
@@ -83,7 +84,7 @@ class FactPool:
     def questions(self, fact: KnownFact) -> tuple[tuple[str, str], ...]:
         """Prompt and answer in every wording: the editing prompt first, then other statements, then questions."""
         wordings = (*self.text.prompts((fact.relation,)), *self.text.questions((fact.relation,)))
-        return tuple((wording.replace("{}", fact.subject_label), fact.object_label) for wording in wordings)
+        return tuple((fill(wording, fact.subject_label), fact.object_label) for wording in wordings)
 
     def recalled(
         self,

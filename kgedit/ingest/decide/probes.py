@@ -14,9 +14,10 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import FactPool, ask_all, part_of
 from kgedit.lm.scoring.teacher_forced import Row, score_rows
-from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import associated_paths, other_facts
+from kgedit.text.template import fill
 
 NEIGHBOURS = 5
 
@@ -74,8 +75,8 @@ def make_probes(
     paths: list[tuple[str, str]] = []
     others: list[tuple[str, str]] = []
     if subgraph is not None:
-        paths = [(p.replace("{}", subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
-        others = [(prompt.replace("{}", subject), label) for prompt, label in other_facts(subgraph, text)]
+        paths = [(fill(p, subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
+        others = [(fill(prompt, subject), label) for prompt, label in other_facts(subgraph, text)]
     # Only what the model recalls before the change can be lost by it.
     recalled = ask_all(model, tokenizer, [*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
@@ -91,12 +92,10 @@ def make_probes(
 def fact_probes(request: Request, text: Verbalizer) -> Probes:
     """The questions about the new fact itself; the model is not asked."""
     subject, target, relation = request.subject, request.target, request.relation
-    efficacy = ((request.prompt.replace("{}", subject), target),)
+    efficacy = ((fill(request.prompt, subject), target),)
     if relation is None or relation not in text:
         return Probes(efficacy)
-    return Probes(
-        efficacy, tuple((wording.replace("{}", subject), target) for wording in text.held_out((relation,))[:2])
-    )
+    return Probes(efficacy, tuple((fill(wording, subject), target) for wording in text.held_out((relation,))[:2]))
 
 
 def measure(
@@ -125,7 +124,7 @@ def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pr
     for probe in probes:
         ((prompt, target),) = probe.efficacy
         try:
-            row = (encode_text(tokenizer, prompt), encode_target(tokenizer, target))
+            row = encode_pair(tokenizer, prompt, target)
         except EditError:
             asked.append(False)
         else:

@@ -62,7 +62,7 @@ class ChangeResolver:
         """
         editor, edit = self._editor, entry.edit
         request, subgraph = editor.prepare(edit)
-        encode_target(editor.tokenizer, request.target)
+        encode_target(editor.tokenizer, request.target, request.question)
         probes = make_probes(editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text)
         return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
 

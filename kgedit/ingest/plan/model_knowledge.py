@@ -12,6 +12,7 @@ from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.resolve import Resolved
+from kgedit.text.template import fill
 
 _FACTS = 3  # facts of a subject of which the model must know one
 _LINKS = 100  # triples of a subject among which they are looked for
@@ -48,7 +49,7 @@ class ModelKnowledge:
         if change.relation is not None and change.relation in self._text:
             path = (change.relation,)
             templates += [*self._text.edit_wordings(path), self._text.prompts(path)[-1]]
-        return [(template.replace("{}", request.subject), request.target) for template in dict.fromkeys(templates)]
+        return [(fill(template, request.subject), request.target) for template in dict.fromkeys(templates)]
 
     def _facts(self, change: Resolved) -> list[Question]:
         if change.subject_id is None:
@@ -62,7 +63,7 @@ class ModelKnowledge:
         except KnowledgeGraphError:
             return []
         return [
-            (self._text.prompts((triple.relation,))[0].replace("{}", change.request.subject), labels[triple.object])
+            (fill(self._text.prompts((triple.relation,))[0], change.request.subject), labels[triple.object])
             for triple in worded[:_FACTS]
             if named(labels, triple.object)
         ]

@@ -91,7 +91,7 @@ def _received(number: int, item: Change | MalformedChange, names: Resolver, plau
         return judged(Verdict.UNRESOLVED, str(error))
     if complaint:
         return judged(Verdict.IMPLAUSIBLE, complaint, edit)
-    return judged(Verdict.NEW, "to be applied", edit)
+    return judged(Verdict.NEW, "; ".join(("to be applied", *resolved.notes)), edit)
 
 
 def _ask(

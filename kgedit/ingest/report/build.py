@@ -99,7 +99,7 @@ def _prepared(editor: Editor, entry: Entry) -> tuple[Request, Subgraph | None] |
 
 
 def _question(request: Request) -> Question:
-    return request.prompt.replace("{}", request.subject), request.target
+    return request.question, request.target
 
 
 def _answers(editor: Editor, questions: Sequence[Question]) -> list[ReportedAnswer | None]:

@@ -14,13 +14,14 @@ from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.generation.endings import Until, answer_text, cut, end_tokens, is_over
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
+from kgedit.text.boundary import stem
 
 
 class Ask(NamedTuple):
     """A prompt to be continued greedily.
 
     Attributes:
-        prompt: A text; spaces at its end are dropped.
+        prompt: A text; spaces at its end are no part of it (see `boundary.stem`).
         limit: The most new tokens.
         until: Where the answer ends. An end-of-text token ends every answer.
         total: `limit` counts the prompt's tokens too.
@@ -61,7 +62,7 @@ def answer_all(
         PromptError: A prompt is empty.
     """
     different = list(dict.fromkeys(asks))
-    texts = encode_texts(tokenizer, [ask.prompt.rstrip(" ") for ask in different])
+    texts = encode_texts(tokenizer, [stem(ask.prompt) for ask in different])
     ends = end_tokens(model, tokenizer)
     context = context_length(model)
     rows, limits = [], []
@@ -104,7 +105,7 @@ def complete(
         PromptError: A prompt is empty, or fills the context.
     """
     asks = []
-    for prompt, text in zip(prompts, encode_texts(tokenizer, [prompt.rstrip(" ") for prompt in prompts]), strict=True):
+    for prompt, text in zip(prompts, encode_texts(tokenizer, [stem(prompt) for prompt in prompts]), strict=True):
         check_room(model, text.ids, 1)
         room = context_length(model) - len(text.ids)  # so the prompt is not cut
         asks.append(Ask(prompt, min(max_new_tokens, room), tuple(stop)))

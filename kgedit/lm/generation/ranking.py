@@ -14,6 +14,7 @@ from kgedit.lm.generation.endings import answer_text, cut, end_tokens
 from kgedit.lm.generation.greedy import continue_greedily
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
+from kgedit.text.boundary import stem
 
 
 def top_answers(
@@ -41,7 +42,7 @@ def top_answers(
     Raises:
         PromptError: The prompt is empty, or fills the context.
     """
-    ids = encode_texts(tokenizer, [prompt.rstrip(" ")])[0].ids
+    ids = encode_texts(tokenizer, [stem(prompt)])[0].ids
     check_room(model, ids, 1)
     first = Decoder(model, [ids], pad_id(tokenizer)).logits()[0].log_softmax(-1)  # (vocabulary,)
     # Twice as many first tokens as answers: some are a stop, or begin the same text.

@@ -17,6 +17,7 @@ from kgedit.lm.generation.batches import batches
 from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
+from kgedit.text.boundary import stem
 
 
 def extend_rows(
@@ -110,7 +111,7 @@ def sample_texts(
     """
     context = context_length(model)
     length = min(max_tokens, context)
-    encoded = encode_texts(tokenizer, [prompt.rstrip(" ") for prompt in prompts])
+    encoded = encode_texts(tokenizer, [stem(prompt) for prompt in prompts])
     rows = [list(fit(text, context - LEAST_ROOM)) for text in encoded]
     # One generator a prompt, seeded by the prompt and its repetition: batches do not matter.
     times: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import TargetError
 from kgedit.lm.scoring.teacher_forced import score_rows
-from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.lm.tokens import encode_pair, encode_target
 
 # Some tokenizers have tokens such as "o."; one of these words will stand apart from its full stop.
 _WORDS = ("a", "b", "q", "x", "7", "the")
@@ -33,9 +33,9 @@ def exact_answers(
     stop = _full_stop(tokenizer)
     rows, question_of = [], []
     for number, (prompt, answer) in enumerate(questions):
-        ids, plain = encode_text(tokenizer, prompt.rstrip(" ")), encode_target(tokenizer, answer)
+        ids, plain = encode_pair(tokenizer, prompt, answer)
         # A name such as "D.C." may merge with the stop into one token or stay apart, and may serve as its own stop.
-        spellings = {(*plain, *stop), encode_target(tokenizer, f"{answer}.")}
+        spellings = {(*plain, *stop), encode_target(tokenizer, f"{answer}.", prompt)}
         if answer.endswith("."):
             spellings.add(plain)
         rows += [(ids, spelling) for spelling in sorted(spellings)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,9 +11,10 @@ from kgedit.lm.anatomy import context_length
 from kgedit.lm.context import fit
 from kgedit.lm.scoring.teacher_forced import BATCH_TOKENS, TargetScore, score_rows
 from kgedit.lm.tokens import encode_target, encode_texts
+from kgedit.text.boundary import boundary, stem
 
 Pair = tuple[str, str]
-"""Prompt and target as texts; the target brings its own space."""
+"""Prompt and target as texts; what stands between them follows from both (see `boundary`)."""
 
 Scores = Mapping[Pair, TargetScore]
 
@@ -38,15 +40,20 @@ def score_pairs(
         TargetError: A target is empty, or the tokenizer cannot write it.
     """
     different = list(dict.fromkeys(pairs))
-    texts = list(dict.fromkeys(prompt.rstrip(" ") for prompt, _ in different))
+    texts = list(dict.fromkeys(stem(prompt) for prompt, _ in different))
     prompts = dict(zip(texts, encode_texts(tokenizer, texts), strict=True))
-    targets = {target: encode_target(tokenizer, target) for target in dict.fromkeys(target for _, target in different)}
+    # Behind a space, which is the rule, a target has the same tokens whatever the prompt.
+    spaced = functools.cache(lambda target: encode_target(tokenizer, target))
+    targets = {
+        (prompt, target): spaced(target) if boundary(prompt, target) else encode_target(tokenizer, target, prompt)
+        for prompt, target in different
+    }
     # The targets of one prompt are compared with each other, so all of them see the same part of it.
     longest: dict[str, int] = {}
     for prompt, target in different:
-        longest[prompt] = max(longest.get(prompt, 0), len(targets[target]))
+        longest[prompt] = max(longest.get(prompt, 0), len(targets[prompt, target]))
     room = context_length(model) + 1  # the last target token is predicted, not read
     rows = [
-        (fit(prompts[prompt.rstrip(" ")], room - longest[prompt]), targets[target]) for prompt, target in different
+        (fit(prompts[stem(prompt)], room - longest[prompt]), targets[prompt, target]) for prompt, target in different
     ]
     return dict(zip(different, score_rows(model, rows, batch_tokens=batch_tokens), strict=True))

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import TargetError
 from kgedit.lm.tokens import encode_prompt, encode_target
+from kgedit.text.template import fill
 
 Kind = Literal["target", "path", "keep", "essence", "arrival"]
 
@@ -71,7 +72,8 @@ def target_rows(
     Raises:
         PromptError: Not even the bare prompt fits.
     """
-    room = None if max_length is None else max_length - len(encode_target(tokenizer, target)) + 1
+    wanted = encode_target(tokenizer, target, fill(prompt, subject))
+    room = None if max_length is None else max_length - len(wanted) + 1
     encode_prompt(tokenizer, prompt, subject, max_length=room)
     rows = [_row(tokenizer, prompt, subject, target, "target", prefix=prefix) for prefix in prefixes]
     return _sharing(rows, 1.0, max_length)
@@ -181,7 +183,7 @@ def _row(
     prefix: str = "",
 ) -> ObjectiveRow:
     tokens = encode_prompt(tokenizer, prompt, subject, prefix=prefix)
-    target_ids = encode_target(tokenizer, target)
+    target_ids = encode_target(tokenizer, target, fill(prompt, subject))
     # The prompt's last position predicts the first target token, each target token the next one.
     first = len(tokens.ids) - 1
     scored = tuple(range(first, first + len(target_ids)))

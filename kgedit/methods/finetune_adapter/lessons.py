@@ -12,10 +12,11 @@ from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.scoring.teacher_forced import score_rows
-from kgedit.lm.tokens import encode_prompt, encode_target, encode_text
+from kgedit.lm.tokens import encode_pair, encode_prompt, encode_target
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.glame.consequences import associated_paths, made, other_facts
+from kgedit.text.template import fill
 
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
 
@@ -31,8 +32,10 @@ def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str
     changes, limit = made(case), context_length(bench.model)
     lessons = []
     for request, subgraph in case:
-        encode_target(bench.tokenizer, request.target)  # a name that is empty is so with an ending, too
-        target = encode_target(bench.tokenizer, request.target + ending)
+        encode_target(
+            bench.tokenizer, request.target, request.question
+        )  # a name that is empty is so with an ending, too
+        target = encode_target(bench.tokenizer, request.target + ending, request.question)
         encode_prompt(bench.tokenizer, request.prompt, request.subject, max_length=limit - len(target) + 1)
         paths: tuple[Question, ...] = ()
         around: tuple[Question, ...] = ()
@@ -79,7 +82,7 @@ def encoded(
     """The questions in tokens; those that cannot be written or do not fit are left out."""
     for prompt, answer in questions:
         try:
-            row = encode_text(tokenizer, prompt), encode_target(tokenizer, f"{answer}{ending}")
+            row = encode_pair(tokenizer, prompt, f"{answer}{ending}")
         except EditError:
             continue
         if len(row[0]) + len(row[1]) <= longest:
@@ -87,7 +90,7 @@ def encoded(
 
 
 def _filled(request: Request, templates: Sequence[tuple[str, str]]) -> tuple[Question, ...]:
-    return tuple((template.replace("{}", request.subject), answer) for template, answer in templates)
+    return tuple((fill(template, request.subject), answer) for template, answer in templates)
 
 
 def _recalled(bench: Workbench, questions: Sequence[Question]) -> tuple[Question, ...]:
@@ -96,7 +99,7 @@ def _recalled(bench: Workbench, questions: Sequence[Question]) -> tuple[Question
     kept: list[Question] = []
     for question in questions:
         with suppress(EditError):  # a label that the tokenizer cannot write
-            rows.append((encode_text(bench.tokenizer, question[0]), encode_target(bench.tokenizer, question[1])))
+            rows.append(encode_pair(bench.tokenizer, *question))
             kept.append(question)
     scores = score_rows(bench.model, rows)
     return tuple(question for question, score in zip(kept, scores, strict=True) if score.exact)

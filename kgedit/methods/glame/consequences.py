@@ -20,6 +20,7 @@ from kgedit.lm.anatomy import context_length
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request
+from kgedit.text.template import fill
 
 # Prompts that the graph adds to an edit: (template, answer).
 Associations = list[tuple[str, str]]
@@ -166,9 +167,10 @@ def recalled(
     rows, can_be_asked = [], [False] * len(facts)
     for number, (subject, relation, obj) in enumerate(facts):
         with suppress(PromptError, TargetError):  # a label that the tokenizer cannot write, or too long a one
-            target_ids = encode_target(tokenizer, obj)
+            template = text[relation].cloze[0]
+            target_ids = encode_target(tokenizer, obj, fill(template, subject))
             room = limit - len(target_ids) + 1
-            rows.append((encode_prompt(tokenizer, text[relation].cloze[0], subject, max_length=room).ids, target_ids))
+            rows.append((encode_prompt(tokenizer, template, subject, max_length=room).ids, target_ids))
             can_be_asked[number] = True
     scores = iter(score_rows(model, rows))
     return [asked and next(scores).exact for asked in can_be_asked]

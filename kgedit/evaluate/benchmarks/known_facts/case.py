@@ -7,6 +7,7 @@ from kgedit.evaluate.benchmarks.known_facts.record import KnownFactRecord
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
+from kgedit.text.template import fill
 
 
 def case(record: Record, options: Options) -> BenchmarkCase:
@@ -17,7 +18,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     """
     if not isinstance(record, KnownFactRecord):
         raise Unusable("the record is not a known fact")
-    prompt = record.prompt.replace("{}", record.subject)
+    prompt = fill(record.prompt, record.subject)
     pair = (prompt, record.answer)
     recalled = says(prompt, (record.answer,), options)
 

@@ -12,6 +12,7 @@ from kgedit.evaluate.benchmarks.raw import Raw, names
 from kgedit.evaluate.benchmarks.records import Answers, Drop, MalformedRecord, Prompt, Record, Rewrite
 from kgedit.evaluate.benchmarks.ripple.relations import WORDINGS
 from kgedit.evaluate.results import Frozen
+from kgedit.text.template import fill
 
 # Name in the published files -> name in reports.
 CRITERIA: Mapping[str, str] = MappingProxyType(
@@ -143,7 +144,7 @@ def _rewrite(edit: _RawEdit, target_names: set[str]) -> Rewrite:
     splits = _splits(edit)
     if (old := edit.original_fact) is not None:
         before = f"{wording.before}{{}}{wording.after} "
-        splits = [split for split in splits if old.prompt.startswith(before.replace("{}", split[0]))] or splits
+        splits = [split for split in splits if old.prompt.startswith(fill(before, split[0]))] or splits
     splits = [split for split in splits if split[1] in target_names] or splits
     if not splits:
         raise MalformedRecord(f"edit.prompt: {edit.prompt!r} is not worded as {edit.relation} is in this benchmark")
