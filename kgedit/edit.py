@@ -27,8 +27,9 @@ class Edit(BaseModel):
         target_new: The new object: item id, label or alias; free text when `prompt` is given.
         target_true: The object that holds so far, when the caller knows it.
         prompt: Cloze with one "{}" for the subject, e.g. "{} plays for"; replaces the relation's own wordings.
-        boundary: What stands between prompt and new object: " " or "", also as "space" or "none". By default the prompt decides, see
-            `kgedit.text.boundary`: a space, but none behind an opening quote, a line break or Chinese text.
+        boundary: What stands between prompt and new object: " " or "", also as "space" or "none". By default the
+            prompt decides (see `kgedit.text.boundary`): a space, but none behind an opening quote, a line break or
+            Chinese text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)

@@ -27,6 +27,9 @@ def edit(
     out: Annotated[Path, typer.Option(help="Folder for the delta.")],
     relation: Annotated[str | None, typer.Option(help="Property id or label, e.g. P27.")] = None,
     prompt: Annotated[str | None, typer.Option(help='Own wording with one {}, e.g. "{} plays for".')] = None,
+    boundary: Annotated[
+        Literal["none", "space"] | None, typer.Option(help="Between prompt and target; by default the prompt decides.")
+    ] = None,
     model: Model = "mini",
     method: Method = "glame",
     graph: Graph = None,
@@ -42,7 +45,7 @@ def edit(
     """
     from kgedit.edit import Edit
 
-    request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt)
+    request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt, boundary=boundary)
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
 

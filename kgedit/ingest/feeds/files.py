@@ -9,6 +9,7 @@ Fields of a record; only the first three are needed, and `prompt` may stand for 
 | `target_new`  | the new object (also called `target`)                                 |
 | `target_true` | the object that held so far                                           |
 | `prompt`      | a cloze of one's own with one `{}` for the subject                    |
+| `boundary`    | `none` or `space` between prompt and new object; else the prompt decides |
 | `dated`       | when the fact or its evidence is of: an ISO date, or date and time    |
 | `evidence`    | an address, a revision, whatever the source gives                     |
 
@@ -38,7 +39,7 @@ from kgedit.io.json_records import parse_lines
 from kgedit.io.lines import Line, read_lines
 from kgedit.io.text import reason, short
 
-FIELDS = ("subject", "relation", "target_new", "target_true", "prompt", "dated", "evidence")
+FIELDS = ("subject", "relation", "target_new", "target_true", "prompt", "boundary", "dated", "evidence")
 _ALSO = {"target": "target_new"}
 _UNUSED = 20  # names of unused columns that are remembered
 
@@ -53,6 +54,7 @@ class _Record(BaseModel):
     target_new: str
     target_true: str | None = None
     prompt: str | None = None
+    boundary: str | None = None
     dated: str | None = None
     evidence: str | None = Field(default=None, max_length=2000)
 
