@@ -42,7 +42,7 @@ class Edit(BaseModel):
     prompt: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(
         default=None, min_length=1, max_length=4000
     )
-    boundary: Boundary | None = None
+    boundary: Boundary | None = Field(default=None, exclude_if=lambda boundary: boundary is None)
 
     @field_validator("subject", "target_new", "target_true", "prompt")
     @classmethod
