@@ -55,6 +55,10 @@ class FetchFailed(ModelError):
     """A model could not be fetched: unknown name, no pip, or no package index; the message says which."""
 
 
+class ChatTemplateError(ModelError):
+    """The model has no chat template, or it fails; ask without --chat."""
+
+
 class UnsupportedModel(ModelError):
     """The model's family has no row in lm/anatomy.py, or a layer is of a kind that cannot be edited."""
 

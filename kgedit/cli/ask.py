@@ -15,22 +15,31 @@ def ask(
     prompt: Annotated[str, typer.Argument(help='The beginning of a sentence, e.g. "Albert Einstein was born in".')],
     model: Model = "mini",
     delta: Annotated[Path | None, typer.Option(help="Folder of a saved delta, which is applied first.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask as a chat model is asked, through its template.")] = False,
+    system: Annotated[
+        str | None, typer.Option(help="System prompt of the chat; the template's own by default.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many continuations are shown.")] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Shows the most probable continuations of a prompt."""
+    if system is not None and not chat:
+        raise typer.BadParameter("a system prompt belongs to a chat; add --chat", param_hint="--system")
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
+        from kgedit.lm.chat import in_chat_form
 
         editor = Editor.from_pretrained(model, progress=advance)
         if delta is not None:
             editor.load_delta(delta)
-        answers = editor.ask(prompt, k)
+        asked = in_chat_form(editor.tokenizer, prompt, system=system) if chat else prompt
+        answers = editor.ask(asked, k)
     rows = [(text, percent(probability)) for text, probability in answers]
     data = {
         "model": model,
         "delta": None if delta is None else str(delta),
         "prompt": prompt,
+        "asked": asked,
         "answers": [{"text": text, "probability": probability} for text, probability in answers],
     }
     emit(data, lambda: [table([prompt + " ...", "probability"], rows, numbers=1)], as_json=as_json)

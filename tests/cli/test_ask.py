@@ -10,6 +10,7 @@ import pytest
 
 from kgedit.edit import Edit
 from kgedit.editor import Editor
+from tiny_gguf import write_tiny_llama
 
 Run = Callable[..., Any]
 REQUEST = Edit(subject="Albert Einstein", relation="P27", target_new="France")
@@ -67,3 +68,17 @@ def test_a_damaged_delta_is_refused(tiny: str, tmp_path: Path, delta: Path, refu
 )
 def test_a_refused_question_names_the_value(words: list[str], named: str, tiny: str, refused: Run) -> None:
     assert named in refused("ask", *(() if "--model" in words else ("--model", tiny)), *words)
+
+
+def test_a_chat_model_is_asked_through_its_template(
+    tmp_path: Path, run: Run, refused: Run, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+    file = str(tmp_path / "tiny.gguf")
+    write_tiny_llama(Path(file))
+    said = run("ask", "Where was Einstein born?", "--model", file, "--chat", "--system", "Be brief.", "--json")
+    assert said["asked"] == "<s>system: Be brief.</s><s>user: Where was Einstein born?</s><s>assistant:"
+    assert len(said["answers"]) == 5
+    assert run("ask", "Einstein was born in", "--model", file, "--json")["asked"] == "Einstein was born in"
+    assert "--chat" in refused("ask", "Who?", "--model", file, "--system", "Be brief.")
+    assert "no chat template" in refused("ask", "Who?", "--model", tiny, "--chat")
