@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from families import D_FF, FAMILIES, SENTENCES, D, tiny_model
 from kgedit.delta import LowRankDelta
 from kgedit.errors import EditError, NoSuchLayer, PromptError, TargetError, UnsupportedModel
+from kgedit.lm.anatomy import FAMILIES as ROWS
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.second_moment.collect import collect
@@ -26,7 +27,7 @@ from methods.benches import REQUESTS, Diagonal, bench, state_of
 REQUEST = REQUESTS[0]
 BAND = (0, 1)
 # A norm behind the MLP keeps the hidden state from reaching z: such a family is refused.
-EDITABLE = [family for family in FAMILIES if family != "gemma2"]
+EDITABLE = [family for family in FAMILIES if ROWS[family].post_mlp_path is None]
 # Old keys weigh next to nothing: the new facts are written exactly.
 EXACT = 1e-6
 
