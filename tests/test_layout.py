@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("kgedit", "kg_cache")
+WRITTEN = {"report.md"}  # files that kgedit writes
 
 # Each tuple lists the parts of a package, lowest row first: a part may import its own row and those before it. A new
 # file or folder belongs somewhere here: `test_every_part_has_a_level` fails until that is decided.
@@ -65,18 +66,9 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path, *, run_time: bool = False) -> Iterator[str]:
-    """Every module of this project that the file imports, wherever in the file it does.
-
-    With `run_time`, imports that only a type checker follows are left out.
-    """
-    hidden: set[ast.AST] = set()
-    for node in ast.walk(parsed(path)) if run_time else ():
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            hidden.update(inner for statement in node.body for inner in ast.walk(statement))
+def imports(path: Path) -> Iterator[str]:
+    """Every module of this project that the file imports, also inside functions and for type checking only."""
     for node in ast.walk(parsed(path)):
-        if node in hidden:
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
         elif isinstance(node, ast.ImportFrom):
@@ -139,7 +131,7 @@ def test_imports_run_one_way(package: str) -> None:
 def test_no_import_goes_in_a_circle() -> None:
     # kgedit/__init__.py only re-exports; importing `kgedit` for the version runs nothing else.
     graph = {
-        module_name(path): set(imports(path, run_time=True)) - {"kgedit", module_name(path)}
+        module_name(path): set(imports(path)) - {"kgedit", module_name(path)}
         for path in python_files(*PACKAGES)
         if module_name(path) != "kgedit"
     }
@@ -189,6 +181,43 @@ def headings(page: Path) -> set[str]:
     lines_of_page = page.read_text(encoding="utf-8").splitlines()
     titles = (line.lstrip("#").strip().lower() for line in lines_of_page if line.startswith("#"))
     return {re.sub(r"[^\w -]", "", title).replace(" ", "-") for title in titles}
+
+
+def test_each_public_class_name_is_used_once() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in python_files(*PACKAGES):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module_name(path))
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def texts_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Line number and text of every docstring, comment and help text of a Python file."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield getattr(node, "lineno", 1), ast.get_docstring(node) or ""
+        elif isinstance(node, ast.keyword) and node.arg == "help" and isinstance(node.value, ast.Constant):
+            yield node.value.lineno, str(node.value.value)
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        yield number, line.partition("#")[2]
+
+
+def test_texts_cite_nothing_that_is_not_in_the_repository() -> None:
+    tracked = {
+        path.relative_to(ROOT).as_posix()
+        for folder in (*PACKAGES, "tests", "examples", "benchmarks", "docs", ".")
+        for path in (ROOT.glob("*.*") if folder == "." else (ROOT / folder).rglob("*.*"))
+    }
+    section = re.compile(r"\b(?:spec|[\w/]+\.md) \d+(?:\.\d+)*\b")  # sections are cited by their heading
+    named = re.compile(r"(?<![\w/.*{}<>-])(?:[\w-]+/)*[\w-]+\.(?:py|md|toml)\b")
+    wrong = []
+    for path in python_files(*PACKAGES):
+        for number, text in texts_of(path):
+            names = set(named.findall(text)) - WRITTEN
+            missing = [name for name in names if not any(f"/{file}".endswith(f"/{name}") for file in tracked)]
+            wrong += [f"{path.relative_to(ROOT)}:{number} {cited}" for cited in [*section.findall(text), *missing]]
+    assert wrong == []
 
 
 def test_every_registered_method_has_its_tests() -> None:
