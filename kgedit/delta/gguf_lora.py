@@ -4,7 +4,8 @@ llama.cpp adds scale * alpha / r * B (A x) to the output of a matrix. With A = l
 and alpha = r that is the delta itself. One alpha holds for the whole file, but r is read from each tensor: so all
 updates are padded with zeros to the largest rank, which changes no number.
 
-Format: https://github.com/ggml-org/llama.cpp, convert_lora_to_gguf.py and src/llama-adapter.cpp.
+Format: the LoRA adapters of llama.cpp (https://github.com/ggml-org/llama.cpp), as its
+converter writes and its loader reads them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from kgedit.errors import UnsupportedExport
 from kgedit.io.whole_file import whole_file
 from kgedit.lm.sources.gguf_file import gguf_library
 
-# Families that llama.cpp calls otherwise than transformers does, as its convert_hf_to_gguf.py has them.
+# Families that llama.cpp calls otherwise than transformers does, as the converter of llama.cpp has them.
 _ARCHITECTURES: Mapping[str, str] = {
     "cohere": "command-r",
     "gemma3_text": "gemma3",
