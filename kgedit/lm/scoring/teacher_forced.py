@@ -34,8 +34,8 @@ _TREE_TOKENS = 256
 # Families whose layers differ in what they see take one mask per kind of layer. A family that is in neither row, or
 # an attention that takes no masks of ours, gets plain padded batches.
 _MASKS: Mapping[str, bool] = MappingProxyType(
-    dict.fromkeys(("gpt2", "gptj", "gpt_neox", "opt", "llama", "mistral", "gemma", "phi3"), False)
-    | dict.fromkeys(("qwen2", "qwen3", "gemma2"), True)
+    dict.fromkeys(("gpt2", "gptj", "gpt_neox", "opt", "llama", "mistral", "gemma", "phi3", "olmo2", "granite"), False)
+    | dict.fromkeys(("qwen2", "qwen3", "gemma2", "gemma3_text", "smollm3"), True)
 )
 _ATTENTION = ("eager", "sdpa")
 
