@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from kgedit.text.boundary import Boundary, tidied
+from kgedit.text.names import begins
 
 
 class Edit(BaseModel):
@@ -83,6 +84,7 @@ class EditResult(BaseModel):
         probability_after: The same after the edit.
         weights: Edited parameter name -> relative Frobenius norm of its change.
         edges: Number of triples in the subgraph that the edit used.
+        aliases: Other names of the new object, as the graph has them.
         notes: Things worth knowing, e.g. why the graph was not used.
         seconds: Wall-clock time of the computation.
         peak_memory: Bytes held at most meanwhile (see `lm.memory.peak_memory`); None where that cannot be known.
@@ -101,14 +103,20 @@ class EditResult(BaseModel):
     probability_after: float
     weights: dict[str, float]
     edges: int
+    aliases: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float
     peak_memory: int | None = None
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The new object, as it is written."""
+        return (self.target_new,)
+
+    @property
     def succeeded(self) -> bool:
-        """Whether the greedy completion after the edit begins with the new object."""
-        return self.after.startswith(self.target_new)
+        """Whether the greedy completion after the edit begins with the new object, by any of its names."""
+        return begins(self.after, (self.target_new, *self.aliases))
 
 
 class LoadedEdits(BaseModel):
@@ -132,6 +140,11 @@ class LoadedEdits(BaseModel):
         parts = [part["manifest"] for part in manifest.get("composed", [{"manifest": manifest}])]
         methods = dict.fromkeys(str(part["method"]) for part in parts if "method" in part)
         return cls(id=id, edits=tuple(edit for part in parts for edit in _edits_in(part)), methods=tuple(methods))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The new objects of its edits, as they were given."""
+        return tuple(edit.target_new for edit in self.edits)
 
 
 def _edits_in(manifest: Mapping[str, Any]) -> Iterator[Edit]:

@@ -41,9 +41,9 @@ from kgedit.mini import MINI, mini_folder
 from kgedit.presets import prefix_lengths
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
+from kgedit.text.answer import leading_name, shown
 
-# A bare full stop would cut names such as "Washington, D.C.".
-SENTENCE_END = (". ", ".\n", "\n")
+_LINE = ("\n",)
 
 
 class Editor:
@@ -187,7 +187,9 @@ class Editor:
             KnowledgeGraphError: The graph does not know a name, or cannot answer.
         """
         started, peak = time.monotonic(), peak_memory(self.model.device)
-        request, subgraph = self.prepare(edit)
+        resolver = self.resolver
+        resolved = resolver.resolve(edit)
+        request, subgraph = resolved.request, resolver.subgraph(resolved, self.method.subgraph_options)
         before = self._answer(request)
         self._check_asks_for_a_change(request, before[0])
         (computed,) = self.compute([request], [subgraph])
@@ -207,7 +209,8 @@ class Editor:
             probability_after=after[1],
             weights=weights,
             edges=len(subgraph.triples) if subgraph and self.method.uses_graph else 0,
-            notes=(*self._notes, *self._moment_notes, *computed.notes),
+            aliases=() if resolved.target_id is None else tuple(self.graph.aliases(resolved.target_id)),
+            notes=(*self._notes, *self._moment_notes, *resolved.notes, *computed.notes),
             seconds=time.monotonic() - started,
             peak_memory=peak(),
         )
@@ -270,13 +273,30 @@ class Editor:
         resolved = resolver.resolve(edit)
         return resolved.request, resolver.subgraph(resolved, self.method.subgraph_options)
 
-    def complete(self, prompt: str, *, max_new_tokens: int = 16) -> str:
-        """Greedy continuation of a prompt, to the end of the sentence."""
-        return complete(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=SENTENCE_END)[0]
+    def complete(self, prompt: str, *, max_new_tokens: int = 16, names: Sequence[str] = ()) -> str:
+        """Greedy continuation of a prompt, to the end of the sentence.
+
+        Args:
+            prompt: A text.
+            max_new_tokens: The most tokens.
+            names: Names that the answer may begin with; a full stop in one of them does not end it.
+        """
+        (line,) = complete(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=_LINE)
+        return shown(line, names)
 
     def ask(self, prompt: str, k: int = 5) -> list[tuple[str, float]]:
         """The k most probable answers with their probabilities."""
-        return top_answers(self.model, self.tokenizer, prompt, k, stop=SENTENCE_END)
+        return top_answers(self.model, self.tokenizer, prompt, k, stop=_LINE, answer_of=self._name_in)
+
+    def _name_in(self, text: str) -> str:
+        """The name that an answer begins with, as far as the graph or an applied edit knows it."""
+        targets = {target for entry in self.history.values() for target in entry.targets}
+        graph = self.graph if isinstance(self.graph, Store) else None  # a live graph would be asked too often
+
+        def is_name(text: str) -> bool:
+            return text in targets or (graph is not None and any(name.text == text for name in graph.names(text)))
+
+        return leading_name(text, is_name)
 
     def save(self, directory: str | Path) -> Path:
         """Write all applied edits as one delta; all or nothing.
@@ -353,7 +373,7 @@ class Editor:
         prompt = request.question
         ids = encode_pair(self.tokenizer, prompt, request.target)
         probability = score_rows(self.model, [ids])[0].joint_probability
-        return self.complete(prompt, max_new_tokens=len(ids[1]) + 8), probability
+        return self.complete(prompt, max_new_tokens=len(ids[1]) + 8, names=(request.target,)), probability
 
     def _check_asks_for_a_change(self, request: Request, answer: str) -> None:
         if answer == request.target:

@@ -28,7 +28,10 @@ def test_the_printed_result_is_the_one_of_the_editor(tiny: str, tmp_path: Path, 
     assert result["notes"], "a guessed layer and missing second moments are worth a note"
 
 
-@pytest.mark.parametrize(("after", "told"), [("France", False), ("Francia", True), ("Germany", True)])
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [("France", False), ("Francia", True), ("Germany", True), ("Francesca", True), ("the French Republic", False)],
+)
 def test_an_edit_that_did_not_take_is_called_so(after: str, told: bool) -> None:
     result = EditResult(
         id="0",
@@ -38,6 +41,7 @@ def test_an_edit_that_did_not_take_is_called_so(after: str, told: bool) -> None:
         method="rome",
         before="Switzerland",
         after=after,
+        aliases=("French Republic",),
         probability_before=0.1,
         probability_after=0.2,
         weights={},

@@ -83,6 +83,7 @@ class BenchmarkCase:
         asked_before: What is asked of the unedited model beside that.
         recalled: From what the unedited model said: whether it knows the facts that the case rests on; None where the
             record does not tell them.
+        judge_unedited: From what the unedited model said: measures that only it has, such as answers before the edit.
         hops: Facts in the chain after the edit.
     """
 
@@ -92,6 +93,7 @@ class BenchmarkCase:
     judge: Callable[[Replies, Replies], Values]
     asked_before: Questions = Questions()
     recalled: Callable[[Replies], bool | None] = lambda replies: None
+    judge_unedited: Callable[[Replies], Values] = lambda replies: {}
     hops: int | None = None
 
     @property
@@ -107,7 +109,8 @@ class BenchmarkCase:
     def values_before(self, before: Replies) -> Values:
         """The values of the unedited model's row."""
         known = self.recalled(before)
-        return self.values(before, before) | ({} if known is None else {RECALLED: float(known)})
+        known_too = {} if known is None else {RECALLED: float(known)}
+        return self.values(before, before) | self.judge_unedited(before) | known_too
 
 
 def says(prompt: str, names: Sequence[str], options: Options) -> Callable[[Replies], bool]:

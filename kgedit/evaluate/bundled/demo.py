@@ -7,12 +7,13 @@ import time
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from kgedit.editor import SENTENCE_END, Editor
+from kgedit.editor import Editor
 from kgedit.errors import NotReverted
 from kgedit.evaluate.bundled.probes import Scores, score_case, shares
 from kgedit.lm.generation.greedy import complete
 from kgedit.mini.cases import Casebook, MiniCase
 from kgedit.progress import Progress
+from kgedit.text.answer import shown
 
 METHODS = ("rome", "glame")
 NAMED = ("Q937", "P27", "Q142")  # Albert Einstein becomes a citizen of France
@@ -143,5 +144,6 @@ def _shown(case: MiniCase) -> list[tuple[str, str, str]]:
 
 
 def _say(editor: Editor, case: MiniCase) -> list[str]:
-    prompts = [prompt for _, prompt, _ in _shown(case)]
-    return complete(editor.model, editor.tokenizer, prompts, stop=SENTENCE_END)
+    asked = _shown(case)
+    lines = complete(editor.model, editor.tokenizer, [prompt for _, prompt, _ in asked], stop=("\n",))
+    return [shown(line, (right,)) for line, (_, _, right) in zip(lines, asked, strict=True)]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
-from kgedit.lm.generation.sentences import words
+from kgedit.text.sentences import words
 
 
 def ngram_entropy(tokens: Sequence[str], n: int) -> float:

@@ -14,6 +14,7 @@ from kgedit.evaluate.measures.matching import Matcher, exact
 from kgedit.lm.generation.greedy import Answers, Ask
 from kgedit.lm.scoring.pairs import Pair, Scores
 from kgedit.lm.scoring.teacher_forced import TargetScore
+from kgedit.text.sentences import first_sentence
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class ProtocolProbe:
         values = {
             "reliability": [match(answers[Ask(prompt)], names) for prompt in self.prompts],
             "generality": [match(answers[Ask(prompt)], names) for prompt in self.rephrasings],
-            "locality": [answers[Ask(prompt)] == before[Ask(prompt)] for prompt, _ in self.locality],
+            "locality": [_same(answers[Ask(prompt)], before[Ask(prompt)]) for prompt, _ in self.locality],
             "portability": [match(answers[Ask(prompt)], (answer,)) for prompt, answer in self.portability],
         }
         return _means(values, "generated")
@@ -84,6 +85,11 @@ class ProtocolProbe:
 def agreement(after: TargetScore, before: TargetScore) -> float:
     """Share of places where both models find the same token most probable; NaN agrees with nothing."""
     return fmean(float(a == b != -1) for a, b in zip(after.top, before.top, strict=True))
+
+
+def _same(after: str, before: str) -> bool:
+    """Whether two answers have the same first sentence."""
+    return first_sentence(after) == first_sentence(before)
 
 
 def _means(values: dict[str, list[float]] | dict[str, list[bool]], protocol: str) -> dict[str, float]:

@@ -23,6 +23,7 @@ from kgedit.lm.generation.greedy import complete
 from kgedit.methods.base import Request
 from kgedit.methods.registry import method_names
 from kgedit.progress import Progress
+from kgedit.text.answer import shown
 
 MOST_SKIPPED = 1000  # of one run; the others are in its plan
 
@@ -107,7 +108,8 @@ def _answers(editor: Editor, questions: Sequence[Question]) -> list[ReportedAnsw
     if not questions:
         return []
     try:
-        texts = complete(editor.model, editor.tokenizer, [prompt for prompt, _ in questions])
+        lines = complete(editor.model, editor.tokenizer, [prompt for prompt, _ in questions], stop=("\n",))
+        texts = [shown(line, (right,)) for line, (_, right) in zip(lines, questions, strict=True)]
     except EditError:
         if len(questions) == 1:
             return [None]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.lm.generation.sentences import first_sentence, has_ended
+from kgedit.text.sentences import first_sentence, has_ended
 
 Until = Literal["sentence", "line", "block", "limit"] | tuple[str, ...]
 """The end of the first sentence or line; of the line; a blank line; the limit alone; or any of some stop strings."""

@@ -29,7 +29,7 @@ class Ask(NamedTuple):
 
     prompt: str
     limit: int = 20
-    until: Until = "sentence"
+    until: Until = "line"
     total: bool = False
 
 

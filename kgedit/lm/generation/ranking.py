@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,6 +25,7 @@ def top_answers(
     *,
     max_new_tokens: int = 16,
     stop: Sequence[str] = (".", "\n"),
+    answer_of: Callable[[str], str] = str,
 ) -> list[tuple[str, float]]:
     """The most probable whole answers: the best first tokens, each completed greedily up to the stop.
 
@@ -34,7 +35,8 @@ def top_answers(
         prompt: A text; spaces at the end are dropped.
         k: How many answers; fewer come back when several first tokens lead to nothing or to the same text.
         max_new_tokens: The most tokens per answer.
-        stop: An answer ends before the first of these strings, or at an end-of-text token.
+        stop: A continuation ends before the first of these strings, or at an end-of-text token.
+        answer_of: The part of a continuation that is the answer, from its beginning; all of it by default.
 
     Returns:
         Answers with the product of their tokens' probabilities, most probable first.
@@ -61,13 +63,15 @@ def top_answers(
     probabilities: dict[str, float] = {}
     for token, logp, (later, later_logps) in zip(beginnings, best.values.tolist(), continuations, strict=True):
         tokens = [token, *later]
-        answer = cut(answer_text(tokenizer, tokens, ends), until)
+        whole = cut(answer_text(tokenizer, tokens, ends), until)
+        answer = answer_of(whole)
         if answer:
-            # Only the tokens that spell the answer count, not those of the stop.
+            # Only the tokens that spell the answer count, not those of the stop or of what is said behind it.
+            least = whole.index(answer) + len(answer)
             spelled = next(
                 count
                 for count in range(1, len(tokens) + 1)
-                if cut(answer_text(tokenizer, tokens[:count], ends), until) == answer
+                if len(cut(answer_text(tokenizer, tokens[:count], ends), until)) >= least
             )
             probability = float(torch.tensor([logp, *later_logps][:spelled]).sum().exp())
             probabilities[answer] = probabilities.get(answer, 0.0) + probability

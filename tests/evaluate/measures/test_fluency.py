@@ -7,7 +7,7 @@ import math
 import pytest
 
 from kgedit.evaluate.measures.fluency import entropy, fluency, ngram_entropy
-from kgedit.lm.generation.sentences import first_sentence, has_ended, words
+from kgedit.text.sentences import first_sentence, has_ended, words
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ PROBE = PortabilityProbe((("Where?", ("Tokyo", "Edo")), ("The capital of Japan i
 def test_strict_takes_aliases_and_looks_at_the_continuation_only() -> None:
     asks = [Ask(f"Where?{ANSWER_SUFFIX}"), Ask("The capital of Japan is")]
     assert PROBE.asks() == asks
-    assert all((ask.limit, ask.until) == (20, "sentence") for ask in asks)
+    assert all((ask.limit, ask.until) == (20, "line") for ask in asks)
     assert PROBE.judge(dict(zip(asks, ("in the edo.", "Kyoto"), strict=True))) == {"portability": 0.5}
     assert PROBE.judge(dict(zip(asks, ("Edomae", "not here. Tokyo"), strict=True))) == {"portability": 0.0}
     assert PROBE.judge(dict.fromkeys(asks, "")) == {"portability": 0.0}  # empty generations

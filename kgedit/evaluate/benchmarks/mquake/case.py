@@ -39,10 +39,10 @@ def _whole(record: MQuakeRecord, options: Options) -> BenchmarkCase:
             for rewrite, at in positions
         ),
         chain=_single_hops(record.new_hops, record.new_triples, prompts, edited=record.edited),
-        chain_before=_single_hops(record.hops, record.triples, prompts),
+        chain_before=_single_hops(record.hops, record.triples, prompts, other_times=True),
         questions=record.questions,
         answers=(record.new_answer, *record.new_answer_aliases),
-        answers_before=(record.answer, *record.answer_aliases),
+        answers_before=(record.answer, *record.answer_aliases, *record.answer_other_times),
         hops=len(record.new_hops),
         prompts=prompts,
         styles=options.styles,
@@ -61,6 +61,7 @@ def _whole(record: MQuakeRecord, options: Options) -> BenchmarkCase:
         asked_before=Questions(asks=tuple(probe.asks_before())),
         judge=judge,
         recalled=recalled,
+        judge_unedited=lambda before: probe.judge_questions_before(before.answers, match=options.matcher),
         hops=probe.hops,
     )
 
@@ -90,9 +91,17 @@ def _generated(probe: MquakeProbe, replies: Replies, options: Options) -> Values
 
 
 def _single_hops(
-    hops: Sequence[Hop], triples: Sequence[Triple], prompts: MquakePrompts, *, edited: Container[int] = ()
+    hops: Sequence[Hop],
+    triples: Sequence[Triple],
+    prompts: MquakePrompts,
+    *,
+    edited: Container[int] = (),
+    other_times: bool = False,
 ) -> tuple[SingleHop, ...]:
-    """Each fact of a chain: edited ones by their statement, the others after demonstrations of their relation."""
+    """Each fact of a chain: edited ones by their statement, the others after demonstrations of their relation.
+
+    With `other_times`, what held at another time counts, too: before an edit nobody knows of when a model is.
+    """
     relations: Sequence[str | None] = [relation for _, relation, _ in triples]
     if len(relations) != len(hops):  # the file does not say which relation each fact has
         relations = [None] * len(hops)
@@ -101,7 +110,7 @@ def _single_hops(
             Ask(hop.cloze)
             if position in edited and hop.cloze
             else prompts.single_hop(hop.question, hop.cloze or "", relation),
-            hop.names,
+            (*hop.names, *hop.other_times) if other_times else hop.names,
         )
         for position, (hop, relation) in enumerate(zip(hops, relations, strict=True))
     )

@@ -6,7 +6,7 @@ GLAME's Table 6 reports, which is not the same as multi-hop accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
@@ -78,12 +78,7 @@ class MquakeProbe:
             values["instance_wise"] = float(recalled(self.chain, answers, match=match))
         for style in self.styles if self.questions else ():
             name = "multihop" if style == "zero_shot" else f"multihop_{style}"
-            said = [answers[self.prompts.multi_hop(question, style)] for question in self.questions]
-            right = [match(final_answer(text, style), self.answers) for text in said]
-            values[name] = float(any(right))
-            if self.hops:
-                values[f"{name}_{self.hops}"] = values[name]
-            values[f"{name}_mean"] = fmean(right)
+            values |= self._multi_hop(name, style, self.answers, answers, match)
         return values
 
     def judge_before(self, answers: Answers, *, match: Matcher = contains) -> dict[str, float]:
@@ -91,6 +86,25 @@ class MquakeProbe:
         if not self.chain_before:
             return {}
         return {"recalled_before": float(recalled(self.chain_before, answers, match=match))}
+
+    def judge_questions_before(self, answers: Answers, *, match: Matcher = contains) -> dict[str, float]:
+        """`multihop_before` and the like: the multi-hop questions with their answers before the edit.
+
+        Of the unedited model: the accuracy before any edit that the published tables have beside the one after.
+        """
+        values: dict[str, float] = {}
+        for style in self.styles if self.questions and self.answers_before else ():
+            name = "multihop_before" if style == "zero_shot" else f"multihop_{style}_before"
+            values |= self._multi_hop(name, style, self.answers_before, answers, match)
+        return values
+
+    def _multi_hop(
+        self, name: str, style: Style, right_names: Sequence[str], answers: Answers, match: Matcher
+    ) -> dict[str, float]:
+        said = [answers[self.prompts.multi_hop(question, style)] for question in self.questions]
+        right = [match(final_answer(text, style), right_names) for text in said]
+        by_hops = {f"{name}_{self.hops}": float(any(right))} if self.hops else {}
+        return {name: float(any(right)), **by_hops, f"{name}_mean": fmean(right)}
 
     def pairs(self) -> list[Pair]:
         """Every question, with the suffix of the paper's evaluation, with the new and the old answer."""

@@ -26,12 +26,14 @@ class Hop(Frozen):
         question: Asks for the fact.
         answer: Its object.
         aliases: Other names of the object.
+        other_times: What else may be said of it, since the fact changes in time (`answer_extended` of MQuAKE-T).
         cloze: The fact as a statement that ends right before the object.
     """
 
     question: Prompt
     answer: Prompt
     aliases: tuple[Prompt, ...] = ()
+    other_times: tuple[Prompt, ...] = ()
     cloze: Prompt | None = None
 
     @property
@@ -47,6 +49,7 @@ class MQuakeRecord(Record):
         questions: The multi-hop question in several wordings, three in the published sets.
         answer: Its answer before the edits.
         answer_aliases: Other names of that.
+        answer_other_times: Further answers that are right before the edits, as for a single fact.
         new_answer: Its answer after the edits.
         new_answer_aliases: Other names of that.
         hops: The chain before the edits.
@@ -62,6 +65,7 @@ class MQuakeRecord(Record):
     questions: tuple[Prompt, ...] = Field(min_length=1)
     answer: Prompt
     answer_aliases: tuple[Prompt, ...] = ()
+    answer_other_times: tuple[Prompt, ...] = ()
     new_answer: Prompt
     new_answer_aliases: tuple[Prompt, ...] = ()
     hops: tuple[Hop, ...] = Field(min_length=1)
@@ -102,6 +106,7 @@ class _RawHop(Raw):
     cloze: str | None = None
     answer: str
     answer_alias: list[str] = []
+    answer_extended: list[str] = []
 
 
 class _RawOrigin(Raw):
@@ -118,6 +123,7 @@ class _RawMQuake(Raw):
     questions: list[str]
     answer: str
     answer_alias: list[str] = []
+    answer_extended: list[str] = []
     new_answer: str
     new_answer_alias: list[str] = []
     single_hops: list[_RawHop]
@@ -136,6 +142,7 @@ def read(raw: Mapping[str, Any], index: int, drop: Drop) -> MQuakeRecord:
         questions=tuple(parsed.questions),
         answer=parsed.answer,
         answer_aliases=names(parsed.answer_alias, "answer_alias", drop),
+        answer_other_times=names(parsed.answer_extended, "answer_extended", drop),
         new_answer=parsed.new_answer,
         new_answer_aliases=names(parsed.new_answer_alias, "new_answer_alias", drop),
         hops=_hops(parsed.single_hops, "single_hops", drop),
@@ -161,6 +168,7 @@ def to_original(record: MQuakeRecord) -> dict[str, Any]:
         "questions": list(record.questions),
         "answer": record.answer,
         "answer_alias": list(record.answer_aliases),
+        **_extended(record.answer_other_times),
         "new_answer": record.new_answer,
         "new_answer_alias": list(record.new_answer_aliases),
         "single_hops": [_written_hop(hop) for hop in record.hops],
@@ -234,6 +242,7 @@ def _hops(raw_hops: list[_RawHop], part: str, drop: Drop) -> tuple[Hop, ...]:
             question=hop.question,
             answer=hop.answer,
             aliases=names(hop.answer_alias, f"{part}[{position}].answer_alias", drop),
+            other_times=names(hop.answer_extended, f"{part}[{position}].answer_extended", drop),
             cloze=hop.cloze,
         )
         for position, hop in enumerate(raw_hops)
@@ -268,7 +277,13 @@ def _written_hop(hop: Hop) -> dict[str, Any]:
         "cloze": hop.cloze,
         "answer": hop.answer,
         "answer_alias": list(hop.aliases),
+        **_extended(hop.other_times),
     }
+
+
+def _extended(names_of_other_times: tuple[str, ...]) -> dict[str, list[str]]:
+    """The field of MQuAKE-T; the other sets have none."""
+    return {"answer_extended": list(names_of_other_times)} if names_of_other_times else {}
 
 
 def _lists(triples: tuple[Triple, ...]) -> list[list[str]]:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from kgedit.evaluate.benchmarks.ripple.record import CRITERIA, RippleQuery, RippleTest
 from kgedit.evaluate.measures.matching import contains
 from kgedit.lm.generation.greedy import Answers, Ask
-from kgedit.lm.generation.sentences import first_sentence
+from kgedit.text.sentences import first_sentence
 
 Protocol = Literal["published", "strict"]
 

@@ -93,3 +93,22 @@ def test_a_fact_is_asked_after_its_relations_demonstrations_and_an_edited_one_by
         Ask("Ann is a citizen of"),
         Ask("The head of Peru is"),
     )
+
+
+def test_the_unedited_model_is_judged_by_the_old_answer_of_any_time(answering) -> None:
+    base = record()
+    made = case(
+        record(
+            answer_other_times=("Oldest",),
+            hops=(base.hops[0], base.hops[1].model_copy(update={"other_times": ("Oldest",)})),
+        ),
+        Options(),
+    )
+    before = answering(
+        made.all_questions,
+        said={"Ann is a citizen of": "Fiji.", "The head of Fiji is": "Oldest.", QUESTIONS[1]: "Oldest."},
+    )
+    values = made.values_before(before)
+    assert (values[RECALLED], values["multihop_before"], values["multihop_before_mean"]) == (1, 1, 0.5)
+    assert values["multihop"] == 0
+    assert "multihop_before" not in made.values(before, before)

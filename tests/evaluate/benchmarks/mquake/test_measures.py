@@ -130,3 +130,14 @@ def test_table_6_compares_probabilities_over_the_phrasings() -> None:
             "multihop_argmax": 1 / 3,
         }
     )
+
+
+def test_before_the_edit_the_old_answer_is_the_right_one() -> None:
+    said = zero_shot("Lisbon.", "Tokyo.", "")
+    assert PROBE.judge_questions_before(said) == {
+        "multihop_before": 1.0,
+        "multihop_before_2": 1.0,
+        "multihop_before_mean": pytest.approx(1 / 3),
+    }
+    assert PROBE.judge_questions_before(zero_shot("Tokyo", "", ""))["multihop_before"] == 0.0
+    assert replace(PROBE, answers_before=()).judge_questions_before({}) == {}

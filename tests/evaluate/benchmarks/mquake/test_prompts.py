@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def test_questions_follow_the_demonstrations(folder: Path) -> None:
     prompts = MquakePrompts.load(str(folder))
     assert prompts.styles == ("zero_shot", "few_shot", "chain_of_thought")
-    assert prompts.multi_hop("Who?", "zero_shot") == Ask(f"Who?{ANSWER_SUFFIX}", 20, "sentence")
+    assert prompts.multi_hop("Who?", "zero_shot") == Ask(f"Who?{ANSWER_SUFFIX}", 20, "line")
     assert prompts.multi_hop("Who?", "few_shot") == Ask("Q: One? A: 1\nQ: Two? 2\nQ: Who? A:", 20, "line")
     thought = "Question: One?\nThoughts: It is one.\nAnswer: 1\n\nQuestion: Who?\nThoughts:"
     assert prompts.multi_hop("Who?", "chain_of_thought") == Ask(thought, 128, "block")

@@ -168,3 +168,17 @@ def test_a_rewrite_without_an_old_object_cannot_be_written(load_records) -> None
     bare = read.rewrite.model_copy(update={"target_true": None})
     with pytest.raises(MalformedRecord, match="no old object"):
         mquake.to_original(read.model_copy(update={"rewrites": (bare,)}))
+
+
+def test_answers_of_other_times_are_read_and_written_again(load_records) -> None:
+    case = mquake_case(answer_extended=["Old Barish", " "])
+    case["single_hops"][1]["answer_extended"] = ["Waldo"]
+    loaded = load_records(case)
+    (record,) = loaded.records
+    assert record.answer_other_times == ("Old Barish",)
+    assert [hop.other_times for hop in record.hops] == [(), ("Waldo",), ()]
+    assert "answer_extended[1]" in str(loaded.dropped[0])
+    written = mquake.to_original(record)
+    assert written["answer_extended"] == ["Old Barish"]
+    assert written["single_hops"][1]["answer_extended"] == ["Waldo"]
+    assert "answer_extended" not in written["single_hops"][0]

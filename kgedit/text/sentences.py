@@ -26,33 +26,34 @@ _CLOSING = frozenset(")]}>\"'”’»")
 def first_sentence(text: str) -> str:
     """The text up to the end of its first sentence or line, with the mark that ends it; spaces around are dropped."""
     text = text.strip(" ")
-    return text[: next(_ends(text), len(text))].rstrip()
+    return text[: next(sentence_ends(text), len(text))].rstrip()
 
 
 def has_ended(text: str) -> bool:
     """Whether the first sentence or line is over: a full stop alone may still turn out to be an abbreviation's."""
-    return next(_ends(text.lstrip(" ")), None) is not None
+    return next(sentence_ends(text.lstrip(" ")), None) is not None
 
 
 def words(text: str) -> list[str]:
     """Word tokens: punctuation apart, contractions split ("do", "n't"), numbers such as 1,000 whole."""
     tokens: list[str] = []
     start = 0
-    for end in (*_ends(text), len(text)):
+    for end in (*sentence_ends(text), len(text)):
         tokens += _words_of_sentence(text[start:end])
         start = end
     return tokens
 
 
-def _ends(text: str) -> Iterator[int]:
+def sentence_ends(text: str) -> Iterator[int]:
+    """Where each sentence or line ends, its mark included; a full stop at the very end of a text is none yet."""
     for match in _END.finditer(text):
         if match["mark"] is None:
             yield match.start()
-        elif match["mark"] != "." or not _is_abbreviated(text[: match.start()]):
+        elif match["mark"] != "." or not is_abbreviated(text[: match.start()]):
             yield match.end()
 
 
-def _is_abbreviated(before: str) -> bool:
+def is_abbreviated(before: str) -> bool:
     """Whether a full stop after this text belongs to its last word."""
     word = re.split(r"[\s(\[\"'“‘]", before)[-1]
     return (len(word) == 1 and word.isalpha()) or "." in word.strip(".") or word.lower() in _ABBREVIATIONS

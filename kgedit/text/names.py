@@ -1,0 +1,152 @@
+"""Whole names in texts: whether a text contains, begins with, or is one of several names.
+
+Names are compared as whole words in the form of `signs.legible`, without articles and without regard to case. Short
+names (up to three letters) and names in capitals keep their case: "US" is no "us", "WHO" no "who". A name that is an
+everyday word of English, such as the alias "us" or "it", only counts as the whole answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from kgedit.text.sentences import first_sentence, sentence_ends
+from kgedit.text.signs import HYPHEN, legible
+
+_SHORT = 3  # letters
+# The articles; a capital A is often a name of its own (vitamin A), except at the beginning.
+_ARTICLES = re.compile(r"(?:(?<!\S)(?:[Tt]he|THE|an?)|^An?)(?=\s)\s*")
+_ORDINARY = frozenset(
+    "a about after all also am an and any are as at be but by can do for from go had has have he her him his how i if"
+    " in into is it its may me mine more most my no nor not of off on one or our out she so some than that the their"
+    " them then there they this to up us was we were what when who will with you your".split()
+)
+
+
+class _Form(NamedTuple):
+    """A text as it is compared: with its articles and without them."""
+
+    whole: str
+    bare: str
+
+
+def normalise(text: str) -> str:
+    """Lower case, without punctuation that means nothing and without articles, single spaces."""
+    form = _form(text)
+    return (form.bare or form.whole).replace(HYPHEN, " ").casefold()
+
+
+def contains(text: str, names: Iterable[str]) -> bool:
+    """Whether one of the names occurs in the first sentence or line, as whole words; it may reach beyond its end."""
+    names = list(names)
+    line = first_line(text)
+    within, said = _form(first_sentence(line)), _form(line)
+    inside = any(
+        place < len(sentence)
+        for name in names
+        if not is_ordinary(name)
+        for sentence, place in _places(within, said, name)
+    )
+    return inside or exact(text, names)
+
+
+def begins(text: str, names: Iterable[str]) -> bool:
+    """Whether the text begins with one of the names, as whole words; "Guinea" is no beginning of "Guinea-Bissau"."""
+    said = _form(first_line(text))
+    return any(
+        spelled.startswith(name) and _is_parted(spelled, len(name)) and spoken[len(name) : len(name) + 1] != HYPHEN
+        for given in names
+        for spoken, spelled, name in _comparisons(said, given)
+    )
+
+
+def exact(text: str, names: Iterable[str]) -> bool:
+    """Whether the text is one of the names and nothing else up to the end of a sentence or the line."""
+    line, names = first_line(text), list(names)
+    # Any sentence end may be the right one: that of "2. Bundesliga. It is" is the second.
+    endings = [_form(line[:end]) for end in (*sentence_ends(line), len(line))]
+    return any(
+        spelled == name for given in names for said in endings for _, spelled, name in _comparisons(said, given)
+    ) or any(ends_after(line, name.strip()) or _is_sign(line, name) for name in names)
+
+
+def _is_sign(line: str, name: str) -> bool:
+    """Whether a text is a name of signs alone, such as that of the band !!!; full stops alone are none."""
+    return not legible(name) and bool(name.strip(" .")) and line.strip() == name.strip()
+
+
+def first_line(text: str) -> str:
+    """The first line of an answer, spaces around it dropped."""
+    return text.strip(" ").partition("\n")[0].rstrip()
+
+
+def _form(text: str) -> _Form:
+    whole = legible(text)
+    return _Form(whole, " ".join(_ARTICLES.sub("", whole).split()))
+
+
+def _comparisons(said: _Form, name: str) -> Iterator[tuple[str, str, str]]:
+    """(text with hyphens, text, name) as they are to be compared; nothing for a name without a letter or sign."""
+    form = _form(name)
+    for spoken, given in zip(said, form, strict=True):
+        # Articles are no part of a name, unless they are all that tells it from an everyday word (The Who).
+        if not given or (given == form.bare != form.whole and given.casefold() in _ORDINARY):
+            continue
+        spelled, written = spoken.replace(HYPHEN, " "), given.replace(HYPHEN, " ")
+        if _keeps_case(written):
+            yield from ((spoken, spelled, variant) for variant in _variants(written, spelled))
+        else:
+            folded = spelled.casefold()
+            # Casefolding may lengthen a text (ß); then the places of hyphens are not known.
+            yield (spoken if len(folded) == len(spoken) else folded), folded, written.casefold()
+
+
+def _places(within: _Form, said: _Form, name: str) -> Iterator[tuple[str, int]]:
+    """(first sentence, place) of each occurrence of a name as whole words."""
+    for spoken, spelled, written in _comparisons(said, name):
+        sentence = within.whole if spoken in (said.whole, said.whole.casefold()) else within.bare
+        for match in re.finditer(f"(?={re.escape(written)})", spelled):
+            if _is_parted(spelled, match.start()) and _is_parted(spelled, match.start() + len(written)):
+                yield sentence, match.start()
+
+
+def _keeps_case(name: str) -> bool:
+    """Whether a name is short or in capitals, and made of nothing but letters."""
+    letters = [ch for ch in name if ch.isalpha()]
+    if any(not ch.isalpha() and ch != " " for ch in name) or not any(ch.lower() != ch.upper() for ch in letters):
+        return False
+    return len(letters) <= _SHORT or name.isupper()
+
+
+def _variants(name: str, spelled: str) -> Iterator[str]:
+    """The spellings of a name that keeps its case: a longer one in capitals may also be written like Unesco."""
+    yield name
+    if name.isupper() and len(name) > _SHORT:
+        yield name.capitalize()
+    if name.islower() and spelled[:1].isupper():  # at the beginning of a sentence
+        yield name[0].upper() + name[1:]
+
+
+def is_ordinary(name: str) -> bool:
+    """Whether a name is an everyday word of English, unless it is written in capitals."""
+    written = legible(name)
+    return not written.isupper() and written.casefold() in _ORDINARY
+
+
+def _is_parted(text: str, place: int) -> bool:
+    """Whether no word goes on across this place; scripts without case do not part words."""
+    if not 0 < place < len(text):
+        return True
+    pair = text[place - 1], text[place]
+    return any(ch.isspace() or (ch.isalpha() and ch.lower() == ch.upper()) for ch in pair)
+
+
+def starts_with(line: str, name: str) -> bool:
+    """Whether a text begins with a name, letter by letter but for case."""
+    return line.casefold().startswith(name.casefold())
+
+
+def ends_after(text: str, name: str) -> bool:
+    """Whether a sentence ends right behind the name, where the name's own full stop hides that."""
+    return name.endswith(".") and starts_with(text, name) and bool(re.match(r"\s+[A-Z]", text[len(name) :]))
