@@ -17,7 +17,7 @@ from kgedit.delta.weights import digest, hash_digests
 from kgedit.errors import UnsupportedModel
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.methods.base import Case, Computed, Request, Settings, Workbench, one_after_another
+from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, one_after_another
 
 NO_WEIGHTS = hash_digests({})
 
@@ -73,26 +73,19 @@ class SideStore(Delta):
         return cls(part["module"], key, value, part["threshold"], stored.base_hash, stored.manifest)
 
 
-class SideStoreSettings(Settings):
+class SideStoreSettings(MethodSettings):
     """Which layer consults the store."""
 
     layer: int = 2
 
 
-class SideStoreMethod:
+class SideStoreMethod(Method):
     """Stores the subject's key at one layer, with a value that pushes the model towards the target's first token."""
 
     name = "test-side-store"
-    uses_graph = False
-    layers = ()
+    summary = "stores a key and a value"
     Config = SideStoreSettings
-
-    def __init__(self, config: SideStoreSettings) -> None:
-        self.config = config
-
-    @property
-    def subgraph_options(self) -> dict[str, Any]:
-        return {}
+    config: SideStoreSettings
 
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()

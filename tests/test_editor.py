@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedTokenizerBase
 
+from families import tiny_model
+from kg_cache.bundled import bundled_store
 from kgedit.delta import Delta
 from kgedit.delta.storage import save_stored
 from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.editor import Editor
 from kgedit.errors import AlreadyApplied, FileCorrupt, TargetError, UnknownEdit, UnsupportedExport
+from kgedit.lm.tokens import encode_target
 from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.text.names import begins
 from side_store import SideStoreMethod, SideStoreSettings
 
 EDITS = [
@@ -236,3 +242,39 @@ def test_an_unknown_kind_is_refused(editor: Editor, tmp_path: Path) -> None:
     save_stored(stored, tmp_path)
     with pytest.raises(FileCorrupt, match="of-tomorrow.*import the package"):
         editor.load_delta(tmp_path)
+
+
+def test_ask_lists_the_new_object_with_the_probability_of_the_edit(editor: Editor) -> None:
+    editor.method = Rome(RomeConfig(layer=2))
+    with editor.preview(EDITS[0]) as edited:
+        (result,) = edited.history.values()
+        assert isinstance(result, EditResult)
+        assert result.succeeded
+        assert dict(edited.ask(PROMPT))["France"] == pytest.approx(result.probability_after, rel=1e-3)
+
+
+def says(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, text: str) -> RemovableHandle:
+    """Make a model continue every prompt with this text, by the number of its calls."""
+    script = [*encode_target(tokenizer, text), tokenizer.eos_token_id]
+    steps: list[int] = []
+
+    def scripted(module: torch.nn.Module, args: object, logits: torch.Tensor) -> torch.Tensor:
+        told = torch.zeros_like(logits)
+        told[..., script[min(len(steps), len(script) - 1)]] = 9.0
+        steps.append(0)
+        return told
+
+    return model.lm_head.register_forward_hook(scripted)
+
+
+@pytest.mark.parametrize("name", ["St. Louis", "2. Bundesliga", "Washington, D.C.", "J. K. Rowling", "Mr. Bean"])
+@pytest.mark.parametrize("behind", ["", ".", ". He was", ", where"])
+def test_an_answer_with_full_stops_is_given_whole(name: str, behind: str) -> None:
+    model, tokenizer = tiny_model("gpt2")
+    editor = Editor(model, tokenizer, bundled_store(), cheap(1), moments="identity")
+    handle = says(model, tokenizer, name + behind)
+    said = editor.complete("It is called", max_new_tokens=60, names=(name,))
+    handle.remove()
+    assert begins(said, [name])
+    if behind != ", where":
+        assert said == name

@@ -1,8 +1,9 @@
 """Whole names in texts: whether a text contains, begins with, or is one of several names.
 
-Names are compared as whole words in the form of `signs.legible`, without articles and without regard to case. Short
-names (up to three letters) and names in capitals keep their case: "US" is no "us", "WHO" no "who". A name that is an
-everyday word of English, such as the alias "us" or "it", only counts as the whole answer.
+Names are compared as whole words in the form of `signs.legible`, without articles and without regard to case. Names of
+one or two letters, names in capitals, and those that are an everyday word in small letters keep their case: "US" is no
+"us", "WHO" no "who", "May" no "may". A name that is a function word of English, such as the alias "us" or "it", only
+counts as the whole answer.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from typing import NamedTuple
 from kgedit.text.sentences import first_sentence, sentence_ends
 from kgedit.text.signs import HYPHEN, legible
 
-_SHORT = 3  # letters
+_SHORT = 2  # letters
+_WORDLIKE = 3  # letters of names in capitals that are not also written like Unesco
 # The articles; a capital A is often a name of its own (vitamin A), except at the beginning.
 _ARTICLES = re.compile(r"(?:(?<!\S)(?:[Tt]he|THE|an?)|^An?)(?=\s)\s*")
 _ORDINARY = frozenset(
     "a about after all also am an and any are as at be but by can do for from go had has have he her him his how i if"
-    " in into is it its may me mine more most my no nor not of off on one or our out she so some than that the their"
-    " them then there they this to up us was we were what when who will with you your".split()
+    " in into is it its me more most my no nor not of off on one or our out she so some than that the their"
+    " them then there they this to up us was we were what when who with you your".split()
+)
+_EVERYDAY = _ORDINARY | frozenset(
+    "art bad ball best big book cat china city club cook day dog down ever fox fun ice king long man march may men mine mobile"
+    " new nice old over pen people polish pope prince queen reading red salt sea see still sun turkey war well"
+    " white will yes yet young".split()
 )
 
 
@@ -83,7 +90,8 @@ def first_line(text: str) -> str:
 
 def _form(text: str) -> _Form:
     whole = legible(text)
-    return _Form(whole, " ".join(_ARTICLES.sub("", whole).split()))
+    bare = " ".join(_ARTICLES.sub("", whole).split())
+    return _Form(whole, whole if bare.casefold() in ("the", "a", "an") else bare)
 
 
 def _comparisons(said: _Form, name: str) -> Iterator[tuple[str, str, str]]:
@@ -112,17 +120,17 @@ def _places(within: _Form, said: _Form, name: str) -> Iterator[tuple[str, int]]:
 
 
 def _keeps_case(name: str) -> bool:
-    """Whether a name is short or in capitals, and made of nothing but letters."""
+    """Whether a name is short, in capitals or like an everyday word, and made of nothing but letters."""
     letters = [ch for ch in name if ch.isalpha()]
     if any(not ch.isalpha() and ch != " " for ch in name) or not any(ch.lower() != ch.upper() for ch in letters):
         return False
-    return len(letters) <= _SHORT or name.isupper()
+    return len(letters) <= _SHORT or name.isupper() or (not name.islower() and name.casefold() in _EVERYDAY)
 
 
 def _variants(name: str, spelled: str) -> Iterator[str]:
     """The spellings of a name that keeps its case: a longer one in capitals may also be written like Unesco."""
     yield name
-    if name.isupper() and len(name) > _SHORT:
+    if name.isupper() and len(name) > _WORDLIKE:
         yield name.capitalize()
     if name.islower() and spelled[:1].isupper():  # at the beginning of a sentence
         yield name[0].upper() + name[1:]

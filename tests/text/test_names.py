@@ -77,10 +77,14 @@ from kgedit.text.names import begins, contains, exact
         ("a man", ("Man",), False),
         ("1.", ("1.5",), False),
         ("1.5", ("1",), False),
-        ("MIT", ("mit",), False),
         ("10 km²", ("10 km2",), True),
         ("London. It is", ("London",), True),
         ("Paris!", ("Paris",), True),
+        ("in the edo.", ("Tokyo", "Edo"), True),
+        ("He may go", ("May",), False),
+        ("in May", ("May",), True),
+        ("a nice day", ("Nice",), False),
+        ("Nice, France", ("Nice",), True),
     ],
 )
 def test_a_text_holds_a_name(text: str, names: tuple[str, ...], right: bool) -> None:

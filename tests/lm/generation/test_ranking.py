@@ -66,3 +66,21 @@ def test_an_answer_spelled_in_two_ways_counts_once_with_both_probabilities() -> 
     answers = top_answers(model, tok, "The capital", 2)
     assert [text for text, _ in answers] == ["is", "of"]
     assert [p for _, p in answers] == pytest.approx([0.8, 0.15])
+
+
+def test_what_is_said_behind_the_name_does_not_make_it_less_probable() -> None:
+    model, tok = tiny_model("gpt2")
+    first = {"ĠFrance": 0.9, "Ġof": 0.1}
+    later = {"Ġand": 0.2, "Ġis": 0.2, "Ġin": 0.2, "Ġof": 0.2, "Ġborn": 0.2}
+    steps = []
+
+    def scripted(module: torch.nn.Module, args: object, logits: Tensor) -> Tensor:
+        told = torch.full_like(logits, -1e9)
+        for token, p in (later if steps else first).items():
+            told[..., tok.convert_tokens_to_ids(token)] = math.log(p)
+        steps.append(logits)
+        return told
+
+    model.lm_head.register_forward_hook(scripted)
+    answers = top_answers(model, tok, "The capital", 2, stop=("\n",), answer_of=lambda text: text.split()[0])
+    assert answers == [("France", pytest.approx(0.9)), ("of", pytest.approx(0.1))]
