@@ -29,7 +29,6 @@ _EVERYDAY = _ORDINARY | frozenset(
     " mobile new nice old over pen people pope prince queen reading red salt sea see still sun war well white will yes"
     " yet young".split()
 )
-)
 
 
 class _Form(NamedTuple):
