@@ -51,6 +51,10 @@ class UnknownModel(ModelError):
     """No bundled model, folder or hub id of this name can be loaded; check the spelling and the network."""
 
 
+class LoadingError(ModelError):
+    """A device, precision or revision does not fit the model or this machine; the message lists what there is."""
+
+
 class FetchFailed(ModelError):
     """A model could not be fetched: unknown name, no pip, or no package index; the message says which."""
 

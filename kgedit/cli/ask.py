@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Model
 from kgedit.cli.output import emit, percent, table, working
+from kgedit.lm.loading import Loading
 
 
+@loads_model
 def ask(
     prompt: Annotated[str, typer.Argument(help='The beginning of a sentence, e.g. "Albert Einstein was born in".')],
     model: Model = "mini",
@@ -21,6 +24,8 @@ def ask(
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many continuations are shown.")] = 5,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Shows the most probable continuations of a prompt."""
     if system is not None and not chat:
@@ -29,7 +34,7 @@ def ask(
         from kgedit.editor import Editor
         from kgedit.lm.chat import in_chat_form
 
-        editor = Editor.from_pretrained(model, progress=advance)
+        editor = Editor.from_pretrained(model, progress=advance, **loading)
         if delta is not None:
             editor.load_delta(delta)
         asked = in_chat_form(editor.tokenizer, prompt, system=system) if chat else prompt

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kgedit.cli.loading import as_words, loads_model
 from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     from kgedit.edit import EditResult
 
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-
-
+@loads_model
 def edit(
     subject: Annotated[str, typer.Option(help="Whose fact changes: Wikidata id, label, alias, or free text.")],
     target: Annotated[str, typer.Option(help="The new object: Wikidata id, label, alias, or free text.")],
@@ -34,10 +34,11 @@ def edit(
     method: Method = "glame",
     graph: Graph = None,
     moments: Moments = None,
-    dtype: Annotated[Dtype, typer.Option(help="Precision of the weights; the stored one by default.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Changes one fact and saves the change as a delta.
 
@@ -54,9 +55,9 @@ def edit(
             method=method,
             graph=graph,
             moments=moments_source(moments),
-            dtype=dtype,
             seed=seed,
             progress=advance,
+            **loading,
         )
         result = editor.apply(request)
         editor.save(out)
@@ -65,7 +66,7 @@ def edit(
     data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out)}
     if adapter:
         data["adapter"] = str(out / "adapter")
-    emit(data, lambda: shown(result, model, out), as_json=as_json)
+    emit(data, lambda: shown(result, model + as_words(loading), out), as_json=as_json)
 
 
 def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]:

@@ -9,9 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from kgedit.cli import eval_make
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, working
 from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +49,7 @@ app = typer.Typer(cls=_EvalGroup, help="Compares editing methods on the field's 
 Style = Literal["zero_shot", "few_shot", "chain_of_thought"]
 
 
+@loads_model
 def evaluate(
     context: typer.Context,
     data: Annotated[str, typer.Option(help="File (.json, .jsonl, also .gz), folder, or data set on the hub.")],
@@ -97,6 +100,8 @@ def evaluate(
     graph: Graph = None,
     moments: Moments = None,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Edits, scores and reverts each record; reports every figure with its 95 % interval."""
     with working(f"Loading {model}") as advance:
@@ -119,6 +124,7 @@ def evaluate(
             "snippets": snippets,
             "moments": moments_source(moments),
             "graph": graph,
+            **loading,
         }
         result = run(EvaluationSettings.model_validate(given), out=out, progress=advance)
     details = {

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgedit.cli.export_gguf import gguf, gguf_lora
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, table, working
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from kgedit.ingest import ExportRecord
@@ -31,35 +33,38 @@ Rank = Annotated[
 
 
 @app.command()
-def adapter(store: Store, out: Out, rank: Rank = None, as_json: AsJson = False) -> None:
+@loads_model
+def adapter(store: Store, out: Out, rank: Rank = None, as_json: AsJson = False, *, loading: Loading) -> None:
     """Writes a LoRA adapter that peft loads on the unedited model."""
-    _export("adapter", store, out, rank, as_json=as_json)
+    _export("adapter", store, out, rank, loading, as_json=as_json)
 
 
 @app.command()
-def checkpoint(store: Store, out: Out, as_json: AsJson = False) -> None:
+@loads_model
+def checkpoint(store: Store, out: Out, as_json: AsJson = False, *, loading: Loading) -> None:
     """Writes the edited model with its tokenizer."""
-    _export("checkpoint", store, out, None, as_json=as_json)
+    _export("checkpoint", store, out, None, loading, as_json=as_json)
 
 
 @app.command()
-def delta(store: Store, out: Out, as_json: AsJson = False) -> None:
+@loads_model
+def delta(store: Store, out: Out, as_json: AsJson = False, *, loading: Loading) -> None:
     """Writes all changes as one delta.
 
     `Editor.load_delta` and `kgedit ask --delta` apply it to the unedited model.
     """
-    _export("delta", store, out, None, as_json=as_json)
+    _export("delta", store, out, None, loading, as_json=as_json)
 
 
 app.command("gguf-lora")(gguf_lora)
 app.command("gguf")(gguf)
 
 
-def _export(kind: str, store: Path, out: Path, rank: int | None, *, as_json: bool) -> None:
+def _export(kind: str, store: Path, out: Path, rank: int | None, loading: Loading, *, as_json: bool) -> None:
     with working("Loading the model") as advance:
         from kgedit.ingest import export
 
-        record: ExportRecord = export(store, out, kind, rank=rank, progress=advance)
+        record: ExportRecord = export(store, out, kind, rank=rank, progress=advance, **loading)
     checks = [check for change in record.changes for check in change.checks]
     answered = sum(check.answered for check in checks)
     rows = [(name, number, f"{record.errors.get(name, 0.0):.2e}") for name, number in record.ranks.items()]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, store_folder
 from kgedit.cli.output import emit, line, table, working
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,8 +39,15 @@ class Precision(StrEnum):
     Q8_0 = "q8_0"
 
 
+@loads_model
 def gguf_lora(
-    out: Out, store: Store = None, delta: Deltas = None, model: Model = None, as_json: AsJson = False
+    out: Out,
+    store: Store = None,
+    delta: Deltas = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Writes a GGUF LoRA adapter of some kilobytes.
 
@@ -48,7 +57,7 @@ def gguf_lora(
         from kgedit.delta.facts import facts_changed
         from kgedit.delta.gguf_lora import export_gguf_lora
 
-        composed, loaded = _edits(store, delta, model, advance)
+        composed, loaded = _edits(store, delta, model, advance, loading)
         export_gguf_lora(composed, loaded, out)
     rows = [(update.name, update.rank) for update in composed.updates]
     data = {
@@ -67,6 +76,7 @@ def gguf_lora(
     emit(data, lambda: shown, as_json=as_json)
 
 
+@loads_model
 def gguf(
     out: Out,
     store: Store = None,
@@ -74,6 +84,8 @@ def gguf(
     model: Model = None,
     precision: Annotated[Precision, typer.Option(help="Of the matrices.")] = Precision.F16,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Writes the edited model as a GGUF file.
 
@@ -85,7 +97,7 @@ def gguf(
         from kgedit.errors import UnsupportedExport
         from kgedit.lm.sources.convert import source_file
 
-        composed, loaded = _edits(store, delta, model, advance)
+        composed, loaded = _edits(store, delta, model, advance, loading)
         source = getattr(loaded.config, "gguf_source", None)
         base = source_file(source["sha256"], Settings().cache_dir) if source else None
         if base is None:
@@ -100,7 +112,7 @@ def gguf(
 
 
 def _edits(
-    store: Path | None, deltas: list[Path] | None, model: str | None, progress: Progress
+    store: Path | None, deltas: list[Path] | None, model: str | None, progress: Progress, loading: Loading
 ) -> tuple[LowRankDelta, PreTrainedModel]:
     """One delta on the unedited model, from a store or from folders, and the model."""
     if (store is None) == (not deltas) or (store is not None and model is not None):
@@ -108,12 +120,12 @@ def _edits(
     if store is not None:
         from kgedit.ingest.exports.composed import composed_of
 
-        return composed_of(store)
+        return composed_of(store, **loading)
     from kgedit.delta import Delta, DeltaStack
     from kgedit.delta.low_rank import as_low_rank
     from kgedit.lm.load import load_model
 
-    loaded, _ = load_model(model or "mini", progress=progress)
+    loaded, _ = load_model(model or "mini", progress=progress, **loading)
     stack = DeltaStack(loaded)
     for folder in deltas or ():
         stack.apply(Delta.load(folder))

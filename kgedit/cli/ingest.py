@@ -26,8 +26,10 @@ from kgedit.cli.ingest_plan import (
     feed_options,
 )
 from kgedit.cli.ingest_report import ReportFile
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Graph, Model, Store
 from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,6 +58,7 @@ GuardOption = Annotated[
 
 
 @app.command()
+@loads_model
 def run(
     feed: FeedName,
     store: Store,
@@ -78,6 +81,8 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     report: ReportFile = None,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Applies a feed of changes under guards and a journal.
 
@@ -90,12 +95,13 @@ def run(
         result = ingest(
             store, feed, model=model, method=method, graph=graph, format=format, options=options, policy=policy.value,
             check_kinds=not any_kind, guard=guard.value, batch=batch, seed=seed, report=report,
-            on_decided=LiveTable(advance).show, progress=advance,
+            on_decided=LiveTable(advance).show, progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 
 
 @app.command()
+@loads_model
 def calibrate(
     model: Model = "mini",
     method: IngestMethod = "glame",
@@ -103,6 +109,8 @@ def calibrate(
     batch: Annotated[int, typer.Option(min=1, help="Number of edits computed together.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed for drawing edits. Published figures use other seeds.")] = 1000,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Proposes thresholds for the guards.
 
@@ -111,7 +119,7 @@ def calibrate(
     with working(f"Loading {model}") as advance:
         from kgedit.ingest import calibrate as measure
 
-        calibration = measure(model, method=method, edits=edits, batch=batch, seed=seed, progress=advance)
+        calibration = measure(model, method=method, edits=edits, batch=batch, seed=seed, progress=advance, **loading)
     proposed = calibration.proposed
     rows = [
         (name, *(f"{q:.4g}" for q in quantiles), f"{proposed[name]:g}" if name in proposed else "")
@@ -126,10 +134,13 @@ def calibrate(
 
 
 @app.command()
+@loads_model
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `kgedit export` wrote.")],
     model: Annotated[str | None, typer.Option(help="The unedited model, if it has moved since the export.")] = None,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Loads an export and asks every change in it.
 
@@ -138,7 +149,7 @@ def verify(
     with working("Loading the export"):
         from kgedit.ingest import verify_export
 
-        verified = verify_export(folder, model=model)
+        verified = verify_export(folder, model=model, **loading)
     rows = [(check.change, check.kind, check.question, check.answer) for check in verified.failed]
     title = f"{verified.kind} of {verified.changes} changes: {verified.right} of {verified.checks} checks hold"
     columns = ["change", "check", "question", "right answer"]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Graph, Model
 from kgedit.cli.output import emit, line, table, working
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -53,6 +55,7 @@ AnyKind = Annotated[
 ]
 
 
+@loads_model
 def plan(
     feed: FeedName,
     model: Model = "mini",
@@ -69,6 +72,8 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Maximum number of records listed.")] = 20,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Classifies each record of a feed; changes nothing.
 
@@ -81,7 +86,7 @@ def plan(
 
         source = open_feed(feed, format, options)
         # Any method will do: planning asks the model and computes no edit.
-        editor = Editor.from_pretrained(model, method="rome", graph=graph)
+        editor = Editor.from_pretrained(model, method="rome", graph=graph, progress=advance, **loading)
         made = make_plan(source, editor, policy=policy.value, check_kinds=not any_kind, progress=advance)
         if out is not None:
             made.save(out)

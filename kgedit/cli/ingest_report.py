@@ -7,18 +7,23 @@ from typing import Annotated
 
 import typer
 
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, working
+from kgedit.lm.loading import Loading
 
 ReportFile = Annotated[
     Path | None, typer.Option("--report", help="Write a page about the store here; JSON if its name ends in .json.")
 ]
 
 
+@loads_model
 def report(
     store: Store,
     out: Annotated[Path | None, typer.Option(help="The page; JSON if its name ends in .json.")] = None,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Writes every change of a store on one page.
 
@@ -29,7 +34,7 @@ def report(
     with working("Loading the model") as advance:
         from kgedit.ingest import build_report, write_report
 
-        content = build_report(store, progress=advance)
+        content = build_report(store, progress=advance, **loading)
         if out is not None:
             write_report(content, out)
     emit(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Store
 from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,7 +71,8 @@ def show(id: Id, store: Store, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def undo(id: Id, store: Store, as_json: AsJson = False) -> None:
+@loads_model
+def undo(id: Id, store: Store, as_json: AsJson = False, *, loading: Loading) -> None:
     """Undoes one change.
 
     The weights become those that the remaining changes alone give.
@@ -77,13 +80,14 @@ def undo(id: Id, store: Store, as_json: AsJson = False) -> None:
     with working("Loading the model") as advance:
         from kgedit.ingest import undo as undo_change
 
-        undone = undo_change(store, id, progress=advance)
+        undone = undo_change(store, id, progress=advance, **loading)
     text = f"Change {id} is undone; the weights have hash {undone.weights_hash}."
     emit(undone.model_dump(), lambda: [line(text)], as_json=as_json)
 
 
 @app.command()
-def verify(store: Store, as_json: AsJson = False) -> None:
+@loads_model
+def verify(store: Store, as_json: AsJson = False, *, loading: Loading) -> None:
     """Checks the files and weights of a store.
 
     Every file by its hash, and that base and deltas give the weights that the journal noted.
@@ -91,7 +95,7 @@ def verify(store: Store, as_json: AsJson = False) -> None:
     with working("Loading the model"):
         from kgedit.ingest import verify as check
 
-        verified = check(store)
+        verified = check(store, **loading)
     text = (
         f"{verified.deltas} deltas are whole, and base plus deltas give the weights noted "
         f"({verified.weights_hash[:16]})."
@@ -100,7 +104,8 @@ def verify(store: Store, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def replay(store: Store, as_json: AsJson = False) -> None:
+@loads_model
+def replay(store: Store, as_json: AsJson = False, *, loading: Loading) -> None:
     """Applies the deltas again and asks each change.
 
     They are applied to the unedited model; the store is not changed.
@@ -108,7 +113,7 @@ def replay(store: Store, as_json: AsJson = False) -> None:
     with working("Loading the model") as advance:
         from kgedit.ingest import replay as replay_store
 
-        replayed = replay_store(store, progress=advance)
+        replayed = replay_store(store, progress=advance, **loading)
     rows = [(each.id, each.question, each.answer, "yes" if each.right else "no") for each in replayed.answers]
     title = f"{len(rows)} changes applied, {percent(replayed.right)} answered right"
     columns = ["change", "question", "right answer", "answered right"]

@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Model
 from kgedit.cli.output import emit, table, working
+from kgedit.lm.loading import Loading
 
 
+@loads_model
 def moments(
     text: Annotated[
         Path,
@@ -23,6 +26,8 @@ def moments(
     model: Model = "mini",
     max_length: Annotated[int, typer.Option(min=2, help="The most tokens read of a passage.")] = 1024,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Collects the second moments of layers' keys over a text."""
     wanted = parse_layers(layers)
@@ -32,7 +37,7 @@ def moments(
         from kgedit.lm.second_moment.files import moment_file, save_moment
 
         total = sum(1 for _ in _passages(text))
-        loaded, tokenizer = load_model(model)
+        loaded, tokenizer = load_model(model, progress=advance, **loading)
         collected = collect(
             loaded,
             tokenizer,

@@ -122,6 +122,12 @@ def error_line(error: Exception) -> str | None:
         place = f" {str(error.filename)!r}" if error.filename is not None else ""
         reason = _one_line(error.strerror or str(error))
         return f"cannot read or write{place}: {reason}; check the path and its rights"
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return (
+            f"the memory of the device is full: {_one_line(str(error)).partition('. ')[0]}; take a lower precision "
+            "(--dtype bfloat16), another --device, or fewer edits at a time"
+        )
     # Imported by whoever raised it; an import here would cost every other error a tenth of a second.
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(error, pydantic.ValidationError):

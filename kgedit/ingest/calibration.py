@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from statistics import quantiles
+from typing import Unpack
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +14,7 @@ from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.runner import next_batch
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import PlannedEdit, Received
+from kgedit.lm.loading import Loading
 from kgedit.mini import MINI
 from kgedit.mini.cases import Casebook
 from kgedit.progress import Progress
@@ -49,7 +51,14 @@ class Calibration(BaseModel):
 
 
 def calibrate(
-    model: str, *, method: str, edits: int, batch: int, seed: int, progress: Progress | None = None
+    model: str,
+    *,
+    method: str,
+    edits: int,
+    batch: int,
+    seed: int,
+    progress: Progress | None = None,
+    **loading: Unpack[Loading],
 ) -> Calibration:
     """Try edits of known facts in batches, each batch on the unedited model, and collect what guards measure.
 
@@ -60,6 +69,7 @@ def calibrate(
         batch: Number of edits computed together.
         seed: Seed of their draw.
         progress: Called with (what, done, total).
+        **loading: See `open_session`.
 
     Raises:
         DataError: There are no known facts to draw edits from; for now that needs the bundled model.
@@ -71,7 +81,9 @@ def calibrate(
     cases = Casebook().draw(edits, seed=seed)
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_session(folder, model=model, method=method, progress=progress, settings={"guards": OPEN}) as session,
+        open_session(
+            folder, model=model, method=method, progress=progress, settings={"guards": OPEN}, **loading
+        ) as session,
     ):
         session.store.journal.receive(
             Received(key=change_key(case.edit), slot=slot_key(case.edit), change=PlannedEdit(edit=case.edit))

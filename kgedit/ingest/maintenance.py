@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +12,7 @@ from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.session import Session, open_edited, open_session
 from kgedit.ingest.store.store import open_store
 from kgedit.ingest.store.undo import undo_own_delta, undo_shared_delta
+from kgedit.lm.loading import Loading
 from kgedit.progress import Progress
 
 
@@ -75,7 +77,7 @@ class Replayed(BaseModel):
     weights_hash: str
 
 
-def undo(directory: str | Path, id: int, *, progress: Progress | None = None) -> Undone:
+def undo(directory: str | Path, id: int, *, progress: Progress | None = None, **loading: Unpack[Loading]) -> Undone:
     """Undo one change of a store.
 
     Changes that share an adapter are retrained without it; a delta of its own is left out, also when its file is
@@ -85,6 +87,7 @@ def undo(directory: str | Path, id: int, *, progress: Progress | None = None) ->
         directory: Folder of the store.
         id: Number of the change in the journal.
         progress: Called with (what, done, total).
+        **loading: See `session.open_edited`.
 
     Raises:
         UnknownEdit: The journal has no such change.
@@ -98,10 +101,10 @@ def undo(directory: str | Path, id: int, *, progress: Progress | None = None) ->
         # Whatever method trained the delta retrains it.
         method = str(store.delta(entry.delta or "").manifest["method"]) if shared else ""
     if shared:
-        with open_session(directory, model=model, method=method, graph=graph, progress=progress) as session:
+        with open_session(directory, model=model, method=method, graph=graph, progress=progress, **loading) as session:
             undo_in(session, id)
             return Undone(undone=id, weights_hash=session.store.weights_hash)
-    with open_edited(directory, check=False, write=True) as (store, _, weights):
+    with open_edited(directory, check=False, write=True, **loading) as (store, _, weights):
         undo_own_delta(store, weights, id)
         return Undone(undone=id, weights_hash=store.weights_hash)
 
@@ -129,13 +132,13 @@ def undo_in(session: Session, id: int) -> None:
     undo_shared_delta(store, session.weights, entry, others, decider.retrain(others, live[:place]))
 
 
-def verify(directory: str | Path) -> StoreVerified:
+def verify(directory: str | Path, **loading: Unpack[Loading]) -> StoreVerified:
     """Check all files of a store and the weights that they give; nothing is written.
 
     Raises:
         FileCorrupt, JournalError, WrongBase: Something is not as it should be; the message says what.
     """
-    with open_edited(directory) as (store, _, weights):
+    with open_edited(directory, **loading) as (store, _, weights):
         return StoreVerified(
             model=store.model,
             base_hash=store.base_hash,
@@ -145,13 +148,13 @@ def verify(directory: str | Path) -> StoreVerified:
         )
 
 
-def replay(directory: str | Path, *, progress: Progress | None = None) -> Replayed:
+def replay(directory: str | Path, *, progress: Progress | None = None, **loading: Unpack[Loading]) -> Replayed:
     """Apply the live deltas to the unedited model and ask each change; nothing is written.
 
     Raises:
         FileCorrupt, JournalError, WrongBase: See `verify`.
     """
-    with open_edited(directory) as (store, editor, weights):
+    with open_edited(directory, **loading) as (store, editor, weights):
         entries = store.journal.in_force()
         requests = [editor.resolver.resolve(entry.edit).request for entry in entries]
         questions = [(request.question, request.target) for request in requests]

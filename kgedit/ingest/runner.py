@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from kg_cache.graph import KnowledgeGraph
 from kgedit.ingest.change import Change, MalformedChange, slot_key
@@ -22,6 +22,7 @@ from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import NEXT, Entry, PlannedEdit, Received, State
 from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.run_record import RunResult
+from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.progress import Progress
 
@@ -47,6 +48,7 @@ def run(
     report: str | Path | None = None,
     on_decided: Callable[[Entry], None] | None = None,
     progress: Progress | None = None,
+    **loading: Unpack[Loading],
 ) -> RunResult:
     """Apply a feed of changes to a model, and keep them in a store.
 
@@ -70,6 +72,7 @@ def run(
         report: File for the report of the store at the end: an HTML page, or JSON if its name ends in .json.
         on_decided: Called with each change once it is decided.
         progress: Called with (what, done, total).
+        **loading: See `open_session`.
 
     Raises:
         FeedError: The feed as a whole cannot be read.
@@ -83,7 +86,7 @@ def run(
         of_file = fingerprint(Path(feed), source.name, policy, str(not check_kinds), str(options.before), str(columns))
     with open_session(
         store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
-        settings=settings, progress=progress,
+        settings=settings, progress=progress, **loading,
     ) as session:  # fmt: skip
         result = apply_feed(
             session, source.name, source, fingerprint=of_file, policy=policy, batch=batch, check_kinds=check_kinds,

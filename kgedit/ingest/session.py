@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 from kg_cache.graph import KnowledgeGraph
 from kgedit.delta import DeltaStack
@@ -18,8 +18,9 @@ from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import Writer, WriteSettings
 from kgedit.ingest.store.commit import apply_live, recover
-from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.ingest.store.store import LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.registry import method_for
 from kgedit.presets import table
@@ -59,6 +60,7 @@ def open_session(
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
     progress: Progress | None = None,
+    **loading: Unpack[Loading],
 ) -> Iterator[Session]:
     """Open a store with its model for a run, and finish what a killed run had begun.
 
@@ -72,6 +74,8 @@ def open_session(
         seed: Seed of all draws.
         settings: Overrides of the preset's tables "guards" and "ingest", and of the method's own.
         progress: Called with (what, done, total).
+        **loading: Device, precision and revision; see `lm.loading.Loading`. Precision and revision are noted in the
+            store, and hold where it is opened again.
 
     Raises:
         WrongBase: The store belongs to another model.
@@ -87,7 +91,13 @@ def open_session(
     chosen = WriteSettings.model_validate(settings_of("ingest"))
     with open_store(directory, write=True) as store:
         editor = Editor.from_pretrained(
-            model, method=method, graph=graph, moments=moments, seed=seed, progress=progress
+            model,
+            method=method,
+            graph=graph,
+            moments=moments,
+            seed=seed,
+            progress=progress,
+            **cast("Loading", store.loading | loading),
         )
         name, layers = editor.method.name, anatomy_of(editor.model).n_layers(editor.model)
         changes = chosen.settings.get(name, {}) | overrides.get(name, {})
@@ -95,6 +105,7 @@ def open_session(
         editor.method = method_for(model, method, layers, changes)[0].without_later_layers()
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(model, weights.hash_unedited())
+        store.journal.set_about({name: str(value) for name, value in loading.items() if name in LOADING and value})
         if isinstance(graph, str | Path):
             store.journal.set_about({"graph": str(Path(graph).absolute())})
         unedited = partial(weights.trial, ())
@@ -109,7 +120,7 @@ def open_session(
 
 @contextmanager
 def open_edited(
-    directory: str | Path, *, method: str = "rome", check: bool = True, write: bool = False
+    directory: str | Path, *, method: str = "rome", check: bool = True, write: bool = False, **loading: Unpack[Loading]
 ) -> Iterator[tuple[IngestStore, Editor, DeltaStack]]:
     """Open a store with its model and its live deltas applied, without guards or writer.
 
@@ -118,6 +129,7 @@ def open_edited(
         method: Says how far subgraphs reach; it computes nothing.
         check: Apply the live deltas and compare the weights with those noted; else the model stays unedited.
         write: Allow changes of the store.
+        **loading: Device and the like; precision and revision are those noted in the store unless they are given.
 
     Yields:
         Store, editor and weights.
@@ -130,7 +142,9 @@ def open_edited(
     with open_store(directory, write=write, create=False) as store:
         if not store.base_hash:
             raise JournalError(f"{store.directory} is an empty store: no run has begun in it")
-        editor = Editor.from_pretrained(store.model, method=method, graph=store.graph)
+        editor = Editor.from_pretrained(
+            store.model, method=method, graph=store.graph, **cast("Loading", store.loading | loading)
+        )
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(store.model, weights.hash_unedited())
         if check:

@@ -11,14 +11,14 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.settings import Settings
-from kgedit.errors import UnknownModel
+from kgedit.errors import LoadingError, UnknownModel
+from kgedit.lm.device import check_trust, checked_device, checked_dtype
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sources.local import local_source
 from kgedit.mini import MINI, mini_folder
 from kgedit.progress import Progress
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def load_model(
@@ -35,7 +35,7 @@ def load_model(
     Args:
         name: "mini" (the bundled model), a fetched model ("smollm2"), a GGUF file or a folder with one, a folder
             with safetensors, or a hub id. A folder that is called like a model here is "./mini".
-        device: Torch device; the CPU by default.
+        device: Torch device, e.g. "cuda" or "cuda:1"; the CPU by default.
         dtype: Of the weights; "auto" is the stored one, except for the bundled model, which is stored in half
             precision and computes in float32.
         revision: Branch, tag or commit on the hub.
@@ -45,16 +45,21 @@ def load_model(
     Raises:
         UnknownModel: Nothing of this name can be loaded, or not all of it: files are damaged or missing.
         FileCorrupt, UnsupportedModel, SaveFailed, MissingExtra: A GGUF file; see `sources.convert.converted`.
-        ValueError: Remote code without a pinned commit.
+        LoadingError: The device is not on this machine, the precision is unknown, a local model has no revisions, or
+            remote code is to run without a pinned commit.
     """
-    if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
-        raise ValueError("trust_remote_code runs code from the repository: pin it with revision=<40-digit commit>")
+    check_trust(revision, trust_remote_code=trust_remote_code)
+    place, dtype = checked_device(device), checked_dtype(dtype)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     source = str(mini_folder()) if name == MINI else local_source(name, Settings().cache_dir, progress=progress)
     if dtype == "auto" and name and Path(source).absolute() == mini_folder():
         dtype = torch.float32
     if not source or not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
         raise _unknown(name, "there is no such folder.")
+    if revision and Path(source).is_dir():
+        raise LoadingError(
+            f"{name!r} is on this machine and has no revisions; leave --revision {revision} out, or name a hub id"
+        )
     try:
         with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -84,7 +89,7 @@ def load_model(
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise _unknown(name, "it has no vocabulary (tokenizer.json is missing).")
     if device:
-        model.to(torch.device(device))  # type: ignore[arg-type]
+        model.to(place)  # type: ignore[arg-type]
     model.eval()  # type: ignore[no-untyped-call]
     return model, tokenizer
 

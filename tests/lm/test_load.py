@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from families import FAMILIES, tiny_model
-from kgedit.errors import UnknownModel
+from kgedit.errors import LoadingError, UnknownModel
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
 
@@ -129,7 +129,7 @@ def test_names_that_mean_nothing(name, words) -> None:
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "abc", "0" * 39])
 def test_code_of_others_runs_only_at_a_pinned_commit(saved, revision) -> None:
-    with pytest.raises(ValueError, match="40-digit commit"):
+    with pytest.raises(LoadingError, match="full commit"):
         load_model(str(saved), trust_remote_code=True, revision=revision)
 
 

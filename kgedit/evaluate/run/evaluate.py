@@ -104,7 +104,10 @@ def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | 
         graph=settings.graph,
         moments=settings.moments,
         seed=settings.seed,
+        device=settings.device,
+        dtype=settings.dtype,
         revision=settings.revision,
+        trust_remote_code=settings.trust_remote_code,
     )
 
 

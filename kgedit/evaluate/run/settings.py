@@ -35,7 +35,10 @@ class EvaluationSettings(BaseModel):
         snippets: CounterFact's attribute_snippets.json, for consistency.
         moments: Second moments: "auto", "identity", or a folder.
         graph: SQLite file of a knowledge graph; the bundled snapshot by default.
+        device: Torch device; the CPU by default.
+        dtype: Precision of the weights; "auto" is the stored one.
         revision: Revision of the model on the hub.
+        trust_remote_code: Run the model's own code; see `lm.loading.Loading`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +58,10 @@ class EvaluationSettings(BaseModel):
     snippets: Path | None = None
     moments: Literal["auto", "identity"] | Path = "auto"
     graph: Path | None = None
+    device: str | None = None
+    dtype: str = "auto"
     revision: str | None = None
+    trust_remote_code: bool = False
 
     @model_validator(mode="after")
     def _one_mode(self) -> EvaluationSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 from transformers import PreTrainedModel
 
@@ -10,16 +11,17 @@ from kgedit.delta import LowRankDelta, compose
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.errors import JournalError
 from kgedit.ingest.session import open_edited
+from kgedit.lm.loading import Loading
 
 
-def composed_of(directory: str | Path) -> tuple[LowRankDelta, PreTrainedModel]:
+def composed_of(directory: str | Path, **loading: Unpack[Loading]) -> tuple[LowRankDelta, PreTrainedModel]:
     """The delta, and the store's model with the changes applied.
 
     Raises:
         JournalError: No change is applied, or the store is not as its journal says.
         FileCorrupt, WrongBase: See `kgedit.ingest.verify`.
     """
-    with open_edited(directory) as (_, editor, weights):
+    with open_edited(directory, **loading) as (_, editor, weights):
         if not weights.deltas:
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
         composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))

@@ -79,6 +79,7 @@ class ExportRecord(_Plain):
     Attributes:
         kind: What it is.
         model: Name of the unedited model.
+        loading: Precision and revision of the unedited model, where they were asked for.
         base_hash: `model_hash` of the unedited model.
         weights_hash: The same of the edited model; a checkpoint has these weights bit for bit.
         ranks: Parameter name -> rank of its change; empty for a checkpoint.
@@ -91,6 +92,7 @@ class ExportRecord(_Plain):
     version: Literal[1] = 1
     kind: ExportKind
     model: str
+    loading: dict[str, str] = {}
     base_hash: str
     weights_hash: str
     ranks: dict[str, int] = {}

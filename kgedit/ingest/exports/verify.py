@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,6 +14,7 @@ from kgedit.errors import FileCorrupt, MissingExtra, WrongBase
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.exports.manifest import ExportCheck, ExportKind, ExportRecord, read_record
 from kgedit.lm.load import load_model
+from kgedit.lm.loading import Loading
 
 
 class ExportVerified(BaseModel):
@@ -42,12 +43,13 @@ class ExportVerified(BaseModel):
     holds: bool
 
 
-def verify_export(folder: str | Path, *, model: str | None = None) -> ExportVerified:
+def verify_export(folder: str | Path, *, model: str | None = None, **loading: Unpack[Loading]) -> ExportVerified:
     """Load an export and ask about every change in it.
 
     Args:
         folder: Folder that `export` made.
         model: Where the unedited model is, if not where the record says; a checkpoint needs none.
+        **loading: Device and the like; precision and revision are those of the record unless they are given.
 
     Raises:
         FileCorrupt: A file is missing or damaged.
@@ -57,7 +59,8 @@ def verify_export(folder: str | Path, *, model: str | None = None) -> ExportVeri
     """
     folder = Path(folder)
     record = read_record(folder)
-    edited, tokenizer = _loaded(record, folder, model or record.model)
+    noted = cast("Loading", record.loading | loading)
+    edited, tokenizer = _loaded(record, folder, model or record.model, noted)
     checks = [check for change in record.changes for check in change.checks]
     due = [check for check in checks if check.due]
     right = ask_all(edited, tokenizer, [(check.question, check.answer) for check in due])
@@ -74,16 +77,18 @@ def verify_export(folder: str | Path, *, model: str | None = None) -> ExportVeri
     )
 
 
-def _loaded(record: ExportRecord, folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _loaded(
+    record: ExportRecord, folder: Path, base: str, loading: Loading
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if record.kind is ExportKind.CHECKPOINT:
-        model, tokenizer = load_model(str(folder))
+        model, tokenizer = load_model(str(folder), device=loading.get("device"))
         computed = model_hash(model)
         if computed != record.weights_hash:
             raise FileCorrupt(
                 f"{folder} has weights of hash {computed}, not {record.weights_hash} as when made; export it again"
             )
         return model, tokenizer
-    model, tokenizer = load_model(base)
+    model, tokenizer = load_model(base, **loading)
     computed = model_hash(model)
     if computed != record.base_hash:
         raise WrongBase(

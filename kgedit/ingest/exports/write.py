@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from kgedit.delta import Delta, LowRankDelta, compose
 from kgedit.delta.compress import compress
@@ -20,6 +21,7 @@ from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry
 from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import whole_folder
+from kgedit.lm.loading import Loading
 from kgedit.lm.quiet import quiet
 from kgedit.progress import Progress
 
@@ -33,6 +35,7 @@ def export(
     *,
     rank: int | None = None,
     progress: Progress | None = None,
+    **loading: Unpack[Loading],
 ) -> ExportRecord:
     """Write the applied changes of a store into a folder of their own.
 
@@ -42,6 +45,7 @@ def export(
         kind: "adapter", "checkpoint" or "delta".
         rank: Maximum rank per weight of an adapter or delta; by default nothing is compressed.
         progress: Called with (what, done, total).
+        **loading: See `session.open_edited`.
 
     Returns:
         The record of the folder.
@@ -54,7 +58,7 @@ def export(
         SaveFailed: The folder cannot be written, or something else is there; it is as before.
     """
     kind = ExportKind(kind)
-    with open_edited(directory) as (store, editor, weights):
+    with open_edited(directory, **loading) as (store, editor, weights):
         live = store.live()
         if list(live) != [delta.id for delta in weights.deltas]:
             raise StoreBusy(f"a run changes the store {directory} just now; let it finish and try again")
@@ -73,6 +77,7 @@ def export(
             record = ExportRecord(
                 kind=kind,
                 model=store.model,
+                loading=store.loading,
                 base_hash=store.base_hash,
                 weights_hash=store.weights_hash,
                 ranks=ranks,

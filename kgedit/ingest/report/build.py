@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from kg_cache.errors import KnowledgeGraphError
 from kgedit.delta import DeltaStack
@@ -20,6 +21,7 @@ from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunRecord
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.generation.greedy import complete
+from kgedit.lm.loading import Loading
 from kgedit.methods.base import Request
 from kgedit.methods.registry import method_names
 from kgedit.progress import Progress
@@ -33,7 +35,9 @@ _ELSEWHERE = {"feed", "classes", "refusals", "seconds", "recovered", "changed"}
 Question = tuple[str, str]  # prompt, right answer
 
 
-def build_report(directory: str | Path, *, progress: Progress | None = None) -> IngestReport:
+def build_report(
+    directory: str | Path, *, progress: Progress | None = None, **loading: Unpack[Loading]
+) -> IngestReport:
     """The report of a store on disk; nothing is written.
 
     Raises:
@@ -42,7 +46,7 @@ def build_report(directory: str | Path, *, progress: Progress | None = None) -> 
     with open_store(directory) as store:
         used = [run.result.method for run in store.journal.runs() if run.result]
     method = used[-1] if used and used[-1] in method_names() else "glame"  # its subgraphs are shown
-    with open_edited(directory, method=method) as (store, editor, weights):
+    with open_edited(directory, method=method, **loading) as (store, editor, weights):
         return report_on(store, editor, weights, progress=progress)
 
 

@@ -25,6 +25,8 @@ from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.journal import Journal, no_journal
 from kgedit.io.atomic_files import write_files
 
+# What of `lm.loading.Loading` belongs to a store: its weights depend on it, unlike on the device.
+LOADING = ("dtype", "revision")
 JOURNAL, DELTAS, PLANS, MANIFEST, LOCK = "journal.sqlite", "deltas", "plans", "manifest.json", ".lock"
 
 
@@ -61,6 +63,11 @@ class IngestStore:
     def graph(self) -> str | None:
         """File of the graph that names are resolved against; None for the bundled one."""
         return self.journal.about("graph")
+
+    @property
+    def loading(self) -> dict[str, str]:
+        """Precision and revision of the model, where they were asked for."""
+        return {name: value for name in LOADING if (value := self.journal.about(name))}
 
     @property
     def base_hash(self) -> str:

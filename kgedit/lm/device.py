@@ -1,0 +1,75 @@
+"""Checks of device, precision and revision before a model is loaded."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+import torch
+
+from kgedit.errors import LoadingError
+from kgedit.lm.loading import DTYPES
+
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
+_DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def checked_device(name: str | None) -> torch.device:
+    """The device of a name, if this machine has it.
+
+    Args:
+        name: E.g. "cuda:1"; None is the CPU.
+
+    Raises:
+        LoadingError: There is no such kind of device, or none on this machine.
+    """
+    parts = _DEVICE.fullmatch((name or "cpu").strip().lower())
+    kind, number = (parts[1], int(parts[2] or 0)) if parts else ("", 0)
+    if kind not in _DEVICES:
+        near = "cuda" if kind in {"gpu", "nvidia", "rocm"} else next(iter(get_close_matches(kind, _DEVICES, n=1)), "")
+        meant = f"did you mean {near!r}? " if near else ""
+        raise LoadingError(f"{name!r} is no device; {meant}there are: {', '.join(_DEVICES)}, and e.g. cuda:1")
+    count = _count(kind)
+    if number >= count:
+        has = "none" if not count else "one" if count == 1 else f"{count}, counted from 0"
+        raise LoadingError(
+            f"there is no device {name!r} here: this torch ({torch.__version__}) finds {has} of the kind {kind}; "
+            "leave --device out for the CPU, or install a torch that is built for the device"
+        )
+    return torch.device(kind, number) if parts and parts[2] else torch.device(kind)
+
+
+def check_trust(revision: str | None, *, trust_remote_code: bool) -> None:
+    """Refuse to run code of a repository that may change.
+
+    Raises:
+        LoadingError: Remote code without a full commit.
+    """
+    if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
+        raise LoadingError(
+            "trust_remote_code runs code from the repository: pin it with a revision that is a full commit "
+            f"(40 hexadecimal digits, --revision), not {revision!r}"
+        )
+
+
+def checked_dtype(dtype: torch.dtype | str) -> torch.dtype | str:
+    """A precision that weights can be edited in.
+
+    Raises:
+        LoadingError: It is none of `DTYPES`.
+    """
+    if isinstance(dtype, torch.dtype) or dtype in DTYPES:
+        return dtype
+    near = get_close_matches(dtype, DTYPES, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    raise LoadingError(f"{dtype!r} is no precision of weights; {meant}there are: {', '.join(DTYPES)}")
+
+
+def _count(kind: str) -> int:
+    if kind == "cpu":
+        return 1
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    module = torch.cuda if kind == "cuda" else torch.xpu
+    return module.device_count() if module.is_available() else 0
