@@ -27,7 +27,7 @@ from kgedit.evaluate.made.files import make_benchmark
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.pairs import Pair, score_pairs
 from kgedit.lm.scoring.teacher_forced import TargetScore
-from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.lm.tokens import encode_pair
 from kgedit.mini import MINI
 
 Scored = dict[Pair, TargetScore]
@@ -87,7 +87,7 @@ def one_by_one(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs
     """One forward pass over each prompt with its target."""
     found: Scored = {}
     for prompt, target in pairs:
-        before, after = encode_text(tokenizer, prompt), encode_target(tokenizer, target)
+        before, after = encode_pair(tokenizer, prompt, target)
         ids = torch.tensor([[*before, *after]], device=model.device)
         with torch.no_grad():
             logits = model(ids).logits[0, len(before) - 1 : -1]  # (L, vocabulary)

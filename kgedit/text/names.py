@@ -9,6 +9,7 @@ counts as the whole answer.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -147,7 +148,9 @@ def _is_parted(text: str, place: int) -> bool:
     if not 0 < place < len(text):
         return True
     pair = text[place - 1], text[place]
-    return any(ch.isspace() or (ch.isalpha() and ch.lower() == ch.upper()) for ch in pair)
+    if any(ch.isspace() or (ch.isalpha() and ch.lower() == ch.upper()) for ch in pair):
+        return True
+    return any(unicodedata.category(ch) == "So" and ch != "°" for ch in pair)  # a symbol, such as a flag
 
 
 def starts_with(line: str, name: str) -> bool:
@@ -156,5 +159,12 @@ def starts_with(line: str, name: str) -> bool:
 
 
 def ends_after(text: str, name: str) -> bool:
-    """Whether a sentence ends right behind the name, where the name's own full stop hides that."""
-    return name.endswith(".") and starts_with(text, name) and bool(re.match(r"\s+[A-Z]", text[len(name) :]))
+    """Whether a sentence ends right behind the name, where the name looks like an abbreviation and hides that."""
+    if not starts_with(text, name):
+        return False
+    behind = text[len(name) :]
+    # "St" and "J" may go on as St. Louis and J. K. Rowling; CA and Big G do not.
+    whole = " " in name or (name.isupper() and len(name) > 1)
+    return bool(re.match(r"\s+[A-Z]" if name.endswith(".") else r"\.(?=\s+[A-Z]|$)", behind)) and (
+        whole or name.endswith(".")
+    )

@@ -18,7 +18,7 @@ _BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[%‰°])")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _POWER = re.compile(r"(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹]+")  # a power, where NFKC would add digits to the number
 _GLUED = frozenset("+#&@%‰°^√±♭♮")
-_LOOSE = frozenset("=<>|~`´¨")
+_LOOSE = frozenset("=<>|~©®™")
 
 
 def legible(text: str) -> str:
@@ -47,7 +47,7 @@ def _form(before: str, character: str, after: str) -> str:
     if character == "*":
         return character if before.isalnum() and not after.isalnum() else " "
     category = unicodedata.category(character)
-    if character in _GLUED or category == "Sc" or (category == "Sm" and character not in _LOOSE):
+    if character in _GLUED or category == "Sc" or (category in ("Sm", "So") and character not in _LOOSE):
         return character
     return " " if category[0] in "PZCS" else character
 

@@ -110,6 +110,11 @@ def test_a_text_holds_a_name(text: str, names: tuple[str, ...], right: bool) -> 
         ("C++", "C", False, False),
         ("us", "US", False, False),
         ("us", "us", True, True),
+        ("Big G. It is", "Big G", True, True),
+        ("CA. It is", "CA", True, True),
+        ("St. Louis", "St", True, False),
+        ("🇦🇷", "🇦🇷", True, True),
+        ("🇦🇷 Argentina", "🇦🇷", True, False),
     ],
 )
 def test_a_text_begins_with_a_name_and_is_one(text: str, name: str, begun: bool, whole: bool) -> None:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints, field_validator
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, field_validator
 
 from kgedit.edit import Edit
 from kgedit.errors import PromptError
 from kgedit.evaluate.results import Frozen
+from kgedit.text.boundary import tidied
 from kgedit.text.template import fill, split_slot
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
@@ -28,6 +29,13 @@ Name = Annotated[
 ]
 Prompt = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(_printable)
+]
+# White space at the end belongs to a prompt, as in chat templates; spaces there only where they say something.
+Cloze = Annotated[
+    str,
+    BeforeValidator(lambda text: tidied(text.lstrip(" ")) if isinstance(text, str) else text),
+    StringConstraints(min_length=1, max_length=4000),
+    AfterValidator(_printable),
 ]
 ItemId = Annotated[str, StringConstraints(pattern=r"^Q[1-9][0-9]{0,11}$")]
 PropertyId = Annotated[str, StringConstraints(pattern=r"^P[1-9][0-9]{0,11}$")]
@@ -57,7 +65,7 @@ class Rewrite(Frozen):
     """
 
     subject: Name
-    prompt: Prompt
+    prompt: Cloze
     target_new: Name
     target_true: Name | None = None
     question: Prompt | None = None
@@ -106,7 +114,7 @@ class Probe(Frozen):
         kind: The file's own name for this sort of probe, where it has several.
     """
 
-    prompt: Prompt
+    prompt: Cloze
     answers: Answers
     kind: str | None = None
 

@@ -7,5 +7,5 @@ ANSWER_SUFFIX = " The answer to this question, most simply, is"
 
 def as_cloze(text: str) -> str:
     """A question with the suffix behind it; any other text as it is."""
-    text = text.strip()
-    return text + ANSWER_SUFFIX if text.endswith("?") else text
+    question = text.strip()
+    return question + ANSWER_SUFFIX if question.endswith("?") else text

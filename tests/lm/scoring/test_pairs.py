@@ -52,3 +52,12 @@ def test_unusable_texts_are_refused() -> None:
         score_pairs(model, tok, [("The", " ")])
     with pytest.raises(PromptError):
         score_pairs(model, tok, [(" ", "Paris")])
+
+
+def test_a_target_is_scored_without_a_space_where_none_belongs() -> None:
+    model, tok = tiny_model("gpt2")
+    pairs = [("The capital (", "Paris"), ("The capital", "Paris"), ("The capital ", "Paris")]
+    scores = score_pairs(model, tok, pairs)
+    assert tok.decode(list(scores[pairs[0]].ids)) == "Paris"
+    assert tok.decode(list(scores[pairs[1]].ids)) == " Paris"
+    assert scores[pairs[2]] == scores[pairs[1]]

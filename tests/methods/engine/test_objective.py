@@ -6,7 +6,10 @@ import pytest
 
 from families import tiny_tokenizer
 from kgedit.errors import PromptError, SubjectNotFound, TargetError
+from kgedit.lm.tokens import encode_pair
 from kgedit.methods.engine.objective import Objective, ObjectiveRow, essence_row, keep_rows, path_rows, target_rows
+from kgedit.text.boundary import joined
+from kgedit.text.template import fill
 
 KINDS = [
     (kind, bos)
@@ -20,6 +23,19 @@ def text(tok, row: ObjectiveRow) -> str:
     """What the row says, with the last target token that the model never reads."""
     ids = [*row.ids, *row.targets[-1:]]
     return tok.decode(ids, skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize("kind", ["bytelevel", "bytelevel-spaces", "sentencepiece", "sentencepiece-bare"])
+@pytest.mark.parametrize(
+    "prompt", ['{"country": "{}", "capital": "', "{} is (", "Where is {}?\n", "{}の首都は", "{} is"]
+)
+def test_what_is_trained_is_what_is_scored(kind: str, prompt: str) -> None:
+    tok = tiny_tokenizer(kind)
+    rows = target_rows(tok, prompt, "Japan", "Tokyo", ["", 'He said "yes. '])
+    ids, target = encode_pair(tok, fill(prompt, "Japan"), "Tokyo")
+    assert [row.targets for row in rows] == [target, target]
+    assert rows[0].ids == (*ids, *target[:-1])
+    assert tok.decode([*ids, *target]).endswith(joined(fill(prompt, "Japan"), "Tokyo")[-8:])
 
 
 @EVERY
