@@ -113,7 +113,7 @@ def fetch_names(
     Args:
         endpoint: Whom to ask.
         ids: Items and properties.
-        languages: In order of preference; aliases are taken in the first only.
+        languages: In order of preference; aliases are taken in the first, and in "mul", which is all languages.
         chunk_size: Items per query.
     """
     for chunk, rows in _in_chunks(endpoint, ids, chunk_size, lambda part: queries.names(part, languages)):
@@ -123,11 +123,15 @@ def fetch_names(
             item, kind, name = _read(_ANY, row.get("item")), row.get("kind"), row.get("name")
             if item not in labels or kind is None or name is None or name.language is None:
                 continue
-            if kind.value == queries.LABEL:
-                labels[item][name.language] = name.value
-            elif kind.value == queries.ALT_LABEL and name.language == languages[0]:
+            tag = name.language.lower()
+            if kind.value == queries.LABEL and name.value.strip():
+                labels[item][tag] = name.value
+            elif kind.value == queries.ALT_LABEL and tag in (languages[0].lower(), "mul"):
                 aliases[item].add(name.value)
-        best = {id: next((texts[tag] for tag in languages if tag in texts), None) for id, texts in labels.items()}
+        best = {
+            id: next((texts[tag.lower()] for tag in languages if tag.lower() in texts), None)
+            for id, texts in labels.items()
+        }
         yield [ItemNames(id, label, tuple(sorted(aliases[id] - {label}))) for id, label in best.items()]
 
 

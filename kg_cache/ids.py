@@ -12,6 +12,13 @@ from kg_cache.text import show
 
 _ENTITY = re.compile(r"Q[1-9][0-9]{0,11}")
 _RELATION = re.compile(r"P[1-9][0-9]{0,11}")
+# An id as queries, pages and links write it: an address in or without angle brackets, or a prefix before it.
+_SPELLED = re.compile(
+    r"<?(?:https?://(?:www\.|m\.)?wikidata\.org/(?:entity/|prop/(?:[a-z-]+/)*|wiki/(?:Property:|Special:EntityData/)?)"
+    r"|(?:wd|wdt|wdtn|p|ps|pq|pr|entity|item|property|d|wikidata):)"
+    r"([QP][1-9][0-9]{0,11})(?:\.(?:json|ttl|nt|rdf))?(?:[?#][^\s>]*)?>?",
+    re.IGNORECASE,
+)
 
 
 def check_entity_id(text: str) -> str:
@@ -44,6 +51,13 @@ def is_entity_id(text: str) -> bool:
 def is_relation_id(text: str) -> bool:
     """Whether `text` has the form of a property id."""
     return _RELATION.fullmatch(text) is not None
+
+
+def as_id(text: str) -> str:
+    """The id that a text spells as an address or with a prefix (wd:Q42); any other text as it is, without blanks."""
+    text = text.strip()
+    spelled = _SPELLED.fullmatch(text)
+    return spelled[1].upper() if spelled else text
 
 
 def id_order(identifier: str) -> tuple[str, int]:

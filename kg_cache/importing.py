@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, parse
 
 from kg_cache import queries
 from kg_cache.errors import ImportFailed
 from kg_cache.graph import Entity, Relation, Triple
-from kg_cache.ids import check_entity_id, check_relation_id, is_entity_id, is_relation_id
+from kg_cache.ids import as_id, check_entity_id, check_relation_id, is_entity_id, is_relation_id
+from kg_cache.packed import UNREADABLE, plain_name, unpacked
+from kg_cache.settings import SUBSTITUTES
 from kg_cache.store import Store
 from kg_cache.text import show
 
@@ -64,6 +64,7 @@ class _Names(NamedTuple):
     id: str
     label: str | None
     aliases: tuple[str, ...] = ()
+    language: str = ""  # where the label is only a substitute for one in the language that was asked for
 
 
 class _Unreadable(NamedTuple):
@@ -84,8 +85,12 @@ def import_triples(
 
     A name that ends in .nt is read as N-Triples, one in .ttl as Turtle: direct claims between items, names in
     `language`. Anything else is read as tab-separated: item, property, item; or item, label, aliases joined by a
-    bar; or property, label. Each may be packed (.gz). What cannot be read is counted and the first of it named. A
-    label replaces the one an item had, aliases are added. Importing a file again changes nothing.
+    bar; or property, label; ids may be written as addresses. Each may be packed (.gz, .bz2, .xz). What cannot be read
+    is counted and the first of it named. A label replaces the one an item had, aliases are added. Importing a file
+    again changes nothing.
+
+    A label in "mul" (all languages), or in English, serves where there is none in `language`; aliases in "mul" count
+    as well.
 
     Args:
         path: The file.
@@ -99,8 +104,8 @@ def import_triples(
     """
     path, report = Path(path), ImportReport()
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as opened:
-            readings = _readings(path.name.removesuffix(".gz"), cast(BinaryIO, opened), language)
+        with path.open("rb") as file, unpacked(file, path.name) as content:
+            readings = _readings(plain_name(path.name), content, language)
             batch: list[Triple | _Names] = []
             for number, reading in enumerate(readings, 1):
                 report.count(reading)
@@ -112,7 +117,7 @@ def import_triples(
                     if on_lines:
                         on_lines(number)
             _keep(batch, store, path.name)
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise ImportFailed(f"{path} cannot be read to its end ({error}); give a whole, readable file") from error
     if not report.triples and not report.names:
         first = f"; {report.examples[0]}" if report.examples else ""
@@ -125,21 +130,27 @@ def import_triples(
 
 def _keep(batch: list[Triple | _Names], store: Store, file: str) -> None:
     labels: dict[str, str] = {}
+    substitutes: dict[str, dict[str, str]] = {}
     aliases: dict[str, dict[str, None]] = {}
     for names in (reading for reading in batch if isinstance(reading, _Names)):
         aliases.setdefault(names.id, {}).update(dict.fromkeys(names.aliases))
-        if names.label is not None:
+        if names.label is not None and names.language:
+            substitutes.setdefault(names.id, {})[names.language] = names.label
+        elif names.label is not None:
             labels[names.id] = names.label
-    labels = store.labels(list(aliases)) | labels
+    # A label in the language asked for comes first, then the stored one, then a substitute.
+    stored = {id: label for id, label in store.labels(list(aliases)).items() if label != id}
+    best = {id: next(texts[tag] for tag in SUBSTITUTES if tag in texts) for id, texts in substitutes.items()}
+    chosen = {id: id for id in aliases} | best | stored | labels
     store.add(
         (reading for reading in batch if isinstance(reading, Triple)),
         (
-            Entity(id=id, label=labels[id], aliases=tuple(dict.fromkeys([*store.aliases(id), *more])))
+            Entity(id=id, label=chosen[id], aliases=tuple(dict.fromkeys([*store.aliases(id), *more])))
             for id, more in aliases.items()
             if id.startswith("Q")
         ),
         f"file {file}",
-        relations=(Relation(id=id, label=labels[id]) for id in aliases if id.startswith("P")),
+        relations=(Relation(id=id, label=chosen[id]) for id in aliases if id.startswith("P")),
     )
 
 
@@ -170,8 +181,9 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _row(line: str) -> Triple | _Names:
     first, *rest = line.rstrip("\r\n").split("\t")
-    if len(rest) > 1 and rest[0][:1] == "P" and rest[0][1:].isdigit():
-        return Triple(check_entity_id(first), check_relation_id(rest[0]), check_entity_id(rest[1]))
+    first, relation = as_id(first), as_id(rest[0]) if rest else ""
+    if len(rest) > 1 and relation[:1] == "P" and relation[1:].isdigit():
+        return Triple(check_entity_id(first), check_relation_id(relation), check_entity_id(as_id(rest[1])))
     if not rest or not rest[0]:
         raise ValueError(f"{show(line.rstrip())} has neither item, property, item nor id, label")
     if first.startswith("P"):
@@ -224,10 +236,14 @@ def _statement(statement: Quad, language: str) -> Triple | _Names | None:
     if about is None:
         return None
     if statement.predicate.value in (queries.LABEL, queries.ALT_LABEL):
-        if not isinstance(value, Literal) or value.language != language.lower():  # the parser lowers tags
+        if not isinstance(value, Literal) or not value.value.strip():
             return None
-        is_label = statement.predicate.value == queries.LABEL
-        return _Names(about, value.value) if is_label else _Names(about, None, (value.value,))
+        tag = value.language or ""  # the parser lowers tags
+        if statement.predicate.value == queries.ALT_LABEL:
+            return _Names(about, None, (value.value,)) if tag in (language.lower(), "mul") else None
+        if tag != language.lower() and tag not in SUBSTITUTES:
+            return None
+        return _Names(about, value.value, language="" if tag == language.lower() else tag)
     relation, target = _id(statement.predicate, queries.DIRECT), _id(value, queries.ENTITY)
     if relation is None or target is None or not (about.startswith("Q") and target.startswith("Q")):
         return None

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, Relation
-from kg_cache.ids import id_order, is_entity_id
+from kg_cache.ids import as_id, id_order, is_entity_id
 from kg_cache.text import show
 
 _LISTED = 8  # candidates and similar names that a message lists
@@ -70,7 +70,7 @@ def resolve_entity(index: NameIndex, text: str) -> Candidate:
         UnknownEntity: Nothing has this name.
         AmbiguousLabel: Several items have it.
     """
-    text = text.strip()
+    text = as_id(text)
     if is_entity_id(text):
         if not index.knows(text):
             raise UnknownEntity(f"{text} is not in {index.name}; fetch it first, or check the id")
@@ -98,7 +98,7 @@ def resolve_relation(index: NameIndex, text: str) -> Relation:
         UnknownRelation: Nothing has this name.
         AmbiguousLabel: Several properties have it.
     """
-    text = text.strip()
+    text = as_id(text)
     relations = index.relations()
     matching = (
         [relation for relation in relations if text in (relation.id, relation.label)]

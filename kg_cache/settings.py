@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SUBSTITUTES = ("en", "mul")
+"""Languages whose labels serve where the language asked for has none; "mul" is Wikidata's tag for all languages."""
+
 
 def user_cache_dir() -> Path:
     """The folder for caches that the platform names: XDG_CACHE_HOME or ~/.cache, then kgedit."""

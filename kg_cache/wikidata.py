@@ -12,8 +12,8 @@ from kg_cache.bundled import bundled_store
 from kg_cache.claims import Claims, fetch_claims, fetch_names, fetch_presence
 from kg_cache.errors import EndpointError, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, Entity, KnowledgeGraph, Neighbourhood, Relation
-from kg_cache.ids import check_entity_id, is_entity_id, is_relation_id
-from kg_cache.settings import Settings
+from kg_cache.ids import as_id, check_entity_id, is_entity_id, is_relation_id
+from kg_cache.settings import SUBSTITUTES, Settings
 from kg_cache.store import Fetched, Store
 
 _NAMES_PER_QUERY = 150  # keeps the address of a request under 4 kB
@@ -176,7 +176,7 @@ class Wikidata:
 
     def _ask_names(self, ids: Sequence[str], report: FetchReport | None = None) -> tuple[list[Entity], list[Relation]]:
         entities, relations = [], []
-        languages = list(dict.fromkeys([self._settings.language, "en", "mul"]))
+        languages = list(dict.fromkeys([self._settings.language, *SUBSTITUTES]))
         for batch in fetch_names(self._online, ids, languages=languages, chunk_size=_NAMES_PER_QUERY):
             for id, label, aliases in batch:
                 if report and label is None:
@@ -256,6 +256,7 @@ class Wikidata:
             UnknownEntity: Nothing has this name.
             AmbiguousLabel: Several items have it.
         """
+        text = as_id(text)
         try:
             return self.store.resolve(text)
         except UnknownEntity:
@@ -271,6 +272,7 @@ class Wikidata:
         Raises:
             UnknownRelation: Nothing has this name.
         """
+        text = as_id(text)
         try:
             return self.store.resolve_relation(text)
         except UnknownRelation:

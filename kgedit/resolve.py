@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from kg_cache.errors import AmbiguousLabel, InvalidId, KnowledgeGraphError, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, KnowledgeGraph
-from kg_cache.ids import is_entity_id
+from kg_cache.ids import as_id, is_entity_id
 from kg_cache.text import show
 from kgedit.edit import Edit
 from kgedit.errors import NoLabel
@@ -183,14 +183,14 @@ class Resolver:
         try:
             return self._graph.resolve_relation(text).id
         except UnknownRelation:
-            relation = self._text.find(text)
+            relation = self._text.find(as_id(text))
             if relation is None:
                 raise
             return relation
 
     def _free(self, text: str, *, by_alias: bool) -> _Name:
         """Free text beside a prompt; an id is the item, everything else stays as given."""
-        if is_entity_id(text):
+        if is_entity_id(as_id(text)):
             item = self._item(text)
             return _Name(item.label, item.id)
         try:
@@ -233,7 +233,7 @@ def _joined(request: Request, edit: Edit) -> Request:
 
 def _check_named(name: str, item: str | None) -> None:
     """Refuse an id where a text should stand: that of an item without a label, or one written as free text."""
-    if not name.strip() or (is_entity_id(name) if item is None else name == item):
+    if not name.strip() or (is_entity_id(as_id(name)) if item is None else name == item):
         raise NoLabel(
             f"{item or name} has no label in the graph, and the model would learn the id as if it were a name; "
             "import or fetch its label, or name it by a text beside a prompt"

@@ -51,9 +51,11 @@ def fetch(
 
     Entities that are stored already are fetched again.
     """
+    from kg_cache.ids import as_id, is_entity_id
+
     with working("Asking the endpoint") as advance:
         wikidata = _wikidata(graph, endpoint, contact, limit, advance)
-        ids = [text if _is_id(text) else wikidata.resolve(text).id for text in entities]
+        ids = [as_id(text) if is_entity_id(as_id(text)) else wikidata.resolve(text).id for text in entities]
         data = _fetch(wikidata, ids, hops, advance)
         data["graph"] = str(wikidata.store.path)
         wikidata.store.close()
@@ -147,10 +149,6 @@ def _add(total: dict[str, Any], report: FetchReport) -> None:
     total["missing"] += report.missing
     total["redirected"].update(report.redirected)
     total["notes"] += report.notes()
-
-
-def _is_id(text: str) -> bool:
-    return text.startswith("Q") and text[1:].isdigit()
 
 
 def _fetched(data: dict[str, Any]) -> Iterator[RenderableType]:

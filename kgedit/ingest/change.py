@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from kg_cache.ids import is_entity_id, is_relation_id
+from kg_cache.ids import as_id, is_entity_id, is_relation_id
 from kg_cache.text import fold
 from kgedit.edit import Edit
 
@@ -98,7 +98,7 @@ def words(edit: Edit) -> tuple[str, str, str]:
 
 def normalised(name: str) -> str:
     """The form in which ids and names are compared."""
-    text = " ".join(name.split())
+    text = as_id(" ".join(name.split()))
     return text if is_entity_id(text) or is_relation_id(text) else fold(text)
 
 

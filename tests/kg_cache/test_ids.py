@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kg_cache.errors import InvalidId, KnowledgeGraphError
-from kg_cache.graph import Entity
-from kg_cache.ids import check_entity_id, check_relation_id, id_order
+from kg_cache.graph import Entity, Relation
+from kg_cache.ids import as_id, check_entity_id, check_relation_id, id_order
+from kg_cache.store import Store
 
 HOSTILE = [
     "", "Q", "Q0", "Q01", "q42", "42", "P31", "Q-1", "Q42 ", " Q42", "Q42\n", "Q1234567890123",
@@ -40,3 +41,37 @@ def test_a_model_checks_its_id() -> None:
 
 def test_ids_are_ordered_by_number() -> None:
     assert sorted(["Q10", "Q9", "P7", "Q100"], key=id_order) == ["P7", "Q9", "Q10", "Q100"]
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("http://www.wikidata.org/entity/Q937", "Q937"),
+        ("https://www.wikidata.org/entity/Q937", "Q937"),
+        ("<http://www.wikidata.org/entity/Q937>", "Q937"),
+        ("https://www.wikidata.org/wiki/Q937", "Q937"),
+        ("https://m.wikidata.org/wiki/Q937#P27", "Q937"),
+        ("https://www.wikidata.org/wiki/Special:EntityData/Q937.json", "Q937"),
+        ("https://www.wikidata.org/wiki/Property:P27", "P27"),
+        ("http://www.wikidata.org/prop/direct/P27", "P27"),
+        ("http://www.wikidata.org/prop/P27", "P27"),
+        ("http://www.wikidata.org/prop/statement/P27", "P27"),
+        ("wd:Q937", "Q937"),
+        ("wdt:P27", "P27"),
+        ("p:P27", "P27"),
+        (" Q937 ", "Q937"),
+        ("Albert Einstein", "Albert Einstein"),
+        ("http://www.wikidata.org/entity/statement/Q937-1234", "http://www.wikidata.org/entity/statement/Q937-1234"),
+        ("http://example.org/entity/Q937", "http://example.org/entity/Q937"),
+        ("wd:Q0", "wd:Q0"),
+        ("Vitamin D:Q1 and more", "Vitamin D:Q1 and more"),
+    ],
+)
+def test_an_id_is_known_in_every_spelling(text: str, id: str) -> None:
+    assert as_id(text) == id
+
+
+def test_a_name_may_be_an_address(store: Store) -> None:
+    store.add([], [Entity(id="Q937", label="Albert Einstein")], relations=[Relation(id="P27", label="citizenship")])
+    assert store.resolve("http://www.wikidata.org/entity/Q937").label == "Albert Einstein"
+    assert store.resolve_relation("wdt:P27").label == "citizenship"

@@ -1,4 +1,6 @@
+import bz2
 import gzip
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -160,3 +162,35 @@ def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, con
             except ImportFailed:
                 continue
         assert store.knows("Q1")
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_names_in_all_languages_serve_where_the_language_has_none(tmp_path: Path, later: bool) -> None:
+    label, alias = "<http://www.w3.org/2000/01/rdf-schema#label>", "<http://www.w3.org/2004/02/skos/core#altLabel>"
+    lines = [
+        f'<{WD}Q1> {label} "Ada Example"@mul .',
+        f'<{WD}Q1> {alias} "A. Example"@mul .',
+        f'<{WD}Q2> {label} "the land"@en .',
+        f'<{WD}Q2> {label} "Exampleland"@mul .',
+        f'<{WD}Q2> {label} "Beispielland"@de .',
+        f'<{WD}Q3> {label} "only German"@de .',
+        f"<{WD}Q1> <{WDT}P27> <{WD}Q2> .",
+    ]
+    parts = [lines[3:], lines[:3]] if later else [lines]
+    with Store(tmp_path / "graph.sqlite") as store:
+        for number, part in enumerate(parts):
+            (tmp_path / f"{number}.nt").write_text("\n".join(part) + "\n")
+            import_triples(tmp_path / f"{number}.nt", store)
+        assert store.labels(["Q1", "Q2", "Q3"]) == {"Q1": "Ada Example", "Q2": "the land", "Q3": "Q3"}
+        assert store.aliases("Q1") == ("A. Example",)
+        assert store.resolve("A. Example").id == "Q1"
+
+
+@pytest.mark.parametrize("pack", ["gz", "bz2", "xz"])
+def test_a_table_of_addresses_in_any_packing(tmp_path: Path, store: Store, pack: str) -> None:
+    content = f"<{WD}Q1>\t<{WDT}P27>\t{WD}Q2\nwd:Q1\tAda\nwdt:P27\tcitizenship\n".encode()
+    packed = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[pack](content)
+    (tmp_path / f"facts.tsv.{pack}").write_bytes(packed)
+    report = import_triples(tmp_path / f"facts.tsv.{pack}", store)
+    assert (report.triples, report.names, report.malformed) == (1, 2, 0)
+    assert store.labels(["Q1", "P27"]) == {"Q1": "Ada", "P27": "citizenship"}

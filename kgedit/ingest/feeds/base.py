@@ -13,8 +13,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Protocol, cast
 
+from kg_cache.packed import plain_name
 from kgedit.errors import FeedError
 from kgedit.ingest.change import Change, MalformedChange
+from kgedit.ingest.feeds import standard_input
 from kgedit.io.plugins import load_plugin, plugins
 
 FeedItem = Change | MalformedChange
@@ -68,11 +70,12 @@ GROUP = "kgedit.feeds"
 FEEDS = {
     "jsonl": "kgedit.ingest.feeds.files:open_jsonl",
     "csv": "kgedit.ingest.feeds.files:open_csv",
+    "json": "kgedit.ingest.feeds.files:open_json",
     "difference": "kgedit.ingest.feeds.difference:open_difference",
     "wikidata": "kgedit.ingest.feeds.wikidata:open_wikidata",
     "stream": "kgedit.ingest.feeds.stream:open_stream",
 }
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv"}
 
 
 def feed_kinds() -> dict[str, EntryPoint]:
@@ -89,9 +92,10 @@ def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = 
     """The feed that a text names.
 
     Args:
-        what: A file; for "wikidata" item ids with commas between them, or a file with one on each line; for
-            "stream" anything.
-        kind: A name of `feed_kinds`; found from the ending of the file if not given.
+        what: A file, or "-" for standard input; for "wikidata" item ids with commas between them, or a file with one
+            on each line; for "stream" anything.
+        kind: A name of `feed_kinds`; found from the ending of the file, or what standard input begins with, if not
+            given.
         options: Whatever else there is to say.
 
     Raises:
@@ -99,7 +103,10 @@ def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = 
         PluginError: The kind is that of a plugin which cannot be loaded.
     """
     kinds = feed_kinds()
-    chosen = kind or _SUFFIXES.get(Path(what.removesuffix(".gz")).suffix.lower())
+    if what == "-":
+        path, folder = standard_input.keep()
+        return standard_input.named(open_feed(str(path), kind or standard_input.kind_of(path), options), path, folder)
+    chosen = kind or _SUFFIXES.get(Path(plain_name(what)).suffix.lower())
     if chosen not in kinds:
         raise FeedError(
             f"{what!r} is no feed of kind {chosen!r}; give the kind: {', '.join(kinds)}"

@@ -1,75 +1,64 @@
-r"""Changes from a file: JSON lines, or a table with a header (CSV, TSV).
+r"""Changes from a file: JSON lines, a JSON array, or a table with a header (CSV, TSV).
 
 Fields of a record; only the first three are needed, and `prompt` may stand for `relation`:
 
-| field         | what                                                                  |
-|---------------|-----------------------------------------------------------------------|
-| `subject`     | item id, exact label or alias; free text beside a prompt              |
-| `relation`    | property id or label                                                  |
-| `target_new`  | the new object (also called `target`)                                 |
-| `target_true` | the object that held so far                                           |
-| `prompt`      | a cloze of one's own with one `{}` for the subject                    |
-| `boundary`    | `none` or `space` between prompt and new object; else the prompt decides |
-| `dated`       | when the fact or its evidence is of: an ISO date, or date and time    |
-| `evidence`    | an address, a revision, whatever the source gives                     |
+| field         | what                                                                              |
+|---------------|-----------------------------------------------------------------------------------|
+| `subject`     | item id, exact label or alias; free text beside a prompt                          |
+| `relation`    | property id or label                                                              |
+| `target_new`  | the new object (also called `target`)                                             |
+| `target_true` | the object that held so far                                                       |
+| `prompt`      | a cloze of one's own with one `{}` for the subject                                |
+| `boundary`    | `none` or `space` between prompt and new object; else the prompt decides          |
+| `dated`       | when the fact or its evidence is of: a year, month or day, or date and time       |
+| `evidence`    | an address, a revision, whatever the source gives                                 |
 
-Other columns are passed over and named in `skipped`. A table has one record on each line, so a quoted cell holds
-no line break; its separator (comma, semicolon or tabulator) is the commonest in its header, and its last line
-must end with a line break, since a name that was cut off would look like another name.
+Names of fields count in any case; ids may be written as addresses or with a prefix (`wd:Q42`). Other columns are
+passed over and named in `skipped`. The separator of a table (comma, semicolon or tabulator) is the commonest in its
+header, and its last line must end with a line break, since a name that was cut off would look like another name.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from kgedit.edit import Edit
+from kg_cache.text import storable
 from kgedit.errors import FeedError
-from kgedit.ingest.change import Change, MalformedChange, Provenance, now
+from kgedit.ingest.change import MalformedChange, now
 from kgedit.ingest.feeds.base import FeedItem, FeedOptions
-from kgedit.io.json_records import parse_lines
-from kgedit.io.lines import Line, read_lines
-from kgedit.io.text import reason, short
+from kgedit.ingest.feeds.cells import SEPARATORS, OpenCell, cells
+from kgedit.ingest.feeds.record import FIELDS, Record, field_of
+from kgedit.io.json_records import Parsed, parse_lines, parse_text
+from kgedit.io.lines import MAX_LINE, Line, read_lines, read_text
+from kgedit.io.text import short
 
-FIELDS = ("subject", "relation", "target_new", "target_true", "prompt", "boundary", "dated", "evidence")
-_ALSO = {"target": "target_new"}
+_MOST_LINES = 1000  # of one row
 _UNUSED = 20  # names of unused columns that are remembered
 
 
-class _Record(BaseModel):
-    """One record by field; the edit's own limits are checked by `Edit`."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    subject: str
-    relation: str | None = None
-    target_new: str
-    target_true: str | None = None
-    prompt: str | None = None
-    boundary: str | None = None
-    dated: str | None = None
-    evidence: str | None = Field(default=None, max_length=2000)
-
-    @field_validator("*")
-    @classmethod
-    def _one_line(cls, value: str | None) -> str | None:
-        if value is not None and any(unicodedata.category(letter) == "Cc" for letter in value):
-            raise ValueError("control characters or line breaks in it")
-        return value
-
-
 class _FileFeed:
-    """What both layouts share."""
+    """What all layouts share."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, path: Path, columns: Mapping[str, str] | None = None, *, clock: Callable[[], datetime] = now
+    ) -> None:
+        """Name the file; it is opened when it is read.
+
+        Args:
+            path: The file; a name that ends in .gz, .bz2 or .xz is unpacked.
+            columns: Column or key -> field, where they differ.
+            clock: Tells the present.
+
+        Raises:
+            FeedError: There is no such file, or no such field as the mapping names.
+        """
+        columns = columns or {}
         if unknown := sorted(set(columns.values()) - set(FIELDS)):
             raise FeedError(f"{unknown[0]!r} is no field of a change; the fields are {', '.join(FIELDS)}")
         if not path.exists() or path.is_dir():  # said before a store is made for it
@@ -81,98 +70,72 @@ class _FileFeed:
         """The field that a column gives; a column that is mapped elsewhere no longer gives the field of its name."""
         if column in self._columns:
             return self._columns[column]
-        found = _ALSO.get(column, column)
-        return found if found in FIELDS and found not in self._columns.values() else None
+        name = field_of(column)
+        return name if name not in self._columns.values() else None
 
     def _unused(self, column: str) -> None:
-        reason = f"unused column {short(column, 40)!r}"
+        reason = f"unused column {short(storable(column), 40)!r}"
         if reason in self.skipped or len(self.skipped) < _UNUSED:
             self.skipped[reason] += 1
 
-    def _read(self, line: Line, pairs: Mapping[str, Any]) -> FeedItem:
-        """A change from the fields of one line."""
+    def _change(self, position: str, fields: dict[str, Any]) -> FeedItem:
         try:
-            record = _Record.model_validate(pairs)
-            provenance = Provenance(
-                feed=self.name,
-                position=f"line {line.number}",
-                seen=self._clock(),
-                dated=_moment(record.dated),
-                evidence=record.evidence,
-            )
-            edit = Edit.model_validate(record.model_dump(exclude={"dated", "evidence"}))
-        except ValidationError as error:
-            return self._malformed(line, reason(error))
+            return Record.change(fields, self.name, position, self._clock())
         except ValueError as error:
-            return self._malformed(line, str(error))
-        return Change(edit=edit, provenance=provenance)
+            return self._malformed(position, str(error))
 
-    def _malformed(self, line: Line, why: str) -> MalformedChange:
-        return MalformedChange(feed=self.name, position=f"line {line.number}", why=short(why, 300))
+    def _object(self, position: str, parsed: Parsed) -> FeedItem:
+        """A change from one JSON object."""
+        if parsed.value is None:
+            return self._malformed(position, parsed.problem)
+        fields: dict[str, Any] = {}
+        for key, value in parsed.value.items():
+            if (name := self._field(key)) is None:
+                self._unused(key)
+            elif name in fields:
+                return self._malformed(position, f"{name} is given twice")
+            elif value is not None:
+                fields[name] = value
+        return self._change(position, fields)
+
+    def _malformed(self, position: str, why: str) -> MalformedChange:
+        return MalformedChange(feed=self.name, position=position, why=short(storable(why), 300))
 
 
 class JsonLines(_FileFeed):
     """A file with one JSON object on each line; blank lines do not count."""
 
-    def __init__(
-        self, path: Path, columns: Mapping[str, str] | None = None, *, clock: Callable[[], datetime] = now
-    ) -> None:
-        """Name the file; it is opened when it is read.
-
-        Args:
-            path: The file; a name that ends in .gz is unpacked.
-            columns: Key -> field, where they differ.
-            clock: Tells the present.
-
-        Raises:
-            FeedError: A field of the mapping does not exist.
-        """
-        super().__init__(path, columns or {}, clock)
-
     def __iter__(self) -> Iterator[FeedItem]:
         """A change or a malformed record for each line."""
         for line in read_lines(self.path):
             if line.problem:
-                yield self._malformed(line, line.problem)
+                yield self._malformed(_place(line), line.problem)
             elif line.text.strip():
-                yield self._parse(line)
+                parsed = next(parse_lines(io.BytesIO(line.text.encode())))
+                if parsed.value is None and not line.ended:
+                    parsed = Parsed(0, None, f"the file ends in the middle of this record: {parsed.problem}")
+                yield self._object(_place(line), parsed)
 
-    def _parse(self, line: Line) -> FeedItem:
-        found = next(parse_lines(io.BytesIO(line.text.encode())))
-        if found.value is None:
-            cut = "" if line.ended else "the file ends in the middle of this record: "
-            return self._malformed(line, cut + found.problem)
-        pairs: dict[str, Any] = {}
-        for key, value in found.value.items():
-            if (name := self._field(key)) is None:
-                self._unused(key)
-            elif name in pairs:
-                return self._malformed(line, f"{name} is given twice")
-            elif value is not None:
-                pairs[name] = value
-        return self._read(line, pairs)
+
+class JsonArray(_FileFeed):
+    """A file with an array of JSON objects, objects that follow each other, or a SPARQL result; read whole."""
+
+    def __iter__(self) -> Iterator[FeedItem]:
+        """A change or a malformed record for each object.
+
+        Raises:
+            FeedError: The file cannot be read, or is too large to be read whole.
+        """
+        records = chain.from_iterable(map(_bindings, parse_text(read_text(self.path))))
+        for number, parsed in enumerate(records, 1):
+            yield self._object(f"record {number}", parsed)
 
 
 class Table(_FileFeed):
-    """A file of separated values with a header; an empty cell gives nothing."""
-
-    def __init__(
-        self, path: Path, columns: Mapping[str, str] | None = None, *, clock: Callable[[], datetime] = now
-    ) -> None:
-        """Name the file; it is opened when it is read.
-
-        Args:
-            path: The file; a name that ends in .gz is unpacked.
-            columns: Column -> field, where they differ.
-            clock: Tells the present.
-
-        Raises:
-            FeedError: A field of the mapping does not exist.
-        """
-        super().__init__(path, columns or {}, clock)
+    """A file of separated values with a header; an empty cell gives nothing, a quoted one may hold line breaks."""
 
     def __iter__(self) -> Iterator[FeedItem]:
-        """A change or a malformed record for each line after the header.
+        """A change or a malformed record for each row after the header.
 
         Raises:
             FeedError: The header lacks a column that is needed or mapped, or names a field twice.
@@ -181,19 +144,24 @@ class Table(_FileFeed):
         first = next(lines, None)
         if first is None or first.problem:
             raise FeedError(f"{str(self.path)!r} has no header: {first.problem if first else 'it is empty'}")
-        separator = max(",;\t", key=first.text.count)
+        separator = max(SEPARATORS, key=first.text.count)
         try:
-            fields = self._header(_cells(first.text, separator))
-        except csv.Error as error:
-            raise FeedError(f"{str(self.path)!r} has no header: its first line is no table row ({error})") from error
-        for line in lines:
-            if line.problem:
-                yield self._malformed(line, line.problem)
-            elif line.text.strip():
-                yield self._parse(line, fields, separator)
+            fields = self._header(cells(first.text, separator))
+        except ValueError as error:
+            raise FeedError(f"{str(self.path)!r} has no header: its first line is {error}") from error
+        for line, row in _rows(lines, separator, len(fields)):
+            if isinstance(row, str):
+                yield self._malformed(_place(line), row)
+            elif len(row) != len(fields):
+                yield self._malformed(_place(line), f"{len(row)} cells where the header has {len(fields)}")
+            else:
+                named = {name: cell for name, cell in zip(fields, row, strict=True) if name and cell.strip()}
+                yield self._change(_place(line), named)
 
     def _header(self, columns: list[str]) -> list[str | None]:
         names = [column.strip() for column in columns]
+        # A mapping may name a variable of a query without its mark.
+        names = [name if name in self._columns else name.lstrip("?$") for name in names]
         fields = [self._field(name) for name in names]
         shown = ", ".join(short(name, 40) for name in names[:20])
         known = [name for name in fields if name]
@@ -211,25 +179,15 @@ class Table(_FileFeed):
                 self._unused(name)
         return fields
 
-    def _parse(self, line: Line, fields: list[str | None], separator: str) -> FeedItem:
-        if not line.ended:
-            return self._malformed(
-                line, "the file ends in the middle of this record, or lacks the line break after its last one"
-            )
-        try:
-            cells = _cells(line.text, separator)
-        except csv.Error as error:
-            return self._malformed(line, f"no table row ({error}); a quoted cell must end on its line")
-        if len(cells) != len(fields):
-            return self._malformed(line, f"{len(cells)} cells where the header has {len(fields)}")
-        return self._read(
-            line, {name: cell for name, cell in zip(fields, cells, strict=True) if name and cell.strip()}
-        )
-
 
 def open_jsonl(what: str, options: FeedOptions) -> JsonLines:
     """Changes from a file with one JSON object per line."""
     return JsonLines(Path(what), options.columns)
+
+
+def open_json(what: str, options: FeedOptions) -> JsonArray:
+    """Changes from a file with an array of JSON objects."""
+    return JsonArray(Path(what), options.columns)
 
 
 def open_csv(what: str, options: FeedOptions) -> Table:
@@ -237,17 +195,64 @@ def open_csv(what: str, options: FeedOptions) -> Table:
     return Table(Path(what), options.columns)
 
 
-def _cells(text: str, separator: str) -> list[str]:
-    return next(csv.reader([text], delimiter=separator, strict=True), [])
+def _bindings(parsed: Parsed) -> Iterator[Parsed]:
+    """The rows of a SPARQL result in JSON as plain objects; any other record as it is."""
+    results = parsed.value.get("results") if parsed.value else None
+    rows = results.get("bindings") if isinstance(results, dict) else None
+    if not isinstance(rows, list):
+        yield parsed
+        return
+    for index, row in enumerate(rows):
+        if isinstance(row, dict) and all(isinstance(term, dict) for term in row.values()):
+            yield Parsed(index, {name: term.get("value") for name, term in row.items()})
+        else:
+            yield Parsed(index, None, "no row of a SPARQL result")
 
 
-def _moment(text: str | None) -> datetime | None:
-    if text is None or not text.strip():
-        return None
+def _place(line: Line) -> str:
+    return f"line {line.number}"
+
+
+def _rows(lines: Iterator[Line], separator: str, width: int) -> Iterator[tuple[Line, list[str] | str]]:
+    """First line and cells of each row, or what is wrong with it.
+
+    A row continues on further lines while a quoted cell is open. Where that does not end in a row as wide as the
+    header, a quote was left open: its line alone is bad, and the lines behind it are read as rows of their own.
+    """
+    again = deque[Line]()
+    while line := again.popleft() if again else next(lines, None):
+        if line.problem:
+            yield line, line.problem
+            continue
+        if not line.text.strip():
+            continue
+        text, behind = line.text, deque[Line]()
+        row, problem = _row(text, separator)
+        while row is None and not problem and len(behind) < _MOST_LINES and len(text) <= MAX_LINE:
+            following = again.popleft() if again else next(lines, None)
+            if following is None:
+                break
+            behind.append(following)
+            if following.problem:
+                break
+            text += "\n" + following.text
+            if '"' in following.text:
+                row, problem = _row(text, separator)
+        if behind and (row is None or len(row) != width):
+            row, problem = None, ""
+            again.extendleft(reversed(behind))
+            behind.clear()
+        if not (behind[-1] if behind else line).ended:
+            yield line, "the file ends in the middle of this record, or lacks the line break after its last one"
+        else:
+            yield line, problem or "no table row: a quoted cell does not end" if row is None else row
+
+
+def _row(text: str, separator: str) -> tuple[list[str] | None, str]:
+    """The cells, or what is wrong; neither while a quoted cell is open."""
     try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(
-            f"dated: {short(text, 40)!r} is no ISO date such as 2026-11-23 or 2026-11-23T10:00Z"
-        ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return cells(text, separator), ""
+    except OpenCell:
+        return None, ""
+    except ValueError as error:
+        return None, str(error)

@@ -11,7 +11,7 @@ from itertools import islice
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from kg_cache.ids import check_entity_id, is_entity_id
+from kg_cache.ids import as_id, check_entity_id, is_entity_id
 from kgedit.edit import Edit
 from kgedit.errors import FeedError
 from kgedit.ingest.change import Change, MalformedChange, Provenance, now
@@ -208,7 +208,7 @@ def open_stream(what: str, options: FeedOptions) -> StreamFeed:
         EventSource(settings, since=options.since),
         Api(settings),
         chosen_properties(options.properties),
-        entities=[check_entity_id(id) for id in options.entities],
+        entities=[check_entity_id(as_id(id)) for id in options.entities],
         wiki=settings.wiki,
         limit=options.limit,
         until=now() if options.since else None,

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kg_cache.ids import check_relation_id, is_entity_id
+from kg_cache.ids import as_id, check_relation_id, is_entity_id
 from kg_cache.text import show
 from kgedit.edit import Edit
 from kgedit.graph.verbalize import Verbalizer
@@ -111,12 +111,12 @@ def chosen_properties(ids: Sequence[str]) -> dict[str, bool]:
         UnknownRelationText: It cannot be put into words.
     """
     text = Verbalizer.bundled()
-    return {relation: text[check_relation_id(relation)].single for relation in (ids or text.texts)}
+    return {relation: text[relation].single for relation in map(check_relation_id, map(as_id, ids or text.texts))}
 
 
 def open_wikidata(what: str, options: FeedOptions) -> WikidataFeed:
     """Current statements of Wikidata about the named items."""
-    ids: Iterable[str] = [part.strip() for part in what.split(",") if part.strip()]
+    ids: Iterable[str] = [as_id(part) for part in what.split(",") if part.strip()]
     if not any(map(is_entity_id, ids)):
         ids = _listed(Path(what))
     return WikidataFeed(ids, Api(FeedSettings()), chosen_properties(options.properties))
@@ -124,5 +124,5 @@ def open_wikidata(what: str, options: FeedOptions) -> WikidataFeed:
 
 def _listed(path: Path) -> Iterator[str]:
     for line in read_lines(path):
-        if id := line.problem or line.text.strip():
+        if id := line.problem or as_id(line.text):
             yield id
