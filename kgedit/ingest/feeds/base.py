@@ -6,6 +6,7 @@ read: no such file, no such column, an endpoint that stays away.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,7 +106,11 @@ def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = 
     kinds = feed_kinds()
     if what == "-":
         path, folder = standard_input.keep()
-        return standard_input.named(open_feed(str(path), kind or standard_input.kind_of(path), options), path, folder)
+        feed = open_feed(str(path), kind or standard_input.kind_of(path), options)
+        if feed.name == path.name:
+            feed.name = standard_input.NAME
+        weakref.finalize(feed, folder.cleanup)  # the file stays as long as the feed
+        return feed
     chosen = kind or _SUFFIXES.get(Path(plain_name(what)).suffix.lower())
     if chosen not in kinds:
         raise FeedError(

@@ -33,7 +33,7 @@ from kgedit.errors import FeedError
 from kgedit.ingest.change import MalformedChange, now
 from kgedit.ingest.feeds.base import FeedItem, FeedOptions
 from kgedit.ingest.feeds.cells import SEPARATORS, OpenCell, cells
-from kgedit.ingest.feeds.record import FIELDS, Record, field_of
+from kgedit.ingest.feeds.record import FIELDS, ChangeRecord, field_of
 from kgedit.io.json_records import Parsed, parse_lines, parse_text
 from kgedit.io.lines import MAX_LINE, Line, read_lines, read_text
 from kgedit.io.text import short
@@ -80,7 +80,7 @@ class _FileFeed:
 
     def _change(self, position: str, fields: dict[str, Any]) -> FeedItem:
         try:
-            return Record.change(fields, self.name, position, self._clock())
+            return ChangeRecord.change(fields, self.name, position, self._clock())
         except ValueError as error:
             return self._malformed(position, str(error))
 

@@ -20,7 +20,7 @@ _ALSO = {"target": "target_new"}
 _DATE = re.compile(r"\+?0*([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(?:T00:00:00Z)?)?)?")
 
 
-class Record(BaseModel):
+class ChangeRecord(BaseModel):
     """One record by field; the edit's own limits are checked by `Edit`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import weakref
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from kgedit.errors import FeedError
-
-if TYPE_CHECKING:
-    from kgedit.ingest.feeds.base import Feed
+from kgedit.io.lines import read_lines
 
 NAME = "standard input"
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\x00": ".xz"}
@@ -41,8 +38,6 @@ def kind_of(path: Path) -> str:
     Raises:
         FeedError: There is nothing, or it cannot be read.
     """
-    from kgedit.io.lines import read_lines
-
     first = next((line for line in read_lines(path) if line.problem or line.text.strip()), None)
     if first is None:
         raise FeedError("standard input is empty; give the records, or name a file")
@@ -50,11 +45,3 @@ def kind_of(path: Path) -> str:
     if text.startswith("{") and text.endswith("}"):
         return "jsonl"
     return "json" if text.startswith(("{", "[")) else "csv"
-
-
-def named(feed: Feed, path: Path, folder: TemporaryDirectory[str]) -> Feed:
-    """The feed with a name that tells where it came from; the file stays as long as the feed."""
-    if feed.name == path.name:
-        feed.name = NAME
-    weakref.finalize(feed, folder.cleanup)
-    return feed

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kgedit.errors import FeedError
 from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.feeds.base import open_feed
-from kgedit.ingest.feeds.files import JsonLines, Table
+from kgedit.ingest.feeds.files import JsonArray, JsonLines, Table
 from kgedit.io.lines import MAX_LINE
 
 GOOD = '{"subject": "Q42", "relation": "P27", "target_new": "Q142"}'
@@ -199,10 +199,12 @@ def test_a_table_without_what_it_needs_is_refused(
 
 
 def test_the_kind_of_a_file_is_told_by_its_ending(tmp_path: Path) -> None:
-    for name in ("a.jsonl.gz", "a.TSV", "a.txt"):
+    for name in ("a.jsonl.gz", "a.TSV", "a.txt", "a.json"):
         (tmp_path / name).touch()
     assert isinstance(open_feed(str(tmp_path / "a.jsonl.gz")), JsonLines)
     assert isinstance(open_feed(str(tmp_path / "a.TSV")), Table)
+    assert isinstance(open_feed(str(tmp_path / "a.json")), JsonArray)
+    assert isinstance(open_feed(str(tmp_path / "a.txt"), "json"), JsonArray)
     assert isinstance(open_feed(str(tmp_path / "a.txt"), "jsonl"), JsonLines)
     for what, kind, words in (("a.txt", None, "cannot be told"), ("a.txt", "xml", "'xml'")):
         with pytest.raises(FeedError, match=words):
