@@ -13,6 +13,7 @@ from kgedit.cli import ingest_plan, ingest_report
 from kgedit.cli.ingest_live import LiveTable
 from kgedit.cli.ingest_plan import (
     AnyKind,
+    AnySubject,
     Before,
     Entities,
     FeedName,
@@ -27,7 +28,7 @@ from kgedit.cli.ingest_plan import (
 )
 from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model, Store
+from kgedit.cli.options import AsJson, Graph, Model, Moments, Store, moments_source
 from kgedit.cli.output import emit, line, percent, table, working
 from kgedit.lm.loading import Loading
 
@@ -78,6 +79,8 @@ def run(
     policy: PolicyOption = Policy.REFUSE,
     graph: Graph = None,
     any_kind: AnyKind = False,
+    any_subject: AnySubject = False,
+    moments: Moments = None,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     report: ReportFile = None,
     as_json: AsJson = False,
@@ -94,8 +97,9 @@ def run(
 
         result = ingest(
             store, feed, model=model, method=method, graph=graph, format=format, options=options, policy=policy.value,
-            check_kinds=not any_kind, guard=guard.value, batch=batch, seed=seed, report=report,
-            on_decided=LiveTable(advance).show, progress=advance, **loading,
+            check_kinds=not any_kind, any_subject=any_subject, guard=guard.value, batch=batch,
+            moments=moments_source(moments), seed=seed, report=report, on_decided=LiveTable(advance).show,
+            progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 
@@ -108,6 +112,8 @@ def calibrate(
     edits: Annotated[int, typer.Option(min=1, help="Number of edits drawn and tried.")] = 24,
     batch: Annotated[int, typer.Option(min=1, help="Number of edits computed together.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed for drawing edits. Published figures use other seeds.")] = 1000,
+    graph: Graph = None,
+    moments: Moments = None,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -119,7 +125,10 @@ def calibrate(
     with working(f"Loading {model}") as advance:
         from kgedit.ingest import calibrate as measure
 
-        calibration = measure(model, method=method, edits=edits, batch=batch, seed=seed, progress=advance, **loading)
+        calibration = measure(
+            model, method=method, edits=edits, batch=batch, seed=seed, graph=graph,
+            moments=moments_source(moments), progress=advance, **loading,
+        )  # fmt: skip
     proposed = calibration.proposed
     rows = [
         (name, *(f"{q:.4g}" for q in quantiles), f"{proposed[name]:g}" if name in proposed else "")
@@ -179,6 +188,7 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
         title=f"by {result.method} in {result.seconds:.0f} s",
         numbers=5,
     )
+    yield line(f"The guards watched {result.watched} other facts that the unedited model recalls.")
     if result.refusals:
         rows_refused = [
             (change.id, change.subject, change.relation or "", change.target_new, change.reason)

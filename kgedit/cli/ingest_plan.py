@@ -54,6 +54,13 @@ AnyKind = Annotated[
     bool, typer.Option("--any-kind", help="Also accept changes that the graph or the wording speaks against.")
 ]
 
+AnySubject = Annotated[
+    bool,
+    typer.Option(
+        "--any-subject", help="Also accept changes of subjects of which the model knows none of the facts asked."
+    ),
+]
+
 
 @loads_model
 def plan(
@@ -69,6 +76,7 @@ def plan(
     policy: PolicyOption = Policy.REFUSE,
     graph: Graph = None,
     any_kind: AnyKind = False,
+    any_subject: AnySubject = False,
     out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Maximum number of records listed.")] = 20,
     as_json: AsJson = False,
@@ -87,7 +95,9 @@ def plan(
         source = open_feed(feed, format, options)
         # Any method will do: planning asks the model and computes no edit.
         editor = Editor.from_pretrained(model, method="rome", graph=graph, progress=advance, **loading)
-        made = make_plan(source, editor, policy=policy.value, check_kinds=not any_kind, progress=advance)
+        made = make_plan(
+            source, editor, policy=policy.value, check_kinds=not any_kind, any_subject=any_subject, progress=advance
+        )
         if out is not None:
             made.save(out)
     listed = list(islice(noteworthy(made), show))

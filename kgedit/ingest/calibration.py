@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from pathlib import Path
 from statistics import quantiles
 from typing import Unpack
 
 from pydantic import BaseModel, ConfigDict
 
+from kg_cache.graph import KnowledgeGraph
+from kgedit.edit import Edit
 from kgedit.errors import DataError
 from kgedit.ingest.change import change_key, slot_key
+from kgedit.ingest.decide.made_changes import made_changes
 from kgedit.ingest.runner import next_batch
-from kgedit.ingest.session import open_session
+from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.entry import PlannedEdit, Received
 from kgedit.lm.loading import Loading
+from kgedit.lm.second_moment.find import MomentSource
 from kgedit.mini import MINI
 from kgedit.mini.cases import Casebook
 from kgedit.progress import Progress
@@ -57,37 +62,39 @@ def calibrate(
     edits: int,
     batch: int,
     seed: int,
+    graph: KnowledgeGraph | str | Path | None = None,
+    moments: MomentSource = "auto",
     progress: Progress | None = None,
     **loading: Unpack[Loading],
 ) -> Calibration:
     """Try edits of known facts in batches, each batch on the unedited model, and collect what guards measure.
 
     Args:
-        model: The model; for now "mini".
+        model: See `open_session`.
         method: An editing method.
         edits: Number of edits.
         batch: Number of edits computed together.
         seed: Seed of their draw.
+        graph: See `open_session`.
+        moments: See `open_session`.
         progress: Called with (what, done, total).
         **loading: See `open_session`.
 
     Raises:
-        DataError: There are no known facts to draw edits from; for now that needs the bundled model.
+        DataError: The model recalls no fact of the graph that could be changed.
     """
-    if model != MINI:
-        raise DataError(f"edits to calibrate with are drawn from what {MINI!r} was trained on, not {model!r}")
     measured: dict[str, list[float]] = defaultdict(list)
     right = 0
-    cases = Casebook().draw(edits, seed=seed)
     with (
         tempfile.TemporaryDirectory() as folder,
         open_session(
-            folder, model=model, method=method, progress=progress, settings={"guards": OPEN}, **loading
+            folder, model=model, method=method, graph=graph, moments=moments, progress=progress,
+            settings={"guards": OPEN}, **loading,
         ) as session,
-    ):
+    ):  # fmt: skip
+        drawn = _draw(session, model, edits, seed)
         session.store.journal.receive(
-            Received(key=change_key(case.edit), slot=slot_key(case.edit), change=PlannedEdit(edit=case.edit))
-            for case in cases
+            Received(key=change_key(edit), slot=slot_key(edit), change=PlannedEdit(edit=edit)) for edit in drawn
         )
         done = 0
         while entries := next_batch(session, batch, after=done):
@@ -98,7 +105,7 @@ def calibrate(
                 for name, value in accepted.numbers.items():
                     measured[name].append(value)
             if progress:
-                progress("trying edits", done, len(cases))
+                progress("trying edits", done, len(drawn))
     spread = {name: _quantiles(values) for name, values in measured.items() if values}
     proposed = {
         name: round(1.5 * high, 4) if name in _MOST else round(low, 4)
@@ -106,9 +113,23 @@ def calibrate(
         if name in OPEN
     }
     return Calibration(
-        model=model, method=method, edits=len(cases), seed=seed, quantiles=spread,
-        right=right / len(cases) if cases else 0.0, proposed=proposed,
+        model=model, method=method, edits=len(drawn), seed=seed, quantiles=spread,
+        right=right / len(drawn), proposed=proposed,
     )  # fmt: skip
+
+
+def _draw(session: Session, model: str, count: int, seed: int) -> list[Edit]:
+    """Edits of facts that the model recalls."""
+    if model == MINI:
+        return [case.edit for case in Casebook().draw(count, seed=seed)]
+    editor = session.editor
+    drawn = made_changes(session.pool, editor.model, editor.tokenizer, count, seed=seed)
+    if not drawn:
+        raise DataError(
+            f"{model!r} recalls none of the facts of the graph {editor.graph.name!r} that it was asked, so there is "
+            "nothing to calibrate with; give a graph of facts that it knows (--graph)"
+        )
+    return drawn
 
 
 def _quantiles(values: list[float]) -> tuple[float, float, float]:

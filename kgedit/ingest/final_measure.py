@@ -51,6 +51,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
         accepted_right=_share(right),
         unrelated_recalled=_share(recalled),
         unrelated_asked=len(facts),
+        watched=len(decider.guard.facts),
         refusals=tuple(refusals),
         weights_hash=session.store.weights_hash,
     )

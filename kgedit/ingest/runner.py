@@ -40,6 +40,7 @@ def run(
     options: FeedOptions | None = None,
     policy: Policy = "refuse",
     check_kinds: bool = True,
+    any_subject: bool = False,
     guard: Mode = "refuse",
     batch: int | None = None,
     moments: MomentSource = "auto",
@@ -64,6 +65,7 @@ def run(
         options: Options of the feed; see `open_feed`.
         policy: See `make_plan`.
         check_kinds: See `make_plan`.
+        any_subject: See `make_plan`.
         guard: See `open_session`.
         batch: See `apply_feed`.
         moments: See `open_session`.
@@ -83,14 +85,16 @@ def run(
     of_file = None
     if isinstance(feed, str | Path) and Path(feed).is_file():
         columns = sorted(f"{column}={field}" for column, field in options.columns.items())
-        of_file = fingerprint(Path(feed), source.name, policy, str(not check_kinds), str(options.before), str(columns))
+        parts = [source.name, policy, str(not check_kinds), str(options.before), str(columns)]
+        # Named only where it is asked for, so that runs begun before there was a choice are found again.
+        of_file = fingerprint(Path(feed), *parts, *(["any subject"] if any_subject else []))
     with open_session(
         store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
         settings=settings, progress=progress, **loading,
     ) as session:  # fmt: skip
         result = apply_feed(
             session, source.name, source, fingerprint=of_file, policy=policy, batch=batch, check_kinds=check_kinds,
-            on_decided=on_decided,
+            any_subject=any_subject, on_decided=on_decided,
         )  # fmt: skip
         if report is not None:
             content = report_on(session.store, session.editor, session.weights, progress=progress)
@@ -107,6 +111,7 @@ def apply_feed(
     policy: Policy = "refuse",
     batch: int | None = None,
     check_kinds: bool = True,
+    any_subject: bool = False,
     on_decided: Callable[[Entry], None] | None = None,
 ) -> RunResult:
     """Apply a feed to an open store. A second run over the same feed changes nothing.
@@ -119,6 +124,7 @@ def apply_feed(
         policy: Which record counts when several disagree about a fact.
         batch: Number of changes decided together; by default 16, or all for a method whose changes share one delta.
         check_kinds: See `make_plan`.
+        any_subject: See `make_plan`.
         on_decided: Called with each change once it is decided.
     """
     started = time.monotonic()
@@ -129,7 +135,8 @@ def apply_feed(
         counts, earlier = begun.counts, begun.result
     else:
         plan = make_plan(
-            changes, session.editor, policy=policy, check_kinds=check_kinds, progress=decider.progress,
+            changes, session.editor, policy=policy, check_kinds=check_kinds, any_subject=any_subject,
+            progress=decider.progress,
             seen=lambda planned: state_before(journal, planned),
             changed=lambda slot: journal.of_slot(slot) is not None,
         )  # fmt: skip

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Unpack, cast
 
 from kg_cache.graph import KnowledgeGraph
+from kg_cache.settings import Settings
 from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
+from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import Writer, WriteSettings
 from kgedit.ingest.store.commit import apply_live, recover
@@ -110,7 +112,8 @@ def open_session(
             store.journal.set_about({"graph": str(Path(graph).absolute())})
         unedited = partial(weights.trial, ())
         # The guards read the unedited model, so they come before the live deltas.
-        pool = FactPool.of(model, editor.graph, editor.text)
+        kept = KeptVerdicts(Settings().cache_dir / "recalled", weights.hash_unedited(), progress)
+        pool = FactPool.of(model, editor.graph, editor.text, kept=kept, progress=progress)
         guards = Guard(GuardSettings.model_validate(settings_of("guards")), editor.model, editor.tokenizer, pool)
         writer = Writer(editor, pool, chosen, unedited, seed)
         recovered = recover(store, weights)

@@ -23,6 +23,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from kg_cache import snapshot
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.scoring.right_answers import SENTENCE, STYLE
 from kgedit.mini import corpus
 
 log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ def save(
     weights = {name: value.half().cpu().contiguous() for name, value in model.state_dict().items() if name not in tied}
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     model.config.architectures = ["GPT2LMHeadModel"]
-    config = model.config.to_dict() | {"dtype": "float16"}
+    config = model.config.to_dict() | {"dtype": "float16", STYLE: SENTENCE}
     (out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(out)
     table = "".join("\t".join(map(str, fact)) + "\n" for fact in facts)

@@ -14,7 +14,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.ingest.decide.known_facts import FactPool, KnownFact, ask_all
+from kgedit.ingest.decide.known_facts import FactPool, ask_all
+from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_text
 

@@ -8,11 +8,11 @@ and no guard sees the facts of the final measure.
 from __future__ import annotations
 
 import hashlib
-import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -20,24 +20,17 @@ from kg_cache.graph import KnowledgeGraph, Triple, named
 from kg_cache.store import Store
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.scoring.exact_answers import exact_answers
+from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
+from kgedit.ingest.decide.recall_walk import CHUNK, KnownFact, RecallWalk, most_asked
+from kgedit.lm.scoring.right_answers import right_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
+from kgedit.progress import Progress
 from kgedit.text.template import fill
 
 Part = Literal["protected", "watched", "measured"]
 
-_PARTS: tuple[Part, ...] = ("protected",) * 4 + ("watched",) + ("measured",) * 3
-
-
-class KnownFact(NamedTuple):
-    """A triple with the labels of its ends."""
-
-    subject: str
-    relation: str
-    object: str
-    subject_label: str
-    object_label: str
+PARTS: tuple[Part, ...] = ("protected",) * 4 + ("watched",) + ("measured",) * 3
 
 
 @dataclass(frozen=True)
@@ -47,13 +40,25 @@ class FactPool:
     Attributes:
         facts: Candidates; whether the model recalls one is asked when it is drawn.
         text: The wordings.
+        kept: Where the unedited model's verdicts are kept from run to run; None asks anew.
+        progress: Called with (what, done, total) while the model is asked.
     """
 
     facts: tuple[KnownFact, ...]
     text: Verbalizer
+    kept: KeptVerdicts | None = None
+    progress: Progress | None = None
 
     @classmethod
-    def of(cls, model: str, graph: KnowledgeGraph, text: Verbalizer) -> FactPool:
+    def of(
+        cls,
+        model: str,
+        graph: KnowledgeGraph,
+        text: Verbalizer,
+        *,
+        kept: KeptVerdicts | None = None,
+        progress: Progress | None = None,
+    ) -> FactPool:
         """Facts of single-valued relations: those the bundled model was trained on, or all of a local graph."""
         triples: Iterable[Triple]
         if model == MINI:
@@ -74,6 +79,8 @@ class FactPool:
                 and named(labels, triple.object)
             ),
             text,
+            kept,
+            progress,
         )
 
     def question(self, fact: KnownFact, wording: int = 0) -> tuple[str, str]:
@@ -98,46 +105,72 @@ class FactPool:
     ) -> list[KnownFact]:
         """Draw facts of one part that the model recalls now.
 
+        A model that recalls few facts is not asked them all: see `recall_walk`.
+
         Args:
             model: The model, unedited.
             tokenizer: Its tokenizer.
-            count: How many; fewer come back when there are no more.
+            count: How many; fewer come back when there are no more, or when too many were asked.
             seed: Same seed, same facts.
             part: Which part.
             without: Items whose facts are left out, as subject or object.
         """
         left_out = set(without)
         facts = [fact for fact in self.facts if part_of(fact.subject, fact.relation) == part]
-        # Shuffled before any is left out, so that the order of the others does not depend on it.
-        random.Random(seed).shuffle(facts)
-        facts = [fact for fact in facts if not left_out & {fact.subject, fact.object}]
+        walk = RecallWalk(facts, seed, self.kept.verdicts(self._name(part, seed)) if self.kept else [])
+        most, known = most_asked(count), len(walk.verdicts)
         recalled: list[KnownFact] = []
-        for start in range(0, len(facts), 256):
-            asked = facts[start : start + min(256, 2 * (count - len(recalled)))]
-            recalled += [fact for fact, right in zip(asked, self.ask(model, tokenizer, asked), strict=True) if right]
-            if len(recalled) >= count:
-                break
+        try:
+            # Always whole chunks from the first on: what else was asked has no say in a verdict.
+            for start in range(0, most, CHUNK):
+                chunk = walk.chunk(start)
+                if not chunk or len(recalled) >= count:
+                    break
+                if self.progress and start >= known:
+                    self.progress(f"finding facts that the model recalls, to be {part}", start, min(most, len(facts)))
+                right = walk.answered(start) or walk.answer(self.ask(model, tokenizer, chunk))
+                # Left out only now, so that the order of the others does not depend on it.
+                recalled += [
+                    fact
+                    for fact, answered in zip(chunk, right, strict=True)
+                    if answered and not left_out & {fact.subject, fact.object}
+                ]
+        finally:
+            if self.kept and len(walk.verdicts) > known:
+                self.kept.keep(self._name(part, seed), walk.verdicts)
         return recalled[:count]
+
+    def _name(self, part: Part, seed: int) -> str:
+        """Everything beside the model that the verdicts of a walk depend on."""
+        return f"{part} {seed} {self._hash}"
+
+    @cached_property
+    def _hash(self) -> str:
+        sha = hashlib.sha256()
+        for fact in self.facts:
+            prompt, answer = self.question(fact)
+            sha.update(f"{fact.subject}\t{fact.relation}\t{prompt}\t{answer}\n".encode())
+        return sha.hexdigest()
 
     def ask(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[KnownFact], wording: int = 0
     ) -> list[bool]:
-        """Whether the model answers each fact exactly."""
+        """Whether the model answers each fact right."""
         questions = [self.question(fact, wording) for fact in facts]
         return ask_all(model, tokenizer, questions)
 
 
 def part_of(subject: str, relation: str) -> Part:
     """Which part a fact belongs to."""
-    return _PARTS[hashlib.sha256(f"{subject} {relation}".encode()).digest()[0] % len(_PARTS)]
+    return PARTS[hashlib.sha256(f"{subject} {relation}".encode()).digest()[0] % len(PARTS)]
 
 
 def ask_all(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
 ) -> list[bool]:
-    """`exact_answers`, where a question that cannot be put (too long, no token) counts as not answered."""
+    """`right_answers`, where a question that cannot be put (too long, no token) counts as not answered."""
     try:
-        return exact_answers(model, tokenizer, questions) if questions else []
+        return right_answers(model, tokenizer, questions) if questions else []
     except EditError:
         if len(questions) == 1:
             return [False]

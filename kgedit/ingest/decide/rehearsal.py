@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kgedit.delta import Delta
-from kgedit.ingest.decide.known_facts import FactPool, KnownFact
+from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.probes import NEIGHBOURS
+from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.methods.curriculum import Curriculum, Lesson
 from kgedit.methods.finetune_adapter.lessons import wordings_of

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from kgedit.delta import Delta, LowRankDelta, WeightUpdate
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.known_facts import FactPool, KnownFact
+from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.protected_keys import Asked, HeldMoment, subject_keys, with_facts
+from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.methods.base import Workbench

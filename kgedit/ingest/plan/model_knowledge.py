@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -10,14 +12,36 @@ from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph, named
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.scoring.exact_answers import exact_answers
+from kgedit.lm.scoring.right_answers import answers_in_sentences, names_given
 from kgedit.resolve import Resolved
 from kgedit.text.template import fill
 
-_FACTS = 3  # facts of a subject of which the model must know one
+_FACTS = 3  # facts of a subject of which a model that was trained on them must know one
+_FACTS_OF_MANY = 12  # the same of any other model, which knows some facts of many subjects
+_NAMES = 6  # names of an object that are asked
 _LINKS = 100  # triples of a subject among which they are looked for
 
-Question = tuple[str, str]
+Question = tuple[str, tuple[str, ...]]
+"""A prompt and the names of the right answer."""
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """What the model knows of a subject.
+
+    Attributes:
+        knows: Whether it knows one of the facts asked.
+        asked: The facts asked, as prompt and names of the object.
+    """
+
+    knows: bool
+    asked: tuple[Question, ...]
+
+    @property
+    def told(self) -> str:
+        """What was asked, in words."""
+        prompt, names = self.asked[0]
+        return f"{len(self.asked)} asked, first {prompt!r}: {names[0]}"
 
 
 class ModelKnowledge:
@@ -37,11 +61,14 @@ class ModelKnowledge:
         """
         return self._all_right([self._wordings(change) for change in changes], every=True)
 
-    def familiar(self, changes: Sequence[Resolved]) -> list[bool | None]:
+    def familiar(self, changes: Sequence[Resolved]) -> list[Familiarity | None]:
         """Whether the model knows one of the facts that the graph has of each subject; None if it has none."""
         asked = [self._facts(change) for change in changes]
         answers = self._all_right(asked, every=False)
-        return [right is True if questions else None for right, questions in zip(answers, asked, strict=True)]
+        return [
+            Familiarity(right is True, tuple(questions)) if questions else None
+            for right, questions in zip(answers, asked, strict=True)
+        ]
 
     def _wordings(self, change: Resolved) -> list[Question]:
         request = change.request
@@ -49,7 +76,16 @@ class ModelKnowledge:
         if change.relation is not None and change.relation in self._text:
             path = (change.relation,)
             templates += [*self._text.edit_wordings(path), self._text.prompts(path)[-1]]
-        return [(fill(template, request.subject), request.target) for template in dict.fromkeys(templates)]
+        names = self._names(request.target, change.target_id)
+        return [(fill(template, request.subject), names) for template in dict.fromkeys(templates)]
+
+    def _names(self, label: str, item: str | None) -> tuple[str, ...]:
+        """The label, and the other names that the graph has for an item."""
+        if item is None or answers_in_sentences(self._model):
+            return (label,)
+        with suppress(KnowledgeGraphError):
+            return tuple(dict.fromkeys((label, *self._graph.aliases(item))))[:_NAMES]
+        return (label,)
 
     def _facts(self, change: Resolved) -> list[Question]:
         if change.subject_id is None:
@@ -59,27 +95,31 @@ class ModelKnowledge:
             worded = [triple for triple in triples if triple.relation in self._text]
             # The fact that changes comes first: the answer to it tells most about what the model knows.
             worded.sort(key=lambda fact: (fact.relation != change.relation, not self._text[fact.relation].single))
-            labels = self._graph.labels([triple.object for triple in worded[:_FACTS]])
+            worded = worded[: _FACTS if answers_in_sentences(self._model) else _FACTS_OF_MANY]
+            labels = self._graph.labels([triple.object for triple in worded])
         except KnowledgeGraphError:
             return []
         return [
-            (fill(self._text.prompts((triple.relation,))[0], change.request.subject), labels[triple.object])
-            for triple in worded[:_FACTS]
+            (
+                fill(self._text.prompts((triple.relation,))[0], change.request.subject),
+                self._names(labels[triple.object], triple.object),
+            )
+            for triple in worded
             if named(labels, triple.object)
         ]
 
     def _all_right(self, asked: Sequence[Sequence[Question]], *, every: bool) -> list[bool | EditError]:
         try:
             every_question = [question for questions in asked for question in questions]
-            answers = iter(exact_answers(self._model, self._tokenizer, every_question))
+            answers = iter(names_given(self._model, self._tokenizer, every_question))
         except EditError:  # one of them does not fit into the model: find out which
             return [self._one(questions, every=every) for questions in asked]
-        rights = [[next(answers) for _ in questions] for questions in asked]
+        rights = [[next(answers) is not None for _ in questions] for questions in asked]
         return [bool(right) and (all(right) if every else any(right)) for right in rights]
 
     def _one(self, questions: Sequence[Question], *, every: bool) -> bool | EditError:
         try:
-            right = exact_answers(self._model, self._tokenizer, questions)
+            right = [name is not None for name in names_given(self._model, self._tokenizer, questions)]
         except EditError as error:
             return error
         return bool(right) and (all(right) if every else any(right))

@@ -31,6 +31,7 @@ def make_plan(
     seen: Callable[[Planned], str | None] | None = None,
     changed: Callable[[str], bool] | None = None,
     check_kinds: bool = True,
+    any_subject: bool = False,
     batch: int = BATCH,
     progress: Progress | None = None,
 ) -> Plan:
@@ -49,6 +50,7 @@ def make_plan(
         seen: State that a record's change has from an earlier run ("checked"); None if it is to be done.
         changed: Whether a change of a slot is applied; then the subject counts as familiar.
         check_kinds: Whether to refuse what the graph and the wording speak against.
+        any_subject: Whether to take changes of subjects of which the model knows nothing, too.
         batch: Changes asked about at once.
         progress: Called with (what, done, total).
 
@@ -68,7 +70,7 @@ def make_plan(
         spool.settle_conflicts(policy)
         total, done = spool.waiting(), 0
         for items in spool.batches(batch):
-            _ask(items, spool, names, knowledge, seen, changed)
+            _ask(items, spool, names, knowledge, seen, changed, any_subject=any_subject)
             done += len(items)
             if progress:
                 progress("asking the model", done, total)
@@ -101,6 +103,8 @@ def _ask(
     knowledge: ModelKnowledge,
     seen: Callable[[Planned], str | None] | None,
     changed: Callable[[str], bool] | None,
+    *,
+    any_subject: bool,
 ) -> None:
     fresh: list[tuple[int, Resolved]] = []
     for item in items:
@@ -122,7 +126,9 @@ def _ask(
             spool.decide(number, Verdict.KNOWN, why)
         else:
             unknown.append((number, change))
+    if any_subject:
+        return
     for (number, change), familiar in zip(unknown, knowledge.familiar([change for _, change in unknown]), strict=True):
-        if familiar is False and not (changed and changed(slot_key(change.edit))):
-            why = f"the model knows none of the facts asked about {change.request.subject}"
-            spool.decide(number, Verdict.UNFAMILIAR, why[:_TOLD])
+        if familiar and not familiar.knows and not (changed and changed(slot_key(change.edit))):
+            why = f"the model knows none of the facts asked about {change.request.subject} ({familiar.told})"
+            spool.decide(number, Verdict.UNFAMILIAR, f"{why[:_TOLD]}; --any-subject takes it all the same")

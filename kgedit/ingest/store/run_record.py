@@ -32,6 +32,7 @@ class RunResult(BaseModel):
         accepted_right: Share of the applied changes whose edit prompt is answered right.
         unrelated_recalled: Share of unrelated facts, recalled by the unedited model, that are still recalled.
         unrelated_asked: Number of these facts.
+        watched: Number of other recalled facts that the guards watched; a model that recalls few has few.
         refusals: The refused changes, with what was measured.
         weights_hash: Hash of the edited weights.
         changed: Number of changes that this run decided; 0 when all had been decided before.
@@ -53,6 +54,7 @@ class RunResult(BaseModel):
     unrelated_asked: int
     refusals: tuple[RefusedChange, ...]
     weights_hash: str
+    watched: int = 0
     changed: int = 0
     recovered: int = 0
     seconds: float = 0.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kgedit.edit import Edit
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.known_facts import FactPool, KnownFact
+from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.probes import NEIGHBOURS, Probes
+from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.rehearsal import batch_curriculum, lesson
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.store.entry import Entry, PlannedEdit, State

@@ -154,8 +154,12 @@ def test_a_subject_that_the_model_has_never_heard_of_is_marked(mini: Editor, tmp
         editor = Editor(mini.model, mini.tokenizer, graph, mini.method)
         feed = [change("Q1", "P19", "Q2"), change("Q937", "P19", "Q2"), change("Q3", "P19", "Q2")]
         made = list(make_plan(feed, editor))
+        insisted = make_plan(feed, editor, any_subject=True)
     assert [item.verdict.value for item in made] == ["unfamiliar", "new", "new"]
     assert "none of the facts asked about Zorblat Qwix" in made[0].reason
+    assert "1 asked, first 'Zorblat Qwix was born in': Vienna" in made[0].reason
+    assert "--any-subject" in made[0].reason
+    assert verdicts(insisted) == ["new", "new", "new"]
 
 
 def test_what_an_earlier_run_had_is_not_done_again(mini: Editor) -> None:

@@ -1,0 +1,101 @@
+"""A model that recalls few facts is asked a bounded number of them, once per model and graph."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
+from kgedit.ingest.decide.known_facts import FactPool
+from kgedit.ingest.decide.recall_walk import MOST, SAMPLE, KnownFact
+
+MODEL: Any = None
+RELATIONS = ("P27", "P19", "P30", "P36")
+
+
+def facts(count: int) -> tuple[KnownFact, ...]:
+    return tuple(
+        KnownFact(f"Q{i}", RELATIONS[i % 4], f"Q{10**6 + i % 90}", f"Subject {i}", f"Object {i % 90}")
+        for i in range(count)
+    )
+
+
+class Scripted(FactPool):
+    """A pool whose model recalls some facts in a hundred of three relations, and none of P19."""
+
+    recalls = 5
+    asked: list[KnownFact]
+
+    def ask(self, model: Any, tokenizer: Any, facts: Sequence[KnownFact], wording: int = 0) -> list[bool]:
+        self.asked.extend(facts)
+        return [
+            fact.relation != "P19" and hashlib.sha256(fact.subject.encode()).digest()[1] % 100 < self.recalls
+            for fact in facts
+        ]
+
+
+def scripted(recalls: int = 5, count: int = 24000, kept: KeptVerdicts | None = None) -> Scripted:
+    pool = Scripted(facts(count), Verbalizer.bundled(), kept)
+    object.__setattr__(pool, "asked", [])
+    object.__setattr__(pool, "recalls", recalls)
+    return pool
+
+
+def test_a_model_that_recalls_few_is_not_asked_everything() -> None:
+    pool = scripted()
+    recalled = pool.recalled(MODEL, MODEL, 300, seed=0, part="protected")
+    assert len(pool.asked) <= MOST
+    assert 40 < len(recalled) < 300
+    # Behind the sample, a relation of which nothing was recalled is passed over.
+    assert "P19" in {fact.relation for fact in pool.asked[:SAMPLE]}
+    assert "P19" not in {fact.relation for fact in pool.asked[SAMPLE:]}
+    assert recalled == scripted().recalled(MODEL, MODEL, 300, seed=0, part="protected")
+    assert recalled != scripted().recalled(MODEL, MODEL, 300, seed=1, part="protected")
+
+
+def test_a_model_that_recalls_most_is_asked_in_the_plain_order() -> None:
+    pool = scripted(recalls=100)
+    assert len(pool.recalled(MODEL, MODEL, 2000, seed=0, part="protected")) == 2000
+    assert "P19" in {fact.relation for fact in pool.asked[SAMPLE:]}
+
+
+def test_what_is_left_out_does_not_change_the_rest() -> None:
+    recalled = scripted().recalled(MODEL, MODEL, 50, seed=0, part="measured")
+    without = scripted().recalled(MODEL, MODEL, 49, seed=0, part="measured", without={recalled[3].subject})
+    assert without == recalled[:3] + recalled[4:]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff\n1", b"[]\n1", b'{"sha256": "0"}\n1111'])
+def test_verdicts_are_kept_and_asked_again_when_damaged(tmp_path: Path, damage: bytes) -> None:
+    told: list[str] = []
+    kept = KeptVerdicts(tmp_path, "hash", lambda what, done, total: told.append(what))
+    first = scripted(kept=kept)
+    recalled = first.recalled(MODEL, MODEL, 30, seed=0, part="watched")
+    again = scripted(kept=kept)
+    assert again.recalled(MODEL, MODEL, 30, seed=0, part="watched") == recalled
+    assert again.asked == []
+    # A larger draw goes on from there; another model, seed or graph begins anew.
+    more = scripted(kept=kept)
+    assert more.recalled(MODEL, MODEL, 40, seed=0, part="watched")[:30] == recalled
+    assert first.asked + more.asked == list(dict.fromkeys(first.asked + more.asked))
+    for other in (scripted(kept=KeptVerdicts(tmp_path, "other")), scripted(count=20000, kept=kept)):
+        other.recalled(MODEL, MODEL, 30, seed=0, part="watched")
+        assert other.asked
+    for file in tmp_path.iterdir():
+        file.write_bytes(damage)
+    assert told == []
+    rebuilt = scripted(kept=kept)
+    assert rebuilt.recalled(MODEL, MODEL, 30, seed=0, part="watched") == recalled
+    assert rebuilt.asked[: len(first.asked)] == first.asked
+    assert "damaged" in told[0]
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    pool = scripted(kept=KeptVerdicts(tmp_path / "file", "hash"))
+    assert pool.recalled(MODEL, MODEL, 30, seed=0, part="watched")
