@@ -65,6 +65,20 @@ def test_a_prompt_of_ones_own_needs_no_relation(tiny: str, tmp_path: Path, run: 
     assert (result["subject"], result["target_new"], result["edges"]) == ("Zorblax", "Ruritania", 0)
 
 
+def test_the_boundary_can_be_set(tiny: str, tmp_path: Path, run: Run) -> None:
+    words = ["--subject", "Zorblax", "--prompt", "{} plays for", "--target", "Ruritania", "--method", "rome"]
+    said = {}
+    for boundary in ("none", "space"):
+        out = str(tmp_path / boundary)
+        said[boundary] = run("edit", *words, "--boundary", boundary, "--model", tiny, "--out", out, "--json")
+    assert [said[name]["edit"]["boundary"] for name in said] == ["", " "]
+    # A space makes other tokens of the target, which the unedited model finds otherwise probable.
+    assert said["none"]["probability_before"] != said["space"]["probability_before"]
+    plain = run("edit", *words, "--model", tiny, "--out", str(tmp_path / "plain"), "--json")
+    assert plain["probability_before"] == said["space"]["probability_before"]
+    assert "boundary" not in plain["edit"]
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [

@@ -56,6 +56,17 @@ def test_a_record_keeps_all_its_fields_and_says_where_it_stood(tmp_path: Path) -
     assert dict(feed.skipped) == {"unused column 'note'": 1}
 
 
+def test_a_record_may_have_lines_in_its_prompt_and_say_what_precedes_the_object(tmp_path: Path) -> None:
+    prompt = "<|user|>\nWhere is {}?\n<|assistant|>\n"
+    record = {"subject": "Ulm", "prompt": prompt, "target_new": "France", "boundary": "space"}
+    (change,) = JsonLines(written(tmp_path, json.dumps(record) + "\n"))
+    assert isinstance(change, Change)
+    assert (change.edit.prompt, change.edit.boundary) == (prompt, " ")
+    (wrong,) = JsonLines(written(tmp_path, json.dumps(record | {"boundary": "dash"}) + "\n"))
+    assert isinstance(wrong, MalformedChange)
+    assert "boundary" in wrong.why
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
