@@ -31,9 +31,9 @@ from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
 from kgedit.lm.memory import peak_memory
 from kgedit.lm.prefixes import sample_prefixes
-from kgedit.lm.scoring.teacher_forced import score_rows
+from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.second_moment.find import MomentSource, find_moments
-from kgedit.lm.tokens import encode_pair
+from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.registry import load_method, method_for, parse_variant
@@ -371,9 +371,10 @@ class Editor:
     def _answer(self, request: Request) -> tuple[str, float]:
         """Greedy answer to the edit prompt, and the probability of the whole new object there."""
         prompt = request.question
-        ids = encode_pair(self.tokenizer, prompt, request.target)
-        probability = score_rows(self.model, [ids])[0].joint_probability
-        return self.complete(prompt, max_new_tokens=len(ids[1]) + 8, names=(request.target,)), probability
+        target = request.target
+        (probability,) = name_probabilities(self.model, self.tokenizer, [(prompt, target)])
+        length = len(encode_target(self.tokenizer, target, prompt))
+        return self.complete(prompt, max_new_tokens=length + 8, names=(target,)), probability
 
     def _check_asks_for_a_change(self, request: Request, answer: str) -> None:
         if answer == request.target:

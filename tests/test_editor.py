@@ -244,13 +244,24 @@ def test_an_unknown_kind_is_refused(editor: Editor, tmp_path: Path) -> None:
         editor.load_delta(tmp_path)
 
 
-def test_ask_lists_the_new_object_with_the_probability_of_the_edit(editor: Editor) -> None:
-    editor.method = Rome(RomeConfig(layer=2))
-    with editor.preview(EDITS[0]) as edited:
+@pytest.mark.parametrize(
+    "edit",
+    [
+        EDITS[0],
+        Edit(subject="Albert Einstein", prompt="{} lives in the city of", target_new="St. Louis"),
+        # With the full stop behind it, this name ends in one token of two stops.
+        Edit(subject="Albert Einstein", prompt="{} lives in the city of", target_new="Washington, D.C."),
+    ],
+)
+def test_ask_lists_the_new_object_with_the_probability_of_the_edit(edit: Edit) -> None:
+    with Editor.from_pretrained("mini", method="rome").preview(edit) as edited:
         (result,) = edited.history.values()
         assert isinstance(result, EditResult)
         assert result.succeeded
-        assert dict(edited.ask(PROMPT))["France"] == pytest.approx(result.probability_after, rel=1e-3)
+        assert result.after == result.target_new == edit.target_new
+        assert result.probability_after > 0.5
+        asked = edited.resolver.resolve(edit).request.question
+        assert dict(edited.ask(asked))[edit.target_new] == pytest.approx(result.probability_after, rel=1e-2)
 
 
 def says(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, text: str) -> RemovableHandle:

@@ -13,7 +13,7 @@ from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import FactPool, ask_all, part_of
-from kgedit.lm.scoring.teacher_forced import Row, score_rows
+from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import associated_paths, other_facts
@@ -119,19 +119,18 @@ def measure(
 
 def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequence[Probes]) -> list[float]:
     """Probability of the whole new object after the edit prompt; 0 where it cannot be asked."""
-    rows: list[Row] = []
-    asked: list[bool] = []
-    for probe in probes:
-        ((prompt, target),) = probe.efficacy
-        try:
-            row = encode_pair(tokenizer, prompt, target)
-        except EditError:
-            asked.append(False)
-        else:
-            rows.append(row)
-            asked.append(True)
-    scores = iter(score_rows(model, rows))
-    return [next(scores).joint_probability if possible else 0.0 for possible in asked]
+    can_be_asked = [_can_be_asked(tokenizer, probe) for probe in probes]
+    questions = [probe.efficacy[0] for probe, possible in zip(probes, can_be_asked, strict=True) if possible]
+    found = iter(name_probabilities(model, tokenizer, questions))
+    return [next(found) if possible else 0.0 for possible in can_be_asked]
+
+
+def _can_be_asked(tokenizer: PreTrainedTokenizerBase, probe: Probes) -> bool:
+    try:
+        encode_pair(tokenizer, *probe.efficacy[0])
+    except EditError:
+        return False
+    return True
 
 
 def rounded(numbers: Mapping[str, float]) -> dict[str, float]:
