@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -12,17 +13,27 @@ from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph, named
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.generation.greedy import complete
 from kgedit.lm.scoring.right_answers import answers_in_sentences, names_given
 from kgedit.resolve import Resolved
+from kgedit.text.names import begins
 from kgedit.text.template import fill
 
 _FACTS = 3  # facts of a subject of which a model that was trained on them must know one
 _FACTS_OF_MANY = 12  # the same of any other model, which knows some facts of many subjects
-_NAMES = 6  # names of an object that are asked
+_NAMES = 6  # names of an object that are asked one by one
 _LINKS = 100  # triples of a subject among which they are looked for
 
 Question = tuple[str, tuple[str, ...]]
 """A prompt and the names of the right answer."""
+
+
+class _Fact(NamedTuple):
+    """A fact of a subject: label, property, and the names of its object."""
+
+    subject: str
+    relation: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,35 @@ class ModelKnowledge:
 
     def familiar(self, changes: Sequence[Resolved]) -> list[Familiarity | None]:
         """Whether the model knows one of the facts that the graph has of each subject; None if it has none."""
-        asked = [self._facts(change) for change in changes]
-        answers = self._all_right(asked, every=False)
+        facts = [self._facts(change) for change in changes]
+        asked = [[(prompt, names[:_NAMES]) for prompt, names in map(self._first, each)] for each in facts]
+        knows = [right is True for right in self._all_right(asked, every=False)]
+        if not answers_in_sentences(self._model):
+            # A wording that a model was never trained on may be continued otherwise, so the others count as well.
+            knows = [right or self._says_one(each) for right, each in zip(knows, facts, strict=True)]
         return [
-            Familiarity(right is True, tuple(questions)) if questions else None
-            for right, questions in zip(answers, asked, strict=True)
+            Familiarity(right, tuple(questions)) if questions else None
+            for right, questions in zip(knows, asked, strict=True)
         ]
+
+    def _says_one(self, facts: Sequence[_Fact]) -> bool:
+        """Whether an answer to one of the facts, in any wording, begins with a name of its object."""
+        questions = [question for fact in facts for question in self._worded(fact)]
+        prompts = list(dict.fromkeys(prompt for prompt, _ in questions))
+        try:
+            answers = dict(zip(prompts, complete(self._model, self._tokenizer, prompts), strict=True))
+        except EditError:
+            return False
+        return any(begins(answers[prompt], names) for prompt, names in questions)
+
+    def _first(self, fact: _Fact) -> Question:
+        """A fact in its editing prompt."""
+        return self._worded(fact)[0]
+
+    def _worded(self, fact: _Fact) -> list[Question]:
+        """A fact in every wording of its relation, the editing prompt first."""
+        wordings = (*self._text.prompts((fact.relation,)), *self._text.questions((fact.relation,)))
+        return [(fill(wording, fact.subject), fact.names) for wording in wordings]
 
     def _wordings(self, change: Resolved) -> list[Question]:
         request = change.request
@@ -76,7 +110,7 @@ class ModelKnowledge:
         if change.relation is not None and change.relation in self._text:
             path = (change.relation,)
             templates += [*self._text.edit_wordings(path), self._text.prompts(path)[-1]]
-        names = self._names(request.target, change.target_id)
+        names = self._names(request.target, change.target_id)[:_NAMES]
         return [(fill(template, request.subject), names) for template in dict.fromkeys(templates)]
 
     def _names(self, label: str, item: str | None) -> tuple[str, ...]:
@@ -84,10 +118,10 @@ class ModelKnowledge:
         if item is None or answers_in_sentences(self._model):
             return (label,)
         with suppress(KnowledgeGraphError):
-            return tuple(dict.fromkeys((label, *self._graph.aliases(item))))[:_NAMES]
+            return tuple(dict.fromkeys((label, *self._graph.aliases(item))))
         return (label,)
 
-    def _facts(self, change: Resolved) -> list[Question]:
+    def _facts(self, change: Resolved) -> list[_Fact]:
         if change.subject_id is None:
             return []
         try:
@@ -100,10 +134,7 @@ class ModelKnowledge:
         except KnowledgeGraphError:
             return []
         return [
-            (
-                fill(self._text.prompts((triple.relation,))[0], change.request.subject),
-                self._names(labels[triple.object], triple.object),
-            )
+            _Fact(change.request.subject, triple.relation, self._names(labels[triple.object], triple.object))
             for triple in worded
             if named(labels, triple.object)
         ]
