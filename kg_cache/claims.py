@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from kg_cache import queries
 from kg_cache.answers import Row, Selects, Term
-from kg_cache.errors import EndpointTruncated
+from kg_cache.errors import EndpointRefused, EndpointTruncated
 from kg_cache.graph import Triple
 from kg_cache.ids import id_order
+from kg_cache.text import show
 
 _ITEM = re.compile(re.escape(queries.ENTITY) + r"(Q[1-9][0-9]{0,11})")
 _ANY = re.compile(re.escape(queries.ENTITY) + r"([QP][1-9][0-9]{0,11})")
@@ -64,7 +65,7 @@ def fetch_claims(
     while work:
         chunk, limit = work.popleft()
         try:
-            rows = endpoint.select(queries.claims(chunk, limit + 1))
+            rows = _shaped(endpoint.select(queries.claims(chunk, limit + 1)), chunk, "property", "value")
         except EndpointTruncated:
             # Too much for the endpoint: fewer items, then fewer rows of the one item.
             if len(chunk) == 1 and limit <= _SMALLEST_LIMIT:
@@ -117,6 +118,7 @@ def fetch_names(
         chunk_size: Items per query.
     """
     for chunk, rows in _in_chunks(endpoint, ids, chunk_size, lambda part: queries.names(part, languages)):
+        _shaped(rows, chunk, "kind", "name")
         labels: dict[str, dict[str, str]] = {id: {} for id in chunk}
         aliases: dict[str, set[str]] = {id: set() for id in chunk}
         for row in rows:
@@ -139,11 +141,28 @@ def fetch_presence(endpoint: Selects, ids: Sequence[str], *, chunk_size: int) ->
     """Which of the items exist: each with the item it was merged into, if it was."""
     targets: dict[str, str | None] = {}
     for chunk, rows in _in_chunks(endpoint, ids, chunk_size, queries.presence):
+        _shaped(rows, chunk)
         for row in rows:
             item, target = _read(_ITEM, row.get("item")), _read(_ITEM, row.get("target"))
             if item is not None and item in chunk and not targets.get(item):
                 targets[item] = target if target != item else None
     return targets
+
+
+def _shaped(rows: list[Row], ids: Sequence[str], *variables: str) -> list[Row]:
+    """The rows, if they answer what was asked: an answer of another shape must not count as one without facts.
+
+    Raises:
+        EndpointRefused: A row lacks one of the variables, or none of the rows is about the items asked about.
+    """
+    if lacking := [name for name in ("item", *variables) if any(name not in row for row in rows)]:
+        raise EndpointRefused(f"the endpoint answered with rows without ?{lacking[0]}; check KGEDIT_ENDPOINT")
+    if rows and not any(_read(_ANY, row["item"]) in ids for row in rows):
+        raise EndpointRefused(
+            f"the endpoint answered about {show(rows[0]['item'].value)} and none of the items asked about; "
+            "check KGEDIT_ENDPOINT"
+        )
+    return rows
 
 
 def _count(endpoint: Selects, item: str) -> int | None:

@@ -7,9 +7,11 @@ import ipaddress
 import socket
 import urllib.request
 from collections.abc import Callable
-from typing import IO, Any
+from functools import partial
+from typing import IO, Any, cast
 from urllib.parse import urljoin, urlsplit
 
+from kg_cache.deadline import Deadline
 from kg_cache.errors import EndpointDown, EndpointTruncated, UnsafeEndpoint
 from kg_cache.settings import is_loopback
 from kg_cache.text import show
@@ -24,7 +26,7 @@ def safe_opener(endpoint: str) -> urllib.request.OpenerDirector:
     """
     here = is_loopback(urlsplit(endpoint).hostname or "")
     opener = urllib.request.OpenerDirector()
-    web = (urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()) if here else (_PublicHTTPSHandler(),)
+    web = (_HTTPHandler(), _HTTPSHandler()) if here else (_PublicHTTPSHandler(),)
     for handler in (
         *web,
         urllib.request.ProxyHandler({} if here else None),
@@ -35,6 +37,20 @@ def safe_opener(endpoint: str) -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
+
+
+def open_within(
+    opener: urllib.request.OpenerDirector, request: urllib.request.Request, deadline: Deadline
+) -> http.client.HTTPResponse:
+    """Send a request whose connections end with the deadline.
+
+    Args:
+        opener: From `safe_opener`.
+        request: What to ask.
+        deadline: Entered, and left only when the answer is read.
+    """
+    request.deadline = deadline  # type: ignore[attr-defined]  # the handlers below find it there
+    return cast(http.client.HTTPResponse, opener.open(request, timeout=deadline.seconds))
 
 
 def read_bounded(response: http.client.HTTPResponse, most: int, deadline: float, clock: Callable[[], float]) -> bytes:
@@ -64,7 +80,10 @@ class _SameHostRedirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         self._check(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None:
+            request.deadline = _deadline_of(req)  # type: ignore[attr-defined]
+        return request
 
     def http_error_302(
         self,
@@ -75,23 +94,62 @@ class _SameHostRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
     ) -> Any:
         # urllib refuses a redirect to file: by itself, but as if the server had failed
-        if target := headers.get("location"):
-            self._check(urljoin(req.full_url, target))
+        if target := headers.get("location") or headers.get("uri"):
+            self._check(target, req.full_url)
+        fp.close()  # its body may be endless
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
-    def _check(self, target: str) -> None:
-        if _origin(target) != self._origin:
+    def _check(self, target: str, base: str = "") -> None:
+        try:
+            origin = _origin(urljoin(base, target))
+        except ValueError:  # no address at all, e.g. http://[::1
+            origin = ("", "", None)
+        if origin != self._origin:
             raise UnsafeEndpoint(
                 f"{self._origin[1]} redirects to {show(target)}, which is another place; "
                 "if that move is genuine, set KGEDIT_ENDPOINT to the new address"
             )
 
 
+def _deadline_of(request: urllib.request.Request) -> Deadline:
+    return getattr(request, "deadline", None) or Deadline(request.timeout or 60.0)
+
+
+class _HTTPHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_timed(http.client.HTTPConnection, _deadline_of(req)), req)
+
+
+class _HTTPSHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_timed(http.client.HTTPSConnection, _deadline_of(req)), req)
+
+
 class _PublicHTTPSHandler(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_PublicHTTPSConnection, req)
+        return self.do_open(_timed(_PublicHTTPSConnection, _deadline_of(req)), req)
+
+
+def _timed(kind: Callable[..., Any], deadline: Deadline) -> Any:
+    """A maker of connections that end with the deadline."""
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        connection = kind(*args, **kwargs)
+        connection._create_connection = partial(_connect, connection, deadline)
+        return connection
+
+    return make
+
+
+def _connect(
+    connection: Any, deadline: Deadline, address: tuple[str, int], timeout: object = None, source: Any = None
+) -> socket.socket:
+    made = deadline.connect(address, source)
+    if isinstance(connection, _PublicHTTPSConnection):
+        connection.check(made)
+    return made
 
 
 class _PublicHTTPSConnection(http.client.HTTPSConnection):
@@ -99,17 +157,12 @@ class _PublicHTTPSConnection(http.client.HTTPSConnection):
 
     _tunnel_host: str | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._create_connection = self._connect_public
-
-    def _connect_public(self, *args: Any, **kwargs: Any) -> socket.socket:
-        connection = socket.create_connection(*args, **kwargs)
+    def check(self, connection: socket.socket) -> None:
+        """Close a connection that leads to a private address; a proxy is trusted to be where the user put it."""
         address = str(connection.getpeername()[0]).split("%")[0]
         if self._tunnel_host is None and not ipaddress.ip_address(address).is_global:
             connection.close()
             raise UnsafeEndpoint(f"{self.host} leads to {address}, which is no public address; check its name")
-        return connection
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

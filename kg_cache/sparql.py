@@ -6,13 +6,10 @@ endpoint is left to the caller to ask for in smaller pieces.
 
 from __future__ import annotations
 
-import email.utils
-import http.client
 import logging
 import random
-import ssl
+import re
 import time
-import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
@@ -23,23 +20,22 @@ import stamina
 from SPARQLWrapper import JSON, SPARQLWrapper
 
 from kg_cache.answers import Row, read_answer
+from kg_cache.deadline import Deadline
 from kg_cache.errors import (
     EndpointBusy,
     EndpointDown,
     EndpointError,
     EndpointRefused,
-    EndpointTruncated,
-    UnsafeEndpoint,
 )
+from kg_cache.http_errors import check_whole, plain_errors, retry_after
 from kg_cache.lock import LockTimeout, exclusive
-from kg_cache.opener import read_bounded, safe_opener
+from kg_cache.opener import open_within, read_bounded, safe_opener
 from kg_cache.settings import Settings, is_loopback
 from kg_cache.text import show
 
 T = TypeVar("T")
 
 _JSON_TYPES = frozenset({"application/sparql-results+json", "application/json"})
-_DEFAULT_WAIT = 60.0  # seconds; what Wikimedia asks for when a 429 names no time
 
 
 class Endpoint:
@@ -114,11 +110,12 @@ class Endpoint:
 
     def _ask(self, query: str) -> list[Row]:
         deadline = self._clock() + self._settings.timeout
-        with plain_errors(self._host):
+        with Deadline(self._settings.timeout) as limit, plain_errors(self._host, limit):
             self.requests += 1
-            response = self._request(query).query().response
+            response = self._request(query, limit).query().response
             with response:
                 kind = response.headers.get_content_type() if "content-type" in response.headers else ""
+                check_whole(response.status, response.headers, self._host)
                 body = read_bounded(response, self._settings.max_response_bytes, deadline, self._clock)
         if kind not in _JSON_TYPES:
             raise EndpointRefused(
@@ -126,11 +123,11 @@ class Endpoint:
                 f"{show(body[:300].decode('utf-8', 'replace'))}; check KGEDIT_CONTACT "
                 "(sent as the User-Agent) and KGEDIT_ENDPOINT"
             )
-        return read_answer(body, self._host)
+        return read_answer(body, self._host, _selected(query))
 
-    def _request(self, query: str) -> SPARQLWrapper:
+    def _request(self, query: str, limit: Deadline) -> SPARQLWrapper:
         wrapper = _PolicedWrapper(self._settings.endpoint, agent=user_agent(self._settings, self._host))
-        wrapper.opener, wrapper.seconds = self._opener, self._settings.timeout
+        wrapper.opener, wrapper.limit = self._opener, limit
         if self._settings.default_graph:
             wrapper.addParameter("default-graph-uri", self._settings.default_graph)
         wrapper.setReturnFormat(JSON)
@@ -156,10 +153,10 @@ class _PolicedWrapper(SPARQLWrapper):
     """SPARQLWrapper writes the request; our opener, not urllib's global one, sends it."""
 
     opener: Any
-    seconds: float
+    limit: Deadline
 
     def _query(self) -> tuple[Any, str]:
-        return self.opener.open(self._createRequest(), timeout=self.seconds), self.returnFormat
+        return open_within(self.opener, self._createRequest(), self.limit), self.returnFormat
 
 
 class _Retry:
@@ -171,7 +168,7 @@ class _Retry:
 
     def decide(self, error: Exception) -> bool | float:
         if isinstance(error, EndpointBusy):
-            seconds = error.retry_after or _DEFAULT_WAIT
+            seconds = error.retry_after or retry_after(None, 0)
         elif isinstance(error, EndpointDown):
             seconds = self._pause * random.uniform(1.0, 2.0)
             self._pause *= 3
@@ -184,21 +181,9 @@ class _Retry:
         return 0.0
 
 
-def retry_after(value: str | None, now: float) -> float:
-    """Seconds to wait by a Retry-After header: a number, or a date; 60 if it is missing, past or nonsense.
-
-    Args:
-        value: The header.
-        now: The present as seconds since 1970.
-    """
-    try:
-        seconds = float(value or "")
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value or "").timestamp() - now
-        except (ValueError, OverflowError):
-            return _DEFAULT_WAIT
-    return seconds if 0 < seconds < float("inf") else _DEFAULT_WAIT
+def _selected(query: str) -> list[str]:
+    """The variables that a query selects."""
+    return re.findall(r"\?(\w+)", re.sub(r"\([^?]*\bAS\b", "", query.partition("SELECT")[2].partition("WHERE")[0]))
 
 
 def user_agent(settings: Settings, host: str) -> str:
@@ -210,42 +195,6 @@ def user_agent(settings: Settings, host: str) -> str:
     if settings.contact is None and not is_loopback(host):
         raise EndpointRefused(f"{host} wants to know whom to reach; set KGEDIT_CONTACT to your mail address or page")
     return f"kgedit/{_version()} ({settings.contact or 'local'})"
-
-
-@contextmanager
-def plain_errors(host: str) -> Iterator[None]:
-    """Whatever goes wrong between here and a host, as an `EndpointError` by its cause."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        raise _from_status(error, host) from error
-    except http.client.IncompleteRead as error:
-        raise EndpointTruncated(f"{host} broke off its answer; ask about fewer items") from error
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        cause = getattr(error, "reason", error)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            raise UnsafeEndpoint(f"the certificate of {host} is not valid ({cause}); check the address") from error
-        raise EndpointDown(
-            f"{host} cannot be reached ({cause!r}); check the network, or use what is stored (offline)"
-        ) from error
-
-
-def _from_status(error: urllib.error.HTTPError, host: str) -> EndpointError:
-    said = f"{host} answered {error.code}"
-    with error:
-        try:
-            text = error.read(2000).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
-            text = ""
-    asked = error.headers.get("Retry-After")
-    if error.code == 429 or (error.code == 503 and asked):
-        seconds = retry_after(asked, time.time())
-        return EndpointBusy(f"{said} (busy) and asks to wait {seconds:g} s; try again later", seconds)
-    if error.code >= 500 and "timeout" in text.lower():
-        return EndpointTruncated(f"{said}: the query took too long; ask about fewer items")
-    if error.code >= 500 or error.code == 408:
-        return EndpointDown(f"{said} {show(text)}; try again later, or use what is stored (offline)")
-    return EndpointRefused(f"{said} {show(text)}; check KGEDIT_ENDPOINT and KGEDIT_CONTACT")
 
 
 def _version() -> str:

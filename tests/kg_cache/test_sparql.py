@@ -21,8 +21,9 @@ from kg_cache.errors import (
     EndpointTruncated,
     UnsafeEndpoint,
 )
+from kg_cache.http_errors import retry_after
 from kg_cache.settings import Settings
-from kg_cache.sparql import Endpoint, retry_after
+from kg_cache.sparql import Endpoint
 from servers import Fault, SparqlServer
 
 MakeSettings = Callable[..., Settings]
@@ -206,7 +207,8 @@ def test_a_redirect_elsewhere_is_not_followed(
 
 def test_a_redirect_to_the_same_host_is_followed(server: SparqlServer, settings: MakeSettings, clock) -> None:
     server.faults.append(Fault(status=302, headers={"Location": server.url + "/?query=" + "ASK%7B%7D"}))
-    server.faults.append(Fault(body=b'{"results": {"bindings": []}}'))
+    empty = b'{"head": {"vars": ["item", "property", "value"]}, "results": {"bindings": []}}'
+    server.faults.append(Fault(body=empty))
     assert endpoint(settings(server.url), clock).select(QUERY) == []
 
 

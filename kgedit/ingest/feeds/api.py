@@ -10,10 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from kg_cache.deadline import Deadline
 from kg_cache.errors import EndpointBusy, EndpointRefused, EndpointTruncated
+from kg_cache.http_errors import plain_errors, retry_after
 from kg_cache.ids import check_entity_id
-from kg_cache.opener import read_bounded, safe_opener
-from kg_cache.sparql import Endpoint, plain_errors, retry_after, user_agent
+from kg_cache.opener import open_within, read_bounded, safe_opener
+from kg_cache.sparql import Endpoint, user_agent
 from kg_cache.text import show
 from kgedit.ingest.feeds.settings import FeedSettings
 
@@ -98,7 +100,11 @@ class Api:
         agent = user_agent(self._settings, self._host)
         request = urllib.request.Request(url, headers={"User-Agent": agent, "Accept": "application/json"})  # noqa: S310
         deadline = time.monotonic() + self._settings.timeout
-        with plain_errors(self._host), self._opener.open(request, timeout=self._settings.timeout) as response:
+        with (
+            Deadline(self._settings.timeout) as limit,
+            plain_errors(self._host, limit),
+            open_within(self._opener, request, limit) as response,
+        ):
             kind, lag = response.headers.get_content_type(), response.headers.get("Retry-After")
             body = read_bounded(response, self._settings.max_response_bytes, deadline, time.monotonic)
         if kind != "application/json":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
 import re
@@ -10,11 +9,12 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from typing import cast
 
+from kg_cache.deadline import Deadline
 from kg_cache.errors import EndpointBusy, EndpointDown, EndpointError, EndpointRefused, EndpointTruncated
-from kg_cache.opener import safe_opener
-from kg_cache.sparql import plain_errors, user_agent
+from kg_cache.http_errors import plain_errors
+from kg_cache.opener import open_within, safe_opener
+from kg_cache.sparql import user_agent
 from kg_cache.text import show
 from kgedit.errors import FeedError
 from kgedit.ingest.feeds.settings import FeedSettings
@@ -91,13 +91,15 @@ class EventSource:
         url, headers = self._settings.stream, {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         headers["User-Agent"] = user_agent(self._settings, self._host)
         if self._last_id:
-            headers["Last-Event-ID"] = self._last_id
+            # The standard sends it as UTF-8; http.client writes Latin letters only, each as one byte.
+            headers["Last-Event-ID"] = self._last_id.encode().decode("latin-1")
         elif self._since:
             url += "?since=" + urllib.parse.quote(self._since, safe="")
         request = urllib.request.Request(url, headers=headers)  # noqa: S310
         parser = Parser(self._last_id)
-        with plain_errors(self._host):
-            response = cast(http.client.HTTPResponse, self._opener.open(request, timeout=self._settings.timeout))
+        # The deadline is that of the headers; the stream itself has no end.
+        with Deadline(self._settings.timeout) as limit, plain_errors(self._host, limit):
+            response = open_within(self._opener, request, limit)
         with response:
             if response.headers.get_content_type() != "text/event-stream":
                 raise EndpointRefused(
