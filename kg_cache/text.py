@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
 def show(text: str, limit: int = 120) -> str:
     """Foreign text made safe for a message: quoted, control and direction characters escaped, shortened."""
     return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+# Control characters but tab and line break, what turns the direction of writing, line separators, lone surrogates.
+_UNPRINTABLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufff9-\\ufffb\\ud800-\\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Foreign text made safe for a terminal: what would steer it is written as an escape such as \u001b."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def fold(text: str) -> str:

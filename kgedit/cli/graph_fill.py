@@ -90,9 +90,11 @@ def import_facts(
     with working(f"Importing {file.name}") as advance:
         try:
             with Store(graph) as target:
-                total = file.stat().st_size
                 report = import_triples(
-                    file, target, language=language, on_lines=lambda done: advance(f"{done} lines", 0, total)
+                    file,
+                    target,
+                    language=language,
+                    on_lines=lambda done: advance("Importing lines", done, 0),
                 )
         except KnowledgeGraphError:
             if new:  # an import that brought nothing leaves no empty file behind

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kg_cache.text import printable
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -21,7 +23,7 @@ def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]],
     if as_json:
         # A terminal that cannot show every letter gets escapes, which are valid JSON everywhere.
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        sys.stdout.write(json.dumps(data, ensure_ascii=not utf8, indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(printable(json.dumps(data, ensure_ascii=not utf8, indent=2, allow_nan=False)) + "\n")
         return
     from rich.console import Console
 
@@ -47,7 +49,7 @@ def table(
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    cells = [[cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row] for row in rows]
     for place, heading in enumerate(columns):
         # On a narrow terminal a heading wraps; a number never does, and never pushes another column out.
         number = place >= len(columns) - numbers
@@ -63,7 +65,7 @@ def line(text: str, style: str = "") -> RenderableType:
     """One line of plain text; brackets in it stay brackets."""
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text(printable(text), style=style)
 
 
 def percent(share: float | None) -> str:
@@ -137,7 +139,7 @@ def error_line(error: Exception) -> str | None:
 
 def write_error(text: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(f"kgedit: {text}\n")
+    sys.stderr.write(f"kgedit: {printable(text)}\n")
 
 
 def _one_line(text: str) -> str:
