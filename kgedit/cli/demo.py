@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kg_cache.text import printable
 from kgedit.cli.options import AsJson
 from kgedit.cli.output import emit, line, percent, table, working
 
@@ -62,4 +63,4 @@ def _said(answer: ShownAnswer, name: str) -> Text:
     from rich.text import Text
 
     said = answer.said[name]
-    return Text(said, style="green" if said == answer.right else "red")
+    return Text(printable(said), style="green" if said == answer.right else "red")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from kg_cache.text import printable
+
 if TYPE_CHECKING:
     from kgedit.ingest import Entry
     from kgedit.progress import Progress
@@ -36,4 +38,5 @@ class LiveTable:
         change = " ".join(words(entry.edit))
         totals = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
         why = f"  {entry.reason[:80]}" if entry.state == "refused" else ""
-        self._console.print(f"{escape(change):40} {name:10} [{totals}]{escape(why)}", markup=True)
+        change, why = escape(printable(change)), escape(printable(why))
+        self._console.print(f"{change:40} {name:10} [{totals}]{why}", markup=True)
