@@ -53,7 +53,8 @@ class GraphOffset(nn.Module):
         if self.config.clamp_gradient:
             return bounded(raw, self._bound)
         shrunk = bounded(raw.detach(), self._bound)
-        return raw + (shrunk - raw).detach()  # the clamp takes no part in the gradient
+        # The clamp takes no part in the gradient. `raw + (shrunk - raw).detach()` would cancel: z is far longer.
+        return shrunk + (raw - raw.detach())
 
     def final(self) -> Tensor:
         """(layers, d) without dropout."""
