@@ -122,7 +122,7 @@ class PaddedBatch:
         Returns:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
         """
-        of_row = offsets[self.edit_of]  # (rows, layers, d)
+        of_row = per_row(offsets, self.edit_of)  # (rows, layers, d)
         first, *above = self.layers
         # The first edit layer needs no run: its output is the stored state with the offset added at column 0.
         column = self.anatomy.shifted(self.model, first, self.hidden, self.values[first], of_row[:, 0])  # (rows, d)
@@ -149,3 +149,11 @@ class PaddedBatch:
             return torch.cat([output[:, :1] + offset.unsqueeze(1).to(output.dtype), output[:, 1:]], dim=1)
 
         return add_at(self.anatomy.mlp_out(self.model, layer), change, rows=len(self.rows))
+
+
+def per_row(offsets: Tensor, edit_of: Tensor) -> Tensor:
+    """Each row's offset (rows, layers, d), from those of the edits (edits, layers, d) and each row's edit (rows,).
+
+    Not `offsets[edit_of]`: on the CPU its gradient is added up by several threads in whatever order they come.
+    """
+    return offsets.index_select(0, edit_of)
