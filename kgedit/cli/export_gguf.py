@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from kgedit.progress import Progress
 
 
-def _folder_or_none(path: Path | None) -> Path | None:
-    return None if path is None else store_folder(path)
-
-
-Store = Annotated[Path | None, typer.Option("--store", callback=_folder_or_none, help="Folder of a journal.")]
+Store = Annotated[Path | None, typer.Option("--store", callback=store_folder, help="Folder of a journal.")]
 Deltas = Annotated[
     list[Path] | None, typer.Option("--delta", help="Folder that `kgedit edit` wrote; several are put together.")
 ]

@@ -44,13 +44,13 @@ def graph_file(path: Path | None) -> Path | None:
     return path
 
 
-def store_folder(path: Path) -> Path:
+def store_folder(path: Path | None) -> Path | None:
     """Refuses a graph, or any other file, where a folder with a journal is meant.
 
     Raises:
         typer.BadParameter: The path is a file.
     """
-    if not path.is_file():
+    if path is None or not path.is_file():
         return path
     held = sqlite_kind(path)
     if held == "a journal":
