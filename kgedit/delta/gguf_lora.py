@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from kgedit.delta.facts import facts_changed
 from kgedit.delta.low_rank import LowRankDelta
 from kgedit.delta.update import WeightUpdate
 from kgedit.errors import UnsupportedExport
 from kgedit.io.whole_file import whole_file
+from kgedit.lm.base_name import base_name
 from kgedit.lm.sources.gguf_file import gguf_library
 
 # Families that llama.cpp calls otherwise than transformers does, as the converter of llama.cpp has them.
@@ -67,15 +67,16 @@ def export_gguf_lora(delta: LowRankDelta, model: nn.Module, path: str | Path) ->
     tensors: dict[str, Tensor] = {}
     for update in delta.updates:
         name = names.of(update)
-        tensors[f"{name}.lora_a"] = pad(update.left.T, (0, 0, 0, rank - update.rank))  # (rank, d_in)
-        tensors[f"{name}.lora_b"] = pad(update.right, (0, rank - update.rank))  # (d_out, rank)
+        left, right = update.padded(rank)
+        tensors[f"{name}.lora_a"] = left.T  # (rank, d_in)
+        tensors[f"{name}.lora_b"] = right  # (d_out, rank)
     target = Path(path)
     with whole_file(target) as beside:
         writer = library.GGUFWriter(beside, names.architecture)
         writer.add_type(library.GGUFType.ADAPTER)
         writer.add_string(library.Keys.Adapter.TYPE, "lora")
         writer.add_float32(library.Keys.Adapter.LORA_ALPHA, float(rank))
-        _describe(writer, delta, config)
+        _describe(writer, delta, model)
         for name, tensor in tensors.items():
             writer.add_tensor(name, np.ascontiguousarray(tensor.numpy(), dtype=np.float32))
         writer.write_header_to_file()
@@ -116,11 +117,11 @@ class TensorNames:
         return str(found[1])
 
 
-def _describe(writer: Any, delta: LowRankDelta, config: Any) -> None:
+def _describe(writer: Any, delta: LowRankDelta, model: nn.Module) -> None:
     """Metadata for people and tools: the base model, the delta, and the facts that it changes."""
     facts = facts_changed(delta)
-    source: Mapping[str, Any] = getattr(config, "gguf_source", None) or {}
-    base = source.get("name") or Path(str(getattr(config, "name_or_path", "") or "")).name
+    source: Mapping[str, Any] = getattr(getattr(model, "config", None), "gguf_source", None) or {}
+    base = source.get("name") or base_name(model)
     writer.add_name(f"{len(facts)} changed facts" if len(facts) != 1 else f"changed: {facts[0]}")
     writer.add_base_model_count(1)
     writer.add_base_model_name(0, base or "unknown")

@@ -1,13 +1,13 @@
 """A delta as a PEFT LoRA adapter: the same numbers under other names, for any tool that loads LoRA.
 
 LoRA adds scale * B @ A to a weight. With A = left.T (r, d_in), B = right (d_out, r) and scale = alpha / r = 1
-that is the delta itself: nothing is decomposed or approximated. peft is not needed to write an adapter.
+that is the delta itself: nothing is decomposed or approximated. All updates are padded with zeros to one rank, so that
+readers which know a single rank and alpha scale none of them wrongly. peft is not needed to write an adapter.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from kgedit.delta.update import WeightUpdate
 from kgedit.delta.weights import parent_module
 from kgedit.errors import UnsupportedExport
 from kgedit.io.atomic_files import write_files
+from kgedit.lm.base_name import base_name
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"  # names that peft looks for
 
@@ -60,12 +61,14 @@ def write_adapter(
             "the delta changes Linear and Conv1D layers, which one LoRA adapter cannot describe; "
             "export them as separate adapters."
         )
+    rank = max(update.rank for update in updates)
     tensors = {}
     for module, update in modules.items():
+        left, right = update.padded(rank)
         prefix = f"base_model.model.{module}"
-        tensors[f"{prefix}.lora_A.weight"] = update.left.T.contiguous()  # (r, d_in)
-        tensors[f"{prefix}.lora_B.weight"] = update.right  # (d_out, r)
-    config = _config({module: update.rank for module, update in modules.items()}, model)
+        tensors[f"{prefix}.lora_A.weight"] = left.T.contiguous()  # (rank, d_in)
+        tensors[f"{prefix}.lora_B.weight"] = right  # (d_out, rank)
+    config = _config(sorted(modules), rank, model)
     config["fan_in_fan_out"] = updates[0].conv1d
     write_files(
         directory,
@@ -77,20 +80,16 @@ def write_adapter(
     return directory
 
 
-def _config(ranks: dict[str, int], model: nn.Module) -> dict[str, Any]:
-    """What peft needs to know, with exact module names and a scale of 1 for every rank."""
-    usual = Counter(ranks.values()).most_common(1)[0][0]
-    others = {module: rank for module, rank in ranks.items() if rank != usual}
+def _config(modules: list[str], rank: int, model: nn.Module) -> dict[str, Any]:
+    """What peft needs to know, with exact module names, one rank for all and a scale of 1."""
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": getattr(getattr(model, "config", None), "name_or_path", "") or None,
+        "base_model_name_or_path": base_name(model),
         "inference_mode": True,
-        "target_modules": sorted(ranks),
-        "r": usual,
-        "lora_alpha": usual,
-        "rank_pattern": others,
-        "alpha_pattern": others,
+        "target_modules": modules,
+        "r": rank,
+        "lora_alpha": rank,
         "lora_dropout": 0.0,
         "bias": "none",
         "use_rslora": False,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from kgedit.delta.weights import editable_weight, parent_module
 from kgedit.errors import EditDiverged, UnsupportedModel, WrongBase
@@ -69,6 +70,14 @@ class WeightUpdate:
     def rank(self) -> int:
         """Number of columns of the factors; an upper bound of the rank of the change."""
         return self.left.shape[1]
+
+    def padded(self, rank: int) -> tuple[Tensor, Tensor]:
+        """The factors with columns of zeros up to a rank, which change no number: (d_in, rank) and (d_out, rank).
+
+        Formats for LoRA have one scale, alpha / rank; readers that know one rank only would scale the others wrongly.
+        """
+        missing = (0, rank - self.rank)
+        return pad(self.left, missing), pad(self.right, missing)
 
     @property
     def stored_shape(self) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def close(one: torch.Tensor, other: torch.Tensor) -> None:
 def test_the_adapter_has_the_logits_of_the_edited_model(family, tmp_path) -> None:
     model, _ = tiny_model(family)
     unedited = logits(model)
-    delta = delta_of(model, {0: 1, 1: 3, 2: 3})  # different ranks need the patterns
+    delta = delta_of(model, {0: 1, 1: 3, 2: 3})  # padded to one rank
     delta.export(model, tmp_path)
     with delta.apply(model):
         edited = logits(model)
@@ -112,7 +112,8 @@ def test_the_files_are_what_peft_expects_and_say_where_they_come_from(tmp_path) 
     config = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
     assert config["target_modules"] == [f"transformer.h.{layer}.mlp.c_proj" for layer in range(3)]
     assert (config["r"], config["lora_alpha"], config["fan_in_fan_out"]) == (2, 2, True)
-    assert config["rank_pattern"] == config["alpha_pattern"] == {"transformer.h.2.mlp.c_proj": 1}
+    assert not config.get("rank_pattern")
+    assert not config.get("alpha_pattern")
     with safe_open(tmp_path / "new" / "adapter_model.safetensors", framework="pt") as file:
         assert file.metadata()["kgedit_base_hash"] == delta.base_hash
         assert file.metadata()["kgedit_delta"] == delta.id
@@ -120,6 +121,8 @@ def test_the_files_are_what_peft_expects_and_say_where_they_come_from(tmp_path) 
             file.get_tensor("base_model.model.transformer.h.0.mlp.c_proj.lora_A.weight"),
             delta.updates[0].left.T,
         )
+        padded = file.get_tensor("base_model.model.transformer.h.2.mlp.c_proj.lora_B.weight")
+        assert torch.equal(padded, torch.cat([delta.updates[2].right, torch.zeros(32, 1)], dim=1))
     # Every key is one that this peft knows: an unknown one would be dropped with a warning only.
     assert set(config) <= set(peft.LoraConfig().to_dict())
 
@@ -179,3 +182,37 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path) -> None:
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(SaveFailed, match="taken"):
         compose(delta_of(model, {0: 1})).export(model, tmp_path / "taken")
+
+
+def test_a_linear_combination_of_two_adapters_loads_again_and_is_the_sum(tmp_path) -> None:
+    model, _ = tiny_model("gpt2")
+    pristine, edited = copy.deepcopy(model), copy.deepcopy(model)
+    for number, ranks in enumerate(({0: 1, 1: 1, 2: 7}, {0: 7, 1: 1, 2: 7})):
+        delta = delta_of(model, ranks, seed=number)
+        delta.export(model, tmp_path / str(number))
+        delta.apply(edited, check=False)
+    both = peft.PeftModel.from_pretrained(model, tmp_path / "0", adapter_name="first")
+    both.load_adapter(tmp_path / "1", adapter_name="second")
+    both.add_weighted_adapter(["first", "second"], [1.0, 1.0], "sum", combination_type="cat")
+    both.save_pretrained(tmp_path / "saved", selected_adapters=["sum"])
+    close(logits(peft.PeftModel.from_pretrained(pristine, tmp_path / "saved" / "sum")), logits(edited))
+
+
+def test_every_reader_with_one_rank_and_alpha_scales_by_one(tmp_path) -> None:
+    model, _ = tiny_model("gpt2", n_layer=5)
+    delta_of(model, {0: 1, 1: 1, 2: 1, 3: 7, 4: 7}).export(model, tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    with safe_open(tmp_path / "adapter_model.safetensors", framework="pt") as file:
+        ranks = {file.get_slice(key).get_shape()[0] for key in file.keys() if "lora_A" in key}  # noqa: SIM118
+    assert ranks == {7} == {config["r"], config["lora_alpha"]}
+
+
+def test_a_folder_of_this_machine_is_not_published(tmp_path) -> None:
+    model, _ = tiny_model("gpt2")
+    home = tmp_path / "somebody" / "my-model"
+    model.save_pretrained(home)
+    loaded = type(model).from_pretrained(home)
+    delta_of(loaded, {0: 1}).export(loaded, tmp_path / "adapter")
+    written = (tmp_path / "adapter" / "adapter_config.json").read_text()
+    assert json.loads(written)["base_model_name_or_path"] == "my-model"
+    assert str(tmp_path) not in written
