@@ -72,6 +72,6 @@ def main(arguments: list[str] | None = None) -> None:
         line = error_line(error)
         if line is None:
             raise
-        write_error(line)
+        write_error(line, as_json="--json" in words)
         code = 2
     raise SystemExit(code or 0)

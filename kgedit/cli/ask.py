@@ -9,7 +9,8 @@ import typer
 
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Model
-from kgedit.cli.output import emit, percent, table, working
+from kgedit.cli.output import emit, percent, table
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 

@@ -8,7 +8,8 @@ import typer
 
 from kg_cache.text import printable
 from kgedit.cli.options import AsJson
-from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ import typer
 
 from kgedit.cli.loading import as_words, loads_model
 from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source
-from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 from kgedit.cli import eval_make
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
-from kgedit.cli.output import emit, line, working
+from kgedit.cli.output import emit, line
+from kgedit.cli.progress import working
 from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
 from kgedit.lm.loading import Loading
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from kgedit.cli.options import AsJson
-from kgedit.cli.output import emit, table, working
+from kgedit.cli.output import emit, table
+from kgedit.cli.progress import working
 
 
 def make(

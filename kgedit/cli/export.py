@@ -10,7 +10,8 @@ import typer
 from kgedit.cli.export_gguf import gguf, gguf_lora
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Store
-from kgedit.cli.output import emit, line, table, working
+from kgedit.cli.output import emit, line, table
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:

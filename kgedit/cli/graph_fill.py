@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.options import AsJson, graph_file
-from kgedit.cli.output import emit, line, table, working
+from kgedit.cli.output import emit, line, table
+from kgedit.cli.progress import working
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,10 +92,7 @@ def import_facts(
         try:
             with Store(graph) as target:
                 report = import_triples(
-                    file,
-                    target,
-                    language=language,
-                    on_lines=lambda done: advance("Importing lines", done, 0),
+                    file, target, language=language, on_lines=lambda done: advance("Importing lines", done, 0)
                 )
         except KnowledgeGraphError:
             if new:  # an import that brought nothing leaves no empty file behind

@@ -29,7 +29,8 @@ from kgedit.cli.ingest_plan import (
 from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Graph, Model, Moments, Store, moments_source
-from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Store
-from kgedit.cli.output import emit, line, working
+from kgedit.cli.output import emit, line
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 ReportFile = Annotated[

@@ -10,7 +10,8 @@ import typer
 
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Store
-from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:

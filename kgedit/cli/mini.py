@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from kgedit.cli.options import AsJson
-from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.progress import working
 
 app = typer.Typer(help="The bundled model: measures it, or trains it again.")
 

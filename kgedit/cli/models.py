@@ -9,7 +9,8 @@ import typer
 
 from kgedit.cli.models_fetch import fetch
 from kgedit.cli.options import AsJson
-from kgedit.cli.output import emit, table, working
+from kgedit.cli.output import emit, table
+from kgedit.cli.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from kgedit.cli.options import AsJson
-from kgedit.cli.output import emit, line, working
+from kgedit.cli.output import emit, line
+from kgedit.cli.progress import working
 
 
 def fetch(

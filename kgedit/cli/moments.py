@@ -11,7 +11,8 @@ import typer
 
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Model
-from kgedit.cli.output import emit, table, working
+from kgedit.cli.output import emit, table
+from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 
 
@@ -38,6 +39,8 @@ def moments(
 
         total = sum(1 for _ in _passages(text))
         loaded, tokenizer = load_model(model, progress=advance, **loading)
+        what = "Collecting second moments, passages"
+        advance(what, 0, total)
         collected = collect(
             loaded,
             tokenizer,
@@ -45,7 +48,7 @@ def moments(
             wanted,
             max_length=max_length,
             checkpoint_dir=out,
-            progress=lambda passages, _: advance("Collecting", passages, total),
+            progress=lambda passages, _: advance(what, passages, total),
         )
         for layer, moment in collected.items():
             save_moment(moment, moment_file(out, layer))

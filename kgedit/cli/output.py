@@ -1,11 +1,10 @@
-"""Output of the command line: results to stdout, progress and errors to stderr."""
+"""Output of the command line: results to stdout, errors to stderr."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,8 +13,6 @@ from kg_cache.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from kgedit.progress import Progress
 
 
 def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
@@ -75,39 +72,6 @@ def percent(share: float | None) -> str:
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
-@contextmanager
-def working(what: str) -> Iterator[Progress]:
-    """Shows a progress bar on a terminal, with an estimate of the time left where the length is known.
-
-    Args:
-        what: The first description, e.g. "Loading mini".
-
-    Yields:
-        A callback (description, done, in all or 0). A new description starts a new estimate.
-    """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as ProgressBar
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with ProgressBar(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(escape(what), total=None)
-        current = what
-
-        def advance(description: str, done: int, total: int) -> None:
-            nonlocal current
-            if description != current:
-                current = description
-                bar.reset(task, description=escape(description))
-            bar.update(task, completed=done, total=total or None)
-
-        yield advance
-
-
 def error_line(error: Exception) -> str | None:
     """The one line that a user sees of an error which they can fix; None for a defect of the program."""
     if isinstance(error, typer.TyperException):
@@ -137,9 +101,10 @@ def error_line(error: Exception) -> str | None:
     return None
 
 
-def write_error(text: str) -> None:
-    """Writes one line to stderr."""
-    sys.stderr.write(f"kgedit: {printable(text)}\n")
+def write_error(text: str, *, as_json: bool = False) -> None:
+    """Writes one line to stderr; under `--json` an object whose field `error` is the text."""
+    told = json.dumps({"error": text}) if as_json else f"kgedit: {printable(text)}"
+    sys.stderr.write(told + "\n")
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from kgedit.cli.output import emit, line, percent, table, working
+from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.progress import working
 
 
 def test_json_is_valid_on_a_terminal_that_lacks_the_letters() -> None:
@@ -88,3 +89,14 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly() -> None:
     command = f"{sys.executable} -m kgedit graph show 'Albert Einstein' --json | head -c 1"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (ended.stdout, ended.stderr) == ("{", "")
+
+
+def test_an_error_under_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    from kgedit.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["graph", "show", "Nobody at all", "--json"])
+    assert ended.value.code == 2
+    written = capsys.readouterr()
+    assert "Nobody at all" in json.loads(written.err)["error"]
+    assert written.out == ""

@@ -155,7 +155,7 @@ def capacity(
     for number, case in enumerate(cases, start=1):
         with suppress(TargetError):  # an earlier edit may have made the model say so already
             editor.apply(case.edit)
-        if number % 5 == 0 or number == 1:
+        if number % 5 == 0 or number in {1, len(cases)}:
             kept[number] = _share(editor.model, editor.tokenizer, questions)
             efficacy[number] = _share(
                 editor.model, editor.tokenizer, [case.probes["efficacy"][0] for case in cases[:number]]

@@ -53,6 +53,7 @@ class CaseRunner:
         """
         self.settings, self.folder, self.cases, self._progress = settings, folder, cases, progress
         self.cut = 0
+        self._methods = (len(manifest.methods) - 1) * (2 if settings.sequential else 1)
         self.labels: list[str] = []
         self._weights = manifest.model.weights
         model = [manifest.model.model_dump(mode="json"), manifest.versions]
@@ -85,14 +86,17 @@ class CaseRunner:
         size = self.settings.batch_edits or CHUNK
         stages_of = alone if self.settings.batch_edits is None else together
         editor: Editor | None = None
-        self._tell(label, 0)
+        self._tell(label, 0, len(cases))
         for done, chunk in _chunks(cases, size):
+            scored = done - len(chunk)
             # A chunk with a gap is computed again as a whole: its numbers depend on what shared its batches.
             if not all(self.folder.is_done(case.id, label) for case in chunk):
                 editor = editor or opener()
                 for stage in stages_of(editor, chunk):
                     self._take(label, stage, editor)
-            self._tell(label, done)
+                    scored += 1 if isinstance(stage, CaseRefused) else len(stage.cases)
+                    self._tell(label, scored, len(cases))
+            self._tell(label, done, len(cases))
         if editor is not None and model_hash(editor.model) != self._weights:
             raise NotReverted(f"the model's weights differ after all edits of {label} were reverted")
 
@@ -138,7 +142,8 @@ class CaseRunner:
 
     def _tell(self, what: str, done: int, total: int | None = None) -> None:
         if self._progress:
-            self._progress(what, done, len(self.cases) if total is None else total)
+            place = f" (method {len(self.labels)} of {self._methods})" if self.labels else ""
+            self._progress(f"{what}{place}: cases scored", done, len(self.cases) if total is None else total)
 
 
 def _chunks(cases: Sequence[BenchmarkCase], size: int) -> Iterator[tuple[int, Sequence[BenchmarkCase]]]:

@@ -28,6 +28,7 @@ from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.second_moment.find import check_layers
 from kgedit.methods.base import MethodSettings
 from kgedit.methods.registry import method_for, parse_variant
 from kgedit.progress import Progress
@@ -75,13 +76,18 @@ def evaluate(
     notes: tuple[str, ...] = ()
     if variants and not any(case.rewrites for case in cases):
         variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
+    for variant in variants:  # a wrong name or setting is said before the model is loaded
+        parse_variant(variant)
     # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
-    first = _editor(settings, "rome")
+    first = _editor(settings, "rome", progress=progress)
     layers = anatomy_of(first.model).n_layers(first.model)
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
         variant: method_for(settings.model, variant, layers) for variant in variants
     }
     configs = {variant: method.config for variant, (method, _) in chosen.items()}
+    if isinstance(settings.moments, Path):  # missing statistics are said before the first edit
+        wanted = {layer for method, _ in chosen.values() for layer in method.moment_layers}
+        check_layers(settings.moments, sorted(wanted))
     notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
     manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
     # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.
@@ -92,11 +98,13 @@ def evaluate(
         runner.ask_unedited(first)
         del first  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
-            runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config))
+            runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config, progress))
         return _result(runner, settings, manifest, notes)
 
 
-def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | None = None) -> Editor:
+def _editor(
+    settings: EvaluationSettings, method: str, config: MethodSettings | None = None, progress: Progress | None = None
+) -> Editor:
     return Editor.from_pretrained(
         settings.model,
         method=method,
@@ -108,6 +116,7 @@ def _editor(settings: EvaluationSettings, method: str, config: MethodSettings | 
         dtype=settings.dtype,
         revision=settings.revision,
         trust_remote_code=settings.trust_remote_code,
+        progress=progress,
     )
 
 

@@ -32,6 +32,20 @@ class IdentityMoment:
         return keys.to(torch.float64)
 
 
+def check_layers(folder: Path, layers: Sequence[int]) -> None:
+    """Refuse a folder that lacks the statistics of a layer.
+
+    Raises:
+        MomentError: It does.
+    """
+    missing = [layer for layer in layers if not moment_file(folder, layer).exists()]
+    if missing:
+        named = ",".join(map(str, missing))
+        raise MomentError(
+            f"{folder} has no statistics of layers {missing}; collect them with `kgedit moments --layers {named}`"
+        )
+
+
 def find_moments(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -64,9 +78,7 @@ def find_moments(
     weights = weights_keys(model, layers)
     if source != "auto":
         folder = Path(source)
-        missing = [layer for layer in layers if not moment_file(folder, layer).exists()]
-        if missing:
-            raise MomentError(f"{folder} has no statistics of layers {missing}; collect them with `kgedit moments`")
+        check_layers(folder, layers)
         return {layer: load_moment(moment_file(folder, layer), weights=weights[layer]) for layer in layers}, ()
     corpus = hashlib.sha256("\n".join(texts or ()).encode()).hexdigest()[:12] if texts else "user"
     folders = {layer: cache_dir / "moments" / f"{weights[layer][:16]}-{corpus}" for layer in layers}
