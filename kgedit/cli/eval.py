@@ -59,7 +59,7 @@ def evaluate(
         str,
         typer.Option(
             help="Comma-separated; settings follow a colon: rome,rome:key=original,"
-            "glame:encoder=mlp,glame:paper. The unedited model is always scored."
+            "memit:layers=1-3,glame:paper. The unedited model is always scored."
         ),
     ] = "unedited,rome,memit,glame",
     limit: Annotated[

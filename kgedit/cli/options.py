@@ -69,7 +69,10 @@ Model = Annotated[
         "--model", help="mini (bundled), smollm2 (see `kgedit models`), a GGUF file, a folder, or a Hugging Face id."
     ),
 ]
-Method = Annotated[str, typer.Option("--method", help="Editing method; `kgedit models` lists them.")]
+Method = Annotated[
+    str,
+    typer.Option("--method", help="Method and settings: rome:layer=2, memit:layers=1-3; see `kgedit models`."),
+]
 Graph = Annotated[
     Path | None,
     typer.Option(

@@ -1,15 +1,16 @@
 """The table of editing methods, and how one word of the command line names a method with its settings.
 
-    rome    rome:key=original    glame:encoder=mlp:steps=20    glame:layers=1+2    glame:paper
+    rome    rome:key=original    glame:encoder=mlp:steps=20    memit:layers=1-3    glame:paper
 
-Settings stand behind the method's name, each after a colon; the parts of a list are joined by "+". They override the
+Settings stand behind the method's name, each after a colon; a list is written "1+3" or "1-3". They override the
 model's preset. "paper" alone stands for the published behaviour (`MethodSettings.paper`), with the preset's own
 layers. Other distributions add methods by the entry-point group `kgedit.methods`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, get_origin
@@ -59,7 +60,8 @@ def load_method(name: str) -> type[Method]:
         return built_in
     added = plugins(GROUP, METHODS)
     if name not in added:
-        raise UnknownMethod(f"there is no method {name!r}; there are: {', '.join((*METHODS, *added))}")
+        names = (*METHODS, *added)
+        raise UnknownMethod(f"there is no method {name!r}; {_near(name, names)}there are: {', '.join(names)}")
     plugin: type[Method] = load_plugin(added[name])
     return plugin
 
@@ -149,7 +151,7 @@ def method_for(
 
 def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> Any:
     info = kind.model_fields[field]
-    value = text.split("+") if get_origin(info.annotation) is tuple else text
+    value = _items(text) if get_origin(info.annotation) is tuple else text
     try:
         constrained: Any = Annotated[info.annotation, info]
         return TypeAdapter(constrained).validate_python(value)
@@ -157,10 +159,23 @@ def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> A
         raise SettingError(f"{variant!r} sets {field} to {text!r}, which it cannot be: {_reason(error)}") from None
 
 
+def _items(text: str) -> list[str]:
+    """The items of a list: joined by "+" or ",", a range of whole numbers by "-"."""
+    items: list[str] = []
+    for part in re.split(r"[+,]", text):
+        bounds = re.fullmatch(r"(\d{1,4})-(\d{1,4})", part, flags=re.ASCII)
+        items += [str(number) for number in range(int(bounds[1]), int(bounds[2]) + 1)] if bounds else [part]
+    return items
+
+
+def _near(word: str, names: Iterable[str]) -> str:
+    near = get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
 def _unknown(variant: str, field: str, kind: type[MethodSettings]) -> str:
     fields: Mapping[str, Any] = kind.model_fields
-    near = get_close_matches(field, fields, n=1)
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    meant = _near(field, (*fields, PAPER))
     return f"{variant!r} sets {field!r}, which is no setting of this method; {meant}there are: {', '.join(fields)}"
 
 

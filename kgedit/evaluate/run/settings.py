@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -83,7 +84,9 @@ class EvaluationSettings(BaseModel):
         Raises:
             EvaluationError: None is named, or one twice.
         """
-        words = [word for part in self.methods.split(",") if (word := part.strip())]
+        # A comma between numbers belongs to a list of layers, as in memit:layers=1,2,3.
+        split = re.split(r",(?!\s*\d+(?:-\d+)?\s*(?:,|:|\+|$))", self.methods)
+        words = [word for part in split if (word := re.sub(r"\s*,\s*", "+", part.strip()))]
         if not words:
             raise EvaluationError("no method is named; give some, e.g. --methods rome,memit,glame")
         if doubled := sorted({word for word in words if words.count(word) > 1}):

@@ -6,6 +6,7 @@ read: no such file, no such column, an endpoint that stays away.
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,6 +90,16 @@ def feed_kinds() -> dict[str, EntryPoint]:
     return {**built_in, **plugins(GROUP, FEEDS)}
 
 
+def _named(what: str) -> str | None:
+    """The kind of a feed that is no file: the word "stream", or item ids."""
+    if Path(what).exists():
+        return None
+    if what == "stream":
+        return "stream"
+    ids = what.split(",")
+    return "wikidata" if all(re.fullmatch(r"\s*Q\d+\s*", part, flags=re.ASCII) for part in ids) else None
+
+
 def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = None) -> Feed:
     """The feed that a text names.
 
@@ -111,7 +122,7 @@ def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = 
             feed.name = standard_input.NAME
         weakref.finalize(feed, folder.cleanup)  # the file stays as long as the feed
         return feed
-    chosen = kind or _SUFFIXES.get(Path(plain_name(what)).suffix.lower())
+    chosen = kind or _named(what) or _SUFFIXES.get(Path(plain_name(what)).suffix.lower())
     if chosen not in kinds:
         raise FeedError(
             f"{what!r} is no feed of kind {chosen!r}; give the kind: {', '.join(kinds)}"

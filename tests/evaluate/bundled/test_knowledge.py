@@ -80,3 +80,7 @@ def test_edits_kept_one_after_another_are_watched() -> None:
 @pytest.mark.parametrize(("right", "asked", "share"), [(3, 4, 0.75), (0, 0, 0.0)])
 def test_a_share_is_right_answers_per_prompt(right: int, asked: int, share: float) -> None:
     assert Recall(right=right, asked=asked).share == share
+
+
+def test_the_last_edit_is_measured_whatever_its_number() -> None:
+    assert list(capacity(edits=3, facts=10, seed=3).kept) == [1, 3]
