@@ -20,7 +20,7 @@ FIRST_LINE, LINES = 10.0, 30.0  # seconds until the first line in a log, and bet
 
 
 @dataclass
-class Estimate:
+class Pace:
     """What is done of one kind of work, and the time left by the speed since it began.
 
     The speed is not that of the last seconds: long steps are the ones whose end one wants to know.
@@ -73,7 +73,7 @@ class Shown:
 
         self.console: Console = Console(stderr=True, highlight=False)
         self._clock, self._what = clock, what
-        self._work: dict[str, Estimate] = {}
+        self._work: dict[str, Pace] = {}
         self._line = clock() + FIRST_LINE
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -82,7 +82,7 @@ class Shown:
         """Show progress; a description keeps its estimate until it is finished or begins anew."""
         now, work = self._clock(), self._work.get(what)
         if work is None or done < work.done or total != work.total:
-            work = self._work[what] = Estimate(total, done, now, done, now)
+            work = self._work[what] = Pace(total, done, now, done, now)
         elif what != self._what:
             work.passes += 1
         work.advance(done, now)
