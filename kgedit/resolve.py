@@ -72,11 +72,16 @@ class Resolver:
         Args:
             graph: Knows items and properties by their names.
             text: Wordings of relations, and their labels where the graph has none.
-            remembered: Number of names that are looked up once only; for a feed, which repeats them.
+            remembered: Number of names and of edits that are looked up once only; for a feed, which repeats them.
         """
-        self._graph, self._text = graph, text
-        self._item: Callable[[str], Candidate] = lru_cache(remembered)(graph.resolve)
-        self._property: Callable[[str], str] = lru_cache(remembered)(self._find_property)
+        self._graph, self._text, self._remembered = graph, text, remembered
+        self.forget()
+
+    def forget(self) -> None:
+        """Look every name up anew from now on, as it is right when the graph may have changed."""
+        self._item: Callable[[str], Candidate] = lru_cache(self._remembered)(self._graph.resolve)
+        self._property: Callable[[str], str] = lru_cache(self._remembered)(self._find_property)
+        self._resolved: dict[Edit, Resolved] = {}
 
     def resolve(self, edit: Edit) -> Resolved:
         """What the names of an edit mean, and how they are written; see the module's docstring.
@@ -86,24 +91,7 @@ class Resolver:
             NoLabel: The graph has no label for the subject or the new object.
             EditError: There are no wordings for the relation, or the prompt does not hold the subject once.
         """
-        relation = self._property(edit.relation) if edit.relation else None
-        if edit.prompt is None:
-            item, obj = self._item(edit.subject), self._item(edit.target_new)
-            _check_named(item.label, item.id)
-            _check_named(obj.label, obj.id)
-            request = Request(item.label, self._text[relation or ""].cloze[0], obj.label, relation)
-            return Resolved(edit, _joined(request, edit), item.id, relation, obj.id)
-        subject = self._free(edit.subject, by_alias=relation is not None)
-        target = self._free(edit.target_new, by_alias=relation is not None)
-        _check_named(subject.text, subject.item)
-        _check_named(target.text, target.item)
-        # The prompt may spell the subject out by its label where an alias was given.
-        spelled = as_spelled(edit.prompt, subject.text)
-        if SLOT not in edit.prompt and spelled not in edit.prompt and subject.label:
-            spelled = as_spelled(edit.prompt, subject.label)
-        request = Request(spelled, find_subject(edit.prompt, spelled), target.text, relation)
-        notes = tuple(name.note for name in (subject, target) if name.note)
-        return Resolved(edit, _joined(request, edit), subject.item, relation, target.item, notes)
+        return self._resolved.get(edit) or self._remember(self._resolve(edit))
 
     def resolve_worded(
         self, edit: Edit, *, subject_id: str | None = None, target_id: str | None = None, look_up: bool = True
@@ -146,7 +134,7 @@ class Resolver:
         if target_true is not None:
             with suppress(KnowledgeGraphError):
                 target_true = self._item(target_true).id
-        return Edit(
+        by_id = Edit(
             subject=self._id_or_text(resolved.subject_id, request.subject, edit),
             relation=resolved.relation,
             target_new=self._id_or_text(resolved.target_id, request.target, edit),
@@ -154,6 +142,10 @@ class Resolver:
             prompt=None if edit.prompt is None else request.prompt if edit.boundary is None else stem(request.prompt),
             boundary=edit.boundary,
         )
+        # Ids alone leave nothing to look up; free text beside them may be linked to other items than the name was.
+        if (by_id.subject, by_id.target_new) == (resolved.subject_id, resolved.target_id):
+            self._remember(replace(resolved, edit=by_id))
+        return by_id
 
     def subgraph(self, resolved: Resolved, options: Mapping[str, Any]) -> Subgraph | None:
         """The facts around an edit; None where subject or property is none of the graph's.
@@ -178,6 +170,34 @@ class Resolver:
             relation_labels=self._text.labels,
             **options,
         )
+
+    def _resolve(self, edit: Edit) -> Resolved:
+        relation = self._property(edit.relation) if edit.relation else None
+        if edit.prompt is None:
+            item, obj = self._item(edit.subject), self._item(edit.target_new)
+            _check_named(item.label, item.id)
+            _check_named(obj.label, obj.id)
+            request = Request(item.label, self._text[relation or ""].cloze[0], obj.label, relation)
+            return Resolved(edit, _joined(request, edit), item.id, relation, obj.id)
+        subject = self._free(edit.subject, by_alias=relation is not None)
+        target = self._free(edit.target_new, by_alias=relation is not None)
+        _check_named(subject.text, subject.item)
+        _check_named(target.text, target.item)
+        # The prompt may spell the subject out by its label where an alias was given.
+        spelled = as_spelled(edit.prompt, subject.text)
+        if SLOT not in edit.prompt and spelled not in edit.prompt and subject.label:
+            spelled = as_spelled(edit.prompt, subject.label)
+        request = Request(spelled, find_subject(edit.prompt, spelled), target.text, relation)
+        notes = tuple(name.note for name in (subject, target) if name.note)
+        return Resolved(edit, _joined(request, edit), subject.item, relation, target.item, notes)
+
+    def _remember(self, resolved: Resolved) -> Resolved:
+        """Keep it for the next time; the oldest makes room."""
+        if self._remembered:
+            self._resolved[resolved.edit] = resolved
+            if len(self._resolved) > self._remembered:
+                del self._resolved[next(iter(self._resolved))]
+        return resolved
 
     def _find_property(self, text: str) -> str:
         try:

@@ -211,6 +211,27 @@ def test_an_edit_by_ids_resolves_to_the_same(resolver: Resolver) -> None:
     assert resolver.by_id(resolver.resolve(by_id)) == by_id
 
 
+def test_an_edit_is_looked_up_once_by_a_resolver_that_remembers(
+    unlabelled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    look_up = unlabelled.resolve
+    monkeypatch.setattr(unlabelled, "resolve", lambda text: asked.append(text) or look_up(text))
+    resolver = Resolver(unlabelled, Verbalizer.bundled(), remembered=1)
+    edit = Edit(subject="Albert Einstein", relation="P27", target_new="France")
+    by_id = resolver.by_id(resolver.resolve(edit))
+    assert resolver.resolve(by_id) == Resolver(unlabelled, Verbalizer.bundled()).resolve(by_id)
+    asked.clear()
+    resolver.resolve(by_id)
+    assert not asked
+    resolver.resolve(edit)
+    assert asked == ["Albert Einstein", "France"], "no more is kept than was said"
+    resolver.forget()
+    asked.clear()
+    resolver.resolve(edit)
+    assert asked == ["Albert Einstein", "France"], "the graph may have changed"
+
+
 def test_a_benchmark_keeps_its_words_and_asks_the_graph_for_the_subgraph_alone(resolver: Resolver) -> None:
     edit = Edit(subject="A. Einstein", relation="P27", target_new="La France", prompt="{} is a citizen of")
     resolved = resolver.resolve_worded(edit, subject_id="Q937", target_id="Q142")

@@ -129,14 +129,15 @@ def apply_feed(
     """
     started = time.monotonic()
     store, decider, journal = session.store, session.decider, session.store.journal
+    session.names.forget()  # the graph may have changed since the feed before
     # 1. Plan, unless a run over this feed was begun before.
     begun = journal.run(fingerprint) if fingerprint else None
     if begun is not None:
         counts, earlier = begun.counts, begun.result
     else:
         plan = make_plan(
-            changes, session.editor, policy=policy, check_kinds=check_kinds, any_subject=any_subject,
-            progress=decider.progress,
+            changes, session.editor, names=session.names, policy=policy, check_kinds=check_kinds,
+            any_subject=any_subject, progress=decider.progress,
             seen=lambda planned: state_before(journal, planned),
             changed=lambda slot: journal.of_slot(slot) is not None,
         )  # fmt: skip

@@ -19,6 +19,7 @@ from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
 from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import Writer, WriteSettings
+from kgedit.ingest.plan.planner import REMEMBERED
 from kgedit.ingest.store.commit import apply_live, recover
 from kgedit.ingest.store.store import LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
@@ -27,6 +28,7 @@ from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.registry import method_for
 from kgedit.presets import table
 from kgedit.progress import Progress
+from kgedit.resolve import Resolver
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Session:
         store: The store, open for writing.
         editor: Model, tokenizer, graph; it has applied no edit of its own.
         weights: The model's weights with the live deltas applied.
+        names: Resolves the names of changes, each once a feed.
         pool: Known facts.
         decider: Decides batches.
         recovered: Number of changes that a killed run had begun and that were finished on opening.
@@ -45,6 +48,7 @@ class Session:
     store: IngestStore
     editor: Editor
     weights: DeltaStack
+    names: Resolver
     pool: FactPool
     decider: Decider
     recovered: int
@@ -117,8 +121,9 @@ def open_session(
         guards = Guard(GuardSettings.model_validate(settings_of("guards")), editor.model, editor.tokenizer, pool)
         writer = Writer(editor, pool, chosen, unedited, seed)
         recovered = recover(store, weights)
-        decider = Decider(editor, weights, pool, guards, writer, mode=guard, progress=progress)
-        yield Session(store, editor, weights, pool, decider, recovered)
+        names = Resolver(editor.graph, editor.text, remembered=REMEMBERED)
+        decider = Decider(editor, weights, names, pool, guards, writer, mode=guard, progress=progress)
+        yield Session(store, editor, weights, names, pool, decider, recovered)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.store.decision import Decision, Refusal
 from kgedit.ingest.store.entry import Entry
 from kgedit.progress import Progress
+from kgedit.resolve import Resolver
 
 
 class Decider:
@@ -41,6 +42,7 @@ class Decider:
         self,
         editor: Editor,
         weights: DeltaStack,
+        names: Resolver,
         pool: FactPool,
         guard: Guard,
         writer: Writer,
@@ -53,6 +55,7 @@ class Decider:
         Args:
             editor: Model, tokenizer, graph and method.
             weights: The model's weights with the live deltas applied.
+            names: Resolves the names of changes.
             pool: Known facts.
             guard: The guards.
             writer: Computes the deltas.
@@ -60,7 +63,7 @@ class Decider:
             progress: Called with (what, done, total).
         """
         self.editor, self.guard, self.writer, self.progress = editor, guard, writer, progress
-        self.changes = ChangeResolver(editor, pool)
+        self.changes = ChangeResolver(editor, names, pool)
         self._weights = weights
         self._runner = TrialRunner(editor, weights, self.changes, guard, writer, mode=mode, progress=progress)
 

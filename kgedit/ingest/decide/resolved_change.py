@@ -12,6 +12,7 @@ from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
 from kgedit.ingest.store.entry import Entry
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
+from kgedit.resolve import Resolver
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class ResolvedChange:
 class ChangeResolver:
     """Resolves entries of the journal; what was resolved for a change that is applied is remembered."""
 
-    def __init__(self, editor: Editor, pool: FactPool) -> None:
-        """Take the editor, whose graph resolves names, and the facts that probes are drawn from."""
-        self._editor, self._pool = editor, pool
+    def __init__(self, editor: Editor, names: Resolver, pool: FactPool) -> None:
+        """Take the editor, what resolves the names of its graph, and the facts that probes are drawn from."""
+        self._editor, self._names, self._pool = editor, names, pool
         self._applied: dict[int, ResolvedChange] = {}
 
     def waiting(self, entry: Entry, replaces: Entry | None = None) -> ResolvedChange:
@@ -61,7 +62,7 @@ class ChangeResolver:
             KnowledgeGraphError: A name means nothing, or several things.
         """
         editor, edit = self._editor, entry.edit
-        request, subgraph = editor.prepare(edit)
+        request, subgraph = self._prepare(edit)
         encode_target(editor.tokenizer, request.target, request.question)
         probes = make_probes(editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text)
         return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
@@ -73,7 +74,11 @@ class ChangeResolver:
         an uninterrupted one.
         """
         if entry.id not in self._applied:
-            request, subgraph = self._editor.prepare(entry.edit)
+            request, subgraph = self._prepare(entry.edit)
             probes = fact_probes(request, self._editor.text)
             self._applied[entry.id] = ResolvedChange(entry, entry.edit, request, subgraph, probes)
         return self._applied[entry.id]
+
+    def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
+        resolved = self._names.resolve(edit)
+        return resolved.request, self._names.subgraph(resolved, self._editor.method.subgraph_options)

@@ -20,13 +20,14 @@ from kgedit.resolve import Resolved, Resolver
 BATCH = 256
 
 _TOLD = 300  # letters of a reason
-_REMEMBERED = 4096  # names; feeds repeat them, and memory must not grow with the feed
+REMEMBERED = 4096  # names and edits; feeds repeat them, and memory must not grow with the feed
 
 
 def make_plan(
     changes: Iterable[Change | MalformedChange],
     editor: Editor,
     *,
+    names: Resolver | None = None,
     policy: Policy = "refuse",
     seen: Callable[[Planned], str | None] | None = None,
     changed: Callable[[str], bool] | None = None,
@@ -45,6 +46,7 @@ def make_plan(
     Args:
         changes: The records; read once, to the end.
         editor: Its model is asked as it stands, with all edits applied to it; its graph resolves the names.
+        names: Resolves the names; by default a resolver of the editor's graph that lasts as long as the plan.
         policy: Which record counts when several disagree about a fact: none, the last, or the one with the newest
             evidence if there is one.
         seen: State that a record's change has from an earlier run ("checked"); None if it is to be done.
@@ -58,7 +60,7 @@ def make_plan(
         KgeditError: The feed as a whole cannot be read.
         KnowledgeGraphError: The feed's endpoint, or the graph's store, gives no answer.
     """
-    names = Resolver(editor.graph, editor.text, remembered=_REMEMBERED)
+    names = names or Resolver(editor.graph, editor.text, remembered=REMEMBERED)
     plausible = Plausibility(editor.graph, editor.tokenizer) if check_kinds else None
     knowledge = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
     with closing(Spool()) as spool:
