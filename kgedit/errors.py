@@ -112,7 +112,7 @@ class UnsupportedExport(KgeditError):
 
 
 class AlreadyApplied(KgeditError):
-    """The same delta is in force already; applying it again would double it. Take it back first."""
+    """The same delta is applied already; applying it again would double it. Revert it first."""
 
 
 class WeightsChanged(KgeditError):
