@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -22,7 +23,7 @@ from kgedit.delta import Delta, DeltaStack
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.edit import Edit, EditResult, LoadedEdits
-from kgedit.errors import TargetError, UnknownEdit
+from kgedit.errors import TargetError, UnknownEdit, UnknownMethod
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
@@ -62,7 +63,7 @@ class Editor:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         graph: KnowledgeGraph,
-        method: Method,
+        method: Method | None,
         *,
         moments: MomentSource = "auto",
         texts: Callable[[], Sequence[str]] | None = None,
@@ -78,7 +79,7 @@ class Editor:
             model: A causal language model of a known family, unedited.
             tokenizer: Its fast tokenizer.
             graph: The knowledge graph.
-            method: The editing method.
+            method: The editing method; None where nothing is to be edited, only asked, resolved or loaded.
             moments: See `second_moment.find.find_moments`.
             texts: Sentences to collect second moments from, if they are missing.
             prefixes: Context prefixes, the first empty; sampled from the unedited model if not given.
@@ -106,7 +107,7 @@ class Editor:
         cls,
         model: str,
         *,
-        method: str = "glame",
+        method: str | None = "glame",
         config: MethodSettings | None = None,
         graph: KnowledgeGraph | str | Path | None = None,
         moments: MomentSource = "auto",
@@ -121,7 +122,7 @@ class Editor:
 
         Args:
             model: "mini" (bundled), a fetched model ("smollm2"), a GGUF file, a folder, or a Hugging Face hub id.
-            method: A name of `kgedit models`, settings behind it as in `methods.registry`.
+            method: A name of `kgedit models`, settings behind it as in `methods.registry`; None to edit nothing.
             config: The method's settings; by default the preset for the model.
             graph: A graph, or a store file; by default the bundled snapshot.
             moments: Second moments: "auto", "identity", or a folder that `kgedit moments` wrote.
@@ -133,7 +134,8 @@ class Editor:
             trust_remote_code: See `lm.load.load_model`.
             progress: Called with (what, done, total) during longer work.
         """
-        name, _ = parse_variant(method)  # a wrong name is said before the model is loaded
+        if method is not None:
+            parse_variant(method)  # a wrong name is said before the model is loaded
         loaded, tokenizer = load_model(
             model,
             device=device,
@@ -142,11 +144,12 @@ class Editor:
             trust_remote_code=trust_remote_code,
             progress=progress,
         )
+        chosen: Method | None = None
         notes: tuple[str, ...] = ()
-        if config is None:
+        if method is not None and config is not None:
+            chosen = load_method(parse_variant(method)[0])(config)
+        elif method is not None:
             chosen, notes = method_for(model, method, anatomy_of(loaded).n_layers(loaded))
-        else:
-            chosen = load_method(name)(config)
         if graph is None:
             graph = bundled_store()
         elif isinstance(graph, str | Path):
@@ -166,13 +169,24 @@ class Editor:
 
     @property
     def method(self) -> Method:
-        """What computes the edits. Another one may be set at any time; the applied edits stay."""
+        """What computes the edits. Another one may be set at any time; the applied edits stay.
+
+        Raises:
+            UnknownMethod: The editor was made without one.
+        """
+        if self._method is None:
+            raise UnknownMethod("this editor has no method, so it cannot edit; set `editor.method` to one first")
         return self._method
 
     @method.setter
     def method(self, method: Method) -> None:
         self._method = method
         self._notes = ()  # they are about the settings of the former one
+
+    @property
+    def subgraph_options(self) -> dict[str, Any]:
+        """Options of `build_subgraph`: the method's own; the defaults where there is no method."""
+        return self._method.subgraph_options if self._method else {}
 
     @property
     def resolver(self) -> Resolver:
@@ -271,7 +285,7 @@ class Editor:
         """
         resolver = self.resolver
         resolved = resolver.resolve(edit)
-        return resolved.request, resolver.subgraph(resolved, self.method.subgraph_options)
+        return resolved.request, resolver.subgraph(resolved, self.subgraph_options)
 
     def complete(self, prompt: str, *, max_new_tokens: int = 16, names: Sequence[str] = ()) -> str:
         """Greedy continuation of a prompt, to the end of the sentence.

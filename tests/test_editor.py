@@ -16,7 +16,7 @@ from kgedit.delta import Delta
 from kgedit.delta.storage import save_stored
 from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.editor import Editor
-from kgedit.errors import AlreadyApplied, FileCorrupt, TargetError, UnknownEdit, UnsupportedExport
+from kgedit.errors import AlreadyApplied, FileCorrupt, TargetError, UnknownEdit, UnknownMethod, UnsupportedExport
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.rome import Rome, RomeConfig
 from kgedit.text.names import begins
@@ -289,3 +289,15 @@ def test_an_answer_with_full_stops_is_given_whole(name: str, behind: str) -> Non
     assert begins(said, [name])
     if behind != ", where":
         assert said == name
+
+
+def test_an_editor_without_a_method_resolves_and_asks_but_says_why_it_cannot_edit(loaded: Editor) -> None:
+    made = Editor(loaded.model, loaded.tokenizer, loaded.graph, None, moments="identity")
+    request, subgraph = made.prepare(EDITS[0])
+    assert (request.subject, request.target) == ("Albert Einstein", "France")
+    assert subgraph is not None
+    assert made.complete(PROMPT)
+    before = traces(made)
+    with pytest.raises(UnknownMethod, match="has no method.*set `editor.method`"):
+        made.apply(EDITS[0])
+    assert same(traces(made), before)

@@ -94,8 +94,7 @@ def plan(
         from kgedit.ingest import make_plan, open_feed
 
         source = open_feed(feed, format, options)
-        # Any method will do: planning asks the model and computes no edit.
-        editor = Editor.from_pretrained(model, method="rome", graph=graph, progress=advance, **loading)
+        editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
         made = make_plan(
             source, editor, policy=policy.value, check_kinds=not any_kind, any_subject=any_subject, progress=advance
         )

@@ -12,17 +12,17 @@ from kg_cache.graph import KnowledgeGraph, Triple
 from kg_cache.ids import id_order
 
 T = TypeVar("T")
-Approach = tuple[Triple, ...]  # in walking order; the last one's object is the subject
+IncomingWalk = tuple[Triple, ...]  # in walking order; the last one's object is the subject
 Path = tuple[str, ...]  # relations in walking order
 
-MOST = 160  # approaches of one subject
+MOST = 160  # incoming_walks of one subject
 _PER_PATH = 8  # of one path
 _STORED = 2000  # facts read per item: a hub has many, and a few of each relation are enough
 
 
-def approaches(
+def incoming_walks(
     graph: KnowledgeGraph, subject: str, *, hops: int, relations: Collection[str], seed: int = 0
-) -> tuple[Approach, ...]:
+) -> tuple[IncomingWalk, ...]:
     """Walks that end at the subject, as far as the graph has stored them; paths take turns, shorter ones first.
 
     Args:
@@ -32,14 +32,14 @@ def approaches(
         relations: Followed ones.
         seed: 0 takes the items with the smallest numbers first; another seed draws them.
     """
-    found: dict[Path, list[Approach]] = {}
-    ends: dict[Path, list[Approach]] = {(): [()]}
+    found: dict[Path, list[IncomingWalk]] = {}
+    ends: dict[Path, list[IncomingWalk]] = {(): [()]}
     for _ in range(hops):
         items = sorted(
             {walk[0].subject if walk else subject for walks in ends.values() for walk in walks}, key=id_order
         )
         into = _into(graph, items, relations, seed)
-        longer: dict[Path, list[Approach]] = defaultdict(list)
+        longer: dict[Path, list[IncomingWalk]] = defaultdict(list)
         for path, walks in ends.items():
             for walk in walks:
                 passed = {subject, *(triple.subject for triple in walk)}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple, named
 from kg_cache.ids import id_order, is_entity_id, is_relation_id
-from kgedit.graph.incoming_walks import Approach, approaches, in_turn, lot
+from kgedit.graph.incoming_walks import IncomingWalk, in_turn, incoming_walks, lot
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -68,9 +68,9 @@ class Subgraph:
         nodes: Ids in order of discovery.
         relations: Relation ids in order of first use.
         triples: The new fact first, then the facts around it, nearest first.
-        labels: Text of every id in `nodes`, `relations`, `subject_facts` and `approaches`.
+        labels: Text of every id in `nodes`, `relations`, `subject_facts` and `incoming_walks`.
         subject_facts: What else the graph says of the subject; not part of the graph.
-        approaches: Walks that lead to the subject; not part of the graph.
+        incoming_walks: Walks that lead to the subject; not part of the graph.
         partial: Entities of which the graph did not give all facts (a hub, an interrupted fetch).
         missing: Entities that the graph does not know.
         left_out: Number of facts found but not taken because of `max_edges` and `per_relation`.
@@ -84,7 +84,7 @@ class Subgraph:
     triples: tuple[Triple, ...]
     labels: dict[str, str] = field(hash=False)
     subject_facts: tuple[Triple, ...] = ()
-    approaches: tuple[Approach, ...] = ()
+    incoming_walks: tuple[IncomingWalk, ...] = ()
     partial: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
     left_out: int = 0
@@ -180,7 +180,7 @@ class Subgraph:
             "source": self.source,
             "triples": [list(triple) for triple in self.triples],
             "subject_facts": [list(triple) for triple in self.subject_facts],
-            "approaches": [[list(triple) for triple in walk] for walk in self.approaches],
+            "incoming_walks": [[list(triple) for triple in walk] for walk in self.incoming_walks],
             "partial": sorted(self.partial),
             "missing": sorted(self.missing),
             "left_out": self.left_out,
@@ -196,8 +196,8 @@ def build_subgraph(
     order: int = 2,
     max_edges: int = 20,
     per_relation: int = 3,
-    approach_hops: int = 0,
-    approach_relations: Collection[str] = (),
+    incoming_hops: int = 0,
+    incoming_relations: Collection[str] = (),
     subject_label: str | None = None,
     target_label: str | None = None,
     relation_labels: Mapping[str, str] | None = None,
@@ -216,8 +216,8 @@ def build_subgraph(
         order: 1 is the new fact alone, 2 adds the facts of o*, 3 those of their objects, and so on.
         max_edges: Most facts in the result, the new one included (the paper's m).
         per_relation: Most objects per entity and relation, so that no list fills the graph.
-        approach_hops: Longest walk to the subject that is collected.
-        approach_relations: Relations that it may follow.
+        incoming_hops: Longest walk to the subject that is collected.
+        incoming_relations: Relations that it may follow.
         subject_label: Text for s instead of the graph's label, e.g. the name as the prompt has it.
         target_label: Text for o*, likewise.
         relation_labels: Texts of properties for which the graph has no label.
@@ -254,9 +254,9 @@ def build_subgraph(
         frontier = [end for end in dict.fromkeys(triple.object for triple in taken) if end not in expanded]
     nodes = tuple(dict.fromkeys(id for triple in triples for id in (triple.subject, triple.object)))
     subject_facts = tuple(_ranked(own, subject, per_relation, seed)[:max_edges])
-    towards: tuple[Approach, ...] = ()
-    if approach_hops and is_entity_id(subject):
-        towards = approaches(graph, subject, hops=approach_hops, relations=approach_relations, seed=seed)
+    towards: tuple[IncomingWalk, ...] = ()
+    if incoming_hops and is_entity_id(subject):
+        towards = incoming_walks(graph, subject, hops=incoming_hops, relations=incoming_relations, seed=seed)
     around = [*triples, *subject_facts, *(triple for walk in towards for triple in walk)]
     given = {target: target_label, subject: subject_label}
     labels = _labels(graph, [part for triple in around for part in triple], given, relation_labels or {})
@@ -268,7 +268,7 @@ def build_subgraph(
         triples=tuple(triples),
         labels=labels,
         subject_facts=subject_facts,
-        approaches=towards,
+        incoming_walks=towards,
         partial=frozenset(partial),
         missing=frozenset(missing),
         left_out=left_out,

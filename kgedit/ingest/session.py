@@ -128,13 +128,18 @@ def open_session(
 
 @contextmanager
 def open_edited(
-    directory: str | Path, *, method: str = "rome", check: bool = True, write: bool = False, **loading: Unpack[Loading]
+    directory: str | Path,
+    *,
+    method: str | None = None,
+    check: bool = True,
+    write: bool = False,
+    **loading: Unpack[Loading],
 ) -> Iterator[tuple[IngestStore, Editor, DeltaStack]]:
     """Open a store with its model and its live deltas applied, without guards or writer.
 
     Args:
         directory: Folder of the store.
-        method: Says how far subgraphs reach; it computes nothing.
+        method: Says how far subgraphs reach; by default their standard size. It computes nothing.
         check: Apply the live deltas and compare the weights with those noted; else the model stays unedited.
         write: Allow changes of the store.
         **loading: Device and the like; precision and revision are those noted in the store unless they are given.

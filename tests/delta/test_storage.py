@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_the_saved_delta_as_it_was(tmp_path, gpt2, make_delta
     done = save_on_a_full_disk(source, target, limit=1000)
     assert done.returncode == 7, done.stderr
     assert str(target) in done.stdout
-    assert "no file is half-written" in done.stdout
+    assert "nothing is half-written" in done.stdout
     assert files(target) == before
 
 

@@ -22,7 +22,7 @@ def test_every_method_is_what_the_interface_says(name) -> None:
     assert list(method.moment_layers) == sorted(set(method.moment_layers))
     assert all(0 <= layer < 24 for layer in method.moment_layers)
     assert kind.summary
-    assert set(method.subgraph_options) <= {"order", "max_edges", "approach_hops", "approach_relations"}
+    assert set(method.subgraph_options) <= {"order", "max_edges", "incoming_hops", "incoming_relations"}
     assert list(inspect.signature(method.compute).parameters) == ["bench", "requests", "subgraphs"]
     assert list(inspect.signature(method.together).parameters) == ["bench", "cases"]
 

@@ -79,7 +79,7 @@ def evaluate(
     for variant in variants:  # a wrong name or setting is said before the model is loaded
         parse_variant(variant)
     # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
-    first = _editor(settings, "rome", progress=progress)
+    first = _editor(settings, None, progress=progress)
     layers = anatomy_of(first.model).n_layers(first.model)
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
         variant: method_for(settings.model, variant, layers) for variant in variants
@@ -103,7 +103,10 @@ def evaluate(
 
 
 def _editor(
-    settings: EvaluationSettings, method: str, config: MethodSettings | None = None, progress: Progress | None = None
+    settings: EvaluationSettings,
+    method: str | None,
+    config: MethodSettings | None = None,
+    progress: Progress | None = None,
 ) -> Editor:
     return Editor.from_pretrained(
         settings.model,

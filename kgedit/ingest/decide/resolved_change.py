@@ -81,4 +81,4 @@ class ChangeResolver:
 
     def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         resolved = self._names.resolve(edit)
-        return resolved.request, self._names.subgraph(resolved, self._editor.method.subgraph_options)
+        return resolved.request, self._names.subgraph(resolved, self._editor.subgraph_options)

@@ -18,7 +18,7 @@ from kgedit.errors import TargetError
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.text.template import fill
 
-Kind = Literal["target", "path", "keep", "essence", "arrival"]
+Kind = Literal["target", "path", "keep", "essence", "chain"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ObjectiveRow:
         scored: Positions whose next-token distribution counts.
         targets: The token wanted after each scored position; empty where the unedited distribution is to be kept.
         kind: "target" (o* after the edit prompt), "path" (o_i after a composed prompt), "keep" (another fact of s),
-            "essence" (what the subject's last token alone predicts in "s is a"), "arrival" (what a prompt gives that
+            "essence" (what the subject's last token alone predicts in "s is a"), "chain" (what a prompt gives that
             reaches the edited fact on its way).
         weight: Weight of the row's mean loss in the edit's loss.
     """
@@ -134,9 +134,9 @@ def essence_row(tokenizer: PreTrainedTokenizerBase, subject: str, weight: float)
     return ObjectiveRow(seen, prompt.subject_last, (prompt.subject_last,), (), "essence", weight)
 
 
-def arrival_rows(
+def multihop_rows(
     tokenizer: PreTrainedTokenizerBase,
-    arrivals: Sequence[tuple[str, str, str]],
+    multihop_prompts: Sequence[tuple[str, str, str]],
     weight: float,
     *,
     max_length: int | None = None,
@@ -145,14 +145,14 @@ def arrival_rows(
 
     Args:
         tokenizer: The model's tokenizer.
-        arrivals: Item that the prompt names, template, answer.
+        multihop_prompts: Item that the prompt names, template, answer.
         weight: Weight of all of them together.
         max_length: The model's context length.
     """
     rows = [
         row
-        for start, template, answer in arrivals
-        for row in _writable(tokenizer, start, [(template, answer)], "arrival")
+        for start, template, answer in multihop_prompts
+        for row in _writable(tokenizer, start, [(template, answer)], "chain")
     ]
     return [replace(row, place=row.scored[0]) for row in _sharing(rows, weight, max_length)]
 

@@ -24,7 +24,7 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Request, Workbench
 from kgedit.methods.engine.batch import EditBatch
-from kgedit.methods.engine.objective import Objective, arrival_rows
+from kgedit.methods.engine.objective import Objective, multihop_rows
 from kgedit.methods.engine.value import optimise
 from kgedit.methods.engine.write_layers import write_layers
 from kgedit.methods.glame.config import GlameConfig
@@ -34,7 +34,7 @@ from kgedit.methods.glame.offset import GraphOffset
 _ENDINGS = 5  # walks onward from an edit that prompts from elsewhere may go on with
 
 
-class Arrival(NamedTuple):
+class MultihopPrompt(NamedTuple):
     """A prompt that leads over an edited fact, and its answer once the edits are made."""
 
     start: str  # label of the item that the prompt names
@@ -42,7 +42,7 @@ class Arrival(NamedTuple):
     answer: str
 
 
-def arrivals(
+def multihop_prompts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     request: Request,
@@ -52,7 +52,7 @@ def arrivals(
     text: Verbalizer,
     *,
     most: int,
-) -> list[list[Arrival]]:
+) -> list[list[MultihopPrompt]]:
     """Prompts that lead to the subject over facts that the unedited model recalls, over the edit, and further on.
 
     Those that end alike stand together; what nothing leads to is left out.
@@ -61,7 +61,7 @@ def arrivals(
         model: The unedited model.
         tokenizer: Its tokenizer.
         request: The edit.
-        subgraph: The graph around it, with the approaches to its subject.
+        subgraph: The graph around it, with the incoming_walks to its subject.
         onward: See `consequences.onward_facts`.
         changes: See `consequences.made`.
         text: Wordings.
@@ -84,7 +84,7 @@ def arrivals(
         if walks:
             groups.append(
                 [
-                    Arrival(start, prompt, ending.labels[-1])
+                    MultihopPrompt(start, prompt, ending.labels[-1])
                     for start, path in walks
                     for prompt in text.edit_wordings(path)
                 ]
@@ -103,7 +103,7 @@ def _starts(
     """Relations that lead to the subject -> labels of the items that they lead from, where the model knows the way."""
     labels = subgraph.labels
     facts_of = {}  # walk -> its facts, by label
-    for walk in subgraph.approaches:
+    for walk in subgraph.incoming_walks:
         path = tuple(triple.relation for triple in walk)
         if text.composable((*path, relation)) and all(text[step].single for step in path):
             facts_of[walk] = [(labels[t.subject], t.relation, labels[t.object]) for t in walk]
@@ -121,7 +121,7 @@ def write_later_layers(
     bench: Workbench,
     config: GlameConfig,
     objectives: Sequence[Objective],
-    reaching: Sequence[Sequence[Sequence[Arrival]]],
+    reaching: Sequence[Sequence[Sequence[MultihopPrompt]]],
 ) -> tuple[WeightUpdate, ...]:
     """The updates of one case on the later layers, for the model as it is: with the case's edits already applied.
 
@@ -131,7 +131,7 @@ def write_later_layers(
         bench: Model, tokenizer and second moments.
         config: Hyper-parameters.
         objectives: What the edits were optimised for.
-        reaching: Of each edit its arrivals, see `arrivals`.
+        reaching: Of each edit its multihop_prompts, see `multihop_prompts`.
 
     Returns:
         One update per later layer, with a column for each end; none if nothing leads to any subject.
@@ -142,8 +142,8 @@ def write_later_layers(
     ends: list[Objective] = []
     for objective, groups in zip(objectives, reaching, strict=True):
         for group in groups:
-            prompts = [arrival._replace(answer=arrival.answer + config.ending) for arrival in group]
-            if rows := arrival_rows(bench.tokenizer, prompts, 1.0, max_length=limit):
+            prompts = [prompt._replace(answer=prompt.answer + config.ending) for prompt in group]
+            if rows := multihop_rows(bench.tokenizer, prompts, 1.0, max_length=limit):
                 ends.append(Objective(tuple(rows)))
         kept_rows.append(objective.rows[0])
     if not ends:

@@ -39,7 +39,7 @@ from kgedit.methods.glame.consequences import (
     other_facts,
 )
 from kgedit.methods.glame.encoder import RelationalEncoder
-from kgedit.methods.glame.later_layers import Arrival, arrivals, write_later_layers
+from kgedit.methods.glame.later_layers import MultihopPrompt, multihop_prompts, write_later_layers
 from kgedit.methods.glame.offset import GraphOffset
 
 
@@ -50,13 +50,13 @@ class _EditWork:
     Attributes:
         subgraph: The graph around it.
         objective: What it asks of the model.
-        arrivals: Prompts that reach it from elsewhere, those that end alike together.
+        multihop_prompts: Prompts that reach it from elsewhere, those that end alike together.
         solution: What the optimisation gave; set by it.
     """
 
     subgraph: Subgraph | None
     objective: Objective
-    arrivals: list[list[Arrival]]
+    multihop_prompts: list[list[MultihopPrompt]]
     solution: Solution = field(init=False)
 
     def log(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class _EditWork:
             "parts": self.solution.parts,
             "paths": kinds.count("path"),
             "kept_facts": kinds.count("keep"),
-            "arrivals": sum(len(alike) for alike in self.arrivals),
+            "multihop_prompts": sum(len(alike) for alike in self.multihop_prompts),
         }
 
 
@@ -101,7 +101,7 @@ class Glame(Method):
         options = {"order": self.config.order, "max_edges": self.config.max_edges}
         if not self.config.later_layers:
             return options
-        return options | {"approach_hops": self.config.later_hops, "approach_relations": frozenset(self.text.texts)}
+        return options | {"incoming_hops": self.config.later_hops, "incoming_relations": frozenset(self.text.texts)}
 
     def without_later_layers(self) -> Self:
         """The method without its write to later layers."""
@@ -152,9 +152,9 @@ class Glame(Method):
         for request, subgraph in case:
             further = longer_walks(request, onward, changes, text) if config.path_weight else []
             objective = self._objective(bench, request, subgraph, changes, further)
-            reaching: list[list[Arrival]] = []
+            reaching: list[list[MultihopPrompt]] = []
             if config.later_layers:
-                reaching = arrivals(
+                reaching = multihop_prompts(
                     model, tokenizer, request, subgraph, onward, changes, text, most=config.later_walks
                 )
             work.append(_EditWork(subgraph, objective, reaching))
@@ -197,7 +197,7 @@ class Glame(Method):
         """Step 4: the delta with a write to later layers, made while it is applied."""
         if bench.progress:
             bench.progress("writing later layers", *place)
-        objectives, reaching = [edit.objective for edit in case], [edit.arrivals for edit in case]
+        objectives, reaching = [edit.objective for edit in case], [edit.multihop_prompts for edit in case]
         with delta.apply(bench.model, check=False):
             updates = write_later_layers(bench, self.config, objectives, reaching)
         return compose(delta, LowRankDelta(updates, ""), base_hash=delta.base_hash) if updates else delta

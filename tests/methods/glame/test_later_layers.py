@@ -20,7 +20,7 @@ from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.consequences import LONGEST_WALK, made, onward_facts
-from kgedit.methods.glame.later_layers import arrivals
+from kgedit.methods.glame.later_layers import multihop_prompts
 from kgedit.methods.glame.method import Glame
 from methods.benches import Diagonal, bench, graph_of, recalled, state_of
 
@@ -42,15 +42,15 @@ def oslo(mini: Editor) -> tuple[Request, Subgraph]:
     """Germany's capital becomes Oslo, and one company has its headquarters in Germany, as the model knows."""
     request, graph = mini.prepare(Edit(subject="Germany", relation="P36", target_new="Oslo"))
     assert graph is not None
-    walk = next(w for w in graph.approaches if len(w) == 1 and graph.labels[w[0].subject] == "Parlophone")
+    walk = next(w for w in graph.incoming_walks if len(w) == 1 and graph.labels[w[0].subject] == "Parlophone")
     assert walk[0].relation == "P159"
-    return request, replace(graph, approaches=(walk,))
+    return request, replace(graph, incoming_walks=(walk,))
 
 
 def asked(mini: Editor, request: Request, graph: Subgraph | None, changes: dict | None = None):
     model, tok = mini.model, mini.tokenizer
     onward = onward_facts(model, tok, [(request, graph)], TEXT)
-    return arrivals(model, tok, request, graph, onward, changes or made([(request, graph)]), TEXT, most=8)
+    return multihop_prompts(model, tok, request, graph, onward, changes or made([(request, graph)]), TEXT, most=8)
 
 
 def test_each_end_has_prompts_of_its_own_that_do_not_name_the_subject(mini) -> None:
@@ -62,10 +62,10 @@ def test_each_end_has_prompts_of_its_own_that_do_not_name_the_subject(mini) -> N
 
 def test_what_the_model_does_not_know_or_another_edit_changes_leads_nowhere(mini) -> None:
     request, graph = oslo(mini)
-    start = graph.approaches[0][0].subject
+    start = graph.incoming_walks[0][0].subject
     assert asked(mini, request, replace(graph, labels=graph.labels | {start: "Albert Einstein"})) == []
     assert asked(mini, request, graph, {("Parlophone", "P159"): "France"}) == []
-    assert asked(mini, request, replace(graph, approaches=())) == []
+    assert asked(mini, request, replace(graph, incoming_walks=())) == []
     assert asked(mini, request, None) == []
 
 
@@ -83,7 +83,7 @@ def led_to(model, tok) -> tuple[Request, Subgraph, str]:
     subject = knows[relation]
     graph = graph_of(subject, second, "Kyoto", {}, {"P106": "physics"})
     walk = (Triple("Q50", relation, "Q1"),)
-    graph = replace(graph, approaches=(walk,), labels=graph.labels | {"Q50": "Japan"})
+    graph = replace(graph, incoming_walks=(walk,), labels=graph.labels | {"Q50": "Japan"})
     return Request(subject, TEXT[second].cloze[0], "Kyoto", second), graph, relation
 
 
@@ -112,7 +112,7 @@ def test_the_write_to_later_layers_makes_the_answer_likely_where_the_subject_is_
         assert state_of(model) == before
         with computed.delta.apply(model):
             found[layers] = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
-        assert computed.log["arrivals"] == (2 if layers else 0)
+        assert computed.log["multihop_prompts"] == (2 if layers else 0)
     assert all(deep > plain + 0.5 for deep, plain in zip(found[1, 2], found[()], strict=True))
     # The first write's two layers, and the second's: one column each, side by side where they meet.
     assert {name: update.rank for name, update in zip(computed.delta.names, computed.delta.updates, strict=True)} == {
@@ -124,7 +124,7 @@ def test_the_write_to_later_layers_makes_the_answer_likely_where_the_subject_is_
 
 def test_where_nothing_leads_to_the_subject_there_is_no_write_to_later_layers(gpt2) -> None:
     request, graph, _ = led_to(*gpt2)
-    alone = replace(graph, approaches=())
+    alone = replace(graph, incoming_walks=())
     deep, plain = (run(*gpt2, config(later_layers=layers), alone, request).delta for layers in ((2,), ()))
     assert deep.names == plain.names
     for ours, theirs in zip(deep.updates, plain.updates, strict=True):
@@ -162,7 +162,7 @@ def test_on_real_weights_people_whom_no_prompt_named_follow_their_countrys_new_c
     edit = Edit(subject="Q30", relation="P36", target_new="Oslo")
     request, graph = mini.prepare(edit)
     assert graph is not None
-    named = {graph.labels[walk[0].subject] for walk in graph.approaches}
+    named = {graph.labels[walk[0].subject] for walk in graph.incoming_walks}
     into = mini.graph.incoming(["Q30"], limit=100_000).triples
     citizens = [triple.subject for triple in into if triple.relation == "P27"][:400]
     labels = [label for label in mini.graph.labels(citizens).values() if label not in named][:60]
