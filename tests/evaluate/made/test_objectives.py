@@ -20,15 +20,20 @@ def editor() -> Editor:
 
 
 def optimised(editor: Editor, record) -> list[str]:
-    """All prompts that a record's edits are optimised for, in both writes."""
+    """All prompts that a record's edits are optimised for, in the edited and in the later layers."""
     bench = Workbench(editor.model, editor.tokenizer, {}, PREFIXES)
     case = prepare(editor, record.rewrites)
-    asked = editor.method._objectives(bench, case)
-    rows = [row for objective, _ in asked for row in objective.rows]
+    asked = editor.method._asked(bench, case)
+    rows = [row for edit in asked for row in edit.objective.rows]
     assert {row.kind for row in rows} >= {"target", "path"}, "the edit and what follows from it"
     prompts = [row.ids[: row.scored[0] + 1] for row in rows]
-    arriving = [one.prompt.replace("{}", one.start) for _, ends in asked for alike in ends for one in alike]
-    return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts] + arriving
+    multihop = [
+        prompt.prompt.replace("{}", prompt.start)
+        for edit in asked
+        for alike in edit.multihop_prompts
+        for prompt in alike
+    ]
+    return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts] + multihop
 
 
 def assert_held_out(editor: Editor, record, prompts: set[str]) -> None:
