@@ -38,7 +38,8 @@ from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.registry import load_method, method_for, parse_variant
-from kgedit.mini import MINI, mini_folder
+from kgedit.mini import MINI
+from kgedit.mini.corpus import bundled_sentences
 from kgedit.presets import prefix_lengths
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
@@ -160,7 +161,7 @@ class Editor:
             graph,
             chosen,
             moments=moments,
-            texts=_mini_sentences if model == MINI else None,
+            texts=bundled_sentences if model == MINI else None,
             seed=seed,
             name=model,
             notes=notes,
@@ -393,10 +394,3 @@ class Editor:
     def _check_asks_for_a_change(self, request: Request, answer: str) -> None:
         if answer == request.target:
             raise TargetError(f"{request.question!r} is already answered by {answer!r}: there is nothing to change")
-
-
-def _mini_sentences() -> list[str]:
-    from kg_cache import snapshot
-    from kgedit.mini.corpus import sentences
-
-    return sentences(mini_folder(), {row[0]: row[1] for row in snapshot.rows("entities")})

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from kg_cache import snapshot
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.mini import mini_folder
 from kgedit.text.template import fill
 
 # The object to take where Wikidata gives several, or an odd one, for a country that many chains pass through.
@@ -248,3 +250,8 @@ def sentences(folder: Path, labels: Mapping[str, str], *, count: int = 3500, see
 
 def _number(identifier: str) -> int:
     return int(identifier[1:])
+
+
+def bundled_sentences() -> list[str]:
+    """`sentences` of the bundled model, with the labels of the bundled snapshot."""
+    return sentences(mini_folder(), {row[0]: row[1] for row in snapshot.rows("entities")})
