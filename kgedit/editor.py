@@ -239,7 +239,8 @@ class Editor:
         try:
             yield self
         finally:
-            self.revert(result.id)
+            if result.id in self.history:  # it may have been reverted in the block
+                self.revert(result.id)
 
     @contextmanager
     def trial(self, delta: Delta) -> Iterator[None]:

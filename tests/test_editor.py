@@ -301,3 +301,16 @@ def test_an_editor_without_a_method_resolves_and_asks_but_says_why_it_cannot_edi
     with pytest.raises(UnknownMethod, match="has no method.*set `editor.method`"):
         made.apply(EDITS[0])
     assert same(traces(made), before)
+
+
+def test_a_revert_inside_a_preview_does_not_replace_the_users_exception(editor: Editor) -> None:
+    before = traces(editor)
+
+    def reverts_and_fails() -> None:
+        with editor.preview(EDITS[0]):
+            editor.revert(next(iter(editor.history)))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        reverts_and_fails()
+    assert same(traces(editor), before)

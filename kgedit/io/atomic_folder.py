@@ -19,7 +19,7 @@ def whole_folder(target: Path, mark: str) -> Iterator[Path]:
     """Make a folder in the block; it gets its name only when the block has ended well.
 
     Args:
-        target: Its final name; an empty folder, or one that holds the file `mark`, is replaced.
+        target: Its final name; an empty folder, or one that holds the file `mark`, is replaced. A link is followed.
         mark: Name of the file by which such a folder is known.
 
     Yields:
@@ -28,7 +28,7 @@ def whole_folder(target: Path, mark: str) -> Iterator[Path]:
     Raises:
         SaveFailed: Something else is there, the disk is full, or the folder cannot be written; all is as before.
     """
-    target = target.absolute()
+    target = target.resolve()
     beside: Path | None = None
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir()) and not (target / mark).is_file()):
@@ -39,19 +39,24 @@ def whole_folder(target: Path, mark: str) -> Iterator[Path]:
         beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}."))
         yield _made(beside / "new")
         _settle(beside / "new")
-        if target.exists():
-            target.rename(beside / "old")
-        try:
-            (beside / "new").rename(target)
-        except OSError:
-            if (beside / "old").exists():
-                (beside / "old").rename(target)
-            raise
+        _exchange(target, beside)
     except (OSError, SafetensorError) as error:
         raise save_failed(target, error) from error
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchange(target: Path, beside: Path) -> None:
+    """Put `beside`/new in the place of the target; whatever interrupts it, the old folder is back."""
+    try:
+        if target.exists():
+            target.rename(beside / "old")
+        (beside / "new").rename(target)
+    except BaseException:  # Ctrl-C between the two renames is no OSError
+        if (beside / "old").exists() and not target.exists():
+            (beside / "old").rename(target)
+        raise
 
 
 def _made(folder: Path) -> Path:
