@@ -46,6 +46,7 @@ def _draft(book: Book, fact: Fact, number: int, rng: random.Random) -> Draft | N
     answer before the edit.
     """
     targets = book.targets(fact)
+    # Take the first target, in random order, that has enough neighbours and a second hop whose answer changes.
     for target in rng.sample(targets, len(targets)):
         neighbours = _sharing(book, fact, fact.object, target)
         having = _sharing(book, fact, target, fact.object)

@@ -77,6 +77,7 @@ class _Case:
         before, after = self._hops(chain.before), self._hops(chain.after)
         rewrites = tuple(self._rewrite(position) for position in chain.edited)
         known = [(question, book.labels[chain.before[-1]]) for question in self.questions]
+        # Every fact of both chains, with its object before any edit.
         for nodes in (chain.before, chain.after):
             for position, relation in enumerate(chain.relations):
                 fact = nodes[position], relation

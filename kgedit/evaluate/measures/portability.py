@@ -64,6 +64,7 @@ def published_fuzzy(
     Raises:
         MissingExtra: rapidfuzz is not installed.
     """
+    # Questions of all probes are flattened, so that they share batches.
     asked = [(as_cloze(question), names[0]) for probe in probes for question, names in probe.questions]
     rights = [0.0] * len(asked)
     for seed in seeds:
@@ -71,6 +72,7 @@ def published_fuzzy(
         texts = sample_texts(model, tokenizer, prompts, max_tokens=max_tokens, seed=seed, batch_size=batch_size)
         for i, (text, (_, answer)) in enumerate(zip(texts, asked, strict=True)):
             rights[i] += fuzzy_match(text, answer) / len(seeds)
+    # The flat results are dealt back to the probes, in the order in which they were asked.
     values = iter(rights)
     return [
         {"portability_published_fuzzy": fmean(next(values) for _ in probe.questions)} if probe.questions else {}

@@ -38,6 +38,7 @@ def plain(means: Table) -> Table:
 
 def harmonic(means: Table) -> Table:
     """Harmonic mean of the columns; 0 as soon as one is 0, NaN as soon as one has no value."""
+    # The placeholder 1 avoids a division by zero; such rows are replaced in the last step.
     unknown = np.isnan(means).any(axis=-1)
     zero = (means <= 0).any(axis=-1)
     reciprocals = (1 / np.where(means > 0, means, 1.0)).sum(axis=-1)
@@ -121,6 +122,7 @@ def _interval(
 
 def _draws(cases: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Row indices of the resamples, (k, cases) at a time."""
+    # Resample cases, not rows: rows of one case are not independent. Chunks bound the memory.
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK // cases)
     for start in range(0, resamples, step):
@@ -131,6 +133,7 @@ def _means(values: Table, draw: NDArray[np.int64]) -> Table:
     """Column means of every resample, (k, m); NaN for a column without values."""
     known = ~np.isnan(values)
     filled = np.where(known, values, 0.0)
+    # A case that lacks one measure still counts in the columns where it has a value.
     count = known.astype(np.float64)[draw].sum(axis=1)  # (k, m)
     total = filled[draw].sum(axis=1)  # (k, m)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -51,6 +51,7 @@ class CounterFactProbe:
         values: dict[str, float] = {}
         values |= _measures("efficacy", self.rewrite, self.target_new, self.target_true, scores)
         values |= _measures("paraphrase", self.paraphrase, self.target_new, self.target_true, scores)
+        # Neighbours must keep the old object, so the two objects change places.
         values |= _measures("neighborhood", self.neighborhood, self.target_true, self.target_new, scores)
         return values
 

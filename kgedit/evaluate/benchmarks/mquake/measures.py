@@ -102,6 +102,7 @@ class MquakeProbe:
         self, name: str, style: Style, right_names: Sequence[str], answers: Answers, match: Matcher
     ) -> dict[str, float]:
         said = [answers[self.prompts.multi_hop(question, style)] for question in self.questions]
+        # Zhong et al. (2023): a case is right if any one phrasing of its question is answered.
         right = [match(final_answer(text, style), right_names) for text in said]
         by_hops = {f"{name}_{self.hops}": float(any(right))} if self.hops else {}
         return {name: float(any(right)), **by_hops, f"{name}_mean": fmean(right)}

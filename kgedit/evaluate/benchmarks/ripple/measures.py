@@ -56,6 +56,7 @@ def outcome(test: RippleTest, before: Answers, after: Answers, protocol: Protoco
         after: What the edited model said.
         protocol: When an answer counts.
     """
+    # Conditions are judged on the unedited model: a test only counts if its premises were known.
     queries = [query for query in test.queries if can_be_answered(query)]
     if not queries or not all(holds(query, before, protocol) for query in test.conditions):
         return None
