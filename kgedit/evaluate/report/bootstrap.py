@@ -122,7 +122,7 @@ def _interval(
 
 def _draws(cases: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Row indices of the resamples, (k, cases) at a time."""
-    # Resample cases, not rows: rows of one case are not independent. Chunks bound the memory.
+    # Whole cases are drawn, since the measures of one case are not independent. Chunks bound the memory.
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK // cases)
     for start in range(0, resamples, step):
