@@ -147,10 +147,14 @@ class LoadedEdits(BaseModel):
         return tuple(edit.target_new for edit in self.edits)
 
 
-def _edits_in(manifest: Mapping[str, Any]) -> Iterator[Edit]:
-    """The edit of one delta, as the editor or the journal noted it."""
+def noted_edit(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The edit in a delta's manifest: noted by the editor itself, or by an ingestion store inside its change."""
     noted = manifest.get("edit") or (manifest.get("change") or {}).get("edit")
-    if noted is not None:
+    return noted if isinstance(noted, dict) else None
+
+
+def _edits_in(manifest: Mapping[str, Any]) -> Iterator[Edit]:
+    if (noted := noted_edit(manifest)) is not None:
         try:
             yield Edit.model_validate(noted)
         except ValidationError:  # noted by another version: the delta can be applied and reverted all the same

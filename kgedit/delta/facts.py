@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgedit.delta.low_rank import LowRankDelta
+from kgedit.edit import noted_edit
 
 
 def facts_changed(delta: LowRankDelta) -> list[str]:
@@ -16,8 +17,6 @@ def facts_changed(delta: LowRankDelta) -> list[str]:
 def _lines(manifest: Mapping[str, Any]) -> Iterator[str]:
     for part in manifest.get("composed", ()):
         yield from _lines(part.get("manifest", {}))
-    # An edit of the editor stands there itself, one of an ingestion store inside its change.
-    edit = manifest.get("edit") or manifest.get("change", {}).get("edit")
-    if isinstance(edit, dict):
+    if (edit := noted_edit(manifest)) is not None:
         wording = edit.get("relation") or edit.get("prompt") or ""
         yield f"{edit.get('subject')} | {wording} | {edit.get('target_new')}"

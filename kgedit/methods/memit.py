@@ -21,7 +21,7 @@ from torch import Tensor
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import UnsupportedModel
 from kgedit.graph.subgraph import Subgraph
-from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import (
     Case,
@@ -35,8 +35,9 @@ from kgedit.methods.base import (
 )
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Moment
-from kgedit.methods.engine.objective import Objective, edit_objective
+from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
+from kgedit.methods.rome import rome_objective
 
 
 class MemitConfig(SteppedSettings):
@@ -115,7 +116,10 @@ class Memit(Method):
                 "residual stream and fixes the size of what the MLP adds, so no change of the MLP's weights reaches "
                 "the hidden state that MEMIT asks for. Use rome or glame, whose m* lies before that norm."
             )
-        objectives = [[self._objective(bench, request) for request, _ in case] for case in cases]
+        objectives = [
+            [rome_objective(bench, request, ending=config.ending, kl_weight=config.kl_weight) for request, _ in case]
+            for case in cases
+        ]
         with frozen(model):
             # Phase 1 for the edits of all cases in one batch, phase 2 case by case.
             solutions, goals = self._goals(bench, [objective for case in objectives for objective in case])
@@ -181,18 +185,6 @@ class Memit(Method):
             mean = of_rows[bare] if not behind else (of_rows[bare] + of_rows[behind].mean(dim=0)) / 2
             keys.append(mean)
         return torch.stack(keys), above.hidden[above.first_rows]
-
-    def _objective(self, bench: Workbench, request: Request) -> Objective:
-        config = self.config
-        return edit_objective(
-            bench.tokenizer,
-            request.prompt,
-            request.subject,
-            request.target + config.ending,
-            bench.prefixes,
-            kl_weight=config.kl_weight,
-            max_length=context_length(bench.model),
-        )
 
 
 def joint_solve(keys: Tensor, moment: Moment, weight: float) -> Tensor:

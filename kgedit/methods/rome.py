@@ -88,7 +88,9 @@ class Rome(Method):
         config, model, layer = self.config, bench.model, self.config.layer
         anatomy = anatomy_of(model)
         progress = bench.progress
-        objectives = [self._objective(bench, request) for request in requests]
+        objectives = [
+            rome_objective(bench, request, ending=config.ending, kl_weight=config.kl_weight) for request in requests
+        ]
         with frozen(model):
             # Step 1: m* = m + delta, one delta per request, all optimised in one batch.
             batch = EditBatch(model, anatomy, objectives, (layer,))
@@ -125,14 +127,15 @@ class Rome(Method):
         """One delta per case: its edits one after another, as published."""
         return one_after_another(self, bench, cases)
 
-    def _objective(self, bench: Workbench, request: Request) -> Objective:
-        config = self.config
-        return edit_objective(
-            bench.tokenizer,
-            request.prompt,
-            request.subject,
-            request.target + config.ending,
-            bench.prefixes,
-            kl_weight=config.kl_weight,
-            max_length=context_length(bench.model),
-        )
+
+def rome_objective(bench: Workbench, request: Request, *, ending: str, kl_weight: float) -> Objective:
+    """The objective of one request with the workbench's prefixes (ROME, eq. 4); MEMIT's is the same."""
+    return edit_objective(
+        bench.tokenizer,
+        request.prompt,
+        request.subject,
+        request.target + ending,
+        bench.prefixes,
+        kl_weight=kl_weight,
+        max_length=context_length(bench.model),
+    )

@@ -21,7 +21,9 @@ from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.engine.objective import Objective
 from kgedit.methods.memit import Memit, MemitConfig, joint_solve
+from kgedit.methods.rome import rome_objective
 from methods.benches import REQUESTS, Diagonal, bench, state_of
 
 REQUEST = REQUESTS[0]
@@ -30,6 +32,10 @@ BAND = (0, 1)
 EDITABLE = [family for family in FAMILIES if ROWS[family].post_mlp_path is None]
 # Old keys weigh next to nothing: the new facts are written exactly.
 EXACT = 1e-6
+
+
+def objective_of(memit: Memit, work: Workbench, request: Request) -> Objective:
+    return rome_objective(work, request, ending=memit.config.ending, kl_weight=memit.config.kl_weight)
 
 
 def config(**kwargs: Any) -> MemitConfig:
@@ -80,7 +86,7 @@ def test_the_hidden_state_reaches_z(family) -> None:
     """Whatever the lower layer left over, the last one closes."""
     model, tok = tiny_model(family)
     memit, work = Memit(config(moment_weight=EXACT)), bench(model, tok, BAND, prefixes=("",))
-    objective = memit._objective(work, REQUEST)
+    objective = objective_of(memit, work, REQUEST)
     with frozen(model):
         _, goals = memit._goals(work, [objective])
         _, hidden = memit._measured(work, [objective], BAND[-1], [])
@@ -126,7 +132,7 @@ def test_the_averaged_key_weighs_the_bare_prompt_as_much_as_all_prefixes() -> No
         .register_forward_pre_hook(lambda m, args: keys.append(args[0].reshape(-1, D_FF)))
     )
     with torch.no_grad():
-        for row in memit._objective(work, REQUEST).rows[: len(work.prefixes)]:
+        for row in objective_of(memit, work, REQUEST).rows[: len(work.prefixes)]:
             model(input_ids=torch.tensor([row.ids]))
             keys[-1] = keys[-1][row.place]
     handle.remove()
@@ -143,7 +149,7 @@ def test_facts_with_overlapping_keys_are_written_together_not_one_by_one() -> No
     alone = [computed.delta.updates[0] for computed in memit.compute(work, requests)]
     (joint,) = written(memit.config, work, requests).delta.updates
     with frozen(model):
-        keys, _ = memit._measured(work, [memit._objective(work, request) for request in requests], 1, [])
+        keys, _ = memit._measured(work, [objective_of(memit, work, request) for request in requests], 1, [])
     one_by_one = torch.cat([update.left for update in alone], dim=1)
     overlap = keys @ one_by_one  # (edits, edits)
     assert float(overlap[0, 1].abs()) > 0.1
