@@ -34,6 +34,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
     "kgedit.evaluate": (
         {"results", "measures"},
         {"benchmarks"},
+        {"free"},
         {"report"},
         {"run"},
         {"bundled"},

@@ -59,12 +59,16 @@ def evaluate(
         str,
         typer.Option(
             help="Comma-separated; settings follow a colon: rome,rome:key=original,"
-            "memit:layers=1-3,glame:paper. The unedited model is always scored."
+            "memit:layers=1-3,glame:paper. The unedited model is always scored; "
+            "pasted: the unedited model that reads the new facts in each prompt."
         ),
     ] = "unedited,rome,memit,glame",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Number of records, taken from the beginning of the file.")
     ] = None,
+    recalled_only: Annotated[
+        bool, typer.Option("--recalled-only", help="Only cases whose facts the unedited model recalls; says how many.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything drawn.")] = 0,
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Keep every edit: each case is edited on top of all earlier ones.")
@@ -92,6 +96,13 @@ def evaluate(
         Literal["begins", "contains", "exact"] | None,
         typer.Option(help="When a generated answer counts as right (default: exact for mini, contains for others)."),
     ] = None,
+    protocol: Annotated[
+        Literal["published", "free"],
+        typer.Option(
+            help="free: beside the benchmark's own figures also what the model says by itself, to a natural stop: "
+            "in other wordings, as a chat, behind a distraction, negated, as a choice; texts are kept."
+        ),
+    ] = "published",
     generate: Annotated[
         bool, typer.Option("--generate", help="Also sample texts, for fluency and for portability as published. Slow.")
     ] = False,
@@ -115,12 +126,14 @@ def evaluate(
             "model": model,
             "methods": methods,
             "limit": limit,
+            "recalled_only": recalled_only,
             "seed": seed,
             "sequential": sequential,
             "batch_edits": batch_edits,
             "styles": [style.strip() for style in styles.split(",") if style.strip()],
             "prompts": prompts,
             "match": match,
+            "protocol": protocol,
             "generate": generate,
             "snippets": snippets,
             "moments": moments_source(moments),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 UNEDITED = "unedited"
+# The control beside the methods: the unedited model reads the new facts in each prompt.
+PASTED = "pasted"
 # Value of the unedited rows: whether the model knows the facts that the case rests on, before any edit.
 RECALLED = "recalled_before"
+# Reason of cases that are left out because only recalled ones were asked for.
+NOT_RECALLED = "the unedited model does not recall the facts"
 
 
 Values = dict[str, float]  # measure -> value of one case
@@ -50,3 +54,29 @@ class LeftOut(Frozen):
     method: str | None
     reason: str
     detail: str
+
+
+class SaidText(Frozen):
+    """One text that a model said, and whether it is right.
+
+    Attributes:
+        figure: The figure that it counts for.
+        prompt: What the model was given.
+        said: What it went on with, up to its natural stop.
+        wanted: Names of the right answer; of a prompt whose answer must stay, what the unedited model said.
+        right: Rule of matching -> verdict.
+    """
+
+    figure: str
+    prompt: str
+    said: str
+    wanted: tuple[str, ...]
+    right: dict[str, bool]
+
+
+class CaseTexts(Frozen):
+    """All texts of one case under one method, as a run keeps them."""
+
+    case: str
+    method: str
+    texts: tuple[SaidText, ...]

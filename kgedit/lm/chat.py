@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
@@ -22,12 +24,29 @@ def in_chat_form(tokenizer: PreTrainedTokenizerBase, prompt: str, *, system: str
     Raises:
         ChatTemplateError: The model has no chat template, or it fails on these turns.
     """
-    if not getattr(tokenizer, "chat_template", None):
+    return in_chat_turns(tokenizer, [*([("system", system)] if system else []), ("user", prompt)])
+
+
+def has_chat_form(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the model was trained as a chat model: its tokenizer has a chat template."""
+    return bool(getattr(tokenizer, "chat_template", None))
+
+
+def in_chat_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]]) -> str:
+    """Several turns, up to where the model's next answer begins.
+
+    Args:
+        tokenizer: The model's, with a chat template.
+        turns: Pairs of a role ("system", "user", "assistant") and what is said.
+
+    Raises:
+        ChatTemplateError: As in `in_chat_form`.
+    """
+    if not has_chat_form(tokenizer):
         raise ChatTemplateError("this model has no chat template, so it was not trained as a chat model; leave --chat")
-    turns = [{"role": "system", "content": system}] if system else []
-    turns.append({"role": "user", "content": prompt})
+    messages = [{"role": role, "content": text} for role, text in turns]
     try:
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     except (TemplateError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ChatTemplateError(f"the chat template of this model fails: {reason}") from error

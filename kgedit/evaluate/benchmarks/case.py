@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
@@ -11,7 +12,7 @@ from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
 from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.measures.matching import MATCHERS, Matcher
 from kgedit.evaluate.measures.portability import PortabilityProbe
-from kgedit.evaluate.results import RECALLED, Values
+from kgedit.evaluate.results import RECALLED, SaidText, Values
 from kgedit.lm.generation.greedy import Answers, Ask
 from kgedit.lm.scoring.pairs import Pair, Scores
 
@@ -44,6 +45,26 @@ class Options:
         return MATCHERS[self.match]
 
 
+class FollowUp(NamedTuple):
+    """A prompt that holds the model's own answer to an earlier one.
+
+    Attributes:
+        first: The earlier prompt.
+        before: The text before that answer.
+        behind: The text behind it.
+        limit: The most new tokens of the answer to it all, which ends with its sentence.
+    """
+
+    first: Ask
+    before: str
+    behind: str
+    limit: int = 20
+
+    def then(self, answers: Answers) -> Ask:
+        """The second prompt, once the first is answered."""
+        return Ask(f"{self.before}{answers[self.first]}{self.behind}", self.limit, "sentence")
+
+
 @dataclass(frozen=True)
 class Questions:
     """What a model is asked about one case.
@@ -53,22 +74,45 @@ class Questions:
         asks: Prompts continued greedily.
         texts: Prompts continued by sampling.
         fuzzy: Questions scored by the published sampling protocol.
+        follow_ups: Prompts that hold the answer to an earlier one; continued greedily.
     """
 
     pairs: tuple[Pair, ...] = ()
     asks: tuple[Ask, ...] = ()
     texts: tuple[str, ...] = ()
     fuzzy: PortabilityProbe | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
+
+    def __add__(self, more: Questions) -> Questions:
+        """All of both; of sampled texts only those of the first."""
+        return Questions(
+            (*self.pairs, *more.pairs),
+            (*self.asks, *more.asks),
+            self.texts,
+            self.fuzzy,
+            (*self.follow_ups, *more.follow_ups),
+        )
 
 
 @dataclass(frozen=True)
 class Replies:
-    """What a model said about one case; fields as in `Questions`, `fuzzy` with the values themselves."""
+    """What a model said about one case; fields as in `Questions`, `fuzzy` with the values themselves.
+
+    The answers are those to `asks`, and to both prompts of every follow-up.
+    """
 
     scores: Scores = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
     texts: tuple[str, ...] = ()
     fuzzy: Values = field(default_factory=dict)
+
+    def asked(self, prompt: Ask | FollowUp) -> Ask:
+        """The prompt as it was put in the end."""
+        return prompt.then(self.answers) if isinstance(prompt, FollowUp) else prompt
+
+    def text(self, prompt: Ask | FollowUp) -> str:
+        """What was said to it."""
+        return self.answers[self.asked(prompt)]
 
 
 @dataclass(frozen=True)
@@ -85,6 +129,11 @@ class BenchmarkCase:
             record does not tell them.
         judge_unedited: From what the unedited model said: measures that only it has, such as answers before the edit.
         hops: Facts in the chain after the edit.
+        paraphrases: Other wordings of the first rewrite, for the free protocol; so are the next three.
+        neighbours: Prompts about other subjects that have the old object.
+        unrelated: Prompts about something else.
+        target_names: For each rewrite the names of its new object that the record tells; empty if it tells none.
+        texts: What the model under test said, text by text with its verdict, as far as the report shows it.
     """
 
     id: str
@@ -95,12 +144,16 @@ class BenchmarkCase:
     recalled: Callable[[Replies], bool | None] = lambda replies: None
     judge_unedited: Callable[[Replies], Values] = lambda replies: {}
     hops: int | None = None
+    paraphrases: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+    unrelated: tuple[str, ...] = ()
+    target_names: tuple[tuple[str, ...], ...] = ()
+    texts: Callable[[Replies, Replies], tuple[SaidText, ...]] = lambda replies, before: ()
 
     @property
     def all_questions(self) -> Questions:
         """All that the unedited model is asked."""
-        own, extra = self.questions, self.asked_before
-        return Questions((*own.pairs, *extra.pairs), (*own.asks, *extra.asks), own.texts, own.fuzzy)
+        return self.questions + self.asked_before
 
     def values(self, replies: Replies, before: Replies) -> Values:
         """The values of a row."""

@@ -18,7 +18,9 @@ def meaningful(known: Estimate | None) -> bool:
     return known is None or known.value >= LEAST_KNOWN
 
 
-def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Iterable[Comparison]) -> str:
+def headline_of(
+    suite: str, cases: int, known: Estimate | None, comparisons: Iterable[Comparison], *, unknown: int = 0
+) -> str:
     """What is said first.
 
     Args:
@@ -27,13 +29,16 @@ def headline_of(suite: str, cases: int, known: Estimate | None, comparisons: Ite
         known: Share of cases whose facts the unedited model recalls.
         comparisons: In the order of importance. The main figures of one pair are named: the leading editor with
             ROME, or else with the first other editor, or else with the unedited model.
+        unknown: Cases that were left out because the unedited model does not recall their facts.
     """
     start = f"{suite}, {cases} case{'' if cases == 1 else 's'}"
     if not cases:
-        return f"{start}: no case was run"
+        told = f"; the unedited model recalls the facts of none of {unknown}" if unknown else ""
+        return f"{start}: no case was run{told}"
     if known is not None:
-        share = f"the unedited model recalls the facts of {round(known.value * known.n)} of {known.n} cases"
-        start = f"{start}: {share} ({100 * known.value:.1f} %)"
+        recalled, asked = round(known.value * known.n), known.n + unknown
+        share = f"the unedited model recalls the facts of {recalled} of {asked} cases ({100 * recalled / asked:.1f} %)"
+        start = f"{start}: {share}" + ("; only these are run" if unknown else "")
     if not meaningful(known):
         return f"{start}; what it does not know cannot be edited or followed, so these figures mean little"
     pair_comparisons = list(comparisons)

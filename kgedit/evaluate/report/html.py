@@ -10,6 +10,7 @@ from html import escape
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import plots
 from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import (
     DIFFERENCES_HEADING,
     LEGEND,
@@ -22,6 +23,8 @@ from kgedit.evaluate.report.wording import (
 )
 from kgedit.io.html_page import note, page, table
 
+_TEXTS_STYLE = ".texts th, .texts td { text-align: left; vertical-align: top; white-space: normal }\n"
+
 
 def to_html(report: SuiteReport) -> str:
     """The page; without matplotlib it has its tables, and says what is missing."""
@@ -33,11 +36,14 @@ def to_html(report: SuiteReport) -> str:
         parts += [f"<p>{escape(sentence)}</p>" for sentence in differences(report)]
         if report.comparisons:
             parts += ["<h2>Differences</h2>", note("Paired over the cases that both have."), _compared(report)]
+    if report.texts:
+        rows = [[escape(cell) for cell in row] for row in text_rows(report.texts)]
+        parts += ["<h2>Texts</h2>", note(TEXTS_NOTE), f'<div class="texts">{table(TEXTS_HEADING, rows)}</div>']
     if (out := left_out(report)) is not None:
         parts.append(f"<p>{escape(out)}</p>")
     manifest = json.dumps(report.manifest, indent=2, ensure_ascii=False)
     parts += ["<h2>Manifest</h2>", f"<pre>{escape(manifest)}</pre>"]
-    return page(report.suite, parts)
+    return page(report.suite, parts, style=_TEXTS_STYLE)
 
 
 def _figures(report: SuiteReport) -> Iterable[str]:

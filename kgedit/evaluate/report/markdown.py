@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import DIFFERENCES_HEADING, LEGEND, NO_TABLE, best, cell, difference_rows, left_out
 
 
@@ -21,15 +22,18 @@ def to_markdown(report: SuiteReport) -> str:
         parts += [table(["", *map(plain, names)], lines), LEGEND]
     if report.meaningful and report.comparisons:
         parts += ["Differences over the cases that both have, 95 % paired-bootstrap intervals:", _compared(report)]
+    if report.texts:
+        rows = [[plain(cell) for cell in row] for row in text_rows(report.texts)]
+        parts += [TEXTS_NOTE, table(TEXTS_HEADING, rows, left=len(TEXTS_HEADING))]
     if (out := left_out(report)) is not None:
         parts.append(plain(out))
     parts += ["Manifest:", f"```json\n{json.dumps(report.manifest, indent=2, ensure_ascii=True)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def table(heading: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already, all but the first column set right."""
-    rule = ["---", *["---:"] * (len(heading) - 1)]
+def table(heading: Sequence[str], lines: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """A table of cells that are Markdown already, all but the first columns set right."""
+    rule = ["---"] * left + ["---:"] * (len(heading) - left)
     return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *lines))
 
 

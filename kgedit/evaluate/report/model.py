@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kgedit.evaluate.report.estimates import Comparison, Estimate
-from kgedit.evaluate.report.figures import Figures, figure_names
+from kgedit.evaluate.report.figures import MAIN, Figures, figure_names
 from kgedit.evaluate.report.headline import headline_of, meaningful
-from kgedit.evaluate.results import RECALLED, UNEDITED, Frozen, Row, Values
+from kgedit.evaluate.report.texts import ShownText, shown_texts
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, CaseTexts, Frozen, Row, Values
 
 
 class SuiteReport(Frozen):
@@ -23,6 +24,7 @@ class SuiteReport(Frozen):
         comparisons: The leading method with every other, and every method with the unedited model.
         left_out: Reason -> number of records that did not run.
         manifest: What another person needs to repeat the run.
+        texts: What the models said, of each figure one case, where texts are kept.
     """
 
     suite: str
@@ -33,6 +35,7 @@ class SuiteReport(Frozen):
     comparisons: tuple[Comparison, ...]
     left_out: dict[str, int]
     manifest: dict[str, Any]
+    texts: tuple[ShownText, ...] = ()
 
     @property
     def meaningful(self) -> bool:
@@ -52,6 +55,7 @@ def build_report(
     manifest: Mapping[str, Any],
     left_out: Mapping[str, int],
     seed: int,
+    texts: Iterable[CaseTexts] = (),
 ) -> SuiteReport:
     """Make the report of a run.
 
@@ -61,6 +65,7 @@ def build_report(
         manifest: Goes into the report; its list "methods", where there is one, orders the methods.
         left_out: Reason -> number of records that did not run.
         seed: Of the resampling.
+        texts: What the models said, method by method in the order of the cases.
     """
     by_method: dict[str, dict[str, Values]] = {}
     for row in rows:
@@ -82,12 +87,13 @@ def build_report(
     return SuiteReport(
         suite=suite,
         cases=len(cases),
-        headline=headline_of(suite, len(cases), known, comparisons),
+        headline=headline_of(suite, len(cases), known, comparisons, unknown=left_out.get(NOT_RECALLED, 0)),
         known=known,
         methods=methods,
         comparisons=comparisons,
         left_out=dict(sorted(left_out.items())),
         manifest=dict(manifest),
+        texts=shown_texts(texts, MAIN),
     )
 
 
@@ -108,10 +114,10 @@ def pairs_of(methods: Sequence[str]) -> list[tuple[str, str]]:
     return among + alone
 
 
-def _precedence(name: str) -> tuple[bool, bool]:
-    """Least for what leads a comparison; equal names keep their order."""
+def _precedence(name: str) -> tuple[bool, bool, bool]:
+    """Least for what leads a comparison; equal names keep their order. A control never leads an editor."""
     variant = name.partition("@")[0]
-    return variant != "glame", variant.partition(":")[0] != "glame"
+    return name == PASTED, variant != "glame", variant.partition(":")[0] != "glame"
 
 
 def _ordered(names: Iterable[str], wanted: Sequence[str]) -> list[str]:

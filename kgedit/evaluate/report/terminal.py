@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from kg_cache.text import printable
 from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType
     elif report.methods:
         parts += [_table(report, *block) for block in _blocks(report, width)]
         parts += [Text(LEGEND, style="dim"), *map(Text, differences(report))]
+    if report.texts:
+        parts += [_texts(report), Text(TEXTS_NOTE, style="dim")]
     if (out := left_out(report)) is not None:
         parts.append(Text(out))
     return parts
@@ -89,6 +93,19 @@ def _table(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], 
                 for name, text in zip(heading[1:], line[1:], strict=True)
             ),
         )
+    return made
+
+
+def _texts(report: SuiteReport) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in TEXTS_HEADING:
+        made.add_column(name, overflow="fold")
+    for row in text_rows(report.texts):
+        made.add_row(*(Text(" ".join(printable(cell).split())) for cell in row))
     return made
 
 

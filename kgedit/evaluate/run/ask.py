@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.evaluate.benchmarks.case import Questions, Replies
 from kgedit.evaluate.measures.portability import published_fuzzy
 from kgedit.lm.context import count_cut
-from kgedit.lm.generation.greedy import Ask, answer_all
+from kgedit.lm.generation.greedy import Answers, Ask, answer_all
 from kgedit.lm.generation.sampling import sample_texts
 from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.lm.scoring.teacher_forced import TargetScore
@@ -31,17 +31,28 @@ def ask_cases(
         EditError: A prompt or target cannot be written with this tokenizer; see `score_pairs`.
     """
     scores = score_pairs(model, tokenizer, [pair for case in questions for pair in case.pairs])
-    answers = answer_all(model, tokenizer, [ask for case in questions for ask in case.asks])
+    # The first prompts of follow-ups share the batches of all others; the second ones hold their answers.
+    follow_ups = [follow_up for case in questions for follow_up in case.follow_ups]
+    asks = [*(ask for case in questions for ask in case.asks), *(follow_up.first for follow_up in follow_ups)]
+    answers = answer_all(model, tokenizer, asks)
+    answers |= answer_all(model, tokenizer, [follow_up.then(answers) for follow_up in follow_ups])
     return [
         Replies(
             {pair: scores[pair] for pair in case.pairs},
-            {ask: answers[ask] for ask in case.asks},
+            {ask: answers[ask] for ask in _asked(case, answers)},
             # Case by case: a repeated prompt is drawn anew, and must not depend on what else is in the batch.
             tuple(sample_texts(model, tokenizer, case.texts, seed=seed)) if case.texts else (),
             published_fuzzy(model, tokenizer, [case.fuzzy])[0] if case.fuzzy else {},
         )
         for case in questions
     ]
+
+
+def _asked(case: Questions, answers: Answers) -> Iterator[Ask]:
+    """Every prompt of a case that was continued."""
+    yield from case.asks
+    for follow_up in case.follow_ups:
+        yield from (follow_up.first, follow_up.then(answers))
 
 
 def cut_prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Questions]) -> int:

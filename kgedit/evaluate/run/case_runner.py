@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from kg_cache.settings import Settings as CacheSettings
 from kgedit.delta import model_hash
 from kgedit.editor import Editor
-from kgedit.errors import NotReverted
+from kgedit.errors import EditError, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
-from kgedit.evaluate.results import UNEDITED, LeftOut, Row
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row, SaidText
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
+from kgedit.evaluate.run.pasted import ask_pasted
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
 from kgedit.progress import Progress
@@ -53,7 +54,7 @@ class CaseRunner:
         """
         self.settings, self.folder, self.cases, self._progress = settings, folder, cases, progress
         self.cut = 0
-        self._methods = (len(manifest.methods) - 1) * (2 if settings.sequential else 1)
+        self._methods = len(settings.variants) * (2 if settings.sequential else 1) + (PASTED in manifest.methods)
         self.labels: list[str] = []
         self._weights = manifest.model.weights
         model = [manifest.model.model_dump(mode="json"), manifest.versions]
@@ -73,8 +74,31 @@ class CaseRunner:
             self._before |= before.replies
             for case in chunk:
                 if case.id in before.replies:
-                    self._add(case, UNEDITED, case.values_before(before.replies[case.id]))
+                    replies = before.replies[case.id]
+                    values = case.values_before(replies)
+                    if self.settings.recalled_only and values.get(RECALLED) == 0:
+                        self.folder.leave_out(
+                            LeftOut(case=case.id, method=None, reason=NOT_RECALLED, detail=NOT_RECALLED)
+                        )
+                    else:
+                        self._add(case, UNEDITED, values, case.texts(replies, replies))
             self._tell("unedited", done)
+
+    def ask_pasted(self, editor: Editor) -> None:
+        """The rows of the unedited model that reads the new facts in each prompt."""
+        self.labels.append(PASTED)
+        cases = [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
+        for done, case in enumerate(cases, start=1):
+            if not self.folder.is_done(case.id, PASTED):
+                asked = (case.questions, case.rewrites)
+                try:
+                    replies = ask_pasted(editor.model, editor.tokenizer, *asked, seed=self.settings.seed)
+                except EditError as error:
+                    self._take(PASTED, CaseRefused(case, error), editor)
+                    continue
+                before = self._before[case.id]
+                self._add(case, PASTED, case.values(replies, before), case.texts(replies, before))
+            self._tell(PASTED, done, len(cases))
 
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
         """All cases under one method; the editor is only opened if something is left to do."""
@@ -135,10 +159,12 @@ class CaseRunner:
         questions = [case.questions for case in stage.cases]
         answered = ask_cases(editor.model, editor.tokenizer, questions, seed=self.settings.seed)
         for case, replies in zip(stage.cases, answered, strict=True):
-            self._add(case, label, case.values(replies, self._before[case.id]))
+            before = self._before[case.id]
+            self._add(case, label, case.values(replies, before), case.texts(replies, before))
 
-    def _add(self, case: BenchmarkCase, label: str, values: dict[str, float]) -> None:
-        self.folder.add(Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values))
+    def _add(self, case: BenchmarkCase, label: str, values: dict[str, float], texts: tuple[SaidText, ...]) -> None:
+        row = Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values)
+        self.folder.add(row, texts)
 
     def _tell(self, what: str, done: int, total: int | None = None) -> None:
         if self._progress:

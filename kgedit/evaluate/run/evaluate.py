@@ -20,9 +20,11 @@ from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Unusable
 from kgedit.evaluate.benchmarks.reading import Loaded, load
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
+from kgedit.evaluate.free.case import FreeForm, free_cases
+from kgedit.evaluate.free.graph_facts import GraphFacts
 from kgedit.evaluate.report.files import write_report
 from kgedit.evaluate.report.model import SuiteReport, build_report
-from kgedit.evaluate.results import UNEDITED, LeftOut
+from kgedit.evaluate.results import PASTED, UNEDITED, LeftOut
 from kgedit.evaluate.run.case_runner import CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
@@ -80,6 +82,9 @@ def evaluate(
         parse_variant(variant)
     # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
     first = _editor(settings, None, progress=progress)
+    if settings.protocol == "free":
+        facts = GraphFacts(first.graph, first.text)
+        cases = free_cases(cases, FreeForm(first.tokenizer, facts, options.match, settings.seed))
     layers = anatomy_of(first.model).n_layers(first.model)
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
         variant: method_for(settings.model, variant, layers) for variant in variants
@@ -96,6 +101,8 @@ def evaluate(
             folder.leave_out(item)
         runner = CaseRunner(settings, folder, cases, manifest, progress)
         runner.ask_unedited(first)
+        if PASTED in manifest.methods:
+            runner.ask_pasted(first)
         del first  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
             runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config, progress))
@@ -188,6 +195,7 @@ def _result(
         manifest={**manifest.model_dump(mode="json"), "methods": names, "prompts_cut": runner.cut},
         left_out=dict(counted),
         seed=settings.seed,
+        texts=in_order(folder.texts, [case.id for case in runner.cases], names),
     )
     write_report(report, folder.path)
     if runner.cut:

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from kg_cache.lock import LockTimeout, exclusive
 from kgedit.errors import EvaluationError, FileCorrupt, OtherRun, SaveFailed
-from kgedit.evaluate.results import LeftOut, Row
+from kgedit.evaluate.results import CaseTexts, LeftOut, Row, SaidText
 from kgedit.io.atomic_files import write_files
 from kgedit.io.durable import append
 
-MANIFEST, ROWS, LEFT_OUT = "manifest.json", "rows.jsonl", "left_out.jsonl"
+MANIFEST, ROWS, LEFT_OUT, TEXTS = "manifest.json", "rows.jsonl", "left_out.jsonl", "texts.jsonl"
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -29,6 +29,7 @@ class RunFolder:
         path: The folder.
         rows: (case, method) -> its row.
         left_out: (case, method) -> why it has none; method None where the case is left out altogether.
+        texts: (case, method) -> what the model said, where texts are kept.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,9 +37,15 @@ class RunFolder:
         self.path = path
         self.rows = {(row.case, row.method): row for row in _read(path / ROWS, Row)}
         self.left_out = {(item.case, item.method): item for item in _read(path / LEFT_OUT, LeftOut)}
+        self.texts = {(item.case, item.method): item for item in _read(path / TEXTS, CaseTexts)}
 
-    def add(self, row: Row) -> None:
-        """Keep a row; one that is there already stays as it is."""
+    def add(self, row: Row, texts: tuple[SaidText, ...] = ()) -> None:
+        """Keep a row and the texts that it rests on; what is there already stays as it is."""
+        # The texts first: a case with a row is done, so its texts must be on disk by then.
+        if texts and (row.case, row.method) not in self.texts:
+            kept = CaseTexts(case=row.case, method=row.method, texts=texts)
+            append(self.path / TEXTS, kept.model_dump_json().encode() + b"\n")
+            self.texts[row.case, row.method] = kept
         if (row.case, row.method) not in self.rows:
             append(self.path / ROWS, row.model_dump_json().encode() + b"\n")
             self.rows[row.case, row.method] = row
@@ -128,6 +135,6 @@ def _parsed(line: bytes, kind: type[Line], path: Path, number: int) -> Line:
         ) from error
 
 
-def in_order(rows: Mapping[tuple[str, str], Row], cases: Sequence[str], methods: Sequence[str]) -> list[Row]:
+def in_order(rows: Mapping[tuple[str, str], Line], cases: Sequence[str], methods: Sequence[str]) -> list[Line]:
     """The rows method by method in the order of the cases, however they came."""
     return [rows[case, method] for method in methods for case in cases if (case, method) in rows]

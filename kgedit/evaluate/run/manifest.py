@@ -18,7 +18,7 @@ from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
-from kgedit.evaluate.results import UNEDITED, Frozen
+from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.methods.base import MethodSettings
 
@@ -40,6 +40,7 @@ class CasesPart(Frozen):
     """The cases that are run, in order; `sha256` is over their ids."""
 
     limit: int | None
+    recalled_only: bool
     number: int
     sha256: str
 
@@ -55,11 +56,13 @@ class ModelPart(Frozen):
 
 
 class ScoringPart(Frozen):
-    """What is scored beyond the standard measures; `prompts` and `snippets` are hashes."""
+    """What is scored beyond the standard measures; `prompts`, `snippets`, `chat_template` are hashes."""
 
     styles: tuple[str, ...]
     prompts: str
     match: str
+    protocol: str
+    chat_template: str | None
     generate: bool
     snippets: str | None
 
@@ -74,7 +77,7 @@ class RunManifest(Frozen):
         model: The unedited model.
         graph: Name of the knowledge graph.
         moments: "auto", "identity", or the name of a folder.
-        methods: "unedited", and the label of each method.
+        methods: "unedited", "pasted" where it was asked for, and the label of each method.
         settings: Label -> the method's full settings.
         mode: Which edits the model carries while a case is scored; see `run.modes`.
         together: Cases whose edits the model carries together.
@@ -105,6 +108,12 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _chat_template_hash(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Of the template by which questions are put as a chat, its system prompt included; None for base models."""
+    template = getattr(tokenizer, "chat_template", None)
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest() if template else None
 
 
 def versions() -> dict[str, str]:
@@ -146,7 +155,10 @@ def make_manifest(
             skipped=len(loaded.skipped),
         ),
         cases=CasesPart(
-            limit=settings.limit, number=len(cases), sha256=hashlib.sha256("\n".join(cases).encode()).hexdigest()
+            limit=settings.limit,
+            recalled_only=settings.recalled_only,
+            number=len(cases),
+            sha256=hashlib.sha256("\n".join(cases).encode()).hexdigest(),
         ),
         model=ModelPart(
             name=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
@@ -157,7 +169,7 @@ def make_manifest(
         ),
         graph=editor.graph.name,
         moments=settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
-        methods=(UNEDITED, *configs),
+        methods=(UNEDITED, *([PASTED] if PASTED in settings.columns else []), *configs),
         settings={label: config.model_dump(mode="json") for label, config in configs.items()},
         mode=settings.mode,
         together=settings.batch_edits or 1,
@@ -167,6 +179,8 @@ def make_manifest(
             styles=options.styles,
             prompts=hashlib.sha256(repr(options.prompts).encode()).hexdigest(),
             match=options.match,
+            protocol=settings.protocol,
+            chat_template=_chat_template_hash(editor.tokenizer) if settings.protocol == "free" else None,
             generate=options.generate,
             snippets=hashlib.sha256(options.snippets.to_json().encode()).hexdigest() if options.snippets else None,
         ),

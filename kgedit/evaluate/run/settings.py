@@ -12,8 +12,10 @@ from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
-from kgedit.evaluate.results import UNEDITED
+from kgedit.evaluate.results import PASTED, UNEDITED
 from kgedit.mini import MINI
+
+Protocol = Literal["published", "free"]
 
 
 class EvaluationSettings(BaseModel):
@@ -23,8 +25,10 @@ class EvaluationSettings(BaseModel):
         suite: Name of a benchmark, as `kgedit eval` lists them.
         data: File, folder, or data set on the hub.
         model: "mini", a hub id or a folder.
-        methods: Comma-separated, see `methods.registry`; the unedited model is always scored.
+        methods: Comma-separated, see `methods.registry`; the unedited model is always scored. "pasted" is the unedited
+            model that reads the new facts in each prompt.
         limit: Number of cases, taken from the beginning of the file.
+        recalled_only: Leave out the cases whose facts the unedited model does not recall; their share is reported.
         seed: Of prefixes, encoders, sampled texts and resampling.
         sequential: Edits are kept: each case is edited on top of all earlier ones, and all are asked again at the end.
         batch_edits: Number of cases that are edited together, in one computation, and scored together.
@@ -32,6 +36,8 @@ class EvaluationSettings(BaseModel):
         prompts: Folder of MQuAKE's published demonstrations.
         match: When a generated answer counts; by default exactly for mini, which ends its sentences with the name, and
             if it contains the name for models that talk on.
+        protocol: "published": the benchmark's own figures; "free": beside them what the model says by itself, see
+            `evaluate.free`.
         generate: Sample texts as well: fluency, and portability as published.
         snippets: CounterFact's attribute_snippets.json, for consistency.
         moments: Second moments: "auto", "identity", or a folder.
@@ -49,12 +55,14 @@ class EvaluationSettings(BaseModel):
     model: str = MINI
     methods: str = "rome,memit,glame"
     limit: int | None = Field(default=None, ge=1)
+    recalled_only: bool = False
     seed: int = 0
     sequential: bool = False
     batch_edits: int | None = Field(default=None, ge=1)
     styles: tuple[Style, ...] = Field(default=("zero_shot",), min_length=1)
     prompts: Path | None = None
     match: Literal["begins", "contains", "exact"] | None = None
+    protocol: Protocol = "published"
     generate: bool = False
     snippets: Path | None = None
     moments: Literal["auto", "identity"] | Path = "auto"
@@ -78,8 +86,8 @@ class EvaluationSettings(BaseModel):
         return "alone" if self.batch_edits is None else "together"
 
     @property
-    def variants(self) -> tuple[str, ...]:
-        """The methods, without `unedited`.
+    def columns(self) -> tuple[str, ...]:
+        """All that is compared: methods, "unedited" and the control "pasted", as far as they are named.
 
         Raises:
             EvaluationError: None is named, or one twice.
@@ -91,7 +99,16 @@ class EvaluationSettings(BaseModel):
             raise EvaluationError("no method is named; give some, e.g. --methods rome,memit,glame")
         if doubled := sorted({word for word in words if words.count(word) > 1}):
             raise EvaluationError(f"{', '.join(doubled)} stands in the list of methods more than once")
-        return tuple(word for word in words if word != UNEDITED)
+        return tuple(words)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The methods that edit, as `methods.registry` reads them.
+
+        Raises:
+            EvaluationError: None is named, or one twice.
+        """
+        return tuple(word for word in self.columns if word not in (UNEDITED, PASTED))
 
     def options(self) -> Options:
         """The options of scoring; reads the files that they name.

@@ -52,6 +52,8 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
         recalled=says(rewrite.text, (rewrite.target_true,), options),
+        paraphrases=record.paraphrases,
+        neighbours=probe.neighborhood,
     )
 
 

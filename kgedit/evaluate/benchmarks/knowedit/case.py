@@ -50,6 +50,8 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
         recalled=says(rewrite.text, truths, options) if truths else lambda replies: None,
+        paraphrases=record.paraphrases,
+        unrelated=tuple(probe.prompt for probe in record.locality),
     )
 
 

@@ -63,6 +63,7 @@ def _whole(record: MQuakeRecord, options: Options) -> BenchmarkCase:
         recalled=recalled,
         judge_unedited=lambda before: probe.judge_questions_before(before.answers, match=options.matcher),
         hops=probe.hops,
+        target_names=tuple(fact.names for fact in probe.rewrites),
     )
 
 

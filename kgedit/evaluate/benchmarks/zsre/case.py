@@ -47,4 +47,6 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
         recalled=says(rewrite.text, record.true_answers, options) if record.true_answers else lambda replies: None,
+        paraphrases=record.paraphrases,
+        unrelated=tuple(prompt for prompt, _ in unrelated),
     )

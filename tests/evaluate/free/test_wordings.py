@@ -1,0 +1,106 @@
+"""Forms of one prompt: what each model is given, letter by letter."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from kgedit.errors import ChatTemplateError
+from kgedit.evaluate.free.wordings import after_telling, choice, distracted, in_chat, negated, without_echo
+from kgedit.lm.load import load_model
+from kgedit.mini import MINI
+
+TEMPLATE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}[assistant]"
+TEXT = "The capital of France is"
+
+
+@pytest.fixture
+def base() -> PreTrainedTokenizerBase:
+    return load_model(MINI)[1]
+
+
+@pytest.fixture
+def chat(base: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    base.chat_template = TEMPLATE
+    return base
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (TEXT, "The capital of France is not"),
+        ("Marie Curie was born in", "It is not true that Marie Curie was born in"),
+        ("Is it?", "Name a wrong answer to this question. Is it?"),
+        ("This is", "This is not"),
+        ("The oasis", "It is not true that The oasis"),
+    ],
+)  # fmt: skip
+def test_a_negated_prompt_no_longer_asks_for_the_object(text: str, expected: str) -> None:
+    assert negated(text) == expected
+
+
+def test_a_distraction_is_a_true_sentence_with_the_old_object() -> None:
+    assert distracted(TEXT, "Rome", ["The capital of Italy is"]) == f"The capital of Italy is Rome. {TEXT}"
+    assert distracted(TEXT, "Rome", []) == f"Many people have heard of Rome. {TEXT}"
+
+
+def test_only_chat_models_are_asked_as_a_chat(base) -> None:
+    assert in_chat(base, TEXT) is None
+    base.chat_template = TEMPLATE
+    assert in_chat(base, TEXT) == f"[user]{TEXT}\n[assistant]"
+    base.chat_template = "{{ raise_exception('no') }}"
+    with pytest.raises(ChatTemplateError):
+        in_chat(base, TEXT)
+
+
+def test_the_question_follows_what_the_model_itself_told(base) -> None:
+    told = after_telling(base, "France", TEXT)
+    assert told.then({told.first: "a country."}).prompt == f"France is a country. {TEXT}"
+    assert told.first.prompt == "France is"
+
+
+def test_a_chat_model_tells_in_its_own_turn(chat) -> None:
+    told = after_telling(chat, "France", TEXT)
+    assert told.first.prompt == "[user]Tell me about France in one sentence.\n[assistant]"
+    second = told.then({told.first: "A country."}).prompt
+    assert second == f"{told.first.prompt}A country.\n[user]{TEXT}\n[assistant]"
+
+
+def test_choices_change_places_and_know_which_is_right(base) -> None:
+    drawn = [choice(base, TEXT, "Lyon", "Paris", random.Random(seed)) for seed in range(60)]
+    assert {one.right for one in drawn} == {0, 1, 2}, "a model that always says A must not win"
+    for one in drawn:
+        assert one.options[one.right] == "Lyon"
+        assert f"{'ABC'[one.right]}. Lyon" in one.prompt
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [("B", 1), ("B.", 1), (" (C) I am not sure", 2), ("A. Lyon", 0), ("Lyon", 0), ("It is Paris.", 1),
+     ("A city", None),
+     ("Lyon or Paris", None), ("", None), ("D", None), ("Because", None)],
+)  # fmt: skip
+def test_an_answer_chooses_by_letter_or_by_name(base, said: str, chosen: int | None) -> None:
+    one = choice(base, TEXT, "Lyon", "Paris", random.Random(0))
+    places = [one.options.index(option) for option in ("Lyon", "Paris", "I am not sure")]
+    letters = {"A": "ABC"[places[0]], "B": "ABC"[places[1]], "C": "ABC"[places[2]]}
+    for letter in "ABC":  # the cases above name the options in this order
+        if said.lstrip(" (").startswith((letter + ".", letter + ")")) or said == letter:
+            said = said.replace(letter, letters[letter], 1)
+            break
+    assert one.chosen(said) == (None if chosen is None else places[chosen])
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("The capital of France is Lyon.", "Lyon."),
+        ('"The capital of france is Lyon."', 'Lyon."'),
+        ("Lyon.", "Lyon."),
+        ("The capital of Italy is Rome.", "The capital of Italy is Rome."),
+    ],
+)
+def test_a_repeated_statement_is_no_part_of_the_answer(said: str, answer: str) -> None:
+    assert without_echo(said, TEXT) == answer
