@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.settings import Settings
 from kgedit.errors import LoadingError, UnknownModel
+from kgedit.io.text import short
 from kgedit.lm.device import check_trust, checked_device, checked_dtype
 from kgedit.lm.quiet import quiet
+from kgedit.lm.sound import check_sound
+from kgedit.lm.sources.folder import check_folder, hub_folder
 from kgedit.lm.sources.local import local_source
 from kgedit.mini import MINI, mini_folder
 from kgedit.progress import Progress
@@ -43,14 +46,14 @@ def load_model(
         progress: Called with (what, done, in all) while a GGUF file is converted.
 
     Raises:
-        UnknownModel: Nothing of this name can be loaded, or not all of it: files are damaged or missing.
+        UnknownModel: Nothing of this name can be loaded, or not all of it: files are damaged, missing, no safetensors,
+            or elsewhere; or what is loaded computes nothing that is finite.
         FileCorrupt, UnsupportedModel, SaveFailed, MissingExtra: A GGUF file; see `sources.convert.converted`.
         LoadingError: The device is not on this machine, the precision is unknown, a local model has no revisions, or
             remote code is to run without a pinned commit.
     """
     check_trust(revision, trust_remote_code=trust_remote_code)
     place, dtype = checked_device(device), checked_dtype(dtype)
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     source = str(mini_folder()) if name == MINI else local_source(name, Settings().cache_dir, progress=progress)
     if dtype == "auto" and name and Path(source).absolute() == mini_folder():
         dtype = torch.float32
@@ -62,36 +65,49 @@ def load_model(
         )
     try:
         with quiet():
+            folder = (
+                Path(source) if Path(source).is_dir() else hub_folder(source, revision, with_code=trust_remote_code)
+            )
+            _check_size(folder, check_folder(folder), trust_remote_code=trust_remote_code)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source,
+                folder,
                 dtype=dtype,
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
-                **options,
+                trust_remote_code=trust_remote_code,
             )
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            model: PreTrainedModel = loaded[0]
+            if device:
+                model.to(place)  # type: ignore[arg-type]
+            model.eval()  # type: ignore[no-untyped-call]
+            check_sound(model, tokenizer, loaded[1])
     except SafetensorError as error:
         raise _unknown(name, f"its weights are damaged ({error}).") from error
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise _unknown(name, reason) from error
-    model: PreTrainedModel = loaded[0]
-    report: dict[str, Any] = loaded[1]
-    # Each of these would load all the same: a part of the weights random, or every text empty.
-    absent = sorted(report["missing_keys"]) or sorted(key for key, *_ in report["mismatched_keys"])
-    if absent:
-        raise _unknown(
-            name,
-            f"of the tensors that its config asks for, {len(absent)} are missing or have another shape "
-            f"({', '.join(absent[:3])}).",
-        )
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise _unknown(name, "it has no vocabulary (tokenizer.json is missing).")
-    if device:
-        model.to(place)  # type: ignore[arg-type]
-    model.eval()  # type: ignore[no-untyped-call]
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unknown(name, _sentence(str(error))) from error
+    except Exception as error:  # what a stranger's config makes the library raise is of any kind
+        reason = _sentence(f"{type(error).__name__}: {error}")
+        raise _unknown(name, f"its config.json or tokenizer makes no sense: {reason}") from error
     return model, tokenizer
+
+
+def _check_size(folder: Path, stored: int, *, trust_remote_code: bool) -> None:
+    """Refuse a config that means far more weights than there are: transformers would fill them with random numbers."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        laid_out = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    meant = sum(parameter.numel() for parameter in laid_out.parameters())
+    if meant > 2 * stored:  # one of them may serve in two places
+        raise ValueError(f"its config means {meant:,} weights, its files have another shape: they hold {stored:,}.")
+
+
+def _sentence(text: str) -> str:
+    """The beginning of a library's message, which may have many lines."""
+    return short(" ".join(text.split()), 300).rstrip(".:, ") + "."
 
 
 def _unknown(name: str, reason: str) -> UnknownModel:

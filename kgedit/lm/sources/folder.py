@@ -1,0 +1,131 @@
+"""The folder of a model, looked at before anything of it is loaded: what its weights are, where, and of what size.
+
+transformers follows whatever `model.safetensors.index.json`, `config.json` and `adapter_config.json` name, also out of
+the folder and into pickles, and makes a model of any size that a config asks for. Here both are refused first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from safetensors import safe_open
+
+from kgedit.io.atomic_files import is_plain_name
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_MASKS = (".bias", ".masked_bias", "position_ids", "inv_freq")  # buffers that old files hold beside the weights
+_LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
+_MOST_POSITIONS = 2**24  # the longest known context has 10 million tokens
+
+
+def hub_folder(hub_id: str, revision: str | None, *, with_code: bool) -> Path:
+    """Fetch a model of the hub, or find it in the hub's cache, and return its folder there.
+
+    Args:
+        hub_id: E.g. "owner/name".
+        revision: Branch, tag or commit.
+        with_code: Also fetch its Python files.
+
+    Raises:
+        OSError, ValueError: It is out of reach, or its index names other files than safetensors.
+    """
+    wanted = ["*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", *(["*.py"] if with_code else [])]
+    folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
+    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[*wanted, *_weight_names(folder)]))
+
+
+def check_folder(folder: Path) -> int:
+    """Refuse a folder of which something else would be loaded than floating-point safetensors that lie in it.
+
+    Returns:
+        How many numbers its weights have.
+
+    Raises:
+        OSError, SafetensorError: A file is missing or damaged.
+        ValueError: It is an adapter; or its weights lie elsewhere, are quantised, or are not as many as its config
+            means.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(
+            "it holds an adapter (adapter_config.json); merge it into its base model first, with merge_and_unload of "
+            "peft, or name the base."
+        )
+    config = _json_object(folder / "config.json")
+    if config.get("quantization_config") is not None:
+        raise ValueError(
+            "its weights are quantised (quantization_config in config.json) and cannot be edited; take the model that "
+            "they were made from."
+        )
+    if config.get("transformers_weights") is not None:
+        raise ValueError(f"its config.json names other weights than {_WEIGHTS} (transformers_weights); rename them.")
+    tensors, elements = 0, 0
+    for name in _weight_names(folder):
+        _check_inside(folder, folder / name)
+        for tensor, shape, dtype in _header(folder / name):
+            if dtype not in _FLOATS and not tensor.endswith(_MASKS):
+                raise ValueError(f"its weights are no floating-point numbers: {tensor} is {dtype}.")
+            tensors, elements = tensors + 1, elements + math.prod(shape)
+    _check_counts(config, tensors)
+    return elements
+
+
+def _weight_names(folder: Path) -> list[str]:
+    """Names of the files that transformers would open."""
+    if (folder / _WEIGHTS).exists() or not (folder / _INDEX).exists():
+        return [_WEIGHTS]
+    index = _json_object(folder / _INDEX)
+    places = index.get("weight_map")
+    names = list(places.values()) if isinstance(places, dict) else []
+    if not names or not isinstance(index.get("metadata"), dict):
+        raise ValueError(f"{_INDEX} does not say which file holds which tensor.")
+    for name in names:
+        if not isinstance(name, str) or not is_plain_name(name) or not name.endswith(".safetensors"):
+            raise ValueError(f"{_INDEX} names {name!r}, which is no safetensors file in the folder.")
+    return sorted(set(names))
+
+
+def _check_inside(folder: Path, file: Path) -> None:
+    """A link may lead within the folder, or to a blob in the cache of the hub, as the hub's own snapshots do."""
+    if not file.is_file():
+        raise ValueError(f"there is no file named {file.name} in it.")
+    place = file.resolve().parent
+    is_blob = place.name == "blobs" and place.parent.name.startswith("models--")
+    if not is_blob and not place.is_relative_to(folder.resolve()):
+        raise ValueError(f"{file.name} is a link to {file.resolve()}, outside the folder; copy the file instead.")
+
+
+def _header(file: Path) -> Iterator[tuple[str, list[int], str]]:
+    """Name, shape and dtype of each tensor; no weight is read."""
+    with safe_open(file, framework="pt") as opened:
+        for name in opened.keys():  # noqa: SIM118
+            part = opened.get_slice(name)
+            yield name, part.get_shape(), part.get_dtype()
+
+
+def _check_counts(config: dict[str, Any], tensors: int) -> None:
+    """Sizes for which a model could not be laid out at all, not even without its weights."""
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for name, value in part.items():
+            most = tensors if name in _LAYER_COUNTS else _MOST_POSITIONS if name in _POSITIONS else 2**63 - 1
+            least = 1 if name in (*_LAYER_COUNTS, *_POSITIONS) else -(2**63)
+            if isinstance(value, int | float) and not least <= value <= most:
+                raise ValueError(
+                    f"its config.json has {name} = {value}, which is senseless for weights of {tensors} tensors."
+                )
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not a valid JSON file ({error}).") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is not a valid JSON file of this kind: it holds no object.")
+    return value
