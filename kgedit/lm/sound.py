@@ -52,7 +52,8 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ordinary = [number for number in tokenizer.get_vocab().values() if number not in added]
     if not ordinary:
         raise ValueError("it has no vocabulary (tokenizer.json is missing).")
-    rows = model.get_input_embeddings().weight.shape[0]
+    embedding: Any = model.get_input_embeddings()
+    rows = embedding.weight.shape[0]
     if max(ordinary) >= rows:
         raise ValueError(f"its tokenizer has the token {max(ordinary)}, but the model has {rows} tokens.")
 
