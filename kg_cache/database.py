@@ -23,7 +23,7 @@ CREATE TABLE triple (
     PRIMARY KEY (subject, relation, object)
 ) WITHOUT ROWID;
 CREATE INDEX triple_object ON triple (object, relation, subject);
--- rank 0 is the label, 1.. the aliases in their order
+-- rank 0 is an item's label, 1.. the aliases in their order; aliases of a property stand under minus its number
 CREATE TABLE name (
     entity INTEGER NOT NULL, rank INTEGER NOT NULL, text TEXT NOT NULL, folded TEXT NOT NULL,
     PRIMARY KEY (entity, rank)

@@ -18,14 +18,22 @@ class UnknownEntity(KnowledgeGraphError):
 
 
 class UnknownRelation(KnowledgeGraphError):
-    """No property of the graph has this id or label; check the spelling, or fetch facts that use it."""
+    """No property of the graph has this id, label or alias; check the spelling, or fetch facts that use it.
+
+    Attributes:
+        similar: Names of the graph's properties that may be meant, the nearest first.
+    """
+
+    def __init__(self, message: str, similar: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.similar = tuple(similar)
 
 
 class AmbiguousLabel(KnowledgeGraphError):
     """Several items share the text and nothing ranks them; pass the id of the one that is meant.
 
     Attributes:
-        candidates: Ids of the items that share the text, best linked first.
+        candidates: Ids of the items or properties that share the text, best linked first.
     """
 
     def __init__(self, message: str, candidates: Sequence[str] = ()) -> None:

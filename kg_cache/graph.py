@@ -21,12 +21,13 @@ class Entity(BaseModel):
 
 
 class Relation(BaseModel):
-    """A property: its id and its label."""
+    """A property: its id, its label, its other names."""
 
     model_config = ConfigDict(frozen=True)
 
     id: RelationId
     label: str
+    aliases: tuple[str, ...] = ()
 
 
 class Triple(NamedTuple):
@@ -47,6 +48,7 @@ class Candidate(BaseModel):
         kind: Whether that name is the item's id, its label, or one of its aliases.
         links: Number of stored triples that the item is part of.
         also: Ids of lower-ranked items that the same text could mean.
+        note: Why this item was chosen, where others have the same name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +59,7 @@ class Candidate(BaseModel):
     kind: Literal["id", "label", "alias"]
     links: int
     also: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Neighbourhood(NamedTuple):
@@ -104,7 +107,7 @@ class KnowledgeGraph(Protocol):
         ...
 
     def resolve_relation(self, text: str) -> Relation:
-        """The property that an id or exact label means."""
+        """The property that an id, exact label or exact alias means."""
         ...
 
     def provenance(self) -> dict[str, object]:

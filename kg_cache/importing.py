@@ -84,8 +84,8 @@ def import_triples(
     """Add a file's facts to a store.
 
     A name that ends in .nt is read as N-Triples, one in .ttl as Turtle: direct claims between items, names in
-    `language`. Anything else is read as tab-separated: item, property, item; or item, label, aliases joined by a
-    bar; or property, label; ids may be written as addresses. Each may be packed (.gz, .bz2, .xz). What cannot be read
+    `language`. Anything else is read as tab-separated: item, property, item; or item or property, label,
+    aliases joined by a bar; ids may be written as addresses. Each may be packed (.gz, .bz2, .xz). What cannot be read
     is counted and the first of it named. A label replaces the one an item had, aliases are added. Importing a file
     again changes nothing.
 
@@ -142,15 +142,14 @@ def _keep(batch: list[Triple | _Names], store: Store, file: str) -> None:
     stored = {id: label for id, label in store.labels(list(aliases)).items() if label != id}
     best = {id: next(texts[tag] for tag in SUBSTITUTES if tag in texts) for id, texts in substitutes.items()}
     chosen = {id: id for id in aliases} | best | stored | labels
+    known = {id: tuple(dict.fromkeys([*store.aliases(id), *more])) for id, more in aliases.items()}
     store.add(
         (reading for reading in batch if isinstance(reading, Triple)),
-        (
-            Entity(id=id, label=chosen[id], aliases=tuple(dict.fromkeys([*store.aliases(id), *more])))
-            for id, more in aliases.items()
-            if id.startswith("Q")
-        ),
+        (Entity(id=id, label=chosen[id], aliases=also) for id, also in known.items() if id.startswith("Q")),
         f"file {file}",
-        relations=(Relation(id=id, label=chosen[id]) for id in aliases if id.startswith("P")),
+        relations=(
+            Relation(id=id, label=chosen[id], aliases=also) for id, also in known.items() if id.startswith("P")
+        ),
     )
 
 
@@ -186,9 +185,8 @@ def _row(line: str) -> Triple | _Names:
         return Triple(check_entity_id(first), check_relation_id(relation), check_entity_id(as_id(rest[1])))
     if not rest or not rest[0]:
         raise ValueError(f"{show(line.rstrip())} has neither item, property, item nor id, label")
-    if first.startswith("P"):
-        return _Names(check_relation_id(first), rest[0])
-    return _Names(check_entity_id(first), rest[0], tuple(filter(None, "".join(rest[1:2]).split("|"))))
+    named = check_relation_id(first) if first.startswith("P") else check_entity_id(first)
+    return _Names(named, rest[0], tuple(filter(None, "".join(rest[1:2]).split("|"))))
 
 
 def _ntriples(file: BinaryIO, language: str) -> Iterator[_Reading]:

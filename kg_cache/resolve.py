@@ -1,17 +1,22 @@
-"""Resolves a text to the item or property it names: exact names only, ranked; ambiguity is an error."""
+"""Resolves a text to the item or property it names: exact names only, ranked; what stays ambiguous is an error."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from string import ascii_lowercase
 from typing import NamedTuple, Protocol
 
 from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
-from kg_cache.graph import Candidate, Relation
+from kg_cache.graph import Candidate, Neighbourhood, Relation
 from kg_cache.ids import as_id, id_order, is_entity_id
-from kg_cache.text import show
+from kg_cache.nearest import did_you_mean, nearest
+from kg_cache.text import fold, show
 
-_LISTED = 8  # candidates and similar names that a message lists
+_LISTED = 8  # candidates that a message lists
+_CLEARLY = {"label": 30, "alias": 2}  # how much better linked than the next an item must be to be chosen by its name
+# Relations that say what an item is, the most telling first: instance of, occupation, position; then where it belongs.
+_TELLING = ("P31", "P106", "P39", "P279", "P641", "P136", "P17", "P131", "P50", "P175", "P57", "P27", "P30", "P22")
+_FACTS = 100  # facts of an item that are looked through for them
 
 
 class Name(NamedTuple):
@@ -50,8 +55,16 @@ class NameIndex(Protocol):
         """Items one of whose names equals the text when case is ignored."""
         ...
 
-    def names_near(self, text: str) -> list[str]:
-        """Names that may be misspelt as the text."""
+    def names_near(self, text: str, *, same: int) -> list[str]:
+        """Names that may be misspelt as the text, and share its first letters."""
+        ...
+
+    def neighbours(self, ids: Sequence[str], *, limit: int) -> Neighbourhood:
+        """Outgoing triples of each item."""
+        ...
+
+    def incoming(self, ids: Sequence[str], *, limit: int) -> Neighbourhood:
+        """Incoming triples of each item."""
         ...
 
     def relations(self) -> list[Relation]:
@@ -63,8 +76,9 @@ def resolve_entity(index: NameIndex, text: str) -> Candidate:
     """The item that an id, exact label or exact alias means.
 
     Names that equal the text letter by letter come before those that differ in case, labels before aliases,
-    then items with more links, then smaller ids. Two labels are ambiguous whatever their links; an alias wins
-    when its item has more than twice the links of the next. The items it beat are in `Candidate.also`.
+    then items with more links, then smaller ids. Of several items with the label, the first is chosen if it has 30
+    times the links of the next; of several with the alias, if it has more than twice. `Candidate.note` then says so;
+    the items it beat are in `Candidate.also`.
 
     Raises:
         UnknownEntity: Nothing has this name.
@@ -79,20 +93,24 @@ def resolve_entity(index: NameIndex, text: str) -> Candidate:
     names = index.names(text)
     names = [name for name in names if name.text == text] or names
     if not names:
-        near = difflib.get_close_matches(text, index.names_near(text), n=_LISTED)
-        raise UnknownEntity(f"no item of {index.name} is called {show(text)}{_did_you_mean(near)}")
+        raise UnknownEntity(f"no item of {index.name} is called {show(text)}; {_meant(_similar_items(index, text))}")
     ranked = _rank(index, names)
     first, others = ranked[0], [other for other in ranked[1:] if other.kind == ranked[0].kind]
-    if others and (first.kind == "label" or first.links <= 2 * others[0].links):
+    if not others:
+        return first.model_copy(update={"also": tuple(other.id for other in ranked[1:])})
+    listed = ", ".join(_described(index, candidate) for candidate in [first, *others][:_LISTED])
+    listed += ", …" if len(others) >= _LISTED else ""
+    if not _clearly_first(first, others[0]):
         raise AmbiguousLabel(
-            f"{show(text)} means {1 + len(others)} items: {_listed([first, *others])}; pass the id of one",
+            f"{show(text)} means {1 + len(others)} items: {listed}; pass the id of one",
             [candidate.id for candidate in ranked],
         )
-    return first.model_copy(update={"also": tuple(other.id for other in ranked[1:])})
+    note = f"{show(text)} is taken for the best linked of {1 + len(others)} items: {listed}; an id means one"
+    return first.model_copy(update={"also": tuple(other.id for other in ranked[1:]), "note": note})
 
 
 def resolve_relation(index: NameIndex, text: str) -> Relation:
-    """The property that an id or exact label means; a label that differs only in case counts too.
+    """The property that an id, exact label or exact alias means; a name that differs only in case counts, too.
 
     Raises:
         UnknownRelation: Nothing has this name.
@@ -100,18 +118,21 @@ def resolve_relation(index: NameIndex, text: str) -> Relation:
     """
     text = as_id(text)
     relations = index.relations()
-    matching = (
-        [relation for relation in relations if text in (relation.id, relation.label)]
-        or [relation for relation in relations if relation.label.casefold() == text.casefold()]
-    )  # fmt: skip
+    ways: tuple[Callable[[Relation], bool], ...] = (
+        lambda relation: text in (relation.id, relation.label),
+        lambda relation: fold(text) == fold(relation.label),
+        lambda relation: text in relation.aliases,
+        lambda relation: fold(text) in map(fold, relation.aliases),
+    )
+    matching = next(filter(None, ([relation for relation in relations if way(relation)] for way in ways)), [])
     if not matching:
         labels = [relation.label for relation in relations]
-        near = difflib.get_close_matches(text.casefold(), labels, n=_LISTED, cutoff=0.5)
-        raise UnknownRelation(f"no property of {index.name} is called {show(text)}{_did_you_mean(near)}")
+        aliases = [alias for relation in relations for alias in relation.aliases]
+        similar = nearest(text, [*labels, *aliases], cutoff=0.5)
+        raise UnknownRelation(f"no property of {index.name} is called {show(text)}; {_meant(similar)}", similar)
     if len(matching) > 1:
-        raise AmbiguousLabel(
-            f"{show(text)} means several properties: {', '.join(r.id for r in matching)}; pass one id"
-        )
+        listed = ", ".join(f"{relation.id} ({relation.label})" for relation in matching)
+        raise AmbiguousLabel(f"{show(text)} means several properties: {listed}; pass the id of one")
     if matching[0].label == matching[0].id:  # asked for once, and nobody had a label for it
         raise UnknownRelation(f"{text} is no known property of {index.name}; check the id")
     return matching[0]
@@ -135,10 +156,42 @@ def _rank(index: NameIndex, names: Sequence[Name]) -> list[Candidate]:
     return sorted(candidates, key=lambda c: (c.kind != "label", -c.links, id_order(c.id)))
 
 
-def _listed(candidates: Sequence[Candidate]) -> str:
-    shown = ", ".join(f"{c.id} ({c.links} links)" for c in candidates[:_LISTED])
-    return shown + (", …" if len(candidates) > _LISTED else "")
+def _clearly_first(first: Candidate, second: Candidate) -> bool:
+    if first.kind == "alias":
+        return first.links > _CLEARLY["alias"] * second.links
+    return first.links >= _CLEARLY["label"] * max(1, second.links)
 
 
-def _did_you_mean(near: Sequence[str]) -> str:
-    return f"; did you mean {', '.join(map(show, near))}?" if near else "; names are matched exactly"
+def _described(index: NameIndex, candidate: Candidate) -> str:
+    """An item with its number of links and up to two facts that tell what it is."""
+    links = f"{candidate.links} link{'' if candidate.links == 1 else 's'}"
+    return f"{candidate.id} ({'; '.join([links, *_what_it_is(index, candidate.id)])})"
+
+
+def _what_it_is(index: NameIndex, item: str) -> list[str]:
+    def place(relation: str) -> int:
+        return _TELLING.index(relation) if relation in _TELLING else len(_TELLING)
+
+    own = sorted(index.neighbours([item], limit=_FACTS).triples, key=lambda triple: place(triple.relation))
+    of_each = list({triple.relation: triple for triple in reversed(own)}.values())[::-1][:2]
+    about = [] if of_each else list(index.incoming([item], limit=1).triples)
+    labels = index.labels([part for triple in (*of_each, *about) for part in triple])
+    told = [f"{labels[triple.relation]} {labels[triple.object]}" for triple in of_each]
+    return told + [f"{labels[triple.relation]} of {labels[triple.subject]}" for triple in about]
+
+
+def _similar_items(index: NameIndex, text: str) -> list[str]:
+    """Names that may be meant; of equally near ones the best linked come first."""
+    # An index finds names that begin alike, and those of which only the first letter is another, dropped or too many.
+    rest = text[1:]
+    names = [
+        found.text for start in ("", *ascii_lowercase) for tail in (rest, text) for found in index.names(start + tail)
+    ]
+    names += index.names_near(text, same=2) + index.names_near(text, same=1)
+    similar = nearest(text, names, count=_LISTED)
+    links = {name: max((index.links(found.entity) for found in index.names(name)), default=0) for name in similar}
+    return nearest(text, sorted(similar, key=lambda name: -links[name]))
+
+
+def _meant(near: Sequence[str]) -> str:
+    return did_you_mean(near).rstrip() or "names are matched exactly"

@@ -100,8 +100,8 @@ class Store:
     ) -> None:
         """Store facts and names in one transaction.
 
-        Names of an item replace those it had. An item in `fetched` first loses the outgoing triples it had,
-        so that a claim which no longer holds does not stay.
+        Names of an item or property replace those it had. An item in `fetched` first loses the outgoing triples it
+        had, so that a claim which no longer holds does not stay.
 
         Args:
             triples: Facts; ids are checked.
@@ -117,14 +117,16 @@ class Store:
         """
         facts = [(_item(s), _property(p), _item(o)) for s, p, o in triples]
         items = list(entities)
-        properties = [(_property(r.id), storable(r.label)) for r in relations]
+        properties = list(relations)
         records = [
             (_item(f.entity), f.state, f.cut, f.dropped, _item(f.target) if f.target else None) for f in fetched
         ]
+        named = [(_item(e.id), 0, (e.label, *e.aliases)) for e in items]
+        named += [(-_property(r.id), 1, r.aliases) for r in properties]
         names = [
             (number, rank, text, fold(text))
-            for number, entity in ((_item(e.id), e) for e in items)
-            for rank, text in enumerate(map(storable, (entity.label, *entity.aliases)))
+            for number, first, texts in named
+            for rank, text in enumerate(map(storable, texts), first)
         ]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._db.writing():
@@ -132,9 +134,10 @@ class Store:
             ((origin,),) = self._db.rows("SELECT id FROM source WHERE name = ?", (source,))
             self._db.execute("DELETE FROM triple WHERE subject = ?", [(row[0],) for row in records])
             self._db.execute("INSERT OR REPLACE INTO triple VALUES (?, ?, ?, ?)", [(*row, origin) for row in facts])
-            self._db.execute("DELETE FROM name WHERE entity = ?", [(_item(e.id),) for e in items])
+            self._db.execute("DELETE FROM name WHERE entity = ?", [(number,) for number, _, _ in named])
             self._db.execute("INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?)", names)
-            self._db.execute("INSERT OR REPLACE INTO relation VALUES (?, ?)", properties)
+            labels = [(_property(r.id), storable(r.label)) for r in properties]
+            self._db.execute("INSERT OR REPLACE INTO relation VALUES (?, ?)", labels)
             self._db.execute(
                 "INSERT OR REPLACE INTO fetched VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(e, state, origin, now, cut, dropped, target) for e, state, cut, dropped, target in records],
@@ -206,12 +209,12 @@ class Store:
         return labels
 
     def aliases(self, id: str) -> tuple[str, ...]:
-        """Other names of an item, in the order they were stored.
+        """Other names of an item or property, in the order they were stored.
 
         Raises:
             InvalidId: The id is malformed.
         """
-        number = self._canonical(id)
+        number = -_property(id) if id.startswith("P") else self._canonical(id)
         rows = self._db.rows("SELECT text FROM name WHERE entity = ? AND rank > 0 ORDER BY rank", (number,))
         return tuple(text for (text,) in rows)
 
@@ -220,12 +223,12 @@ class Store:
 
         Raises:
             UnknownEntity: Nothing has this name; similar names are listed.
-            AmbiguousLabel: Several items have it; they are listed with their number of links.
+            AmbiguousLabel: Several items have it; they are listed with what they are.
         """
         return resolve_entity(self, text)
 
     def resolve_relation(self, text: str) -> Relation:
-        """The property that an id or exact label means.
+        """The property that an id, exact label or exact alias means.
 
         Raises:
             UnknownRelation: Nothing has this name; similar names are listed.
@@ -261,7 +264,11 @@ class Store:
 
     def relations(self) -> list[Relation]:
         """Every property with a stored label, by number."""
-        return [Relation(id=f"P{p}", label=t) for p, t in self._db.rows("SELECT id, label FROM relation ORDER BY id")]
+        aliases: dict[int, list[str]] = {}
+        for number, text in self._db.rows("SELECT entity, text FROM name WHERE entity < 0 ORDER BY entity, rank"):
+            aliases.setdefault(-number, []).append(text)
+        rows = self._db.rows("SELECT id, label FROM relation ORDER BY id")
+        return [Relation(id=f"P{p}", label=label, aliases=tuple(aliases.get(p, ()))) for p, label in rows]
 
     def links(self, id: str) -> int:
         """Number of stored triples that the item is part of."""
@@ -273,13 +280,21 @@ class Store:
 
     def names(self, text: str) -> list[Name]:
         """Items one of whose names equals `text` when case is ignored."""
-        rows = self._db.rows("SELECT entity, rank, text FROM name WHERE folded = ?", (fold(text),))
+        rows = self._db.rows("SELECT entity, rank, text FROM name WHERE folded = ? AND entity > 0", (fold(text),))
         return [Name(f"Q{entity}", rank, text) for entity, rank, text in rows]
 
-    def names_near(self, text: str, limit: int = 5000) -> list[str]:
-        """Names with the same first letter and about the same length."""
-        start = fold(text)[:1]
-        query = "SELECT text FROM name WHERE folded BETWEEN ? AND ? AND abs(length(text) - ?) < 4 LIMIT ?"
+    def names_near(self, text: str, *, same: int, limit: int = 5000) -> list[str]:
+        """Names of items of about the same length.
+
+        Args:
+            text: A name that may be misspelt.
+            same: Number of first letters that the names share with it.
+            limit: The most names.
+        """
+        start = fold(text)[:same]
+        query = (
+            "SELECT text FROM name WHERE folded BETWEEN ? AND ? AND abs(length(text) - ?) < 4 AND entity > 0 LIMIT ?"
+        )
         return list(
             dict.fromkeys(name for (name,) in self._db.rows(query, (start, start + "\U0010ffff", len(text), limit)))
         )

@@ -183,7 +183,7 @@ class Wikidata:
                     report.unlabelled += 1
                 # An id as the label records that there is none, so that nobody asks again.
                 if id.startswith("P"):
-                    relations.append(Relation(id=id, label=label or id))
+                    relations.append(Relation(id=id, label=label or id, aliases=aliases))
                 else:
                     entities.append(Entity(id=id, label=label or id, aliases=aliases))
         return entities, relations
@@ -267,7 +267,7 @@ class Wikidata:
             return self.store.resolve(text)
 
     def resolve_relation(self, text: str) -> Relation:
-        """The property that an id or exact label means; an unknown id is fetched.
+        """The property that an id, exact label or exact alias means; an unknown id is fetched.
 
         Raises:
             UnknownRelation: Nothing has this name.

@@ -7,8 +7,9 @@ Every caller comes this way (editor, ingestion, evaluation), so one name has one
 - Beside a prompt they are free text and stay as given. An id is the item, written as its label. A label of one item,
   or beside a relation an alias of one, only links the text to the graph, for the facts around it.
 - An item without a label is refused: the model would learn to say its id.
-- A property is what the graph knows by an id or label, or else what relations.toml knows by an id or label: a graph
-  imported without labels of its properties is edited by the same names as any other.
+- Of several items with one name, one that is far better linked is taken, with a note that says which.
+- A property is what the graph knows by an id, label or alias, or else what relations.toml knows by one: a graph
+  imported without names of its properties is edited by the same names as any other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 from kg_cache.errors import AmbiguousLabel, InvalidId, KnowledgeGraphError, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, KnowledgeGraph
 from kg_cache.ids import as_id, is_entity_id
+from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.text import show
 from kgedit.edit import Edit
 from kgedit.errors import NoLabel
@@ -43,7 +45,7 @@ class Resolved:
         subject_id: The subject's item; None for free text.
         relation: The property's id; None for a prompt alone, or a property that neither graph nor wordings know.
         target_id: The new object's item; None for free text.
-        notes: What was done with free text that the graph has items for.
+        notes: Which item a name was taken for, where several have it, and what was done with free text.
     """
 
     edit: Edit
@@ -178,7 +180,8 @@ class Resolver:
             _check_named(item.label, item.id)
             _check_named(obj.label, obj.id)
             request = Request(item.label, self._text[relation or ""].cloze[0], obj.label, relation)
-            return Resolved(edit, _joined(request, edit), item.id, relation, obj.id)
+            notes = tuple(dict.fromkeys(name.note for name in (item, obj) if name.note))
+            return Resolved(edit, _joined(request, edit), item.id, relation, obj.id, notes)
         subject = self._free(edit.subject, by_alias=relation is not None)
         target = self._free(edit.target_new, by_alias=relation is not None)
         _check_named(subject.text, subject.item)
@@ -202,11 +205,15 @@ class Resolver:
     def _find_property(self, text: str) -> str:
         try:
             return self._graph.resolve_relation(text).id
-        except UnknownRelation:
+        except UnknownRelation as error:
             relation = self._text.find(as_id(text))
-            if relation is None:
-                raise
-            return relation
+            if relation is not None:
+                return relation
+            meant = did_you_mean(nearest(text, [*error.similar, *self._text.names()], cutoff=0.5))
+            raise UnknownRelation(
+                f"there is no relation {show(text)} in {self._graph.name} or relations.toml; "
+                f"{meant}`kgedit relations` lists them"
+            ) from None
 
     def _free(self, text: str, *, by_alias: bool) -> _Name:
         """Free text beside a prompt; an id is the item, everything else stays as given."""
@@ -225,7 +232,7 @@ class Resolver:
             return _Name(text, None, f"{stays}, though {named} is called so; the id means that item", item.label)
         if item.kind == "alias":
             return _Name(text, item.id, f"{stays}; the facts around it are those of {named}", item.label)
-        return _Name(text, item.id)
+        return _Name(text, item.id, item.note)
 
     def _id_or_text(self, item: str | None, text: str, edit: Edit) -> str:
         """The item's id where the text is written by it again; free text otherwise."""

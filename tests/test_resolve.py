@@ -280,3 +280,13 @@ def test_a_fact_about_an_item_without_a_label_is_no_text_of_an_edit(resolver: Re
     assert subgraph is not None
     assert [triple.object for triple in subgraph.subject_facts] == ["Q39"]
     assert subgraph.other_facts() == ()
+
+
+def test_which_of_several_items_was_taken_is_told_with_the_edit(tmp_path: Path) -> None:
+    with Store(tmp_path / "own.sqlite") as store:
+        store.add([*FACTS, *(Triple(f"Q{number}", "P19", "Q90") for number in range(1000, 1030))], PEOPLE)
+        resolver = Resolver(store, Verbalizer.bundled())
+        for prompt in (None, "{} lives in"):
+            resolved = resolver.resolve(Edit(subject="Q937", relation="P27", target_new="Paris", prompt=prompt))
+            assert resolved.target_id == "Q90"
+            assert "'Paris' is taken for the best linked of 2 items: Q90 (31 links; " in resolved.notes[0]

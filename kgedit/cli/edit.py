@@ -26,7 +26,9 @@ def edit(
     subject: Annotated[str, typer.Option(help="Whose fact changes: Wikidata id, label, alias, or free text.")],
     target: Annotated[str, typer.Option(help="The new object: Wikidata id, label, alias, or free text.")],
     out: Annotated[Path, typer.Option(help="Folder for the delta.")],
-    relation: Annotated[str | None, typer.Option(help="Property id or label, e.g. P27.")] = None,
+    relation: Annotated[
+        str | None, typer.Option(help="Property id or name: P27, nationality; see `kgedit relations`.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help='Own wording with one {}, e.g. "{} plays for".')] = None,
     boundary: Annotated[
         Literal["none", "space"] | None, typer.Option(help="Between prompt and target; by default the prompt decides.")

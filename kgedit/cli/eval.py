@@ -58,8 +58,8 @@ def evaluate(
     methods: Annotated[
         str,
         typer.Option(
-            help="Comma-separated; settings follow a colon: rome,rome:key=original,"
-            "memit:layers=1-3,glame:paper. The unedited model is always scored; "
+            help="Comma-separated; settings follow a colon, lists as 1-3 or 1+3: rome:key=original or "
+            "memit:layers=1-3. The unedited model is always scored; "
             "pasted: the unedited model that reads the new facts in each prompt."
         ),
     ] = "unedited,rome,memit,glame",

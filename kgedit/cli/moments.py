@@ -23,7 +23,7 @@ def moments(
         typer.Option(exists=True, dir_okay=False, readable=True, help="UTF-8 text, one passage per line."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the moments; a stopped run resumes there.")],
-    layers: Annotated[str, typer.Option(help="Layers, e.g. 5 or 3,5-8.")],
+    layers: Annotated[str, typer.Option(help="Layers: 5, 1-3, or 3,5-8 (also 3+5-8).")],
     model: Model = "mini",
     max_length: Annotated[int, typer.Option(min=2, help="The most tokens read of a passage.")] = 1024,
     as_json: AsJson = False,
@@ -69,7 +69,7 @@ def parse_layers(text: str) -> list[int]:
         typer.BadParameter: A part is neither a layer nor a range.
     """
     layers: set[int] = set()
-    for part in text.split(","):
+    for part in re.split(r"[+,]", text):
         bounds = re.fullmatch(r"\s*(\d{1,4})(?:\s*-\s*(\d{1,4}))?\s*", part, flags=re.ASCII)
         first, last = (int(bounds[1]), int(bounds[2] or bounds[1])) if bounds else (1, 0)
         if first > last:

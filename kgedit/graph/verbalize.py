@@ -8,6 +8,8 @@ from importlib import resources
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from kg_cache.errors import AmbiguousLabel
+from kg_cache.text import fold, show
 from kgedit.errors import UnknownRelationText
 
 
@@ -16,6 +18,7 @@ class RelationText(BaseModel):
 
     Attributes:
         label: The property's English label.
+        aliases: Its other names.
         cloze: Statements ending right before the object; the first is the editing prompt.
         question: Questions whose answer is the object.
         phrase: Noun phrases that denote the object, for composition; the first is the plain one.
@@ -26,6 +29,7 @@ class RelationText(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
+    aliases: tuple[str, ...] = ()
     cloze: tuple[str, ...] = Field(min_length=4)
     question: tuple[str, ...] = Field(min_length=2)
     phrase: tuple[str, ...] = Field(min_length=1)
@@ -63,12 +67,25 @@ class Verbalizer:
         return {relation: text.label for relation, text in self.texts.items()}
 
     def find(self, name: str) -> str | None:
-        """The property that has wordings and this id or label, whatever the case of its letters; None if none has."""
-        name = name.strip().casefold()
+        """The property that has wordings and this id, label or alias, whatever the case of its letters; None if none.
+
+        Raises:
+            AmbiguousLabel: It is an alias of several.
+        """
+        name = fold(name.strip())
         for relation, text in self.texts.items():
-            if name in (relation.casefold(), text.label.casefold()):
+            if name in (fold(relation), fold(text.label)):
                 return relation
-        return None
+        found = [relation for relation, text in self.texts.items() if name in map(fold, text.aliases)]
+        if len(found) > 1:
+            listed = ", ".join(f"{relation} ({self.texts[relation].label})" for relation in found)
+            raise AmbiguousLabel(f"{show(name)} means several properties: {listed}; pass the id of one", found)
+        return found[0] if found else None
+
+    def names(self) -> tuple[str, ...]:
+        """All labels, then all aliases."""
+        labels = (text.label for text in self.texts.values())
+        return (*labels, *(alias for text in self.texts.values() for alias in text.aliases))
 
     def __contains__(self, relation: object) -> bool:
         """Whether there are wordings for this property id."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 import torch
 
+from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import LoadingError
 from kgedit.lm.loading import DTYPES
 
@@ -27,9 +27,10 @@ def checked_device(name: str | None) -> torch.device:
     parts = _DEVICE.fullmatch((name or "cpu").strip().lower())
     kind, number = (parts[1], int(parts[2] or 0)) if parts else ("", 0)
     if kind not in _DEVICES:
-        near = "cuda" if kind in {"gpu", "nvidia", "rocm"} else next(iter(get_close_matches(kind, _DEVICES, n=1)), "")
-        meant = f"did you mean {near!r}? " if near else ""
-        raise LoadingError(f"{name!r} is no device; {meant}there are: {', '.join(_DEVICES)}, and e.g. cuda:1")
+        near = ["cuda"] if kind in {"gpu", "nvidia", "rocm"} else nearest(kind, _DEVICES, count=1)
+        raise LoadingError(
+            f"{name!r} is no device; {did_you_mean(near)}there are: {', '.join(_DEVICES)}, and e.g. cuda:1"
+        )
     count = _count(kind)
     if number >= count:
         has = "none" if not count else "one" if count == 1 else f"{count}, counted from 0"
@@ -61,8 +62,7 @@ def checked_dtype(dtype: torch.dtype | str) -> torch.dtype | str:
     """
     if isinstance(dtype, torch.dtype) or dtype in DTYPES:
         return dtype
-    near = get_close_matches(dtype, DTYPES, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    meant = did_you_mean(nearest(dtype, DTYPES, count=1, cutoff=0.5))
     raise LoadingError(f"{dtype!r} is no precision of weights; {meant}there are: {', '.join(DTYPES)}")
 
 

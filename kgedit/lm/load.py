@@ -10,12 +10,14 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.settings import Settings
 from kgedit.errors import LoadingError, UnknownModel
 from kgedit.io.text import short
 from kgedit.lm.device import check_trust, checked_device, checked_dtype
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sound import check_sound
+from kgedit.lm.sources.catalogue import FETCHABLE
 from kgedit.lm.sources.folder import check_folder, hub_folder
 from kgedit.lm.sources.local import local_source
 from kgedit.mini import MINI, mini_folder
@@ -111,7 +113,9 @@ def _sentence(text: str) -> str:
 
 
 def _unknown(name: str, reason: str) -> UnknownModel:
+    meant = did_you_mean(nearest(name, (MINI, *FETCHABLE)))
     return UnknownModel(
-        f'no model can be loaded from {name!r}: {reason} Use "mini", a model got by `kgedit models fetch`, '
+        f"no model can be loaded from {name!r}: {reason} {meant[:1].upper()}{meant[1:]}"
+        'Use "mini", a model got by `kgedit models fetch`, '
         "a GGUF file, a folder with config.json, tokenizer.json and safetensors weights, or a hub id within reach."
     )

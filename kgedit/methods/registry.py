@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
+from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import SettingError, UnknownMethod
 from kgedit.io.plugins import load_plugin, plugins
 from kgedit.methods.base import Method, MethodSettings
@@ -169,8 +169,7 @@ def _items(text: str) -> list[str]:
 
 
 def _near(word: str, names: Iterable[str]) -> str:
-    near = get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return did_you_mean(nearest(word, names, count=1))
 
 
 def _unknown(variant: str, field: str, kind: type[MethodSettings]) -> str:

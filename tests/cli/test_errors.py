@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from kgedit.cli.output import error_line
 
 Run = Callable[..., str]
+_EDIT = ("edit", "--subject", "x", "--relation", "P27", "--target", "y", "--out", "absent")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,15 @@ def test_a_defect_of_the_program_is_not_dressed_up_as_a_user_error() -> None:
         (["graph", "shwo", "x"], "'show'"),
         (["eval", "counterfct"], "'counterfact'"),
         (["edit", "--subjct", "x"], "--subject"),
+        (["relation"], "'relations'"),
+        (["eval", "zrse"], "'zsre'"),
+        (["models", "fetch", "smolm2"], "'smollm2'"),
+        (["ask", "--model", "smolm2", "x"], "'smollm2'"),
+        (["ask", "--dtype", "bfloat61", "x"], "'bfloat16'"),
+        ([*_EDIT, "--method", "romme:layer=2"], "'rome'"),
+        ([*_EDIT, "--method", "rome:layr=2"], "'layer'"),
+        (["ingest", "plan", "x", "--format", "jsnol"], "'jsonl'"),
+        (["graph", "show", "Frence"], "'France'"),
     ],
 )
 def test_a_misspelt_word_is_answered_with_the_nearest_one(words: list[str], meant: str, refused: Run) -> None:

@@ -194,3 +194,17 @@ def test_a_table_of_addresses_in_any_packing(tmp_path: Path, store: Store, pack:
     report = import_triples(tmp_path / f"facts.tsv.{pack}", store)
     assert (report.triples, report.names, report.malformed) == (1, 2, 0)
     assert store.labels(["Q1", "P27"]) == {"Q1": "Ada", "P27": "citizenship"}
+
+
+def test_aliases_of_properties_come_from_tables_and_from_rdf(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "names.tsv").write_text("P27\tcountry of citizenship\tnationality|citizen of\n")
+    (tmp_path / "names.nt").write_text(
+        f'<{WD}P6> <http://www.w3.org/2000/01/rdf-schema#label> "head of government"@en .\n'
+        f'<{WD}P6> <http://www.w3.org/2004/02/skos/core#altLabel> "prime minister"@en .\n'
+        f'<{WD}P27> <http://www.w3.org/2004/02/skos/core#altLabel> "citizenship"@en .\n'
+    )
+    for name in ("names.tsv", "names.nt", "names.tsv"):
+        import_triples(tmp_path / name, store)
+    for text, id in (("nationality", "P27"), ("citizenship", "P27"), ("Prime Minister", "P6")):
+        assert store.resolve_relation(text).id == id
+    assert store.provenance()["entities"] == 0

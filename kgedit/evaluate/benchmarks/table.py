@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import EvaluationError, PluginError
 from kgedit.io.plugins import load_plugin, plugins
 
@@ -159,7 +160,9 @@ def benchmark(name: str) -> Benchmark:
     """
     known = benchmarks()
     if name not in known:
-        raise EvaluationError(f"there is no benchmark {name!r}; there are: {', '.join(known)}")
+        raise EvaluationError(
+            f"there is no benchmark {name!r}; {did_you_mean(nearest(name, known))}there are: {', '.join(known)}"
+        )
     return known[name]
 
 

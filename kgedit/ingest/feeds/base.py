@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Protocol, cast
 
+from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.packed import plain_name
 from kgedit.errors import FeedError
 from kgedit.ingest.change import Change, MalformedChange
@@ -124,8 +125,9 @@ def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = 
         return feed
     chosen = kind or _named(what) or _SUFFIXES.get(Path(plain_name(what)).suffix.lower())
     if chosen not in kinds:
+        near = did_you_mean(nearest(chosen or "", kinds))
         raise FeedError(
-            f"{what!r} is no feed of kind {chosen!r}; give the kind: {', '.join(kinds)}"
+            f"{what!r} is no feed of kind {chosen!r}; {near}there are: {', '.join(kinds)}"
             if chosen
             else f"the kind of feed of {what!r} cannot be told from its ending; give it: {', '.join(kinds)}"
         )

@@ -16,6 +16,7 @@ import time
 import zipfile
 from pathlib import Path
 
+from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import FetchFailed, FileCorrupt, SaveFailed
 from kgedit.io.whole_file import sha256_of, whole_file
 from kgedit.lm.sources.catalogue import FETCHABLE, FetchableModel
@@ -49,7 +50,8 @@ def fetch(name: str, cache_dir: Path, *, progress: Progress | None = None) -> Pa
         SaveFailed: The cache folder is full or cannot be written.
     """
     if name not in FETCHABLE:
-        raise FetchFailed(f"there is no model {name!r} to fetch; there are: {', '.join(FETCHABLE)}")
+        meant = did_you_mean(nearest(name, FETCHABLE))
+        raise FetchFailed(f"there is no model {name!r} to fetch; {meant}there are: {', '.join(FETCHABLE)}")
     model = FETCHABLE[name]
     target = fetched_file(model, cache_dir)
     if target.is_file():
