@@ -7,22 +7,20 @@ the layer's bias too; here a delta holds matrices only, so W alone is trained. d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import linear, log_softmax
-from transformers import PreTrainedModel
+from torch.nn.functional import log_softmax
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged
 from kgedit.graph.subgraph import Subgraph
-from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length, to_math
-from kgedit.lm.hooks import add_at, capture, frozen, head_at, replay
-from kgedit.lm.padding import pad, pad_id
+from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.hooks import frozen
+from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import (
     Case,
@@ -34,6 +32,7 @@ from kgedit.methods.base import (
     Workbench,
     check_cases,
 )
+from kgedit.methods.engine.trained_matrix import TrainedMatrix
 
 # Share of a model's depth that is fine-tuned when nothing is known of it (published: Llama-2 and -3 21 of 32, GPT-J
 # 21 of 28).
@@ -105,22 +104,19 @@ class FineTune(Method):
             EditDiverged: A loss is NaN or infinite.
         """
         check_cases(cases)
-        model, layer = bench.model, self.config.layer
+        model = bench.model
         anatomy = anatomy_of(model)
-        anatomy.block(model, layer)
+        matrix = TrainedMatrix(model, anatomy, self.config.layer, pad_id(bench.tokenizer))
         batches = [self._batch(bench, [request for request, _ in case]) for case in cases]
-        if not batches:
-            return []
-        name = anatomy.weight_name(layer)
         with frozen(model):
-            base = hash_weights(model, [name])
+            base = hash_weights(model, [matrix.name])
             computed = []
             for number, batch in enumerate(batches):
-                change, losses = self._train(model, anatomy, batch)
+                change, losses = self._train(matrix, batch)
                 log = {"losses": losses}
                 settings = self.config.model_dump()
                 manifest = {"method": self.name, "settings": settings, "seed": bench.seed, **log}
-                update = full_update(name, change, conv1d=anatomy.conv1d)
+                update = full_update(matrix.name, change, conv1d=anatomy.conv1d)
                 computed.append(Computed(LowRankDelta((update,), base, manifest), log=log))
                 if bench.progress:
                     bench.progress("train", number + 1, len(batches))
@@ -133,19 +129,16 @@ class FineTune(Method):
             target = encode_target(tokenizer, request.target + self.config.ending, request.question)
             room = limit - len(target) + 1
             rows.append((encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, target))
-        return TrainingBatch(rows, self.config.loss, pad_id(tokenizer))
+        return TrainingBatch(rows, self.config.loss)
 
-    def _train(self, model: PreTrainedModel, anatomy: Anatomy, batch: TrainingBatch) -> tuple[Tensor, list[float]]:
+    def _train(self, matrix: TrainedMatrix, batch: TrainingBatch) -> tuple[Tensor, list[float]]:
         """The change of W (d, d_ff), and the loss at each step."""
         config = self.config
-        weight = to_math(anatomy.weight(model, config.layer).detach(), anatomy.conv1d)  # (d, d_ff)
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        change = torch.zeros(weight.shape, dtype=wide, device=weight.device, requires_grad=True)  # (d, d_ff)
+        change = matrix.no_change()  # (d, d_ff)
         adam = torch.optim.Adam([change], lr=config.learning_rate)
         losses: list[float] = []
-        loss_of = batch.prepared(model, anatomy, config.layer)
         for step in range(config.steps):
-            loss = loss_of(change)
+            loss = batch.loss(matrix, change)
             losses.append(float(loss.detach()))
             if not torch.isfinite(loss):
                 raise EditDiverged(
@@ -157,7 +150,7 @@ class FineTune(Method):
             # Adam on dW; the published weight decay is on W + dW itself.
             (change.grad,) = torch.autograd.grad(loss, change)
             if config.weight_decay:
-                change.grad += config.weight_decay * (weight.to(wide) + change.detach())
+                change.grad += config.weight_decay * (matrix.weight.to(change) + change.detach())
             adam.step()
             # FT-L: back into the box |dW| <= epsilon.
             if config.epsilon is not None:
@@ -175,19 +168,17 @@ class FineTuneBounded(FineTune):
 
 
 class TrainingBatch:
-    """Prompts with their objects, of which only the blocks from the edited one on are run again in each step."""
+    """Prompts with their objects, and where each token of an object is scored."""
 
-    def __init__(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], kind: str, pad_id: int) -> None:
+    def __init__(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], kind: str) -> None:
         """Lay the rows out.
 
         Args:
             rows: Ids of prompt and object.
             kind: See `FineTuneConfig.loss`.
-            pad_id: Any id.
         """
         whole = kind == "target"
-        texts = [(*prompt, *target[:-1]) if whole else tuple(prompt) for prompt, target in rows]
-        self.ids, self.mask = pad(texts, pad_id, "right")  # (rows, columns)
+        self.texts = [(*prompt, *target[:-1]) if whole else tuple(prompt) for prompt, target in rows]
         # Where each target token is scored, and its weight: a mean over the tokens of a row, then over the rows.
         scored = [
             (row, len(prompt) - 1 + (index if whole else 0), token, 1 / len(target) / len(rows))
@@ -198,36 +189,11 @@ class TrainingBatch:
         self.row_of, self.column, self.token = torch.tensor(row_of), torch.tensor(column), torch.tensor(token)
         self.weight = torch.tensor(weight, dtype=torch.float64)  # (scored,)
 
-    def prepared(self, model: PreTrainedModel, anatomy: Anatomy, layer: int) -> Callable[[Tensor], Tensor]:
-        """Run the blocks below the layer once.
-
-        Returns:
-            A function of the change of W, (d, d_ff), to the mean loss ().
-        """
-        module, device = anatomy.mlp_out(model, layer), anatomy.weight(model, layer).device
-        inputs = {"input_ids": self.ids.to(device), "attention_mask": self.mask.to(device), "use_cache": False}
-        # Nothing below the trained layer changes: its input is stored, and every step starts there.
-        state = torch.empty(0)
-        if layer:
-            with torch.no_grad(), capture({"state": anatomy.block(model, layer - 1)}, stop=True) as below:
-                model(**inputs)
-            state = below["state"]  # (rows, columns, d)
-
-        def loss(change: Tensor) -> Tensor:
-            with ExitStack() as stack:
-                stack.enter_context(replay(model, anatomy, layer, state))
-                captured = stack.enter_context(capture({"key": module}, inputs=True))
-
-                def with_change(output: Tensor) -> Tensor:
-                    return output + linear(captured["key"].to(change.dtype), change)
-
-                stack.enter_context(add_at(module, with_change))
-                stack.enter_context(head_at(model, self.row_of, self.column))
-                scores = log_softmax(model(**inputs).logits[0].to(change.dtype), dim=-1)  # (scored, vocabulary)
-            per_token = -scores.gather(1, self.token.to(scores.device)[:, None])[:, 0]  # (scored,)
-            return per_token @ self.weight.to(per_token)
-
-        return loss
+    def loss(self, matrix: TrainedMatrix, change: Tensor) -> Tensor:
+        """() the mean loss with a change of W, (d, d_ff)."""
+        scores = log_softmax(matrix.logits(self.texts, self.row_of, self.column, change), dim=-1)  # (scored, V)
+        per_token = -scores.gather(1, self.token.to(scores.device)[:, None])[:, 0]  # (scored,)
+        return per_token @ self.weight.to(per_token)
 
 
 def full_update(name: str, change: Tensor, *, conv1d: bool) -> WeightUpdate:

@@ -31,6 +31,7 @@ METHODS: Mapping[str, str] = {
     "memit-kg": "kgedit.methods.rome_kg:MemitKg",
     "ft": "kgedit.methods.finetune:FineTune",
     "ft-l": "kgedit.methods.finetune:FineTuneBounded",
+    "locft": "kgedit.methods.locft.method:Locft",
     "finetune-adapter": "kgedit.methods.finetune_adapter.method:FineTuneAdapter",
 }
 

@@ -53,6 +53,7 @@ ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares 
     "memit-kg": (True, True, False, False),
     "ft": (False, False, False, False),
     "ft-l": (False, False, False, False),
+    "locft": (False, True, False, True),
     "finetune-adapter": (False, True, False, True),
 }
 
@@ -74,7 +75,8 @@ def test_a_longer_method_takes_more_steps_and_is_the_same_otherwise(name) -> Non
     method = kind(kind.Config.model_validate(fields))
     before = method.config.model_dump()
     after = method.longer(3).config.model_dump()
-    assert after == before | ({"steps": 3 * before["steps"]} if "steps" in before else {})
+    counted = "epochs" if name == "locft" else "steps"
+    assert after == before | ({counted: 3 * before[counted]} if counted in before else {})
 
 
 def test_glame_without_later_layers_writes_jointly() -> None:

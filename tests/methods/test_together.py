@@ -28,7 +28,7 @@ def small(name: str):
     """The method with few steps, and with layers that a tiny model has."""
     kind = load_method(name)
     fields, _ = settings_for("a model of no preset", name, n_layers=3)
-    few = {"epochs": 3} if name == "finetune-adapter" else {"steps": 3}
+    few = {"steps": 3} if "steps" in kind.Config.model_fields else {"epochs": 3}
     return kind(kind.Config.model_validate(fields | few))
 
 

@@ -1,0 +1,117 @@
+"""One layer's MLP output matrix W while it is trained: the blocks below it run once per text, those above each step.
+
+Only W changes, so what the blocks below give out is the same at every step and is kept per text. The change dW acts
+on the layer's output, m = W k + dW k, and the model's own weights stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from kgedit.lm.anatomy import Anatomy, to_math
+from kgedit.lm.hooks import add_at, capture, head_at, replay
+from kgedit.lm.padding import pad
+
+Ids = tuple[int, ...]
+
+
+class TrainedMatrix:
+    """The model as a function of the change of one matrix.
+
+    Attributes:
+        name: Name of the parameter.
+        weight: W as the model has it, (d, d_ff).
+        wide: Precision of the change: float32 or wider.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, anatomy: Anatomy, layer: int, fill: int, *, most_bytes: int = 2**30
+    ) -> None:
+        """Take the layer whose matrix is trained.
+
+        Args:
+            model: The model, frozen by the caller.
+            anatomy: `anatomy_of(model)`.
+            layer: The layer.
+            fill: Token id of the padding.
+            most_bytes: How much of the states below the layer is kept; texts beyond it are run again each time.
+
+        Raises:
+            NoSuchLayer: The model has no such layer.
+        """
+        anatomy.block(model, layer)
+        self.name = anatomy.weight_name(layer)
+        self.weight = to_math(anatomy.weight(model, layer).detach(), anatomy.conv1d)  # (d, d_ff)
+        self.wide = torch.promote_types(self.weight.dtype, torch.float32)
+        self._model, self._anatomy, self._layer, self._fill = model, anatomy, layer, fill
+        self._device = self.weight.device
+        self._states: dict[Ids, Tensor] = {}  # text -> (tokens, d)
+        self._room = most_bytes
+
+    def no_change(self) -> Tensor:
+        """A change of zeros to train, (d, d_ff)."""
+        return torch.zeros(self.weight.shape, dtype=self.wide, device=self._device, requires_grad=True)
+
+    def logits(self, texts: Sequence[Ids], rows: Tensor, columns: Tensor, change: Tensor | None) -> Tensor:
+        """Logits at chosen positions.
+
+        Args:
+            texts: Token ids of each text.
+            rows: (scored,) which text.
+            columns: (scored,) which of its tokens.
+            change: dW, (d, d_ff), into which gradients flow; None for the matrix as it is.
+
+        Returns:
+            (scored, vocabulary) in the precision of the change.
+        """
+        ids, mask = pad(texts, self._fill, "right")  # (texts, longest)
+        inputs: dict[str, Any] = {
+            "input_ids": ids.to(self._device),
+            "attention_mask": mask.to(self._device),
+            "use_cache": False,
+        }
+        module = self._anatomy.mlp_out(self._model, self._layer)
+        with ExitStack() as stack:
+            if self._layer:
+                stack.enter_context(replay(self._model, self._anatomy, self._layer, self._below(texts, inputs)))
+            if change is not None:
+                keys = stack.enter_context(capture({"key": module}, inputs=True))
+
+                def with_change(output: Tensor) -> Tensor:
+                    return output + linear(keys["key"].to(change.dtype), change)
+
+                stack.enter_context(add_at(module, with_change))
+            stack.enter_context(head_at(self._model, rows, columns))
+            return self._model(**inputs).logits[0].to(self.wide)  # type: ignore[no-any-return]
+
+    def _below(self, texts: Sequence[Ids], inputs: dict[str, Any]) -> Tensor:
+        """What the last block below the layer gives out, (texts, longest, d); kept for texts met before."""
+        if any(text not in self._states for text in texts):
+            with (
+                torch.no_grad(),
+                capture({"state": self._anatomy.block(self._model, self._layer - 1)}, stop=True) as out,
+            ):
+                self._model(**inputs)
+            self._keep(texts, out["state"])
+            return out["state"]
+        longest = max(len(text) for text in texts)
+        first = self._states[texts[0]]
+        state = first.new_zeros(len(texts), longest, first.shape[-1])  # (texts, longest, d)
+        for row, text in enumerate(texts):
+            state[row, : len(text)] = self._states[text]
+        return state
+
+    def _keep(self, texts: Sequence[Ids], state: Tensor) -> None:
+        for row, text in enumerate(texts):
+            own = state[row, : len(text)]  # (tokens, d)
+            size = own.numel() * own.element_size()
+            if text not in self._states and size <= self._room:
+                self._states[text] = own.clone()
+                self._room -= size

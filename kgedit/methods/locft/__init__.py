@@ -1,0 +1,1 @@
+"""The method `locft`: localised breadth-first fine-tuning of one matrix."""

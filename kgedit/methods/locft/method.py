@@ -1,0 +1,93 @@
+"""LocFT-BF: one MLP output matrix trained breadth-first on all edits together (Yang et al., 2025, arXiv 2509.22072).
+
+Fine-tuning one edit after the other (depth-first) undoes the earlier ones; passes over all edits (breadth-first) keep
+them. Published: one matrix, every target with the end of text behind it, Adam, batches whose loss is low are skipped.
+Two of its variants are settings: random prefixes before the edit prompts, and a mean over tokens instead of texts.
+Plain training learns the sentence and harms its neighbours, so edits can be asked in further wordings, and known facts
+around them be held where the unedited model has them. docs/methods.md, "LocFT-BF".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from kgedit.delta import LowRankDelta, hash_weights
+from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.hooks import frozen
+from kgedit.lm.padding import pad_id
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
+from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.engine.trained_matrix import TrainedMatrix
+from kgedit.methods.finetune import full_update
+from kgedit.methods.finetune_adapter.lessons import curriculum_of
+from kgedit.methods.locft.config import LocftConfig
+from kgedit.methods.locft.training import Training
+
+
+class Locft(Method):
+    """The method; see the module's docstring."""
+
+    name = "locft"
+    summary = "One MLP output matrix trained breadth-first on all edits (Yang et al., 2025)."
+    Config = LocftConfig
+    uses_graph = True
+    shares_change = True
+    config: LocftConfig
+
+    def __init__(self, config: LocftConfig, text: Verbalizer | None = None) -> None:
+        """Take the hyper-parameters, and the wordings that facts are asked in."""
+        super().__init__(config)
+        self.text = text or Verbalizer.bundled()
+
+    @property
+    def subgraph_options(self) -> dict[str, Any]:
+        """How the subgraphs it is handed should be built."""
+        return {"order": self.config.order_of_graph, "max_edges": self.config.max_edges}
+
+    def compute(
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
+    ) -> list[Computed]:
+        """One delta per request, each trained alone."""
+        graphs = subgraphs or [None] * len(requests)
+        return self.together(bench, [[pair] for pair in zip(requests, graphs, strict=True)])
+
+    @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
+    def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+        """One delta per case, all its requests trained together.
+
+        Raises:
+            EditDiverged: A loss is NaN or infinite.
+        """
+        check_cases(cases)
+        model, config = bench.model, self.config
+        anatomy = anatomy_of(model)
+        computed = []
+        with frozen(model), torch.enable_grad():
+            for case in cases:
+                matrix = TrainedMatrix(model, anatomy, config.layer, pad_id(bench.tokenizer))
+                change, losses = Training(config, bench, case, self._curriculum(bench, case), matrix).run()
+                base = hash_weights(model, [matrix.name])
+                log = {"losses": losses}
+                manifest = {
+                    "method": self.name,
+                    "settings": config.model_dump(mode="json"),
+                    "seed": bench.seed,
+                    "changes": len(case),
+                    **log,
+                }
+                update = full_update(matrix.name, change, conv1d=anatomy.conv1d)
+                computed.append(Computed(LowRankDelta((update,), base, manifest), log=log))
+        return computed
+
+    def _curriculum(self, bench: Workbench, case: Case) -> Curriculum | None:
+        """What the edits are trained on beside themselves; None where nothing is wanted."""
+        if bench.curriculum is not None:
+            return bench.curriculum(self.config.facts)
+        if self.config.wordings or self.config.rehearsed:
+            return curriculum_of(bench, case, self.text, ending=self.config.ending)
+        return None

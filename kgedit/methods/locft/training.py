@@ -1,0 +1,202 @@
+"""The training of one matrix on a case's edits, pass by pass over all of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import kl_div, log_softmax
+
+from kgedit.delta.low_rank import as_low_rank
+from kgedit.errors import EditDiverged, EditError
+from kgedit.lm.anatomy import context_length
+from kgedit.lm.generation.endings import end_tokens
+from kgedit.lm.tokens import encode_pair, encode_prompt, encode_target
+from kgedit.methods.base import Case, Request, Workbench
+from kgedit.methods.curriculum import Curriculum, Lesson, Question
+from kgedit.methods.engine.trained_matrix import Ids, TrainedMatrix
+from kgedit.methods.locft.config import LocftConfig
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A prompt and what is wanted behind it, in tokens."""
+
+    prompt: Ids
+    answer: Ids
+
+    @property
+    def text(self) -> Ids:
+        """What the model reads: its last answer token is only predicted."""
+        return (*self.prompt, *self.answer[:-1])
+
+
+class Training:
+    """The training of one case's edits."""
+
+    def __init__(
+        self, config: LocftConfig, bench: Workbench, case: Case, curriculum: Curriculum | None, matrix: TrainedMatrix
+    ) -> None:
+        """Turn the edits into tokens.
+
+        Args:
+            config: The hyper-parameters.
+            bench: Model, tokenizer, prefixes, seed.
+            case: The edits.
+            curriculum: Further wordings, consequences and facts to rehearse; None to train on the prompts alone.
+            matrix: What is trained.
+
+        Raises:
+            EditError: An edit does not suit the tokenizer or the context.
+        """
+        self._config, self._bench, self._matrix = config, bench, matrix
+        self._ends = (_end_of_text(bench),) if config.end_of_text else ()
+        self._edits = [self._edit_rows(bench, request) for request, _ in case]
+        self._lessons: Sequence[Lesson] = ()
+        self._facts: Sequence[Sequence[Question]] = ()
+        self._earlier: Sequence[Lesson] = ()
+        self._begin: Tensor | None = None
+        if curriculum is not None:
+            self._lessons, self._facts, self._earlier = curriculum.lessons, curriculum.facts, curriculum.earlier
+            if curriculum.begin is not None:
+                (update,) = as_low_rank(curriculum.begin).updates
+                self._begin = update.dense()
+
+    def run(self) -> tuple[Tensor, list[float]]:
+        """The change of W, (d, d_ff), and the mean loss of the edits in each pass."""
+        config, matrix = self._config, self._matrix
+        change = matrix.no_change()
+        if self._begin is not None:
+            with torch.no_grad():
+                change.copy_(self._begin)
+        # Depth-first, every edit is a training of its own, on top of what the earlier ones left.
+        groups = [self._edits] if config.order == "breadth-first" else [[edit] for edit in self._edits]
+        losses: list[float] = []
+        for number, group in enumerate(groups):
+            losses += self._passes(change, group, (number, len(groups)))
+        return change.detach(), losses
+
+    def _passes(self, change: Tensor, edits: Sequence[Sequence[_Row]], group: tuple[int, int]) -> list[float]:
+        config = self._config
+        rng = random.Random(f"{self._bench.seed} {group[0]} {self._begin is not None}")
+        adam = torch.optim.Adam([change], lr=config.learning_rate)
+        means: list[float] = []
+        for epoch in range(config.epochs):
+            losses = []
+            batches = list(self._batches(edits, rng))
+            for number, (rows, kept) in enumerate(batches):
+                if self._bench.progress:
+                    steps = config.epochs * len(batches)
+                    done = group[0] * steps + epoch * len(batches) + number
+                    self._bench.progress("train", done, group[1] * steps)
+                loss = self._edit_loss(rows, change)
+                losses.append(float(loss.detach()))
+                if not bool(torch.isfinite(loss)):
+                    raise EditDiverged(
+                        f"the loss is {losses[-1]} in pass {epoch + 1}; lower locft's learning rate "
+                        f"({config.learning_rate}), or load the model in float32"
+                    )
+                if kept and config.keep_weight:
+                    loss = loss + config.keep_weight * self._keep_loss(kept, change)
+                # What is satisfied is skipped, so that it is not trained away from everything else.
+                if float(loss.detach()) >= config.stop_loss:
+                    (change.grad,) = torch.autograd.grad(loss, change)
+                    adam.step()
+            means.append(sum(losses) / len(losses))
+            if means[-1] < config.stop_loss:
+                break
+        return means
+
+    def _batches(self, edits: Sequence[Sequence[_Row]], rng: random.Random) -> Iterator[tuple[list[_Row], list[_Row]]]:
+        """The batches of one pass: rows of edits in random order, each with its share of the rehearsed rows."""
+        config = self._config
+        rows = [row for edit in edits for row in edit]
+        kept: list[_Row] = []
+        for lesson in (*self._lessons, *self._earlier):
+            asked = [*_some(lesson.wordings[1:], config.wordings, rng), *_some(lesson.paths, config.wordings, rng)]
+            rows += self._encoded(asked, self._ends)
+        rows += self._encoded([lesson.wordings[0] for lesson in self._earlier], self._ends)
+        wanted = round(config.rehearsed * len(edits))
+        if wanted:
+            around = [question for lesson in self._lessons for question in lesson.around]
+            near = _some(around, (wanted + 1) // 2 if self._facts else wanted, rng)
+            far = _some(self._facts, wanted - len(near), rng)
+            kept = self._encoded([*near, *(rng.choice(wordings) for wordings in far)], ())
+        rng.shuffle(rows)
+        rng.shuffle(kept)
+        count = -(-len(rows) // config.rows)
+        for number in range(count):
+            yield rows[number::count], kept[number::count]
+
+    def _edit_loss(self, rows: Sequence[_Row], change: Tensor) -> Tensor:
+        """() mean negative log-likelihood per target token, over the texts or over all tokens of the batch."""
+        text_of, column, token = _scored(rows)
+        logits = self._matrix.logits([row.text for row in rows], text_of, column, change)  # (scored, vocabulary)
+        scores = log_softmax(logits, dim=-1)
+        per_token = -scores.gather(1, token.to(scores.device)[:, None])[:, 0]  # (scored,)
+        if self._config.mean == "token":
+            return per_token.mean()
+        per_answer = [1 / len(row.answer) / len(rows) for row in rows for _ in row.answer]
+        return per_token @ torch.tensor(per_answer, dtype=torch.float64).to(per_token)
+
+    def _keep_loss(self, rows: Sequence[_Row], change: Tensor) -> Tensor:
+        """() mean KL(unedited || trained) of the next token, at every place of the rehearsed answers."""
+        text_of, column, _ = _scored(rows)
+        texts = [row.text for row in rows]
+        with torch.no_grad():
+            unedited = log_softmax(self._matrix.logits(texts, text_of, column, None), dim=-1)  # (scored, vocabulary)
+        trained = log_softmax(self._matrix.logits(texts, text_of, column, change), dim=-1)  # (scored, vocabulary)
+        return kl_div(trained, unedited, log_target=True, reduction="batchmean")
+
+    def _edit_rows(self, bench: Workbench, request: Request) -> list[_Row]:
+        """The edit prompt with its new object, alone and behind context prefixes."""
+        config, tokenizer = self._config, bench.tokenizer
+        encode_target(tokenizer, request.target, request.question)  # an empty name is so with an ending, too
+        answer = (*encode_target(tokenizer, request.target + config.ending, request.question), *self._ends)
+        room = context_length(bench.model) - len(answer) + 1
+        prefixes = ("", *[prefix for prefix in bench.prefixes if prefix][: config.prefixes])
+        return [
+            _Row(encode_prompt(tokenizer, request.prompt, request.subject, prefix=prefix, max_length=room).ids, answer)
+            for prefix in prefixes
+        ]
+
+    def _encoded(self, questions: Sequence[Question], ends: Ids) -> list[_Row]:
+        """Questions in tokens; those that cannot be written or do not fit are left out."""
+        longest, rows = context_length(self._bench.model), []
+        for prompt, answer in questions:
+            with suppress(EditError):
+                row = _Row(*encode_pair(self._bench.tokenizer, prompt, answer + self._config.ending))
+                row = _Row(row.prompt, (*row.answer, *ends))
+                if len(row.text) <= longest:
+                    rows.append(row)
+        return rows
+
+
+def _scored(rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:
+    """Where every answer token is predicted: text, column and the token itself, each (scored,)."""
+    places = [
+        (number, len(row.prompt) - 1 + index, token)
+        for number, row in enumerate(rows)
+        for index, token in enumerate(row.answer)
+    ]
+    text_of, column, token = zip(*places, strict=True)
+    return torch.tensor(text_of), torch.tensor(column), torch.tensor(token)
+
+
+def _some(items: Sequence[Any], count: int, rng: random.Random) -> list[Any]:
+    return rng.sample(list(items), min(count, len(items)))
+
+
+def _end_of_text(bench: Workbench) -> int:
+    """The token that ends an answer: the tokenizer's end of text, else the model's first."""
+    if bench.tokenizer.eos_token_id is not None:
+        return int(bench.tokenizer.eos_token_id)
+    ends = end_tokens(bench.model, bench.tokenizer)
+    if not ends:
+        raise EditError("the model has no end-of-text token to train; set locft:end_of_text=false")
+    return min(ends)
