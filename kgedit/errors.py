@@ -127,6 +127,10 @@ class UnknownFormat(DataError):
     """No record has the keys of a known benchmark format; compare the keys, or name the format explicitly."""
 
 
+class TracingError(KgeditError):
+    """A prompt cannot be traced as asked; the message says what does not fit."""
+
+
 class EvaluationError(KgeditError):
     """The evaluation cannot be run as asked; the message says which option does not fit."""
 
