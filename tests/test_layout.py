@@ -29,6 +29,8 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"resolve"},
         {"editor"},
         {"evaluate", "ingest"},
+        {"trials"},
+        {"locate"},
         {"cli", "__main__"},
     ),
     "kgedit.evaluate": (

@@ -1,4 +1,4 @@
-"""The command line: `kgedit demo | edit | ask | eval | export | graph | ingest | journal | moments | models | ...`.
+"""The command line, `kgedit COMMAND`: one module of this package for each command or group of commands.
 
 The modules of this package import no heavy library at the top: torch and transformers are imported inside the commands
 that need them, so that every `--help` answers at once.
@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from kgedit import __version__
-from kgedit.cli import ask, demo, edit, eval, export, graph, ingest, journal, mini, models, moments, relations
+from kgedit.cli import (
+    ask,
+    demo,
+    edit,
+    eval,
+    export,
+    graph,
+    ingest,
+    journal,
+    locate,
+    mini,
+    models,
+    moments,
+    relations,
+)
 from kgedit.cli.output import error_line, write_error
 
 app = typer.Typer(
@@ -43,6 +57,7 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("edit")(edit.edit)
 app.command("ask")(ask.ask)
+app.command("locate")(locate.locate)
 app.command("moments")(moments.moments)
 app.command("relations")(relations.relations)
 app.add_typer(eval.app, name="eval")

@@ -1,7 +1,7 @@
 """Draws edits of facts that a model recalls, each with the prompts that it is measured by.
 
-The measures are CounterFact's (Meng et al., 2022): the edit prompt; paraphrases, each plain and behind a sentence about
-something else; and neighbours, which have the old object and must keep it.
+The measures are CounterFact's (Meng et al., 2022): the edit prompt; paraphrases, each plain and behind a sentence
+about something else; and neighbours, which have the old object and must keep it.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def draw_edits(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
     edits = made_changes(pool, editor.model, editor.tokenizer, count, seed=seed)
     if not edits:
         raise DataError(
-            f"{editor.name!r} recalls none of the facts of the graph {editor.graph.name!r} that it was asked, so there "
-            "is nothing to edit; give a graph of facts that it knows (--graph)"
+            f"{editor.name!r} recalls none of the facts of the graph {editor.graph.name!r} that it was asked, so "
+            "there is nothing to edit; give a graph of facts that it knows (--graph)"
         )
     rng = random.Random(seed)
     sentences = list(bundled_sentences())

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kgedit.errors import MissingExtra
 from kgedit.evaluate.benchmarks.mquake.measures import HOPS
 from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.figures import MAIN
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.results import UNEDITED
+from kgedit.io.plotting import drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +44,7 @@ def bars(report: SuiteReport) -> str | None:
             _bars(axes, report, metrics[place * per_line :][:per_line], per_line)
         _legend(figure, figure.axes[0])
 
-    return _svg(draw, height=2.3 * lines + 0.7, salt="bars")
+    return drawn(draw, width=_WIDTH, height=2.3 * lines + 0.7, salt="bars").decode()
 
 
 def by_hops(report: SuiteReport) -> str | None:
@@ -64,7 +63,7 @@ def by_hops(report: SuiteReport) -> str | None:
             _lines(figure.add_subplot(lines, min(2, len(stems)), place + 1), report, stem)
         _legend(figure, figure.axes[0])
 
-    return _svg(draw, height=2.8 * lines + 0.7, salt="hops")
+    return drawn(draw, width=_WIDTH, height=2.8 * lines + 0.7, salt="hops").decode()
 
 
 def _bars(axes: Axes, report: SuiteReport, metrics: Sequence[str], slots: int) -> None:
@@ -141,38 +140,6 @@ def _coloured(report: SuiteReport) -> Iterator[tuple[str, str]]:
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4), frameon=False)
-
-
-def _svg(draw: Callable[[Figure], None], *, height: float, salt: str) -> str:
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("plots need matplotlib; install it with pip install 'kgedit[plots]'") from error
-    # Defaults first, so that a user's matplotlibrc changes nothing; no method name is read as mathematics.
-    settings = {
-        **mpl.rcParamsDefault,
-        "svg.hashsalt": f"kgedit-{salt}",
-        "svg.fonttype": "path",
-        "font.size": 8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "axes.axisbelow": True,
-        "grid.color": "#E4E4E4",
-        "text.parse_math": False,
-    }
-    with mpl.rc_context():
-        mpl.rcParams.update({key: value for key, value in settings.items() if not key.startswith("backend")})
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        draw(figure)
-        file = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure)
-        figure.savefig(file, format="svg", metadata=nothing)
-    return file.getvalue()
 
 
 def _is_share(report: SuiteReport, metric: str) -> bool:

@@ -71,7 +71,9 @@ class CorruptedPrompt:
             self._noisy = {name: state.detach() for name, state in noisy.items()}  # (samples, width, d)
             self.corrupted = float(logits.softmax(-1)[:, self.answer].mean())
 
-    def restore_states(self, layer: int, sites: Sequence[Sequence[int]], *, severed: Part | None = None) -> list[float]:
+    def restore_states(
+        self, layer: int, sites: Sequence[Sequence[int]], *, severed: Part | None = None
+    ) -> list[float]:
         """Probability of the answer when the outputs of one block are the clean ones at some tokens.
 
         Args:

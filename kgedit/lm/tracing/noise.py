@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,12 @@ def noise_level(
     with frozen(model), torch.no_grad(), capture({"embeddings": embedding}) as recorded:
         embedding(ids)
     return sigmas * float(recorded["embeddings"].float().std(correction=0))
+
+
+def embedding_width(model: PreTrainedModel) -> int:
+    """Number of entries of a token's embedding."""
+    embedding: Any = model.get_input_embeddings()
+    return int(embedding.weight.shape[1])
 
 
 def draw_noise(level: float, samples: int, tokens: int, width: int, *, seed: int) -> Tensor:

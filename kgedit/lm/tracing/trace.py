@@ -1,8 +1,8 @@
 """The map of one prompt: how much of the answer's probability each restored state brings back.
 
-ROME (Meng et al., 2022), section 2 and appendix B: the subject's embeddings get noise; the state at one token and layer
-is put back; what the answer gains over the noisy runs is that state's indirect effect. For the parts of a block (MLP,
-attention) a window of adjacent layers is put back together.
+ROME (Meng et al., 2022), section 2 and appendix B: the subject's embeddings get noise; the state at one token and
+layer is put back; what the answer gains over the noisy runs is that state's indirect effect. For the parts of a block
+(MLP, attention) a window of adjacent layers is put back together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.errors import TracingError
 from kgedit.lm.tokens import PromptTokens
 from kgedit.lm.tracing.corrupted import PARTS, CorruptedPrompt, Part
-from kgedit.lm.tracing.noise import draw_noise
+from kgedit.lm.tracing.noise import draw_noise, embedding_width
 
 Kind = Literal["state", "mlp", "attention"]
 KINDS: tuple[Kind, ...] = ("state", *PARTS)
@@ -61,9 +61,10 @@ def trace(
     seed: int,
     window: int = WINDOW,
     kinds: Sequence[Kind] = KINDS,
-    severed: Sequence[Part] = PARTS,
+    severed: bool = True,
+    answer: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Trace:
+) -> Trace | None:
     """Trace one prompt.
 
     Args:
@@ -75,22 +76,27 @@ def trace(
         seed: Of the noise.
         window: Layers whose MLPs (or attentions) are put back together, from `window // 2` below the named layer on.
         kinds: What is put back.
-        severed: Parts that are cut off in turn.
+        severed: Whether each part is cut off in turn.
+        answer: Token that the clean run must give; None takes whatever it gives.
         progress: Called with the numbers of layers done and in all.
 
+    Returns:
+        The maps; None where the clean run gives another token than `answer`.
+
     Raises:
-        TracingError: `samples` or `window` is below 1, or the noise does not hide the answer.
+        TracingError: `samples` or `window` is below 1.
     """
     if samples < 1 or window < 1:
         raise TracingError(f"samples ({samples}) and window ({window}) must be at least 1")
-    width = int(model.get_input_embeddings().weight.shape[1])  # type: ignore[arg-type]
     subject = prompt.subject_last - prompt.subject_first + 1
-    run = CorruptedPrompt(model, prompt, draw_noise(noise, samples, subject, width, seed=seed))
+    run = CorruptedPrompt(model, prompt, draw_noise(noise, samples, subject, embedding_width(model), seed=seed))
+    if answer not in (None, run.answer):
+        return None
     sites = [[token] for token in range(run.width)]
     last = run.subject - 1
-    total, done = run.layers * (len(kinds) + len(severed)), 0
+    held: dict[Part, list[float]] = {part: [] for part in PARTS} if severed else {}
+    total, done = run.layers * (len(kinds) + len(held)), 0
     effects: dict[Kind, list[list[float]]] = {kind: [] for kind in kinds}
-    held: dict[Part, list[float]] = {part: [] for part in severed}
 
     def advance() -> None:
         nonlocal done
@@ -102,7 +108,7 @@ def trace(
         for kind in kinds:
             effects[kind].append([p - run.corrupted for p in _restored(run, kind, layer, window, sites)])
             advance()
-        for part in severed:
+        for part in held:
             (restored,) = run.restore_states(layer, [[last]], severed=part)
             held[part].append(restored - run.corrupted)
             advance()

@@ -1,0 +1,105 @@
+"""Writes a located report: numbers as JSON, heat maps as SVG and PNG, and one HTML page that holds them."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+
+from kg_cache.text import printable
+from kgedit.errors import MissingExtra
+from kgedit.io.atomic_files import write_files
+from kgedit.io.html_page import note, page, table
+from kgedit.lm.tracing.trace import KINDS
+from kgedit.locate.heat_map import average_map, prompt_map, severed_curves
+from kgedit.locate.located import Located
+
+_PROMPTS = 10  # prompts whose own maps are on the page
+
+
+def write_located(located: Located, directory: Path) -> list[str]:
+    """Write the files, all or none of them.
+
+    Args:
+        located: The report.
+        directory: Folder; made if it is not there.
+
+    Returns:
+        Names of the files. Without matplotlib there are no heat maps, and the page says so.
+
+    Raises:
+        SaveFailed: Disk full, read-only folder and the like.
+    """
+    files = {"locate.json": located.model_dump_json(indent=1).encode()}
+    shown: list[tuple[str, bytes]] = []  # caption and SVG
+    try:
+        shown = [(caption, drawing) for name, caption, drawing in _drawings(located, files)]
+        problem = ""
+    except MissingExtra as error:
+        problem = str(error)
+    files["locate.html"] = _page(located, shown, problem).encode()
+    write_files(directory, files)
+    return list(files)
+
+
+def _drawings(located: Located, files: dict[str, bytes]) -> list[tuple[str, str, bytes]]:
+    """Name, caption and SVG of each drawing; both forms are added to the files."""
+    drawings: list[tuple[str, str, bytes]] = []
+    for form in ("svg", "png"):
+        made: list[tuple[str, str, bytes]] = []
+        if len(located.traces) > 1:
+            made += [
+                (f"mean-{kind}", f"Average indirect effect: {kind}", average_map(located, kind, form))
+                for kind in located.effects
+            ]
+        if located.severed:
+            made.append(("severed", "Parts cut off", severed_curves(located, form)))
+        for number, traced in enumerate(located.traces[:_PROMPTS]):
+            made += [
+                (f"prompt-{number}-{kind}", traced.prompt, prompt_map(traced, kind, form))
+                for kind in KINDS
+                if kind in traced.effects
+            ]
+        files |= {f"{name}.{form}": drawing for name, _, drawing in made}
+        drawings = drawings or made
+    return drawings
+
+
+def _page(located: Located, shown: list[tuple[str, bytes]], problem: str) -> str:
+    parts = [
+        f"<h1>{escape(headline(located))}</h1>",
+        note(
+            f"Noise of standard deviation {located.noise:.4g} on the subject's embeddings, {located.settings.samples} "
+            f"samples; windows of {located.settings.window} layers; seed {located.settings.seed}. The indirect effect "
+            "is what the answer's probability gains over the noisy runs."
+        ),
+    ]
+    if problem:
+        parts.append(note(problem))
+    for caption, drawing in shown:
+        source = base64.b64encode(drawing).decode()
+        parts.append(
+            f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/svg+xml;base64,{source}">'
+            f"<figcaption>{escape(printable(caption))}</figcaption></figure>"
+        )
+    for kind, by_place in located.effects.items():
+        layers = range(len(next(iter(by_place.values()))))
+        lines = [[escape(place), *(f"{100 * value:.1f}" for value in values)] for place, values in by_place.items()]
+        parts += [f"<h2>{kind}, times 100, by layer</h2>", table(["", *map(str, layers)], lines)]
+    lines = [
+        [escape(printable(traced.prompt)), escape(printable(traced.answer)), f"{traced.clean:.3f}",
+         f"{traced.corrupted:.3f}"]
+        for traced in located.traces
+    ]  # fmt: skip
+    parts += ["<h2>Prompts</h2>", table(["prompt", "answer", "clean", "with noise"], lines)]
+    return page(headline(located), parts)
+
+
+def headline(located: Located) -> str:
+    """What was found, in one sentence."""
+    peaks = ", ".join(f"{kind} {layer}" for kind, layer in located.peak.items())
+    what = f"{len(located.traces)} facts" if len(located.traces) > 1 else repr(printable(located.traces[0].prompt))
+    return (
+        f"{located.model}, {what}: the answer's probability falls from {100 * located.clean:.1f} % to "
+        f"{100 * located.corrupted:.1f} % without the subject; at its last token most comes back at layer {peaks}"
+    )

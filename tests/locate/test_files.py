@@ -1,0 +1,53 @@
+"""What a traced model leaves in a folder: numbers, heat maps, one page."""
+
+from __future__ import annotations
+
+import json
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from kgedit.lm.tracing.trace import Trace
+from kgedit.locate.files import write_located
+from kgedit.locate.heat_map import average_map
+from kgedit.locate.located import Located, TracingSettings
+
+
+def located(prompts: int) -> Located:
+    rows = ((0.0, 0.0), (0.1, 0.4), (0.2, -0.1))
+    traced = Trace(
+        prompt="<b> is a $x$", tokens=("<b>", " is", "\x1b$x$"), subject=(1, 1), answer=" y", clean=0.9,
+        corrupted=0.1, effects={"state": rows, "mlp": rows}, severed={"mlp": (0.1, 0.0), "attention": (0.2, 0.1)},
+    )  # fmt: skip
+    effects = {kind: {"last subject token": (0.1, 0.4)} for kind in ("state", "mlp")}
+    return Located(
+        model="tiny", settings=TracingSettings(window=2), noise=0.3, traces=(traced,) * prompts, effects=effects,
+        severed=traced.severed, clean=0.9, corrupted=0.1, peak={"state": 1, "mlp": 1},
+    )  # fmt: skip
+
+
+def test_numbers_heat_maps_and_a_page_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="heat maps are drawn by matplotlib, the extra plots")
+    report = located(2)
+    names = write_located(report, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(names)
+    assert {"locate.html", "locate.json", "mean-state.svg", "mean-mlp.png", "severed.svg", "prompt-1-mlp.svg"} <= {
+        *names
+    }
+    assert Located.model_validate_json((tmp_path / "out" / "locate.json").read_text()) == report
+    assert ET.fromstring((tmp_path / "out" / "mean-state.svg").read_bytes()).tag.endswith("svg")
+    assert (tmp_path / "out" / "mean-state.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "out" / "locate.html").read_text()
+    assert "&lt;b&gt; is a $x$" in page
+    assert "<b> is" not in page
+    assert "\x1b" not in page
+    assert average_map(report, "state") == average_map(report, "state")
+
+
+def test_without_matplotlib_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert write_located(located(1), tmp_path) == ["locate.json", "locate.html"]
+    assert "kgedit[plots]" in (tmp_path / "locate.html").read_text()
+    assert json.loads((tmp_path / "locate.json").read_text())["peak"] == {"state": 1, "mlp": 1}
