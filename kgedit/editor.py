@@ -24,6 +24,7 @@ from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.errors import TargetError, UnknownEdit, UnknownMethod
+from kgedit.graph.passages import fact_passages
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
@@ -33,10 +34,10 @@ from kgedit.lm.load import load_model
 from kgedit.lm.memory import peak_memory
 from kgedit.lm.prefixes import sample_prefixes
 from kgedit.lm.scoring.name_probability import name_probabilities
-from kgedit.lm.second_moment.find import MomentSource, find_moments
+from kgedit.lm.second_moment.find import MomentSource
+from kgedit.lm.second_moment.shelf import MomentShelf
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
-from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
@@ -55,6 +56,7 @@ class Editor:
         model: The model; its weights carry the applied edits.
         tokenizer: Its fast tokenizer.
         graph: Where the facts around an edit come from.
+        moments: The second moments that its edits use.
         history: Id -> what is known of each applied delta, in order: the result of an edit made here, or what the
             manifest of a loaded one tells.
     """
@@ -98,9 +100,10 @@ class Editor:
         self.seed, self.name, self.progress = seed, name, progress
         self.history: dict[str, EditResult | LoadedEdits] = {}
         self._method, self._notes = method, notes
-        self._source, self._texts, self._prefixes = moments, texts, prefixes
-        self._moments: dict[int, Moment] = {}
-        self._moment_notes: tuple[str, ...] = ()
+        self._prefixes = prefixes
+        self.moments = MomentShelf(
+            model, tokenizer, moments, Settings().cache_dir, texts=texts, facts=self._facts, progress=progress
+        )
         self._stack = DeltaStack(model)
 
     @classmethod
@@ -126,7 +129,8 @@ class Editor:
             method: A name of `kgedit models`, settings behind it as in `methods.registry`; None to edit nothing.
             config: The method's settings; by default the preset for the model.
             graph: A graph, or a store file; by default the bundled snapshot.
-            moments: Second moments: "auto", "identity", or a folder that `kgedit moments` wrote.
+            moments: Second moments: "auto" (what was collected, else the identity), "collect" (what was collected,
+                else from the graph's facts), "identity", or a folder that `kgedit moments` wrote.
             seed: Seed of whatever is drawn.
             device: Torch device.
             dtype: Precision of the weights, e.g. "bfloat16"; "auto" is the stored one. They are edited in it, while
@@ -225,7 +229,7 @@ class Editor:
             weights=weights,
             edges=len(subgraph.triples) if subgraph and self.method.uses_graph else 0,
             aliases=() if resolved.target_id is None else tuple(self.graph.aliases(resolved.target_id)),
-            notes=(*self._notes, *self._moment_notes, *resolved.notes, *computed.notes),
+            notes=(*self._notes, *self.moments.notes, *resolved.notes, *computed.notes),
             seconds=time.monotonic() - started,
             peak_memory=peak(),
         )
@@ -354,29 +358,18 @@ class Editor:
     def workbench(self) -> Workbench:
         """Statistics and prefixes, each read once off the unedited model, when a method first asks for it."""
         layers = self.method.moment_layers
-        missing = [layer for layer in layers if layer not in self._moments]
-        if missing or self._prefixes is None:
+        if self.moments.lacks(layers) or self._prefixes is None:
             with self._stack.trial([]):
-                self._find_moments(missing)
+                self.moments.of(layers)
                 self._prefixes = self._prefixes or sample_prefixes(
                     self.model, self.tokenizer, lengths_and_counts=prefix_lengths(self.name), seed=self.seed
                 )
-        moments = {layer: self._moments[layer] for layer in layers}
+        moments = self.moments.of(layers)
         return Workbench(self.model, self.tokenizer, moments, self._prefixes, self.seed, self.progress)
 
-    def _find_moments(self, layers: Sequence[int]) -> None:
-        progress = self.progress
-        moments, notes = find_moments(
-            self.model,
-            self.tokenizer,
-            layers,
-            source=self._source,
-            cache_dir=Settings().cache_dir,
-            texts=self._texts() if self._texts and self._source == "auto" else None,
-            progress=(lambda texts, tokens: progress("second moments", tokens, 0)) if progress else None,
-        )
-        self._moments |= moments
-        self._moment_notes = tuple(dict.fromkeys((*self._moment_notes, *notes)))
+    def _facts(self) -> Iterator[str]:
+        """Passages of facts, from the graph if it is on this machine."""
+        return fact_passages(self.graph if isinstance(self.graph, Store) else bundled_store(), self.text)
 
     def _composed(self) -> Delta:
         composed = self._stack.composed()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kgedit.cli.collecting import offer_to_collect
 from kgedit.cli.loading import as_words, loads_model
 from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
@@ -37,6 +38,9 @@ def edit(
     method: Method = "glame",
     graph: Graph = None,
     moments: Moments = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Answer yes to questions, such as to collect moments.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
     as_json: AsJson = False,
@@ -62,6 +66,7 @@ def edit(
             progress=advance,
             **loading,
         )
+        offer_to_collect(editor, advance, yes=yes, quiet=as_json)
         result = editor.apply(request)
         editor.save(out)
         if adapter:

@@ -3,63 +3,181 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Model
-from kgedit.cli.output import emit, table
+from kgedit.cli.options import AsJson, Graph, Model
+from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
+
+if TYPE_CHECKING:
+    from kgedit.lm.second_moment.convergence import HalvesChange
+
+_METHODS = "rome,memit,glame"
 
 
 @loads_model
 def moments(
     text: Annotated[
-        Path,
-        typer.Option(exists=True, dir_okay=False, readable=True, help="UTF-8 text, one passage per line."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the moments; a stopped run resumes there.")],
-    layers: Annotated[str, typer.Option(help="Layers: 5, 1-3, or 3,5-8 (also 3+5-8).")],
+        str | None,
+        typer.Option(
+            help="UTF-8 file with one passage per line, folder of such files, or data set on the hub with a column "
+            '"text"; by default the facts of the graph, put in words.'
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for --moments of other commands; by default the cache, where they look by themselves."
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers: 5, 1-3, or 3,5-8 (also 3+5-8); by default those that the methods write."),
+    ] = None,
     model: Model = "mini",
+    methods: Annotated[str, typer.Option(help="Whose layers are collected, where --layers is not given.")] = _METHODS,
+    graph: Graph = None,
+    sampled: Annotated[int, typer.Option(min=0, help="Texts that the model samples itself, read as well.")] = 0,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many tokens; by default 60 a dimension of the key for facts."),
+    ] = None,
     max_length: Annotated[int, typer.Option(min=2, help="The most tokens read of a passage.")] = 1024,
+    skip_first: Annotated[
+        int | None, typer.Option(min=0, help="First tokens of a passage that are left out; measured by default.")
+    ] = None,
     as_json: AsJson = False,
     *,
     loading: Loading,
 ) -> None:
-    """Collects the second moments of layers' keys over a text."""
-    wanted = parse_layers(layers)
-    with working(f"Loading {model}") as advance:
-        from kgedit.lm.load import load_model
-        from kgedit.lm.second_moment.collect import collect
-        from kgedit.lm.second_moment.files import moment_file, save_moment
+    """Collects the second moments of layers' keys over a text.
 
-        total = sum(1 for _ in _passages(text))
+    Says as it goes how much C^-1 k, the direction of an edit, still differs between the halves of the text.
+    """
+    wanted = None if layers is None else parse_layers(layers)
+    with working(f"Loading {model}") as advance:
+        from kg_cache.settings import Settings
+        from kgedit.cli.passages import Passages
+        from kgedit.lm.anatomy import anatomy_of
+        from kgedit.lm.load import load_model
+        from kgedit.lm.second_moment.collect import collect, origin_of, weights_keys
+        from kgedit.lm.second_moment.files import moment_file, save_moment
+        from kgedit.lm.second_moment.find import cached_file, check_same_texts, enough_tokens
+        from kgedit.lm.second_moment.first_tokens import outlying_first_tokens
+        from kgedit.methods.registry import method_for, parse_variant
+
+        given = None if text is None else Passages(text)
+        names = [] if wanted else [name.strip() for name in methods.split(",")]
+        for name in names:
+            parse_variant(name)
         loaded, tokenizer = load_model(model, progress=advance, **loading)
+        if wanted is None:
+            depth = anatomy_of(loaded).n_layers(loaded)
+            wanted = sorted({layer for name in names for layer in method_for(model, name, depth)[0].moment_layers})
+        if not wanted:
+            raise typer.BadParameter(f"{methods} need no second moments; name layers with --layers")
+        for layer in wanted:
+            anatomy_of(loaded).block(loaded, layer)
+        passages = _readable(given, graph, sampled, loaded, tokenizer)
+        limit = tokens if tokens or given is not None else enough_tokens(loaded, wanted[0])
+        first = None if skip_first is not None else outlying_first_tokens(loaded, tokenizer, passages(), wanted)
+        left_out = first.left_out if first else skip_first or 0
+        if out is not None:
+            how: Any = {"max_length": max_length, "max_tokens": limit, "skip_first": left_out}
+            check_same_texts(out, wanted, lambda: origin_of(loaded, tokenizer, passages(), **how))
+        total = sum(1 for _ in passages())
         what = "Collecting second moments, passages"
         advance(what, 0, total)
+        changes: list[HalvesChange] = []
+
+        def on_halves(change: HalvesChange) -> None:
+            changes.append(change)
+            advance.note(f"{change.tokens:,} tokens: C^-1 k differs by {percent(change.largest)} between the halves")
+
         collected = collect(
             loaded,
             tokenizer,
-            _passages(text),
+            passages(),
             wanted,
             max_length=max_length,
-            checkpoint_dir=out,
+            max_tokens=limit,
+            skip_first=left_out,
+            checkpoint_dir=out or Settings().cache_dir / "moments",
             progress=lambda passages, _: advance(what, passages, total),
+            on_halves=on_halves,
         )
+        weights = weights_keys(loaded, wanted)
+        files = {
+            layer: moment_file(out, layer) if out else cached_file(Settings().cache_dir, weights[layer], layer)
+            for layer in wanted
+        }
         for layer, moment in collected.items():
-            save_moment(moment, moment_file(out, layer))
-    rows = [(layer, moment.count, str(moment_file(out, layer))) for layer, moment in collected.items()]
+            save_moment(moment, files[layer])
+    change = changes[-1] if changes else None
     data = {
         "model": model,
-        "text": str(text),
+        "text": text or "facts of the graph",
+        "sampled": sampled,
         "passages": total,
-        "layers": {str(layer): {"tokens": tokens, "file": file} for layer, tokens, file in rows},
+        "first_tokens_left_out": left_out,
+        "first_tokens": first.ratios if first else {},
+        "layers": {str(i): {"tokens": moment.count, "file": str(files[i])} for i, moment in collected.items()},
+        "changes": [{"tokens": c.tokens, "layers": {str(i): v for i, v in c.changes.items()}} for c in changes],
+        "verdict": change.verdict if change else "too little text",
     }
-    emit(data, lambda: [table(["layer", "tokens", "file"], rows)], as_json=as_json)
+    rows = [
+        (layer, moment.count, percent(change.changes[layer]) if change else "-", str(files[layer]))
+        for layer, moment in collected.items()
+    ]
+    shown = [table(["layer", "tokens", "change between halves", "file"], rows), line(_verdict(change, left_out))]
+    emit(data, lambda: shown, as_json=as_json)
+
+
+def _readable(
+    given: Iterable[str] | None, graph: Path | None, sampled: int, model: Any, tokenizer: Any
+) -> Callable[[], Iterable[str]]:
+    """What gives the passages, each time from the beginning."""
+    from kg_cache.bundled import bundled_store
+    from kg_cache.store import Store
+    from kgedit.graph.passages import fact_passages
+    from kgedit.graph.verbalize import Verbalizer
+    from kgedit.lm.generation.sampling import sample_texts
+    from kgedit.lm.prefixes import SEEDS
+
+    opened = None
+    if given is None:
+        opened = bundled_store() if graph is None else Store.open(graph, read_only=True)
+    elif graph is not None:
+        raise typer.BadParameter("the facts of a graph are read in the place of a text; leave --text or --graph out")
+    own = sample_texts(model, tokenizer, [SEEDS[i % len(SEEDS)] for i in range(sampled)]) if sampled else []
+
+    def passages() -> Iterable[str]:
+        yield from own
+        yield from fact_passages(opened, Verbalizer.bundled()) if opened is not None else given or ()
+
+    return passages
+
+
+def _verdict(change: HalvesChange | None, left_out: int) -> str:
+    if change is None:
+        told = (
+            "Too little text: a half has fewer tokens than a key has dimensions, so edits will harm unrelated facts."
+        )
+    else:
+        told = {
+            "settled": "Settled: more text would hardly change an edit.",
+            "enough": "Enough: more text would change edits a little.",
+            "too little text": "Too little text: the halves give different edits. Give more.",
+        }[change.verdict]
+    return told + (
+        f" The first {left_out} tokens of each passage were left out: their keys are huge." if left_out else ""
+    )
 
 
 def parse_layers(text: str) -> list[int]:
@@ -78,11 +196,3 @@ def parse_layers(text: str) -> list[int]:
             )
         layers.update(range(first, last + 1))
     return sorted(layers)
-
-
-def _passages(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
-        try:
-            yield from (passage.strip() for passage in file if passage.strip())
-        except UnicodeDecodeError as error:
-            raise typer.BadParameter(f"{path} is no UTF-8 text ({error})", param_hint="--text") from error

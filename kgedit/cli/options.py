@@ -89,14 +89,16 @@ Moments = Annotated[
     str | None,
     typer.Option(
         "--moments",
-        help='Second moments of the keys: a folder that `kgedit moments` wrote, or "identity"; '
-        "found or collected by default.",
+        help='Second moments of the keys: a folder that `kgedit moments` wrote, "identity", or "collect" (from the '
+        "graph's facts, once, where nothing was collected); by default what was collected.",
     ),
 ]
 
 
-def moments_source(given: str | None) -> Literal["auto", "identity"] | Path:
+def moments_source(given: str | None) -> Literal["auto", "collect", "identity"] | Path:
     """The editor's argument `moments` for a value of `--moments`."""
     if given is None:
         return "auto"
-    return "identity" if given == "identity" else Path(given)
+    if given == "identity":
+        return "identity"
+    return "collect" if given == "collect" else Path(given)

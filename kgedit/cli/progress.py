@@ -131,6 +131,18 @@ class Shown:
         return names[0] if names else None
 
     @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The bar is gone for the length of a `with` block, so that a question can be asked."""
+        bar = self._bar
+        if bar is not None:
+            bar.stop()
+        try:
+            yield
+        finally:
+            if bar is not None:
+                bar.start()
+
+    @contextmanager
     def running(self) -> Iterator[Shown]:
         """The bar on a terminal for the length of a `with` block."""
         if not self.console.is_terminal:

@@ -35,6 +35,72 @@ def test_moments_of_the_bundled_model_are_the_default(tmp_path: Path, run: Run) 
     assert (found["model"], set(found["layers"])) == ("mini", {"0", "1"})
 
 
+def test_without_a_text_the_facts_of_the_graph_are_read_and_later_edits_find_what_was_collected(
+    tiny: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+    words = [*EDIT, "--model", tiny, "--json", "--out"]
+    assert any("--moments collect" in note for note in run(*words, str(tmp_path / "before"))["notes"])
+    found = run("moments", "--model", tiny, "--methods", "rome", "--sampled", "3", "--json")
+    assert found["text"] == "facts of the graph"
+    assert len(found["layers"]) == 1
+    assert found["verdict"] in ("settled", "enough", "too little text")
+    assert [change["tokens"] for change in found["changes"]] == sorted(change["tokens"] for change in found["changes"])
+    assert not any("second moments" in note for note in run(*words, str(tmp_path / "after"))["notes"])
+
+
+@pytest.mark.parametrize("flag", [["--yes"], ["--moments", "collect"]])
+def test_the_first_edit_collects_if_told_to(
+    flag: list[str], tiny: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+    words = [*EDIT, "--model", tiny, "--json", "--out"]
+    assert not any("identity" in note for note in run(*words, str(tmp_path / "first"), *flag)["notes"])
+    assert not any("identity" in note for note in run(*words, str(tmp_path / "then"))["notes"])
+
+
+@pytest.mark.parametrize(("answer", "collected"), [(True, True), (False, False)])
+def test_on_a_terminal_the_first_edit_asks(
+    answer: bool, collected: bool, tiny: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("kgedit.cli.collecting._can_ask", lambda: True)
+    asked: list[str] = []
+    monkeypatch.setattr("typer.confirm", lambda text, **more: asked.append(text) or answer)
+    said = run(*EDIT, "--model", tiny, "--out", str(tmp_path / "out"))
+    assert len(asked) == 1
+    assert "never collected" in asked[0]
+    assert ("identity stands in" in " ".join(said.split())) is not collected
+
+
+def test_a_folder_and_a_data_set_are_texts(
+    tiny: str, tmp_path: Path, run: Run, refused: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tmp_path / "texts"
+    (texts / "deeper").mkdir(parents=True)
+    (texts / "b.txt").write_text("Sentence two.\n\n")
+    (texts / "deeper" / "a.md").write_text("Sentence three.\nSentence four.\n")
+    (texts / "picture.png").write_bytes(b"\x89PNG")
+    words = ("moments", "--model", tiny, "--layers", "1", "--json")
+    assert run(*words, "--text", str(texts), "--out", str(tmp_path / "folder"))["passages"] == 3
+    monkeypatch.setattr("kgedit.cli.passages.rows", lambda wanted: iter([{"text": "Sentence five."}] * 4))
+    assert run(*words, "--text", "owner/name#train", "--out", str(tmp_path / "hub"))["passages"] == 4
+    monkeypatch.setattr("kgedit.cli.passages.rows", lambda wanted: iter([{"body": "Sentence five."}]))
+    assert "no column 'text'" in refused(*words[:-1], "--text", "owner/name", "--out", str(tmp_path / "other"))
+
+
+def test_one_folder_has_one_text(tiny: str, tmp_path: Path, run: Run, refused: Run) -> None:
+    (tmp_path / "one.txt").write_text("Sentence one.\n")
+    (tmp_path / "two.txt").write_text("Sentence two.\n")
+    words = ("moments", "--model", tiny, "--out", str(tmp_path / "out"), "--text")
+    run(*words, str(tmp_path / "one.txt"), "--layers", "0", "--json")
+    run(*words, str(tmp_path / "one.txt"), "--layers", "1", "--json")
+    before = files(tmp_path)
+    assert "layer 1" in refused(*words, str(tmp_path / "two.txt"), "--layers", "0")
+    assert "layer 0" in refused(*words, str(tmp_path / "one.txt"), "--layers", "1", "--max-length", "2")
+    assert files(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -43,6 +109,9 @@ def test_moments_of_the_bundled_model_are_the_default(tmp_path: Path, run: Run) 
         (["--layers", "99"], "99"),
         (["--text", "absent.txt"], "absent.txt"),
         (["--text", "empty.txt"], "text"),
+        (["--text", "nothing here"], "nothing here"),
+        (["--graph", "absent.sqlite"], "--graph"),
+        (["--methods", "memitt"], "memitt"),
         (["--text", "binary.txt"], "UTF-8"),
         (["--model", "no/such-model"], "no/such-model"),
     ],
@@ -61,5 +130,6 @@ def test_refused_moments_name_the_value_and_write_nothing(
     (tmp_path / "binary.txt").write_bytes(b"Some text.\n\xff\xfe\x00")
     before = files(tmp_path)
     words = ["--model", tiny, "--text", "text.txt", "--out", "out", "--layers", "1"]
+    words = [word for word in words if "--methods" not in changed or word not in ("--layers", "1")]
     assert named in refused("moments", *words, *changed)
     assert files(tmp_path) == before

@@ -30,7 +30,7 @@ from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.lm.second_moment.find import check_layers
+from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
 from kgedit.methods.base import MethodSettings
 from kgedit.methods.registry import method_for, parse_variant
 from kgedit.progress import Progress
@@ -90,9 +90,12 @@ def evaluate(
         variant: method_for(settings.model, variant, layers) for variant in variants
     }
     configs = {variant: method.config for variant, (method, _) in chosen.items()}
-    if isinstance(settings.moments, Path):  # missing statistics are said before the first edit
-        wanted = {layer for method, _ in chosen.values() for layer in method.moment_layers}
-        check_layers(settings.moments, sorted(wanted))
+    # Missing statistics are said before the first edit.
+    wanted = sorted({layer for method, _ in chosen.values() for layer in method.moment_layers})
+    if isinstance(settings.moments, Path):
+        check_layers(settings.moments, wanted)
+    elif uncollected := first.moments.uncollected(wanted):
+        notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
     notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
     manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
     # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.

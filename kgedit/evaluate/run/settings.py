@@ -40,7 +40,7 @@ class EvaluationSettings(BaseModel):
             `evaluate.free`.
         generate: Sample texts as well: fluency, and portability as published.
         snippets: CounterFact's attribute_snippets.json, for consistency.
-        moments: Second moments: "auto", "identity", or a folder.
+        moments: Second moments: "auto", "collect", "identity", or a folder; see `Editor.from_pretrained`.
         graph: SQLite file of a knowledge graph; the bundled snapshot by default.
         device: Torch device; the CPU by default.
         dtype: Precision of the weights; "auto" is the stored one.
@@ -65,7 +65,7 @@ class EvaluationSettings(BaseModel):
     protocol: Protocol = "published"
     generate: bool = False
     snippets: Path | None = None
-    moments: Literal["auto", "identity"] | Path = "auto"
+    moments: Literal["auto", "collect", "identity"] | Path = "auto"
     graph: Path | None = None
     device: str | None = None
     dtype: str = "auto"

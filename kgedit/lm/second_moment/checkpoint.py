@@ -1,4 +1,4 @@
-"""The unfinished sums of a collection of second moments on disk, so that a killed run resumes to the same bits."""
+"""The unfinished sums of a collection of second moments, on disk so that a killed run resumes to the same bits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from kgedit.errors import FileCorrupt, MomentMismatch
@@ -21,13 +22,42 @@ class Sums:
         position: Number of texts, from the first.
         count: Number of their tokens.
         chain: Hash of their token ids.
-        totals: Layer as text -> (d_ff, d_ff) float64.
+        totals: Layer as text -> (d_ff, d_ff) float64; where halves are kept apart, "3" is the first and "3 second" the
+            other one of layer 3, and "3 keys" its sample keys.
+        second_count: Number of the second half's tokens.
     """
 
     position: int
     count: int
     chain: bytes
     totals: dict[str, Tensor]
+    second_count: int = 0
+
+    def add(self, layer: str, half: int, products: Tensor) -> None:
+        """Add products (d_ff, d_ff) to the first (0) or second (1) half."""
+        name = layer if half == 0 else f"{layer} second"
+        total = self.totals.get(name)
+        self.totals[name] = products if total is None else total.to(products.device).add_(products)
+
+    def sample(self, layer: str, keys: Tensor, most: int) -> None:
+        """Keep some keys (n, d_ff), until there are `most`."""
+        name = f"{layer} keys"
+        held = self.totals.get(name, keys[:0])
+        if len(held) < most:
+            self.totals[name] = torch.cat([held.to(keys.device), keys])[:most]
+
+    def half(self, layer: int, half: int) -> Tensor:
+        """Sum of one half, (d_ff, d_ff)."""
+        return self.totals[str(layer) if half == 0 else f"{layer} second"]
+
+    def samples(self, layer: int) -> Tensor:
+        """The sample keys, (n, d_ff)."""
+        return self.totals[f"{layer} keys"]
+
+    def total(self, layer: int) -> Tensor:
+        """Sum over all texts, (d_ff, d_ff)."""
+        first = self.totals[str(layer)]
+        return first + self.totals[f"{layer} second"] if f"{layer} second" in self.totals else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +91,8 @@ class Checkpoint:
                 "delete it or choose another folder"
             )
         try:
-            return Sums(int(about["position"]), int(about["count"]), bytes.fromhex(about["chain"]), totals)
+            numbers = {name: int(about[name]) for name in ("position", "count", "second_count")}
+            return Sums(chain=bytes.fromhex(about["chain"]), totals=totals, **numbers)
         except (KeyError, ValueError) as error:
             raise FileCorrupt(f"{self.path} is no checkpoint of second moments; delete it") from error
 
@@ -71,6 +102,7 @@ class Checkpoint:
             "identity": self.identity,
             "position": str(sums.position),
             "count": str(sums.count),
+            "second_count": str(sums.second_count),
             "chain": sums.chain.hex(),
         }
         totals = {name: total.cpu().contiguous() for name, total in sums.totals.items()}

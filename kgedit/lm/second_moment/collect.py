@@ -1,4 +1,8 @@
-"""Collects second moments of keys from a stream of texts; a killed collection resumes where it was."""
+"""Collects second moments of keys from a stream of texts; a killed collection resumes where it was.
+
+On request every other text counts for the one half and the rest for the other, and the change of C^-1 k between the
+halves is measured now and then, to say when there is enough text (`convergence`).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,12 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
 from kgedit.lm.padding import pad
 from kgedit.lm.second_moment.checkpoint import Checkpoint, Sums, other_texts
+from kgedit.lm.second_moment.convergence import SAMPLE_KEYS, HalvesChange, relative_change
 from kgedit.lm.second_moment.matrix import SecondMoment
 from kgedit.lm.tokens import encode_texts
 
 _BATCHES_PER_SORT = 8  # texts are sorted by length within so many batches, to waste little on padding
+_KEYS_PER_BATCH = 25  # of the sample keys, so that they come from many texts
 
 Ids = tuple[int, ...]
 
@@ -34,11 +40,13 @@ def collect(
     layers: Sequence[int],
     *,
     max_length: int = 1024,
+    max_tokens: int | None = None,
     batch_tokens: int = 4096,
-    skip_first: bool = False,
+    skip_first: int = 0,
     checkpoint_dir: Path | None = None,
     checkpoint_seconds: float = 60.0,
     progress: Callable[[int, int], None] | None = None,
+    on_halves: Callable[[HalvesChange], None] | None = None,
 ) -> dict[int, SecondMoment]:
     """E[k k^T] of the keys of some layers over all tokens of some texts.
 
@@ -51,12 +59,15 @@ def collect(
         texts: Read once, in order, never held as a whole.
         layers: Blocks whose keys are wanted.
         max_length: Texts are cut to so many tokens, or to the model's context if that is shorter.
+        max_tokens: Stop reading texts once they have so many tokens; all are read by default.
         batch_tokens: The most tokens per forward pass, padding included.
-        skip_first: Leave out the first token of each text, whose keys are huge outliers in Llama-like models.
+        skip_first: So many first tokens of each text are left out; see `first_tokens.outlying_first_tokens`.
         checkpoint_dir: Keep the sums here now and then; the same call then resumes from there after a
             kill, with the same result to the last bit.
         checkpoint_seconds: How often at most.
         progress: Called with the numbers of texts and tokens so far.
+        on_halves: Called with how much C^-1 k differs between the halves of the text, whenever the number of tokens
+            has doubled and at the end. The sums then take twice the memory.
 
     Returns:
         Layer -> statistics. Take at least 10 tokens per dimension of the key.
@@ -74,8 +85,9 @@ def collect(
     modules = {str(layer): anatomy.mlp_out(model, layer) for layer in chosen}
     length = min(max_length, context_length(model))
     weights = weights_keys(model, chosen)
-    settings = f"length={length} skip_first={int(skip_first)}"
-    checkpoint = Checkpoint.at(checkpoint_dir, f"{settings} " + " ".join(f"{i}:{weights[i]}" for i in chosen))
+    settings = f"length={length} skip_first={skip_first}"
+    halved = "halves " if on_halves is not None else ""
+    checkpoint = Checkpoint.at(checkpoint_dir, f"{halved}{settings} " + " ".join(f"{i}:{weights[i]}" for i in chosen))
     sums = Sums(0, 0, b"", {})
     if checkpoint is not None:
         sums = checkpoint.read() or sums
@@ -83,10 +95,12 @@ def collect(
     # Texts that the checkpoint has are only hashed, to make sure that they are the same.
     position, chain, saved = 0, b"", time.monotonic()
     waiting: list[Ids] = []
-    tokens = 0
+    tokens = measured = read = 0
     for ids in _tokenised(tokenizer, texts, length):
-        position += 1
-        chain = hashlib.sha256(chain + array("q", ids).tobytes()).digest()
+        if max_tokens is not None and read >= max_tokens:
+            break
+        position, read = position + 1, read + len(ids)
+        chain = _chained(chain, ids)
         if position <= sums.position:
             if position == sums.position and chain != sums.chain:
                 raise other_texts(checkpoint, sums, chain)
@@ -95,7 +109,7 @@ def collect(
         tokens += len(ids)
         if tokens < _BATCHES_PER_SORT * batch_tokens:
             continue
-        _add(model, modules, sums, waiting, batch_tokens, skip_first)
+        _add(model, modules, sums, waiting, batch_tokens, skip_first, halves=on_halves is not None)
         sums.position, sums.chain = position, chain
         waiting, tokens = [], 0
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
@@ -103,19 +117,24 @@ def collect(
             saved = time.monotonic()
         if progress is not None:
             progress(position, sums.count)
+        if on_halves is not None and sums.count >= 2 * measured and (change := _change(sums)):
+            measured = sums.count
+            on_halves(change)
     if position < sums.position:
         raise other_texts(checkpoint, sums, chain)
-    _add(model, modules, sums, waiting, batch_tokens, skip_first)
+    _add(model, modules, sums, waiting, batch_tokens, skip_first, halves=on_halves is not None)
     if progress is not None:
         progress(position, sums.count)
     if sums.count == 0:
         raise MomentError(f"none of the {position} texts has a token to count; give other texts")
+    if on_halves is not None and (change := _change(sums)):
+        on_halves(change)
     if checkpoint is not None:
         checkpoint.remove()
     return {
         layer: SecondMoment(
             layer,
-            (sums.totals[str(layer)] / sums.count).float().cpu(),
+            (sums.total(layer) / sums.count).float().cpu(),
             sums.count,
             f"weights={weights[layer]} corpus={chain.hex()[:32]} {settings}",
         )
@@ -151,15 +170,36 @@ def weights_keys(model: nn.Module, layers: Iterable[int]) -> dict[int, str]:
     }
 
 
+def origin_of(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Iterable[str],
+    *,
+    max_length: int = 1024,
+    max_tokens: int | None = None,
+    skip_first: int = 0,
+) -> str:
+    """`SecondMoment.origin` of what `collect` gives with these arguments; no model is run."""
+    length, chain, read = min(max_length, context_length(model)), b"", 0
+    for ids in _tokenised(tokenizer, texts, length):
+        if max_tokens is not None and read >= max_tokens:
+            break
+        chain, read = _chained(chain, ids), read + len(ids)
+    return f"corpus={chain.hex()[:32]} length={length} skip_first={skip_first}"
+
+
 def _add(
     model: PreTrainedModel,
     modules: dict[str, nn.Module],
     sums: Sums,
     texts: list[Ids],
     batch_tokens: int,
-    skip_first: bool,
+    skip_first: int,
+    *,
+    halves: bool,
 ) -> None:
     """Add the keys of some more texts to the sums."""
+    before = 0
     for batch in _batches([ids for ids in texts if len(ids) > skip_first], batch_tokens):
         ids, mask = (t.to(model.device) for t in pad(batch, 0, "right"))
         with (
@@ -168,19 +208,42 @@ def _add(
             capture(modules, inputs=True, stop=True, rows=len(batch)) as keys,
         ):
             model(input_ids=ids, attention_mask=mask)
-        mask[:, : int(skip_first)] = 0
+        mask[:, :skip_first] = 0
+        # Texts of a batch have similar lengths: taken in turn, they make two halves of the same size.
+        second = (torch.arange(len(batch), device=mask.device) + before) % 2 * int(halves)  # (batch,)
+        before += len(batch)
         for name, padded in keys.items():
-            k = padded[mask.to(padded.device).bool()].float()  # (tokens, d_ff)
-            products = (k.T @ k).double()  # (d_ff, d_ff)
-            total = sums.totals.get(name)
-            sums.totals[name] = products if total is None else total.to(products.device).add_(products)
+            for half in range(1 + halves):
+                counted = mask.bool() & (second == half).unsqueeze(1)  # (batch, seq)
+                k = padded[counted.to(padded.device)].float()  # (tokens, d_ff)
+                sums.add(name, half, (k.T @ k).double())  # (d_ff, d_ff)
+                if halves and half == 0:
+                    sums.sample(name, k[:: max(1, len(k) // _KEYS_PER_BATCH)][:_KEYS_PER_BATCH], SAMPLE_KEYS)
         sums.count += int(mask.sum())
+        sums.second_count += int(mask[second == 1].sum())
     for name, total in sums.totals.items():
         if not torch.isfinite(total).all():
             raise MomentError(
-                f"the keys of layer {name} are not finite within {sums.count} tokens; "
+                f"the keys of layer {name.split()[0]} are not finite within {sums.count} tokens; "
                 "load the model in float32 or bfloat16 (float16 overflows here)"
             )
+
+
+def _change(sums: Sums) -> HalvesChange | None:
+    """The change between the halves; None while a half has fewer tokens than a key has dimensions."""
+    counts = (sums.count - sums.second_count, sums.second_count)
+    layers = [int(name) for name in sums.totals if name.isdigit()]
+    if not layers or min(counts) < len(sums.total(layers[0])):
+        return None
+    changes = {}
+    for layer in layers:
+        first, second = (sums.half(layer, half) / count for half, count in enumerate(counts))
+        changes[layer] = relative_change(first, second, sums.samples(layer))
+    return HalvesChange(sums.count, changes)
+
+
+def _chained(chain: bytes, ids: Ids) -> bytes:
+    return hashlib.sha256(chain + array("q", ids).tobytes()).digest()
 
 
 def _batches(texts: list[Ids], batch_tokens: int) -> Iterator[list[Ids]]:

@@ -35,6 +35,11 @@ class SecondMoment:
     count: int
     key: str
 
+    @property
+    def origin(self) -> str:
+        """The part of the key that says which texts it was taken over, and how."""
+        return " ".join(part for part in self.key.split() if not part.startswith("weights="))
+
     def solve(self, keys: Tensor) -> Tensor:
         """Solve C x = k for every row by Cholesky in float64.
 
@@ -62,28 +67,18 @@ class SecondMoment:
     def _factor(self) -> Tensor:
         """Lower Cholesky factor of C with ridge, (d_ff, d_ff) float64."""
         wide = self.matrix.double()
-        wide = (wide + wide.T) / 2  # symmetric to the last bit
         scale = float(wide.diagonal().mean())
         if not torch.isfinite(wide).all() or scale <= 0:
             raise IllConditioned(
                 f"the second moment of layer {self.layer} is zero or not finite (mean diagonal {scale:g}); "
                 "collect it anew, with the model in float32 or bfloat16"
             )
-        # The smallest ridge with which C is positive definite and well enough conditioned.
-        added = 0.0
-        for ridge in _RIDGES:
-            wide.diagonal().add_((ridge - added) * scale)
-            added = ridge
-            factor: Tensor
-            factor, failed = torch.linalg.cholesky_ex(wide)
-            if failed:
-                continue
-            # The squared ratio of the factor's pivots is a lower bound of the condition number.
-            pivots = factor.diagonal()
-            condition = float((pivots.max() / pivots.min()) ** 2)
-            if condition <= _WORST_CONDITION:
-                self._warn(ridge, condition)
-                return factor
+        found = ridged_factor(wide)
+        if found is not None:
+            factor, ridge, condition = found
+            self._warn(ridge, condition)
+            return factor
+        wide.diagonal().add_(_RIDGES[-1] * scale)
         spectrum = torch.linalg.eigvalsh(wide)
         raise IllConditioned(
             f"the second moment of layer {self.layer} over {self.count} tokens cannot be solved with: "
@@ -104,3 +99,31 @@ class SecondMoment:
                 ridge,
                 condition,
             )
+
+
+def ridged_factor(wide: Tensor) -> tuple[Tensor, float, float] | None:
+    """The factor of C with the smallest ridge with which C is positive definite and well enough conditioned.
+
+    Args:
+        wide: (d_ff, d_ff) float64, C.
+
+    Returns:
+        Lower Cholesky factor, the ridge as a share of the mean diagonal, and a lower bound of the condition number;
+        None if no ridge is enough.
+    """
+    wide = (wide + wide.T) / 2  # symmetric to the last bit
+    scale = float(wide.diagonal().mean())
+    added = 0.0
+    for ridge in _RIDGES:
+        wide.diagonal().add_((ridge - added) * scale)
+        added = ridge
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(wide)
+        if failed:
+            continue
+        # The squared ratio of the factor's pivots is a lower bound of the condition number.
+        pivots = factor.diagonal()
+        condition = float((pivots.max() / pivots.min()) ** 2)
+        if condition <= _WORST_CONDITION:
+            return factor, ridge, condition
+    return None

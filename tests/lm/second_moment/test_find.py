@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ import torch
 from families import D_FF, SENTENCES, tiny_model
 from kgedit.errors import FileCorrupt, MomentError, MomentMismatch
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.lm.second_moment.collect import collect, weights_keys
+from kgedit.lm.second_moment.collect import collect, origin_of, weights_keys
 from kgedit.lm.second_moment.files import moment_file, save_moment
-from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, find_moments
+from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, check_same_texts, find_moments, missing_layers
 from kgedit.lm.second_moment.matrix import SecondMoment
 
 TEXTS = SENTENCES * 4
@@ -151,3 +152,37 @@ def test_the_model_is_left_alone(tmp_path) -> None:
     find_moments(model, tok, [1], source="auto", cache_dir=tmp_path, texts=TEXTS)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_was_collected_on_request_is_found_from_then_on(gpt2, tmp_path) -> None:
+    def facts() -> list[str]:
+        return TEXTS
+
+    _, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=tmp_path, facts=facts)
+    assert notes == (IDENTITY_NOTE,)
+    assert missing_layers(gpt2[0], [0, 2], tmp_path) == [0, 2]
+    first, notes = find_moments(*gpt2, [0, 2], source="collect", cache_dir=tmp_path, facts=facts)
+    assert (notes, missing_layers(gpt2[0], [0, 1, 2], tmp_path)) == ((), [1])
+    again, _ = find_moments(*gpt2, [2], source="auto", cache_dir=tmp_path, progress=never)
+    assert torch.equal(again[2].matrix, first[2].matrix)
+
+
+def test_statistics_of_several_texts_are_not_put_into_one_folder_and_are_told_where_they_are(
+    gpt2, folder, tmp_path
+) -> None:
+    def origin(texts: list[str], **settings: int) -> Callable[[], str]:
+        return lambda: origin_of(*gpt2, texts, **settings)
+
+    check_same_texts(folder, [1], origin(TEXTS))
+    check_same_texts(folder, [0, 2], origin(TEXTS[1:]))  # all layers anew
+    for other in (origin(TEXTS[1:]), origin(TEXTS, max_length=5), origin(TEXTS, skip_first=1)):
+        with pytest.raises(MomentMismatch, match=r"holds layer 0 over other texts.*corpus="):
+            check_same_texts(folder, [1, 2], other)
+    moments, notes = find_moments(*gpt2, [0, 2], source=folder, cache_dir=tmp_path)
+    assert notes == ()
+    for layer, moment in collect(*gpt2, TEXTS[1:], [2]).items():
+        save_moment(moment, moment_file(folder, layer))
+    moments, notes = find_moments(*gpt2, [0, 2], source=folder, cache_dir=tmp_path)
+    assert "layers [0]" in notes[0]
+    assert "layers [2]" in notes[0]
+    assert moments[0].origin == origin(TEXTS)()
