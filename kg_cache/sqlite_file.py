@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Literal
+
+from kg_cache.readable_copy import connect, readable
 
 
 class SqliteFault(Enum):
@@ -45,6 +47,9 @@ _FAULTS = {
 }
 
 
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+
+
 @dataclass(frozen=True)
 class SqliteKind:
     """A kind of SQLite file.
@@ -54,12 +59,22 @@ class SqliteKind:
         version: Of its tables (`PRAGMA user_version`).
         schema: The statements that make its tables, each ending in ";" and a line break.
         error: Makes the exception for a fault of the file, with what SQLite says in detail.
+        older: Earlier versions, which are read as they are, each with what brings its tables to `version`; that
+            happens in one transaction when the file is first opened for writing.
+        thorough: Whether opening also compares every index with its table and the text of the schema with `schema`:
+            for a small file in which a lost index entry does harm.
     """
 
     application_id: int
     version: int
     schema: str
     error: Callable[[SqliteFault, Path, str], Exception]
+    older: Mapping[int, Callable[[SqliteFile], None]] = field(default_factory=dict)
+    thorough: bool = False
+
+    def statements(self) -> list[str]:
+        """The statements of the schema, one by one."""
+        return self.schema.split(";\n")
 
 
 class SqliteFile:
@@ -68,7 +83,10 @@ class SqliteFile:
     Attributes:
         path: The file.
         read_only: Whether SQLite refuses every write.
+        version: Version of its tables; the kind's, or an older one where it is only read.
     """
+
+    version: int
 
     def __init__(
         self,
@@ -97,19 +115,18 @@ class SqliteFile:
         self.path, self.read_only, self._kind = path, read_only, kind
         if read_only and not path.is_file():
             raise self._error(SqliteFault.MISSING)
-        with self._translated():
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
-                uri=True, timeout=wait, isolation_level=None, check_same_thread=False,
-            )  # fmt: skip
-        try:
+        with ExitStack() as stack:
+            with self._translated():
+                opened = readable(path, wait, stack) if read_only else path
+                self._connection = connect(opened, wait, read_only=read_only)
+            stack.callback(self._connection.close)
+            if kind.thorough:  # its owner compares what it reads with checksums, and names the row
+                self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
             self._prepare()
             if not read_only:
                 self.rows(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
                 self.rows(f"PRAGMA synchronous = {synchronous}")
-        except BaseException:
-            self._connection.close()
-            raise
+            self._closing = stack.pop_all()
 
     def _prepare(self) -> None:
         if not self.read_only and self._is_empty():
@@ -118,19 +135,38 @@ class SqliteFile:
                 if self._is_empty():  # no other process was faster
                     self.rows(f"PRAGMA application_id = {self._kind.application_id}")
                     self.rows(f"PRAGMA user_version = {self._kind.version}")
-                    for statement in self._kind.schema.split(";\n"):
+                    for statement in self._kind.statements():
                         self.rows(statement)
         if self.rows("PRAGMA application_id") != [(self._kind.application_id,)]:
             raise self._error(SqliteFault.FOREIGN)
-        ((version,),) = self.rows("PRAGMA user_version")
-        if version != self._kind.version:
-            raise self._error(SqliteFault.OTHER_VERSION, str(version))
-        findings = self.rows("PRAGMA quick_check(1)")
+        ((self.version,),) = self.rows("PRAGMA user_version")
+        if self.version != self._kind.version and self.version not in self._kind.older:
+            raise self._error(SqliteFault.OTHER_VERSION, str(self.version))
+        self._check()
+        if self.version != self._kind.version and not self.read_only:
+            with self.transaction():
+                self._kind.older[self.version](self)
+                self.rows(f"PRAGMA user_version = {self._kind.version}")
+            self.version = self._kind.version
+
+    def _check(self) -> None:
+        """Compare the pages, and for a thorough kind the indexes and the schema."""
+        check = "integrity_check" if self._kind.thorough else "quick_check"
+        findings = self.rows(f"PRAGMA {check}(1)")
         if findings != [("ok",)]:
-            raise self._error(SqliteFault.DAMAGED, str(findings[0][0]))
+            raise self._error(SqliteFault.DAMAGED, " ".join(str(findings[0][0]).split()))
+        if self._kind.thorough and self.version == self._kind.version:
+            # A letter flipped in the text of an index's condition makes another index of it.
+            with closing(sqlite3.connect(":memory:")) as model:
+                for statement in self._kind.statements():
+                    model.execute(statement)
+                wanted = model.execute(_SCHEMA).fetchall()
+            if self.rows(_SCHEMA) != wanted:
+                raise self._error(SqliteFault.DAMAGED, "its tables are not those of a whole one")
 
     def _is_empty(self) -> bool:
-        return not self.rows("SELECT 1 FROM sqlite_master LIMIT 1")
+        # Tables that a damaged first page hides are not made anew over the old ones.
+        return self.rows("PRAGMA application_id") == [(0,)] and not self.rows("SELECT 1 FROM sqlite_master LIMIT 1")
 
     def rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement."""
@@ -157,9 +193,19 @@ class SqliteFile:
                 self._connection.rollback()  # nothing happens where a full disk ended the transaction by itself
             raise
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Every statement in the block sees the file as it is at the first of them, whoever writes meanwhile."""
+        self.rows("BEGIN")
+        try:
+            yield
+        finally:
+            with self._translated():
+                self._connection.rollback()
+
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._closing.close()
 
     def _error(self, fault: SqliteFault, detail: str = "") -> Exception:
         return self._kind.error(fault, self.path, detail)
@@ -169,5 +215,9 @@ class SqliteFile:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            raise self._error(_FAULTS.get(code, SqliteFault.OTHER), str(error)) from error
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is None and isinstance(error, sqlite3.OperationalError):
+                # Python's own: bytes of a text are not UTF-8; its message holds the whole text.
+                raise self._error(SqliteFault.DAMAGED, "a text in it is not UTF-8") from error
+            detail = " ".join(str(error).split())
+            raise self._error(_FAULTS.get((code or 0) & 0xFF, SqliteFault.OTHER), detail) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -19,6 +21,7 @@ from kgedit.io.atomic_files import write_files
 
 Policy = Literal["refuse", "last-wins", "newest-evidence"]
 
+_END = b'{"records":'
 _LONGEST = 1 << 17  # bytes of a line; what a change may hold stays far below
 
 
@@ -130,7 +133,7 @@ class Plan(Iterable[Planned]):
         return (item for item in self if item.verdict in verdicts)
 
     def save(self, path: Path) -> None:
-        """Write the plan as JSON lines: header, records, and a last line with their number; all or nothing.
+        """Write the plan as JSON lines: header, records, and a last line with number and hash; all or nothing.
 
         Raises:
             SaveFailed: Disk full, read-only folder and the like.
@@ -147,18 +150,21 @@ class Plan(Iterable[Planned]):
         """
         try:
             with path.open("rb") as file:
-                header = _header(file.readline(_LONGEST), path)
-                return cls(header, _records(iter(lambda: file.readline(_LONGEST), b""), path))
+                first = file.readline(_LONGEST)
+                lines = iter(lambda: file.readline(_LONGEST), b"")
+                return cls(_header(first, path), _records(first, lines, path))
         except OSError as error:
             raise PlanError(
                 f"the plan {str(path)!r} cannot be read ({error.strerror or error}); check the path"
             ) from error
 
     def _lines(self) -> Iterator[bytes]:
-        yield _line(self.header)
+        sha = hashlib.sha256()
         with self._path.open("rb") as file:
-            yield from file
-        yield json.dumps({"records": len(self)}).encode() + b"\n"
+            for line in chain([_line(self.header)], file):
+                sha.update(line)
+                yield line
+        yield _end(len(self), sha.hexdigest())
 
 
 def _line(model: BaseModel) -> bytes:
@@ -174,13 +180,21 @@ def _header(line: bytes, path: Path) -> PlanHeader:
         ) from error
 
 
-def _records(lines: Iterator[bytes], path: Path) -> Iterator[Planned]:
-    number = 0
+def _end(number: int, sha256: str | None = None) -> bytes:
+    """The last line of a plan; kgedit 0.1 wrote no hash."""
+    return json.dumps({"records": number} | ({"sha256": sha256} if sha256 else {})).encode() + b"\n"
+
+
+def _records(header: bytes, lines: Iterator[bytes], path: Path) -> Iterator[Planned]:
+    number, sha = 0, hashlib.sha256(header)
     for line in lines:
-        if line == json.dumps({"records": number}).encode() + b"\n":
+        if line.startswith(_END):
+            if line not in (_end(number), _end(number, sha.hexdigest())):
+                raise FileCorrupt(f"the plan {str(path)!r} was changed after it was written; make it again")
             if next(lines, None) is not None:
                 raise FileCorrupt(f"the plan {str(path)!r} continues after its end; make it again")
             return
+        sha.update(line)
         number += 1
         try:
             item = Planned.model_validate_json(line)

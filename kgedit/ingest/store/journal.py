@@ -18,33 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
-from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, UnknownEdit
+from kg_cache.sqlite_file import SqliteFile
+from kgedit.errors import JournalError, UnknownEdit
+from kgedit.ingest.store.checksums import ENTRY, add_step, checksum, first_damage
 from kgedit.ingest.store.entry import NEXT, Entry, Move, Received, State, Step
 from kgedit.ingest.store.run_record import RunRecord, RunResult
-
-APPLICATION_ID = 0x6B676A72  # "kgjr": tells a journal from any other SQLite file
-VERSION = 1
-
-_OPEN = ", ".join(f"'{state}'" for state in State if NEXT[state])
-
-_SCHEMA = f"""
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE entry (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, slot TEXT NOT NULL, state TEXT NOT NULL,
-    change TEXT NOT NULL, batch INTEGER, place INTEGER, delta TEXT,
-    numbers TEXT NOT NULL DEFAULT '{{}}', reason TEXT NOT NULL DEFAULT ''
-);
--- a change is waiting or applied once; after it was refused, undone or superseded it may come again
-CREATE UNIQUE INDEX entry_key ON entry (key) WHERE state IN ({_OPEN});
-CREATE INDEX entry_state ON entry (state, id);
-CREATE INDEX entry_slot ON entry (slot);
--- every step of every change, in the order in which it was taken; the time is for readers only
-CREATE TABLE step (
-    id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, time TEXT NOT NULL
-);
-CREATE TABLE run (feed TEXT PRIMARY KEY, counts TEXT NOT NULL, result TEXT);
-"""
+from kgedit.ingest.store.tables import JOURNAL, OPEN, VERSION, damaged_row
 
 
 class Journal:
@@ -54,16 +33,30 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, clock: Callable[[], datetime] | None = None) -> None:
-        """Open the file; made when it is absent and not `read_only`.
+        """Open the file and compare every row with its checksum; made when it is absent and not `read_only`.
+
+        A journal of kgedit 0.1, which has no checksums, gets them when it is opened for writing.
 
         Raises:
             JournalError: It is missing while `read_only`, of another version, or cannot be opened.
-            FileCorrupt: It is damaged, or no journal.
+            FileCorrupt: It is damaged, or no journal; the row is named.
             SaveFailed: Disk full or read-only folder.
         """
         self.path, self.read_only = path, read_only
         self._clock = clock or (lambda: datetime.now(UTC))
-        self._file = SqliteFile(path, _JOURNAL, read_only=read_only)
+        self._file = SqliteFile(path, JOURNAL, read_only=read_only, wal=False)
+        try:
+            if self._file.version == VERSION:
+                self._check()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _check(self) -> None:
+        with self._file.reading():
+            damage = first_damage(self._file)
+        if damage:
+            raise damaged_row(damage, self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -78,9 +71,7 @@ class Journal:
         """Note facts about the store."""
         with self.writing():
             for pair in values.items():
-                self._rows(
-                    "INSERT INTO about VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", pair
-                )
+                self._rows("INSERT OR REPLACE INTO about VALUES (?, ?, ?)", (*pair, checksum(*pair)))
 
     def receive(self, changes: Iterable[Received]) -> int:
         """Receive changes, all of them or none; one that is waiting or applied already is passed over.
@@ -93,7 +84,7 @@ class Journal:
             for change in changes:
                 inserted = self._rows(
                     "INSERT INTO entry (key, slot, state, change) VALUES (?, ?, ?, ?) "  # noqa: S608
-                    f"ON CONFLICT (key) WHERE state IN ({_OPEN}) DO NOTHING RETURNING id",
+                    f"ON CONFLICT (key) WHERE state IN ({OPEN}) DO NOTHING RETURNING id",
                     (change.key, change.slot, State.RECEIVED, _dump(change.change.model_dump(mode="json"))),
                 )
                 for (entry,) in inserted:
@@ -125,12 +116,12 @@ class Journal:
             if about:
                 self.set_about(about)
 
-    def replace_delta(self, entries: Sequence[int], delta: str) -> None:
-        """Name another delta for changes that share one, after it was computed again without an undone change."""
-        self._rows(
-            f"UPDATE entry SET delta = ? WHERE id IN ({', '.join('?' * len(entries))})",  # noqa: S608
-            (delta, *entries),
-        )
+    def replace_delta(self, entries: Sequence[int], delta: str, reason: str) -> None:
+        """Name another delta for changes that share one; a step of each says why, in the state that it has."""
+        with self.writing():
+            for entry in entries:
+                self._rows("UPDATE entry SET delta = ? WHERE id = ?", (delta, entry))
+                self._step(entry, self.entry(entry).state, reason)
 
     def entry(self, id: int) -> Entry:
         """One entry.
@@ -172,7 +163,8 @@ class Journal:
     def steps(self, id: int) -> list[Step]:
         """What happened to one change."""
         rows = self._rows("SELECT entry, state, reason, time FROM step WHERE entry = ? ORDER BY id", (id,))
-        return [Step(entry=entry, state=State(state), reason=reason, time=time) for entry, state, reason, time in rows]
+        with self._valid(f"a step of change {id}"):
+            return [Step(entry=entry, state=state, reason=reason, time=time) for entry, state, reason, time in rows]
 
     def run(self, fingerprint: str) -> RunRecord | None:
         """The run over a feed; None if it was never begun."""
@@ -186,14 +178,16 @@ class Journal:
         """Note that a feed was planned, and receive its changes; in one transaction, see `receive`."""
         with self.writing():
             new = self.receive(changes)
-            self._rows("INSERT INTO run VALUES (?, ?, NULL)", (fingerprint, _dump(counts)))
+            run = (fingerprint, _dump(counts), None)
+            self._rows("INSERT INTO run VALUES (?, ?, ?, ?)", (*run, checksum(*run)))
         return new
 
     def end_run(self, fingerprint: str, result: RunResult) -> None:
         """Note the result of a run."""
         with self.writing():
-            written = _dump(result.model_dump(mode="json"))
-            self._rows("UPDATE run SET result = ? WHERE feed = ?", (written, fingerprint))
+            for feed, counts in self._rows("SELECT feed, counts FROM run WHERE feed = ?", (fingerprint,)):
+                run = (feed, counts, _dump(result.model_dump(mode="json")))
+                self._rows("UPDATE run SET result = ?, checksum = ? WHERE feed = ?", (run[2], checksum(*run), feed))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -202,13 +196,11 @@ class Journal:
             yield
 
     def _step(self, entry: int, state: State, reason: str) -> None:
-        time = self._clock().isoformat(timespec="seconds")
-        self._rows("INSERT INTO step (entry, state, reason, time) VALUES (?, ?, ?, ?)", (entry, state, reason, time))
+        add_step(self._file, entry, state, reason, self._clock().isoformat(timespec="seconds"))
 
     def _entries(self, where: str, values: tuple[Any, ...]) -> Iterator[Entry]:
-        columns = "id, key, slot, state, change, batch, place, delta, numbers, reason"
-        for row in self._rows(f"SELECT {columns} FROM entry {where}", values):  # noqa: S608
-            fields = dict(zip(columns.split(", "), row, strict=True))
+        for row in self._rows(f"SELECT {ENTRY} FROM entry {where}", values):  # noqa: S608
+            fields = dict(zip(ENTRY.split(", "), row, strict=True))
             with self._valid(f"change {row[0]}"):
                 entry = Entry(**{**fields, "change": json.loads(row[4]), "numbers": json.loads(row[8])})
             yield entry
@@ -216,7 +208,7 @@ class Journal:
     def _runs(self, where: str, values: tuple[Any, ...]) -> list[RunRecord]:
         records = []
         for feed, counts, result in self._rows(f"SELECT feed, counts, result FROM run {where}", values):  # noqa: S608
-            with self._valid(f"run {feed[:16]}"):
+            with self._valid(f"run {str(feed)[:16]!r}"):
                 ended = None if result is None else json.loads(result)
                 records.append(RunRecord(fingerprint=feed, counts=json.loads(counts), result=ended))
         return records
@@ -225,16 +217,11 @@ class Journal:
     def _valid(self, row: str) -> Iterator[None]:
         try:
             yield
-        except ValueError as error:  # JSON that cannot be read, or that lacks a field
-            raise FileCorrupt(f"{row} of the journal {self.path} is damaged; restore the store from a copy") from error
+        except (TypeError, ValueError) as error:  # of a version without checksums: no JSON, or without a field
+            raise damaged_row(row, self.path) from error
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return self._file.rows(statement, values)
-
-
-def no_journal(path: Path) -> Exception:
-    """The error of a journal that is not there."""
-    return _error(SqliteFault.MISSING, path, "")
 
 
 def _dump(value: Any) -> str:
@@ -244,29 +231,3 @@ def _dump(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """A number as JSON can hold it: what is not finite as its name."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _error(fault: SqliteFault, path: Path, detail: str) -> Exception:
-    match fault:
-        case SqliteFault.MISSING:
-            return JournalError(
-                f"there is no journal at {path}; check the path, or start one with `kgedit ingest run`"
-            )
-        case SqliteFault.FOREIGN:
-            return FileCorrupt(f"{path} is no journal of kgedit; check the path, or restore it from a copy")
-        case SqliteFault.OTHER_VERSION:
-            return JournalError(f"{path} has version {detail}, this kgedit reads {VERSION}; use the kgedit of it")
-        case SqliteFault.DAMAGED:
-            return FileCorrupt(f"{path} is damaged or no journal ({detail}); restore the store from a copy")
-        case SqliteFault.BUSY:
-            return StoreBusy(f"another process is using {path}; let it finish")
-        case SqliteFault.FULL | SqliteFault.NO_RIGHTS:
-            return SaveFailed(
-                f"{path} could not be written ({detail}): disk full or read-only folder. "
-                "Nothing is half-written; free some space or fix the permissions, and run the same command again."
-            )
-        case _:
-            return JournalError(f"{path} cannot be used ({detail}); check the path and its permissions")
-
-
-_JOURNAL = SqliteKind(APPLICATION_ID, VERSION, _SCHEMA, _error)

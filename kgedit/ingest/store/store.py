@@ -22,7 +22,8 @@ from kg_cache.lock import LockTimeout, exclusive
 from kgedit.delta import Delta
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
 from kgedit.ingest.store.entry import Entry, State
-from kgedit.ingest.store.journal import Journal, no_journal
+from kgedit.ingest.store.journal import Journal
+from kgedit.ingest.store.tables import no_journal
 from kgedit.io.atomic_files import write_files
 
 # What of `lm.loading.Loading` belongs to a store: its weights depend on it, unlike on the device.
@@ -153,8 +154,7 @@ class IngestStore:
             WrongBase: It belongs to another one.
         """
         if not self.base_hash:
-            about = {"format": "kgedit-store", "version": 1, "model": model, "base_hash": base_hash}
-            write_files(self.directory, {MANIFEST: json.dumps(about, indent=1).encode()})
+            write_files(self.directory, {MANIFEST: _manifest(model, base_hash)})
             self.journal.set_about({"model": model, "base_hash": base_hash})
         elif self.base_hash != base_hash:
             raise WrongBase(
@@ -162,6 +162,8 @@ class IngestStore:
                 f"{model!r} has hash {base_hash}: another model, or not its unedited weights. "
                 "Load the model that the store names, or begin a new store."
             )
+        elif not self.journal.read_only and not (self.directory / MANIFEST).exists():
+            write_files(self.directory, {MANIFEST: _manifest(self.model, self.base_hash)})
 
 
 def open_store(
@@ -194,13 +196,36 @@ def open_store(
             raise no_journal(directory / JOURNAL)
         if write:
             _lock(directory, wait, stack)
-        if not (directory / JOURNAL).exists() and (directory / MANIFEST).exists():
+        if not _has_content(directory / JOURNAL) and (directory / MANIFEST).exists():
             raise JournalError(
                 f"{directory} holds a store without its {JOURNAL}; restore that from a copy, or begin a new store"
             )
         journal = Journal(directory / JOURNAL, read_only=not write, clock=clock)
         stack.callback(journal.close)
+        _check_manifest(directory, journal)
         return IngestStore(directory, journal, stack.pop_all())
+
+
+def _manifest(model: str, base_hash: str) -> bytes:
+    about = {"format": "kgedit-store", "version": 1, "model": model, "base_hash": base_hash}
+    return json.dumps(about, indent=1).encode()
+
+
+def _check_manifest(directory: Path, journal: Journal) -> None:
+    """Compare the manifest, which readers without SQLite go by, with the journal."""
+    path, model, base_hash = directory / MANIFEST, journal.about("model"), journal.about("base_hash")
+    if model and base_hash and path.exists() and path.read_bytes() != _manifest(model, base_hash):
+        raise FileCorrupt(
+            f"{path} is damaged: it does not say what the journal says, that the store belongs to {model!r}; "
+            "delete it, and the next run writes it again"
+        )
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _lock(directory: Path, wait: float, stack: ExitStack) -> None:

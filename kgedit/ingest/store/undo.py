@@ -52,7 +52,8 @@ def _apply_and_note(
     try:
         with store.journal.writing():
             if others:
-                store.journal.replace_delta(others, shared_delta)
+                why = f"its shared delta was computed again without change {undone.id}"
+                store.journal.replace_delta(others, shared_delta, why)
             move = Move(entry=undone.id, state=State.UNDONE, reason=_REASON)
             store.journal.move([move], about={"weights_hash": weights.hash()})
     except BaseException:

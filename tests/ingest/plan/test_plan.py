@@ -93,12 +93,22 @@ def test_a_plan_with_a_damaged_or_missing_record_is_refused(tmp_path: Path) -> N
     with pytest.raises(FileCorrupt, match="record 2"):
         Plan.load(path)
     lines = whole.splitlines(keepends=True)
+    path.write_bytes(whole.replace(b'"target_new":"Q142"', b'"target_new":"Q143"'))
+    with pytest.raises(FileCorrupt, match="changed after it was written"):
+        Plan.load(path)
     path.write_bytes(lines[0] + lines[2] + lines[3])
     with pytest.raises(FileCorrupt, match="in the place of 1"):
         Plan.load(path)
     path.write_bytes(whole + lines[1])
     with pytest.raises(FileCorrupt, match="after its end"):
         Plan.load(path)
+
+
+def test_a_plan_of_the_first_version_ends_without_a_hash(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    Plan(HEADER, [planned(1)]).save(path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]) + b'{"records": 1}\n')
+    assert list(Plan.load(path)) == [planned(1)]
 
 
 def test_another_file_is_no_plan(tmp_path: Path) -> None:
