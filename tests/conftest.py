@@ -25,6 +25,7 @@ def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The store of the bundled snapshot is built once per run, in a folder of the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KGEDIT_CACHE_DIR", str(tmp_path_factory.mktemp("kgedit-cache")))
+        patch.setenv("KGEDIT_CONFIG_DIR", str(tmp_path_factory.mktemp("kgedit-config")))
         yield
 
 

@@ -30,7 +30,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"editor"},
         {"evaluate", "ingest"},
         {"trials"},
-        {"locate"},
+        {"locate", "tune"},
         {"cli", "__main__"},
     ),
     "kgedit.evaluate": (

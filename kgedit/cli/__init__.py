@@ -27,6 +27,7 @@ from kgedit.cli import (
     models,
     moments,
     relations,
+    tune,
 )
 from kgedit.cli.output import error_line, write_error
 
@@ -60,6 +61,7 @@ app.command("ask")(ask.ask)
 app.command("locate")(locate.locate)
 app.command("moments")(moments.moments)
 app.command("relations")(relations.relations)
+app.command("tune")(tune.tune)
 app.add_typer(eval.app, name="eval")
 app.add_typer(export.app, name="export")
 app.add_typer(graph.app, name="graph")

@@ -1,15 +1,19 @@
-"""`kgedit demo`: edits real facts in the bundled model and prints the effects; needs no network."""
+"""`kgedit demo`: edits real facts in the bundled model, or in a real one, and prints the effects."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kg_cache.text import printable
-from kgedit.cli.options import AsJson
+from kgedit.cli.loading import loads_model
+from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
+from kgedit.lm.loading import Loading
+from kgedit.mini import MINI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from kgedit.evaluate.bundled.demo import DemoReport, ShownAnswer
+    from kgedit.trials.demo import RecalledDemo
 
 # Measure -> heading in the terminal.
 WORDS = {
@@ -29,12 +34,26 @@ WORDS = {
 }
 
 
+@loads_model
 def demo(
+    model: Model = MINI,
     edits: Annotated[int, typer.Option(min=1, max=1000, help="How many further edits to measure.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the drawn edits and of every random number.")] = 0,
+    graph: Graph = None,
+    moments: Moments = None,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
-    """Edits the bundled model with ROME and GLAME: a first look."""
+    """Edits a model with ROME and GLAME: a first look.
+
+    A model of `kgedit models` that is not here yet is fetched first.
+    """
+    if model != MINI:
+        _demo_of_recalled(model, edits, seed, graph, moments, loading, as_json=as_json)
+        return
+    if graph or moments or loading:
+        raise typer.BadParameter("the bundled model's demonstration takes --edits and --seed only; name a --model")
     with working("Loading the bundled model") as advance:
         from kgedit.evaluate import run_demo
 
@@ -65,3 +84,57 @@ def _said(answer: ShownAnswer, name: str) -> Text:
 
     said = answer.said[name]
     return Text(printable(said), style="green" if said == answer.right else "red")
+
+
+def _demo_of_recalled(
+    model: str, edits: int, seed: int, graph: Path | None, moments: str | None, loading: Loading, *, as_json: bool
+) -> None:
+    """The demonstration on any other model: facts of the graph that it recalls."""
+    with working(f"Loading {model}") as advance:
+        from kg_cache.settings import Settings
+        from kgedit.editor import Editor
+        from kgedit.lm.sources.catalogue import FETCHABLE
+        from kgedit.lm.sources.fetch import fetch
+        from kgedit.trials.demo import METHODS, demonstrate
+
+        if model in FETCHABLE:
+            fetch(model, Settings().cache_dir, progress=advance)
+        source = "collect" if moments is None else moments_source(moments)
+        editor = Editor.from_pretrained(
+            model, method=METHODS[0], graph=graph, moments=source, seed=seed, progress=advance, **loading
+        )
+        report = demonstrate(editor, edits=edits, seed=seed, progress=advance)
+    emit(report.model_dump(mode="json"), lambda: _shown_recalled(report), as_json=as_json)
+
+
+def _shown_recalled(report: RecalledDemo) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    from kgedit.trials.measure import SCORED
+
+    names = list(report.figures)
+    rows = []
+    for edit in report.edits:
+        said = [
+            Text(printable(edit.said[name]), style="green" if edit.said[name].startswith(edit.new) else "red")
+            for name in names
+        ]
+        rows.append((edit.prompt, edit.old, edit.new, *said))
+    yield line(
+        f"{report.model}: facts that it recalls, each changed alone and put back. Asked the edit prompt:", "bold"
+    )
+    yield table(["prompt", "so far", "shall be", *names], rows)
+    shares = [
+        (name, *(percent(means.get(measure)) for measure in SCORED), _seconds(report.seconds_per_edit.get(name)))
+        for name, means in report.figures.items()
+    ]
+    title = f"Means over {len(report.edits)} edits (seed {report.seed})"
+    headings = ["new more probable", "in other words", "neighbours keep theirs", "says it", "says it in other words"]
+    yield table(["method", *headings, "per edit"], shares, title=title, numbers=len(headings) + 1)
+    for note in report.notes:
+        yield line(note)
+    yield line(f"Neighbours are other subjects with the old object. {report.seconds:.0f} s.")
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"

@@ -1,20 +1,28 @@
-"""Hyper-parameters per model, as data: one TOML file per model, one table per method."""
+"""Hyper-parameters per model, as data: one TOML file per model, one table per method.
+
+Tables of the user's own folder (`kgedit tune` writes there) stand in place of those of the package.
+"""
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any
+
+from kgedit.errors import FileCorrupt
 
 
 def prefix_lengths(model: str) -> tuple[tuple[int, int], ...]:
     """Pairs of length in tokens and number of the context prefixes; ROME's published ones if the preset has none."""
-    lengths = _tables(model).get("prefixes", {}).get("lengths", [[5, 10], [10, 10]])
+    lengths = table(model, "prefixes").get("lengths", [[5, 10], [10, 10]])
     return tuple((length, count) for length, count in lengths)
 
 
 def table(model: str, name: str) -> dict[str, Any]:
-    """One table of a model's preset.
+    """One table of a model's preset: the user's own, else that of the package.
 
     Args:
         model: "mini", a hub id or a path; its last component names the preset.
@@ -22,12 +30,50 @@ def table(model: str, name: str) -> dict[str, Any]:
 
     Returns:
         Field -> value; empty if the model has no preset, or its preset no such table.
+
+    Raises:
+        FileCorrupt: The user's preset cannot be read.
     """
-    fields: dict[str, Any] = _tables(model).get(name, {})
+    own, bundled = user_tables(model), _bundled_tables(model)
+    fields: dict[str, Any] = own[name] if name in own else bundled.get(name, {})
     return fields
 
 
-def _tables(model: str) -> dict[str, Any]:
-    stem = model.rstrip("/").rsplit("/", 1)[-1].lower()
-    file = resources.files(__name__).joinpath(f"{stem}.toml")
+def config_folder() -> Path:
+    """The user's folder of settings: KGEDIT_CONFIG_DIR, or that of the platform (XDG_CONFIG_HOME or ~/.config)."""
+    if own := os.environ.get("KGEDIT_CONFIG_DIR"):
+        return Path(own)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "kgedit"
+
+
+def user_file(model: str) -> Path:
+    """Where the user's preset of a model lies, if there is one."""
+    return config_folder() / "presets" / f"{_stem(model)}.toml"
+
+
+def user_tables(model: str) -> Mapping[str, dict[str, Any]]:
+    """The tables of the user's preset of a model; none where there is no file.
+
+    Raises:
+        FileCorrupt: The file cannot be read, or holds something beside tables.
+    """
+    file = user_file(model)
+    try:
+        tables: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise FileCorrupt(f"the preset {file} cannot be read: {error}; correct it, or delete it") from error
+    if wrong := [name for name, value in tables.items() if not isinstance(value, dict)]:
+        raise FileCorrupt(f"the preset {file} has {wrong[0]!r} outside of a table; write it below [METHOD]")
+    return tables
+
+
+def _bundled_tables(model: str) -> dict[str, Any]:
+    file = resources.files(__name__).joinpath(f"{_stem(model)}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _stem(model: str) -> str:
+    return model.rstrip("/").rsplit("/", 1)[-1].lower()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, harmonic_mean
+from typing import TypeVar
 
 from kgedit.editor import Editor
 from kgedit.lm.scoring.pairs import score_pairs
@@ -11,6 +12,7 @@ from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
 
 Figures = Mapping[str, float]
+Said = TypeVar("Said")
 
 # The measures of `CounterFactProbe` that the score is made of: whether the right object is the more probable one, and,
 # for the edit itself, whether greedy decoding gives it.
@@ -26,11 +28,24 @@ def measure_unedited(editor: Editor, edits: Sequence[TrialEdit]) -> list[Figures
 def measure_edits(
     editor: Editor, edits: Sequence[TrialEdit], *, progress: Progress | None = None, what: str = "trying edits"
 ) -> list[Figures]:
-    """The measures of each edit, made alone by the editor's method and put back.
+    """The measures of each edit, made alone by the editor's method and put back; see `asked_after`."""
+    return asked_after(editor, edits, lambda *_: None, progress=progress, what=what)[0]
+
+
+def asked_after(
+    editor: Editor,
+    edits: Sequence[TrialEdit],
+    ask: Callable[[Editor, TrialEdit], Said],
+    *,
+    progress: Progress | None = None,
+    what: str = "trying edits",
+) -> tuple[list[Figures], list[Said]]:
+    """The measures of each edit, and whatever else the edited model is asked.
 
     Args:
-        editor: Editor of the unedited model.
-        edits: The edits.
+        editor: Editor of the unedited model; its method computes the edits.
+        edits: The edits, each made alone and put back.
+        ask: Asks the edited model.
         progress: Called with (what, done, total).
         what: Says what is done.
 
@@ -38,15 +53,17 @@ def measure_edits(
         EditError: An edit cannot be carried out.
     """
     figures: list[Figures] = []
+    answers: list[Said] = []
     for start in range(0, len(edits), _CHUNK):
         chunk = edits[start : start + _CHUNK]
         made = editor.compute([edit.request for edit in chunk], [edit.subgraph for edit in chunk])
         for edit, computed in zip(chunk, made, strict=True):
             with editor.trial(computed.delta):
                 figures.append(_measure(editor, edit))
+                answers.append(ask(editor, edit))
             if progress:
                 progress(what, len(figures), len(edits))
-    return figures
+    return figures, answers
 
 
 def means(figures: Sequence[Figures]) -> dict[str, float]:

@@ -1,0 +1,128 @@
+"""Searches the settings of a method for a model: layers, then one setting after the other, within a time limit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kgedit.editor import Editor
+from kgedit.errors import EditError, MomentError
+from kgedit.methods.base import Method, MethodSettings
+from kgedit.progress import Progress
+from kgedit.trials.draw import TrialEdit
+from kgedit.trials.measure import means, measure_edits
+from kgedit.tune.stages import AGAIN, FACTORS, Changes, at_layer, bands, first_layers, layers_between, scaled
+from kgedit.tune.tried import Tried
+
+GAIN = 0.003  # of the score: less is no reason to leave a setting that is published or simpler
+_HALVINGS = 3  # times that layers between those tried are tried
+
+
+@dataclass
+class Search:
+    """The search for one method; `best` is what it has found so far.
+
+    Attributes:
+        editor: Editor of the unedited model.
+        kind: The method.
+        edits: Development edits.
+        tried: What was measured, now or by a run that was stopped.
+        seconds: Time limit for trials that are not in `tried`.
+        progress: Called with (what, done, total).
+        best: Settings and figures of the best trial.
+        stopped: Whether the time limit ended the search.
+    """
+
+    editor: Editor
+    kind: type[Method]
+    edits: Sequence[TrialEdit]
+    tried: Tried
+    seconds: float
+    progress: Progress | None = None
+    clock: Callable[[], float] = time.monotonic
+    best: tuple[MethodSettings, dict[str, float]] | None = None
+    stopped: bool = False
+    trials: list[tuple[MethodSettings, dict[str, float]]] = field(default_factory=list)
+    _spent: float = 0.0
+
+    def run(self, start: MethodSettings, depth: int) -> tuple[MethodSettings, dict[str, float]]:
+        """Search from some settings on.
+
+        Args:
+            start: The settings to begin with; they win unless others are better by `GAIN`.
+            depth: Number of the model's blocks.
+
+        Returns:
+            The best settings and their figures on the development edits.
+
+        Raises:
+            EditError: The method cannot make the edits at any layer.
+        """
+        self._planned = len(first_layers(depth)) + 2 * _HALVINGS + sum(len(factors) for factors in FACTORS.values())
+        self._try(start, must=True)
+        self._layers(start, depth)
+        if self.best is None:
+            raise EditError(f"{self.kind.name} cannot make the edits that were drawn, with any of the settings tried")
+        for changes in bands(self.best[0]):
+            self._try(_with(self.best[0], changes))
+        for name, factors in FACTORS.items():
+            if name in self.kind.Config.model_fields:
+                for factor in factors:
+                    self._scale(name, factor)
+        return self.best
+
+    def _layers(self, start: MethodSettings, depth: int) -> None:
+        """Layers far apart, then halfway between the best and its neighbours."""
+        if not at_layer(self.kind.Config, 1):
+            return
+        scores = {layer: self._try(_with(start, at_layer(self.kind.Config, layer))) for layer in first_layers(depth)}
+        for _ in range(_HALVINGS):
+            known = {layer: score for layer, score in scores.items() if math.isfinite(score)}
+            if not known:
+                return
+            best = max(known, key=known.__getitem__)
+            for layer in layers_between(best, set(scores), depth):
+                scores[layer] = self._try(_with(start, at_layer(self.kind.Config, layer)))
+
+    def _scale(self, name: str, factor: float) -> None:
+        """One setting times a factor, again and again as long as that helps."""
+        for _ in range(AGAIN):
+            if (before := self.best) is None:
+                return
+            self._try(_with(before[0], scaled(before[0], name, factor)))
+            if self.best is before or factor == 0:
+                return
+
+    def _try(self, settings: MethodSettings, *, must: bool = False) -> float:
+        """The score of some settings; minus infinity where there was no time, or they cannot edit."""
+        figures = self.tried.find(settings, "development")
+        if figures is None:
+            if self._spent >= self.seconds and not must:
+                self.stopped = True
+                return -math.inf
+            figures = self._measured(settings)
+            self.tried.note(settings, "development", figures)
+        self.trials.append((settings, figures))
+        if self.progress:
+            self.progress("trying settings", len(self.trials), max(self._planned, len(self.trials) + 1))
+        if "score" not in figures:
+            return -math.inf
+        if self.best is None or figures["score"] > self.best[1]["score"] + GAIN:
+            self.best = settings, figures
+        return figures["score"]
+
+    def _measured(self, settings: MethodSettings) -> dict[str, float]:
+        began = self.clock()
+        self.editor.method = self.kind(settings)
+        try:
+            figures = means(measure_edits(self.editor, self.edits))
+        except (EditError, MomentError):  # these settings diverge, or have no statistics: no candidates
+            figures = {}
+        self._spent += self.clock() - began
+        return figures | {"seconds": round((self.clock() - began) / len(self.edits), 2)}
+
+
+def _with(settings: MethodSettings, changes: Changes) -> MethodSettings:
+    return type(settings).model_validate(settings.model_dump() | dict(changes))

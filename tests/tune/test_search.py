@@ -1,0 +1,99 @@
+"""The search over settings: what wins, what a stopped run resumes, what the time limit does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kgedit.errors import EditDiverged, EditError
+from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.tune import search as searching
+from kgedit.tune.search import Search
+from kgedit.tune.tried import Tried
+
+START = RomeConfig(layer=16)
+Score = Callable[[RomeConfig], float]
+
+
+def peak(config: RomeConfig) -> float:
+    """Best at layer 7 with clamp 8 and without weight decay."""
+    return 1 / (1 + abs(config.layer - 7) + abs(config.clamp - 8) / 4 + config.weight_decay)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Search]:
+    """A search whose trials cost a second each and score what a function says."""
+
+    def make(score: Score, *, seconds: float = 1e9, where: Path = tmp_path) -> Search:
+        editor: Any = SimpleNamespace(method=None)
+        time = [0.0]
+
+        def measure(editor: Any, edits: Sequence[Any]) -> list[dict[str, float]]:
+            time[0] += 1
+            return [{"value": score(editor.method.config)}]
+
+        monkeypatch.setattr(searching, "measure_edits", measure)
+        monkeypatch.setattr(searching, "means", lambda figures: {"score": figures[0]["value"]})
+        edits: Any = [object()]
+        return Search(editor, Rome, edits, Tried(where, {"a": 1}), seconds, clock=lambda: time[0])
+
+    return make
+
+
+def test_layer_and_settings_that_suit_the_model_are_found(made: Callable[..., Search]) -> None:
+    best, figures = made(peak).run(START, 30)
+    assert (best.layer, best.clamp, best.weight_decay) == (7, 8.0, 0.0)  # type: ignore[attr-defined]
+    assert figures["score"] == 1.0
+
+
+def test_what_is_not_better_by_a_margin_leaves_the_published_settings(made: Callable[..., Search]) -> None:
+    best, _ = made(lambda config: 0.5 + 0.0001 * config.layer).run(START, 30)
+    assert best == START
+
+
+def test_a_stopped_search_goes_on_where_it_was(made: Callable[..., Search], tmp_path: Path) -> None:
+    first = made(peak, seconds=5)
+    first.run(START, 30)
+    assert first.stopped
+    asked: list[RomeConfig] = []
+    again = made(lambda config: asked.append(config) or peak(config))  # type: ignore[func-returns-value]
+    best, _ = again.run(START, 30)
+    whole, _ = made(peak, where=tmp_path / "other").run(START, 30)
+    assert best == whole
+    assert not again.stopped
+    tried = [settings for settings, _ in first.trials]
+    assert asked
+    assert not [config for config in asked if config in tried]
+
+
+def test_a_line_that_was_cut_off_is_tried_again(tmp_path: Path) -> None:
+    tried = Tried(tmp_path, {"a": 1})
+    tried.note(START, "development", {"score": 0.5})
+    tried.note(START, "reported", {"score": 0.4})
+    tried.path.write_bytes(tried.path.read_bytes()[:-9])
+    read = Tried(tmp_path, {"a": 1})
+    assert read.find(START, "development") == {"score": 0.5}
+    assert read.find(START, "reported") is None
+    assert Tried(tmp_path, {"a": 2}).find(START, "development") is None
+
+
+def test_settings_that_diverge_are_passed_over(made: Callable[..., Search]) -> None:
+    def score(config: RomeConfig) -> float:
+        if config.layer < 9:
+            raise EditDiverged("the loss is NaN")
+        return peak(config)
+
+    best, _ = made(score).run(START, 30)
+    assert best.layer == 9  # type: ignore[attr-defined]
+
+
+def test_a_method_that_cannot_make_the_edits_says_so(made: Callable[..., Search]) -> None:
+    def score(config: RomeConfig) -> float:
+        raise EditDiverged("the loss is NaN")
+
+    with pytest.raises(EditError, match="rome cannot make the edits"):
+        made(score).run(START, 30)

@@ -1,0 +1,41 @@
+"""What is tried of a method's settings."""
+
+from __future__ import annotations
+
+from kgedit.methods.glame.config import GlameConfig
+from kgedit.methods.memit import MemitConfig
+from kgedit.methods.rome import RomeConfig
+from kgedit.tune.stages import at_layer, bands, first_layers, layers_between, scaled
+
+
+def test_a_method_is_placed_at_a_layer_as_its_guess_would_place_it() -> None:
+    assert at_layer(RomeConfig, 7) == {"layer": 7}
+    assert at_layer(MemitConfig, 7) == {"layers": [3, 4, 5, 6, 7]}
+    assert at_layer(GlameConfig, 7) == {"layers": [7], "repr_layer": 5}
+    assert at_layer(GlameConfig, 0) == {"layers": [0], "repr_layer": 0}
+
+
+def test_layers_are_spread_then_halved_towards_the_best() -> None:
+    assert first_layers(30) == [2, 3, 6, 9, 12, 16]
+    assert first_layers(2) == [0, 1]
+    assert layers_between(6, {2, 3, 6, 9, 12, 16}, 30) == [4, 7]
+    assert layers_between(6, {5, 6, 7}, 30) == []
+    assert layers_between(29, {16, 29}, 30) == [22]
+
+
+def test_bands_end_at_the_same_layer() -> None:
+    settings = MemitConfig(layers=(0, 1, 2))
+    assert [changes["layers"] for changes in bands(settings)] == [[2]]
+    assert [changes["layers"] for changes in bands(GlameConfig(layers=(6,), repr_layer=4))] == [
+        [4, 5, 6],
+        [2, 3, 4, 5, 6],
+    ]
+    assert list(bands(RomeConfig(layer=3))) == []
+
+
+def test_settings_are_scaled_in_their_own_kind_of_number() -> None:
+    settings = RomeConfig(layer=3)
+    assert scaled(settings, "clamp", 0.5) == {"clamp": 2.0}
+    assert scaled(settings, "steps", 1.5) == {"steps": 30}
+    assert scaled(settings, "kl_weight", 0.0) == {"kl_weight": 0.0}
+    assert scaled(MemitConfig(layers=(1,)), "moment_weight", 0.3) == {"moment_weight": 6000.0}
