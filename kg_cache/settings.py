@@ -20,6 +20,12 @@ def user_cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "kgedit"
 
 
+def user_config_dir() -> Path:
+    """The folder for settings that the platform names: XDG_CONFIG_HOME or ~/.config, then kgedit."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "kgedit"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name means this machine."""
     if host == "localhost":
@@ -38,6 +44,7 @@ class Settings(BaseSettings):
         default_graph: Graph to ask on endpoints that hold several (Virtuoso).
         contact: Mail address or page that the endpoint's operators can reach you by; Wikimedia asks for it.
         cache_dir: Folder of the stores.
+        config_dir: Folder of the user's own settings.
         language: Language of labels; where an item has none, English, then "mul", then its id.
         timeout: Seconds until a silent endpoint is given up; below 65, since Wikidata itself stops at 60.
         max_response_bytes: Largest answer read.
@@ -53,6 +60,7 @@ class Settings(BaseSettings):
     default_graph: str | None = None
     contact: str | None = Field(default=None, min_length=3, max_length=200, pattern=r"^[!-'*-~][ -'*-~]*$")
     cache_dir: Path = Field(default_factory=user_cache_dir)
+    config_dir: Path = Field(default_factory=user_config_dir)
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
     timeout: float = Field(default=62.0, gt=0, lt=65)
     max_response_bytes: int = Field(default=10_000_000, ge=1_000)

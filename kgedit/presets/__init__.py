@@ -5,13 +5,13 @@ Tables of the user's own folder (`kgedit tune` writes there) stand in place of t
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from kg_cache.settings import Settings
 from kgedit.errors import FileCorrupt
 
 
@@ -39,17 +39,9 @@ def table(model: str, name: str) -> dict[str, Any]:
     return fields
 
 
-def config_folder() -> Path:
-    """The user's folder of settings: KGEDIT_CONFIG_DIR, or that of the platform (XDG_CONFIG_HOME or ~/.config)."""
-    if own := os.environ.get("KGEDIT_CONFIG_DIR"):
-        return Path(own)
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "kgedit"
-
-
 def user_file(model: str) -> Path:
     """Where the user's preset of a model lies, if there is one."""
-    return config_folder() / "presets" / f"{_stem(model)}.toml"
+    return Settings().config_dir / "presets" / f"{_stem(model)}.toml"
 
 
 def user_tables(model: str) -> Mapping[str, dict[str, Any]]:

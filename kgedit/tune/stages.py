@@ -50,7 +50,7 @@ def layers_between(best: int, tried: set[int], depth: int) -> list[int]:
 
 def bands(settings: MethodSettings) -> Iterator[Changes]:
     """Other numbers of layers that end at the same one, for methods that take several."""
-    layers = getattr(settings, "layers", None)
+    layers: tuple[int, ...] = getattr(settings, "layers", ())
     for number in _BANDS if layers else ():
         last = layers[-1]
         band = list(range(max(0, last - number + 1), last + 1))

@@ -19,7 +19,7 @@ def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KGEDIT_CONFIG_DIR", str(tmp_path / "config"))
 
 
-def test_a_preset_is_written_and_found_by_later_commands(run: Run) -> None:
+def test_a_preset_is_written_and_found_by_later_commands(run: Run, tmp_path: Path) -> None:
     words = ("--method", "rome", *FEW, "--minutes", "0.02", "--moments", "identity")
     found = run("tune", *words, "--json")
     assert Path(found["preset"]).is_file()
@@ -28,8 +28,9 @@ def test_a_preset_is_written_and_found_by_later_commands(run: Run) -> None:
     assert (told["edits"], told["reported_edits"], told["seed"]) == (4, 4, 1000)
     assert found["figures"]["efficacy"] > found["unedited"]["efficacy"]
     words = ("--subject", "Albert Einstein", "--relation", "P27", "--target", "France", "--moments", "identity")
+    words += ("--out", str(tmp_path / "out"))
     assert run("edit", *words, "--method", "rome", "--json")["method"] == "rome"
-    assert "rome: layer" in run("tune", "--method", "rome", *FEW, "--minutes", "0.02", "--moments", "identity")
+    assert "mini, rome: " in run("tune", "--method", "rome", *FEW, "--minutes", "0.02", "--moments", "identity")
 
 
 def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
