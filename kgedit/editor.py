@@ -38,6 +38,7 @@ from kgedit.lm.second_moment.find import MomentSource
 from kgedit.lm.second_moment.shelf import MomentShelf
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
+from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
@@ -140,7 +141,7 @@ class Editor:
             progress: Called with (what, done, total) during longer work.
         """
         if method is not None:
-            parse_variant(method)  # a wrong name is said before the model is loaded
+            check_before_loading(model, method, config=config, moments=moments)
         loaded, tokenizer = load_model(
             model,
             device=device,

@@ -9,7 +9,7 @@ import typer
 
 from kg_cache.text import printable
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
+from kgedit.cli.options import MOST_SEED, AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -38,7 +38,9 @@ WORDS = {
 def demo(
     model: Model = MINI,
     edits: Annotated[int, typer.Option(min=1, max=1000, help="How many further edits to measure.")] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of the drawn edits and of every random number.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of the drawn edits and of every random number.")
+    ] = 0,
     graph: Graph = None,
     moments: Moments = None,
     as_json: AsJson = False,

@@ -9,7 +9,7 @@ import typer
 
 from kgedit.cli.collecting import offer_to_collect
 from kgedit.cli.loading import as_words, loads_model
-from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source
+from kgedit.cli.options import MOST_SEED, AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -41,7 +41,7 @@ def edit(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Answer yes to questions, such as to collect moments.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
     as_json: AsJson = False,
     *,

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from kgedit.cli import eval_make
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model, Moments, moments_source
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import emit, line
 from kgedit.cli.progress import working
 from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
@@ -64,17 +64,23 @@ def evaluate(
         ),
     ] = "unedited,rome,memit,glame",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Number of records, taken from the beginning of the file.")
+        int | None, typer.Option(min=1, max=MOST, help="Number of records, taken from the beginning of the file.")
     ] = None,
     recalled_only: Annotated[
         bool, typer.Option("--recalled-only", help="Only cases whose facts the unedited model recalls; says how many.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything drawn.")] = 0,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway", help="Run the methods also where the unedited model recalls next to no case's facts."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything drawn.")] = 0,
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Keep every edit: each case is edited on top of all earlier ones.")
     ] = False,
     batch_edits: Annotated[
-        int | None, typer.Option(min=1, help="Number of cases that are edited and scored together.")
+        int | None, typer.Option(min=1, max=MOST, help="Number of cases that are edited and scored together.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -127,6 +133,7 @@ def evaluate(
             "methods": methods,
             "limit": limit,
             "recalled_only": recalled_only,
+            "anyway": anyway,
             "seed": seed,
             "sequential": sequential,
             "batch_edits": batch_edits,

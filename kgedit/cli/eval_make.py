@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from kgedit.cli.options import AsJson
+from kgedit.cli.options import MOST_SEED, AsJson
 from kgedit.cli.output import emit, table
 from kgedit.cli.progress import working
 
@@ -15,7 +15,9 @@ from kgedit.cli.progress import working
 def make(
     suite: Annotated[Literal["mquake", "counterfact"], typer.Option(help="Benchmark to make.")],
     out: Annotated[Path, typer.Option(help="Folder for SUITE-dev.json and SUITE-test.json.")],
-    seed: Annotated[int, typer.Option(help="Seed of everything drawn; the same seed gives the same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything drawn; the same seed gives the same bytes.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Makes a benchmark in its original file format from the facts that the bundled model knows."""

@@ -28,7 +28,7 @@ from kgedit.cli.ingest_plan import (
 )
 from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model, Moments, Store, moments_source
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, Store, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -68,7 +68,8 @@ def run(
     method: IngestMethod = "glame",
     guard: GuardOption = GuardMode.REFUSE,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Changes decided together; 16 by default, all for finetune-adapter.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Changes decided together; 16 by default, all for finetune-adapter."),
     ] = None,
     format: Format = None,
     map: Mapped = None,
@@ -82,7 +83,7 @@ def run(
     any_kind: AnyKind = False,
     any_subject: AnySubject = False,
     moments: Moments = None,
-    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,
     report: ReportFile = None,
     as_json: AsJson = False,
     *,
@@ -110,9 +111,11 @@ def run(
 def calibrate(
     model: Model = "mini",
     method: IngestMethod = "glame",
-    edits: Annotated[int, typer.Option(min=1, help="Number of edits drawn and tried.")] = 24,
-    batch: Annotated[int, typer.Option(min=1, help="Number of edits computed together.")] = 8,
-    seed: Annotated[int, typer.Option(help="Seed for drawing edits. Published figures use other seeds.")] = 1000,
+    edits: Annotated[int, typer.Option(min=1, max=MOST, help="Number of edits drawn and tried.")] = 24,
+    batch: Annotated[int, typer.Option(min=1, max=MOST, help="Number of edits computed together.")] = 8,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed for drawing edits. Published figures use other seeds.")
+    ] = 1000,
     graph: Graph = None,
     moments: Moments = None,
     as_json: AsJson = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model
+from kgedit.cli.options import MOST, AsJson, Graph, Model
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -49,7 +49,7 @@ Entities = Annotated[
     list[str] | None, typer.Option("--entity", help="Only this item's events of a stream; may be repeated.")
 ]
 Since = Annotated[str | None, typer.Option(help="Where a stream starts: a time, or an earlier change's position.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of events read of a stream.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=MOST, help="Maximum number of events read of a stream.")]
 PolicyOption = Annotated[Policy, typer.Option(help="Which record counts when several disagree about a fact.")]
 AnyKind = Annotated[
     bool, typer.Option("--any-kind", help="Also accept changes that the graph or the wording speaks against.")
@@ -79,7 +79,7 @@ def plan(
     any_kind: AnyKind = False,
     any_subject: AnySubject = False,
     out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
-    show: Annotated[int, typer.Option(min=0, help="Maximum number of records listed.")] = 20,
+    show: Annotated[int, typer.Option(min=0, max=MOST, help="Maximum number of records listed.")] = 20,
     as_json: AsJson = False,
     *,
     loading: Loading,

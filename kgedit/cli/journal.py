@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Store
+from kgedit.cli.options import MOST, AsJson, Store
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The journal of a store: list, show, undo, verify changes.")
 
-Id = Annotated[int, typer.Argument(help="Number of the change in the journal.")]
+Id = Annotated[int, typer.Argument(min=1, max=MOST, help="Number of the change in the journal.")]
 
 
 @app.command("list")
 def list_changes(
     store: Store,
     state: Annotated[str | None, typer.Option(help="Only changes in this state, e.g. checked or refused.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of changes listed.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="Maximum number of changes listed.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Lists changes with their states."""

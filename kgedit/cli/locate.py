@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -26,7 +26,7 @@ def locate(
     model: Model = "mini",
     subject: Annotated[str | None, typer.Option(help="Trace one prompt about this subject.")] = None,
     prompt: Annotated[str | None, typer.Option(help='The prompt; the subject is spelled out there, or "{}".')] = None,
-    facts: Annotated[int, typer.Option(min=1, help="How many recalled facts to trace.")] = 20,
+    facts: Annotated[int, typer.Option(min=1, max=MOST, help="How many recalled facts to trace.")] = 20,
     samples: Annotated[int, typer.Option(min=1, max=100, help="Noisy runs of each prompt.")] = 4,
     window: Annotated[
         int | None,
@@ -34,7 +34,7 @@ def locate(
             min=1, help="Layers whose MLPs or attentions are put back together (10, or a third of the depth)."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the facts and of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the facts and of the noise.")] = 0,
     graph: Graph = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the page, the heat maps (SVG, PNG) and the numbers (JSON).")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kgedit.cli.options import AsJson
+from kgedit.cli.options import MOST, MOST_SEED, AsJson
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 
@@ -43,7 +43,7 @@ def capacity(
     method: Annotated[str, typer.Option(help="Editing method.")] = "rome",
     edits: Annotated[int, typer.Option(min=1, max=2000, help="The most edits applied.")] = 60,
     facts: Annotated[int, typer.Option(min=1, max=4000, help="Unrelated facts that are asked after each step.")] = 400,
-    seed: Annotated[int, typer.Option(help="Seed of the drawn edits and facts.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the drawn edits and facts.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measures how many successive edits the bundled model keeps."""
@@ -63,8 +63,8 @@ def capacity(
 @app.command()
 def train(
     out: Annotated[Path | None, typer.Option(help="Folder for the model; the package's own by default.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over facts and chains.")] = 40,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, max=MOST, help="Passes over facts and chains.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything random.")] = 0,
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU when there is one.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Model
+from kgedit.cli.options import MOST, AsJson, Graph, Model
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -43,14 +43,19 @@ def moments(
     model: Model = "mini",
     methods: Annotated[str, typer.Option(help="Whose layers are collected, where --layers is not given.")] = _METHODS,
     graph: Graph = None,
-    sampled: Annotated[int, typer.Option(min=0, help="Texts that the model samples itself, read as well.")] = 0,
+    sampled: Annotated[
+        int, typer.Option(min=0, max=MOST, help="Texts that the model samples itself, read as well.")
+    ] = 0,
     tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Stop after so many tokens; by default 60 a dimension of the key for facts."),
+        typer.Option(
+            min=1, max=MOST, help="Stop after so many tokens; by default 60 a dimension of the key for facts."
+        ),
     ] = None,
-    max_length: Annotated[int, typer.Option(min=2, help="The most tokens read of a passage.")] = 1024,
+    max_length: Annotated[int, typer.Option(min=2, max=MOST, help="The most tokens read of a passage.")] = 1024,
     skip_first: Annotated[
-        int | None, typer.Option(min=0, help="First tokens of a passage that are left out; measured by default.")
+        int | None,
+        typer.Option(min=0, max=MOST, help="First tokens of a passage that are left out; measured by default."),
     ] = None,
     as_json: AsJson = False,
     *,

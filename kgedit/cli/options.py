@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+# Whole numbers beyond these are refused on the command line: a generator, SQLite or an index takes 64 bits at most.
+MOST, MOST_SEED = 10**9, 2**32 - 1
+
 # Bytes 68 to 71 of an SQLite file hold an id that says what application it belongs to.
 _SQLITE = b"SQLite format 3\x00"
 _KINDS = {b"kgca": "a knowledge graph", b"kgjr": "a journal"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 def tune(
     model: Model = "mini",
     method: Method = "rome",
-    edits: Annotated[int, typer.Option(min=4, help="Development edits, on which settings are tried.")] = 16,
-    report: Annotated[int, typer.Option(min=4, help="Further edits, for the figures that are reported.")] = 24,
+    edits: Annotated[int, typer.Option(min=4, max=MOST, help="Development edits, on which settings are tried.")] = 16,
+    report: Annotated[
+        int, typer.Option(min=4, max=MOST, help="Further edits, for the figures that are reported.")
+    ] = 24,
     minutes: Annotated[float, typer.Option(min=0.0, help="Time for trials; the same command goes on later.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Seed of the edits.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the edits.")] = 1000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write no preset.")] = False,
     graph: Graph = None,
     moments: Moments = None,

@@ -21,7 +21,7 @@ from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import Writer, WriteSettings
 from kgedit.ingest.plan.planner import REMEMBERED
 from kgedit.ingest.store.commit import apply_live, recover
-from kgedit.ingest.store.store import LOADING, IngestStore, open_store
+from kgedit.ingest.store.store import JOURNAL, LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
@@ -95,20 +95,21 @@ def open_session(
         return table(model, name) | overrides.get(name, {})
 
     chosen = WriteSettings.model_validate(settings_of("ingest"))
-    with open_store(directory, write=True) as store:
+
+    def edited_by(loading: Loading) -> Editor:
         editor = Editor.from_pretrained(
-            model,
-            method=method,
-            graph=graph,
-            moments=moments,
-            seed=seed,
-            progress=progress,
-            **cast("Loading", store.loading | loading),
+            model, method=method, graph=graph, moments=moments, seed=seed, progress=progress, **loading
         )
         name, layers = editor.method.name, anatomy_of(editor.model).n_layers(editor.model)
         changes = chosen.settings.get(name, {}) | overrides.get(name, {})
         # The write of a batch is taken apart by change, which that of later layers cannot be.
         editor.method = method_for(model, method, layers, changes)[0].without_later_layers()
+        return editor
+
+    # What cannot be loaded leaves no store behind.
+    loaded = None if (Path(directory) / JOURNAL).exists() else edited_by(loading)
+    with open_store(directory, write=True) as store:
+        editor = loaded or edited_by(cast("Loading", store.loading | loading))
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(model, weights.hash_unedited())
         store.journal.set_about({name: str(value) for name, value in loading.items() if name in LOADING and value})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import Delta, compose
@@ -27,6 +27,7 @@ from kgedit.text.template import fill
 # Share of a model's depth at which facts are edited when nothing is known of the model (published: gpt2-xl 17 of 48,
 # GPT-J 5 of 28, Llama-2 5 of 32).
 _EDIT_DEPTH = 0.2
+MOST = 10**9  # of whole numbers in settings
 
 
 def guessed_layer(n_layers: int) -> int:
@@ -45,6 +46,14 @@ class MethodSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ending: str = Field(default="", max_length=8)
+
+    @field_validator("*")
+    @classmethod
+    def _of_64_bits(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int) and abs(number) > MOST for number in numbers):
+            raise ValueError(f"whole numbers above {MOST:,} make no sense here")
+        return value
 
     @classmethod
     def guess(cls, n_layers: int) -> dict[str, Any]:

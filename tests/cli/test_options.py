@@ -68,3 +68,24 @@ def test_no_command_gives_these_options_another_meaning() -> None:
                 seen.add(name)
                 assert checks[name].__doc__ == getattr(parameter.callback, "__doc__", None), (words, name)
     assert seen == checks.keys()
+
+
+def test_every_whole_number_has_bounds_that_libraries_can_hold() -> None:
+    unbounded = [
+        (*words, parameter.name)
+        for words, command in commands()
+        for parameter in getattr(command, "params", ())
+        if parameter.bare_type is int and not (parameter.max or 2**64) < 2**63
+    ]
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "-" + "9" * 30, "4294967296"])
+def test_numbers_beyond_the_bounds_are_one_line(number: str, refused: Run, tmp_path: Path) -> None:
+    edit = ("edit", "--subject", "Q937", "--relation", "P27", "--target", "Q142", "--out", str(tmp_path / "out"))
+    assert "--seed" in refused(*edit, "--seed", number)
+    assert "layer" in refused(*edit, "--method", f"rome:layer={number}9")
+    assert "steps" in refused(*edit, "--method", f"rome:steps={number}9")
+    assert "--limit" in refused("journal", "list", "--store", str(tmp_path), "--limit", number)
+    assert "'id'" in refused("journal", "show", number.lstrip("-"), "--store", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []

@@ -89,7 +89,7 @@ def test_evaluation_advances_case_by_case() -> None:
     data = Path(__file__).parent.parent / "data" / "counterfact" / "counterfact.json"
     seen: list[tuple[str, int, int]] = []
     settings = EvaluationSettings(
-        suite="counterfact", data=str(data), methods="rome:steps=1", limit=3, moments="identity"
+        suite="counterfact", data=str(data), anyway=True, methods="rome:steps=1", limit=3, moments="identity"
     )
     evaluate(settings, progress=lambda *told: seen.append(told))
     scored = [done for what, done, _ in seen if what == "rome:steps=1 (method 1 of 1): cases scored"]

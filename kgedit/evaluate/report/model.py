@@ -39,8 +39,8 @@ class SuiteReport(Frozen):
 
     @property
     def meaningful(self) -> bool:
-        """Whether the model knows enough of the benchmark's facts for its figures to be shown in a table."""
-        return meaningful(self.known)
+        """Whether figures are shown in a table: the model knows enough of the facts, or they were wanted anyway."""
+        return bool(self.manifest.get("anyway")) or meaningful(self.known)
 
     @property
     def metrics(self) -> list[str]:

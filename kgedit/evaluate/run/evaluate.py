@@ -23,8 +23,9 @@ from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
 from kgedit.evaluate.free.case import FreeForm, free_cases
 from kgedit.evaluate.free.graph_facts import GraphFacts
 from kgedit.evaluate.report.files import write_report
+from kgedit.evaluate.report.headline import LEAST_KNOWN
 from kgedit.evaluate.report.model import SuiteReport, build_report
-from kgedit.evaluate.results import PASTED, UNEDITED, LeftOut
+from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut
 from kgedit.evaluate.run.case_runner import CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
@@ -32,6 +33,7 @@ from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
 from kgedit.methods.base import MethodSettings
+from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.registry import method_for, parse_variant
 from kgedit.progress import Progress
 
@@ -78,8 +80,8 @@ def evaluate(
     notes: tuple[str, ...] = ()
     if variants and not any(case.rewrites for case in cases):
         variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
-    for variant in variants:  # a wrong name or setting is said before the model is loaded
-        parse_variant(variant)
+    for variant in variants:
+        check_before_loading(settings.model, variant, moments=settings.moments)
     # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
     first = _editor(settings, None, progress=progress)
     if settings.protocol == "free":
@@ -104,6 +106,8 @@ def evaluate(
             folder.leave_out(item)
         runner = CaseRunner(settings, folder, cases, manifest, progress)
         runner.ask_unedited(first)
+        if variants and not settings.anyway:
+            _check_recalled(runner)
         if PASTED in manifest.methods:
             runner.ask_pasted(first)
         del first  # each method gets a model freshly loaded from disk, and there is never more than one
@@ -162,6 +166,19 @@ def _case_maker(suite: str, loaded: Loaded) -> Callable[[Record, Options], Bench
     return chosen.case_maker()
 
 
+def _check_recalled(runner: CaseRunner) -> None:
+    """Stop before methods run for hours of whose figures none would be shown."""
+    rows = (row for (_, method), row in runner.folder.rows.items() if method == UNEDITED)
+    asked = [row.values[RECALLED] for row in rows if RECALLED in row.values]
+    if not asked or sum(asked) / len(asked) >= LEAST_KNOWN:
+        return
+    raise EvaluationError(
+        f"the unedited model recalls the facts of {round(sum(asked))} of {len(asked)} cases; what it does not know "
+        "cannot be edited or followed, so the figures of all methods would mean little; go on with --anyway, or take "
+        "the cases that it recalls (--recalled-only), more cases, or another model"
+    )
+
+
 def _malformed(loaded: Loaded) -> Iterator[LeftOut]:
     for item in loaded.skipped:
         yield LeftOut(case=f"{item.source}#{item.index}", method=None, reason=MALFORMED, detail=str(item))
@@ -195,7 +212,12 @@ def _result(
     report = build_report(
         rows,
         suite=settings.suite,
-        manifest={**manifest.model_dump(mode="json"), "methods": names, "prompts_cut": runner.cut},
+        manifest={
+            **manifest.model_dump(mode="json"),
+            "methods": names,
+            "prompts_cut": runner.cut,
+            **({"anyway": True} if settings.anyway else {}),
+        },
         left_out=dict(counted),
         seed=settings.seed,
         texts=in_order(folder.texts, [case.id for case in runner.cases], names),

@@ -29,6 +29,7 @@ class EvaluationSettings(BaseModel):
             model that reads the new facts in each prompt.
         limit: Number of cases, taken from the beginning of the file.
         recalled_only: Leave out the cases whose facts the unedited model does not recall; their share is reported.
+        anyway: Run the methods, and show their figures, also where the unedited model recalls next to no case's facts.
         seed: Of prefixes, encoders, sampled texts and resampling.
         sequential: Edits are kept: each case is edited on top of all earlier ones, and all are asked again at the end.
         batch_edits: Number of cases that are edited together, in one computation, and scored together.
@@ -56,7 +57,8 @@ class EvaluationSettings(BaseModel):
     methods: str = "rome,memit,glame"
     limit: int | None = Field(default=None, ge=1)
     recalled_only: bool = False
-    seed: int = 0
+    anyway: bool = False
+    seed: int = Field(default=0, ge=0, lt=2**32)
     sequential: bool = False
     batch_edits: int | None = Field(default=None, ge=1)
     styles: tuple[Style, ...] = Field(default=("zero_shot",), min_length=1)

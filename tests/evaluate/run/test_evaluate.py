@@ -193,7 +193,7 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_five_cases_of_every_real_file_run(real: Path, name: str) -> None:
     limit = 1 if "ripple" in name else 5  # each of its records has a hundred prompts with long answers
-    found = evaluate(settings(real / name, suite=REAL_FILES[name], limit=limit, methods="rome:steps=2"))
+    found = evaluate(settings(real / name, suite=REAL_FILES[name], limit=limit, methods="rome:steps=2", anyway=True))
     edited = {"rome:steps=2"} if REAL_FILES[name] != "known-facts" else set()
     assert set(found.report.methods) == {UNEDITED, *edited}
     ran = {item.case for item in found.left_out if item.reason != MALFORMED}
