@@ -32,7 +32,7 @@ from kgedit.lm.generation.greedy import complete
 from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
 from kgedit.lm.memory import peak_memory
-from kgedit.lm.prefixes import sample_prefixes
+from kgedit.lm.prefixes import PrefixPlan, sample_prefixes
 from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.lm.second_moment.shelf import MomentShelf
@@ -42,7 +42,6 @@ from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
-from kgedit.presets import prefix_lengths
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
 from kgedit.text.answer import leading_name, shown
@@ -86,7 +85,7 @@ class Editor:
             method: The editing method; None where nothing is to be edited, only asked, resolved or loaded.
             moments: See `second_moment.find.find_moments`.
             texts: Sentences to collect second moments from, if they are missing.
-            prefixes: Context prefixes, the first empty; sampled from the unedited model if not given.
+            prefixes: Context prefixes, the first empty; by default sampled as the method's settings say.
             seed: Seed of whatever is drawn.
             name: Name of the model, for manifests.
             notes: What users should be told with each edit.
@@ -101,7 +100,8 @@ class Editor:
         self.seed, self.name, self.progress = seed, name, progress
         self.history: dict[str, EditResult | LoadedEdits] = {}
         self._method, self._notes = method, notes
-        self._prefixes = prefixes
+        self._given_prefixes = prefixes
+        self._prefixes: dict[PrefixPlan | None, Sequence[str]] = {None: ("",)}
         self.moments = MomentShelf(
             model, tokenizer, moments, Settings().cache_dir, texts=texts, facts=self._facts, progress=progress
         )
@@ -358,15 +358,16 @@ class Editor:
     @property
     def workbench(self) -> Workbench:
         """Statistics and prefixes, each read once off the unedited model, when a method first asks for it."""
-        layers = self.method.moment_layers
-        if self.moments.lacks(layers) or self._prefixes is None:
+        layers, ridge, plan = self.method.moment_layers, self.method.moment_ridge, self.method.prefix_plan
+        to_sample = self._given_prefixes is None and plan not in self._prefixes
+        if self.moments.lacks(layers) or to_sample:
             with self._stack.trial([]):
                 self.moments.of(layers)
-                self._prefixes = self._prefixes or sample_prefixes(
-                    self.model, self.tokenizer, lengths_and_counts=prefix_lengths(self.name), seed=self.seed
-                )
-        moments = self.moments.of(layers)
-        return Workbench(self.model, self.tokenizer, moments, self._prefixes, self.seed, self.progress)
+                if plan is not None and to_sample:
+                    self._prefixes[plan] = sample_prefixes(self.model, self.tokenizer, plan, seed=self.seed)
+        moments = self.moments.of(layers, ridge=ridge)
+        prefixes = self._given_prefixes or self._prefixes[plan]
+        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, self.progress)
 
     def _facts(self) -> Iterator[str]:
         """Passages of facts, from the graph if it is on this machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -196,10 +197,10 @@ def test_another_method_finds_the_statistics_of_its_layers_on_the_unedited_model
     seen: list[bool] = []
     find = editor.moments.of
 
-    def watching(layers: Sequence[int]) -> dict[int, Moment]:
+    def watching(layers: Sequence[int], **options: Any) -> dict[int, Moment]:
         if editor.moments.lacks(layers):
             seen.append(all(torch.equal(editor.model.get_parameter(name), value) for name, value in unedited.items()))
-        return find(layers)
+        return find(layers, **options)
 
     editor.moments.of = watching  # type: ignore[assignment, method-assign]
     editor.method = cheap(layer=4)

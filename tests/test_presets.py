@@ -6,8 +6,8 @@ from importlib import resources
 
 import pytest
 
-from kgedit.methods.registry import METHODS, load_method, settings_for
-from kgedit.presets import prefix_lengths
+from kgedit.lm.prefixes import PrefixPlan
+from kgedit.methods.registry import METHODS, load_method, method_for, settings_for
 
 MODELS = sorted(
     file.name.removesuffix(".toml")
@@ -73,7 +73,69 @@ def test_other_names_are_guessed_by_depth(name) -> None:
     assert "layer 6 is a guess from its depth of 30 blocks" in notes[0]
 
 
-def test_prefixes_are_romes_unless_the_preset_says_otherwise() -> None:
-    assert prefix_lengths("someone/unheard-of") == ((5, 10), (10, 10))
-    for model in MODELS:
-        assert all(length > 0 and count > 0 for length, count in prefix_lengths(model))
+WORDS = ("The", "Therefore", "Because", "I", "You")
+
+
+@pytest.mark.parametrize(
+    ("variant", "groups", "seeds", "number"),
+    [
+        ("rome", ((5, 10), (10, 10)), (), 20),
+        ("rome-kg", ((5, 10), (10, 10)), (), 20),
+        ("memit", ((10, 5),), WORDS, 5),
+        ("memit-kg", ((10, 5),), WORDS, 5),
+        ("glame", ((5, 10), (10, 10), (20, 10)), (), 30),
+    ],
+)
+@pytest.mark.parametrize("model", ["gpt2-xl", "gpt-j-6b"])
+def test_each_method_has_its_own_published_prefixes(model, variant, groups, seeds, number) -> None:
+    """ROME 20, seeded with the begin-of-text token; MEMIT 5 of 10 tokens; GLAME 30, ten of 20 tokens among them."""
+    method, _ = method_for(model, variant, LAYERS[model])
+    assert method.prefix_plan == PrefixPlan(groups, seeds)
+    assert sum(count for _, count in groups) == number
+    assert method.moment_ridge == 0
+    assert method_for("someone/unheard-of", f"{variant}:paper", 30)[0].prefix_plan == method.prefix_plan
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "expected"),
+    [
+        ("gpt2-xl", "paper-cf-plus", (9, 5, "avg", 20, 35, 0.5, 0.4, 0.0725, 0.04, "5x15+10x15")),
+        ("gpt2-xl", "paper-mquake", (9, 5, "composite_norm", 50, 50, 0.5, 0.3, 0.075, 0.005, "5x15+10x15")),
+        ("gpt-j-6b", "paper-cf-plus", (5, 5, "avg", 45, 25, 0.5, 0.2, 0.075, 0.03, "5x10+10x10+20x10")),
+        ("gpt-j-6b", "paper-mquake", (5, 2, "avg", 100, 25, 0.1, 0.4, 0.0725, 0.03, "5x10+10x10+20x10")),
+    ],
+)
+def test_glame_has_settings_of_its_own_for_other_benchmarks(model, variant, expected) -> None:
+    """Layer, layer of representations, pooling, edges, steps, decay, dropout, KL weight, stop, prefixes (released)."""
+    found = method_for(model, f"glame:{variant}", LAYERS[model])[0].config
+    names = "repr_layer pooling max_edges steps weight_decay dropout kl_weight stop_loss prefixes".split()
+    assert (found.layers[0], *(getattr(found, name) for name in names)) == expected
+    assert (found.learning_rate, found.clamp, found.prefix_seeds, found.edge_choice) == (0.5, 4.0, "begin", "first")
+
+
+def test_the_baselines_of_glames_own_tables() -> None:
+    found = {
+        (model, name): method_for(model, f"{name}:paper-glame", LAYERS[model])[0].config.kl_weight
+        for model in LAYERS
+        for name in ("rome", "memit")
+    }
+    assert found == {
+        ("gpt2-xl", "rome"): 1.0,
+        ("gpt-j-6b", "rome"): 0.0625,
+        ("gpt2-xl", "memit"): 0.0625,
+        ("gpt-j-6b", "memit"): 1.0,
+    }
+
+
+def test_published_presets_are_the_released_arithmetic() -> None:
+    for model in LAYERS:
+        assert (
+            method_for(model, "rome", LAYERS[model])[0].config
+            == method_for(model, "rome:paper", LAYERS[model])[0].config
+        )
+        assert settings_for(model, "rome", LAYERS[model])[0]["key"] == "original"
+
+
+def test_the_bundled_model_has_few_short_prefixes() -> None:
+    for name in ("rome", "memit", "glame", "glame:paper", "glame:paper-mquake", "rome-kg", "memit-kg"):
+        assert method_for("mini", name, 6)[0].prefix_plan.lengths_and_counts == ((4, 2), (9, 2))

@@ -115,6 +115,10 @@ def evaluate(
     snippets: Annotated[
         Path | None, typer.Option(help="CounterFact: attribute_snippets.json, for consistency of sampled texts.")
     ] = None,
+    zsre_target: Annotated[
+        Literal["alt", "answer"],
+        typer.Option(help="zsRE: edits write the other answer (alt), or the first right one, as in ROME and MEMIT."),
+    ] = "alt",
     graph: Graph = None,
     moments: Moments = None,
     as_json: AsJson = False,
@@ -143,6 +147,7 @@ def evaluate(
             "protocol": protocol,
             "generate": generate,
             "snippets": snippets,
+            "zsre_target": zsre_target,
             "moments": moments_source(moments),
             "graph": graph,
             **loading,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple, named
 from kg_cache.ids import id_order, is_entity_id, is_relation_id
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import networkx as nx
     from torch import Tensor
     from torch_geometric.data import Data
+
+EdgeChoice = Literal["telling", "first"]
 
 # Topic's main category, template has topic: about Wikimedia's own pages, not about the world.
 DROPPED = frozenset({"P910", "P1423"})
@@ -196,6 +198,7 @@ def build_subgraph(
     order: int = 2,
     max_edges: int = 20,
     per_relation: int = 3,
+    edge_choice: EdgeChoice = "telling",
     incoming_hops: int = 0,
     incoming_relations: Collection[str] = (),
     subject_label: str | None = None,
@@ -216,6 +219,9 @@ def build_subgraph(
         order: 1 is the new fact alone, 2 adds the facts of o*, 3 those of their objects, and so on.
         max_edges: Most facts in the result, the new one included (the paper's m).
         per_relation: Most objects per entity and relation, so that no list fills the graph.
+        edge_choice: "telling" takes facts of telling relations first, and no more than `per_relation` of one; "first"
+            takes the first facts whatever their relation, as GLAME's released crawler does. Its order is that of a
+            query's answer, which nobody can repeat; here it is that of property and item numbers.
         incoming_hops: Longest walk to the subject that is collected.
         incoming_relations: Relations that it may follow.
         subject_label: Text for s instead of the graph's label, e.g. the name as the prompt has it.
@@ -247,7 +253,10 @@ def build_subgraph(
             missing |= found.missing
         expanded.update(frontier)
         fresh = [triple for triple in _facts_of(found, set(frontier)) if triple not in triples]
-        ranked = [_ranked(fresh, entity, per_relation, seed) for entity in frontier]
+        ranked = [
+            _ranked(fresh, entity, per_relation, seed) if edge_choice == "telling" else _first(fresh, entity)
+            for entity in frontier
+        ]
         taken = in_turn(ranked)[: max_edges - len(triples)]
         left_out += len(fresh) - len(taken)
         triples += taken
@@ -303,6 +312,12 @@ def _ranked(triples: Iterable[Triple], entity: str, per_relation: int, seed: int
         if used[triple.relation] <= per_relation:
             kept.append(triple)
     return kept
+
+
+def _first(triples: Iterable[Triple], entity: str) -> list[Triple]:
+    """Facts of one entity by property and item number."""
+    own = (triple for triple in triples if triple.subject == entity)
+    return sorted(own, key=lambda triple: (id_order(triple.relation), id_order(triple.object)))
 
 
 def _labels(

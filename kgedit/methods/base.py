@@ -19,6 +19,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.delta import Delta, compose
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
+from kgedit.lm.prefixes import PrefixPlan
+from kgedit.lm.second_moment.matrix import LEAST_RIDGE
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.progress import Progress
@@ -45,6 +47,10 @@ class MethodSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # The word behind a method's name -> what its published procedure sets: "paper", and what differs from it for one
+    # benchmark or in another paper's comparison ("paper-mquake").
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+
     ending: str = Field(default="", max_length=8)
 
     @field_validator("*")
@@ -70,7 +76,7 @@ class MethodSettings(BaseModel):
     @classmethod
     def paper(cls, **changes: Any) -> Self:
         """The published procedure; pass the fields that depend on the model, or that are to differ."""
-        return cls.model_validate(changes)
+        return cls.model_validate({**cls.published["paper"], **changes})
 
     def longer(self, factor: int) -> Self:
         """These settings with `factor` times the optimisation steps; the same where there are no steps."""
@@ -187,6 +193,16 @@ class Method(ABC):
     def moment_layers(self) -> tuple[int, ...]:
         """Layers whose second moments of keys it needs, ascending; none for a method that does without."""
         return ()
+
+    @property
+    def prefix_plan(self) -> PrefixPlan | None:
+        """The context prefixes that its workbench should have beside the bare prompt; None for none."""
+        return None
+
+    @property
+    def moment_ridge(self) -> float:
+        """Ridge that is added to the second moments, as a share of their mean diagonal."""
+        return LEAST_RIDGE
 
     @property
     def writes_jointly(self) -> bool:

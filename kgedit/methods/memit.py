@@ -11,8 +11,8 @@ least-squares compromise between the new facts and the keys that C stands for. d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -26,9 +26,7 @@ from kgedit.lm.hooks import frozen
 from kgedit.methods.base import (
     Case,
     Computed,
-    Method,
     Request,
-    SteppedSettings,
     Workbench,
     check_cases,
     guessed_layer,
@@ -38,27 +36,27 @@ from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
+from kgedit.methods.value_method import ValueMethod, ValueSettings
 
 
-class MemitConfig(SteppedSettings):
+class MemitConfig(ValueSettings):
     """Hyper-parameters of MEMIT; the defaults are those published for gpt2-xl.
 
     Attributes:
         layers: The band, ascending.
-        steps: Evaluations of the loss.
-        learning_rate: Adam's.
         weight_decay: Weight of ||delta|| / ||h||^2.
         clamp: Bound of ||delta|| / ||h||.
-        kl_weight: Weight of the "{s} is a" term.
-        stop_loss: The optimisation stops below this loss.
         moment_weight: lambda, how much the old keys weigh against the new.
     """
 
+    # "paper-glame" is MEMIT as GLAME's own tables run it, which differs for some models only (their presets).
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"prefixes": "10x5", "prefix_seeds": "words", "moment_ridge": 0.0},
+        "paper-glame": {},
+    }
+
     layers: tuple[int, ...] = Field(min_length=1)
-    weight_decay: float = Field(default=0.5, ge=0)
     clamp: float = Field(default=0.75, gt=0)
-    kl_weight: float = Field(default=0.0625, ge=0)
-    stop_loss: float = Field(default=0.05, ge=0)
     moment_weight: float = Field(default=20000.0, gt=0)
 
     @classmethod
@@ -74,7 +72,7 @@ class MemitConfig(SteppedSettings):
         return self
 
 
-class Memit(Method):
+class Memit(ValueMethod):
     """The method; see the module's docstring."""
 
     name = "memit"

@@ -3,8 +3,9 @@
     rome    rome:key=original    glame:encoder=mlp:steps=20    memit:layers=1-3    glame:paper
 
 Settings stand behind the method's name, each after a colon; a list is written "1+3" or "1-3". They override the
-model's preset. "paper" alone stands for the published behaviour (`MethodSettings.paper`), with the preset's own
-layers. Other distributions add methods by the entry-point group `kgedit.methods`.
+model's preset. "paper" alone stands for the published behaviour, with the preset's own layers, and "paper-mquake" for
+what was published for one benchmark (`MethodSettings.published`). Other distributions add methods by the entry-point
+group `kgedit.methods`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def load_method(name: str) -> type[Method]:
 
 
 def settings_for(
-    model: str, name: str, n_layers: int, *, paper: bool = False
+    model: str, name: str, n_layers: int, *, published: str | None = None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The settings of a method for a model, and a note where they had to be guessed.
 
@@ -76,20 +77,24 @@ def settings_for(
         model: "mini", a hub id or a path; its last component names the preset.
         name: Name of the method.
         n_layers: Number of the model's blocks.
-        paper: Whether the published behaviour is wanted, which may have a table of its own.
+        published: Which of the method's published settings is wanted, if one is. It may have a table of its own in
+            the preset, and what the preset sets for "paper" holds for it too.
 
     Raises:
         UnknownMethod: There is no such method.
     """
-    kind = load_method(name)
-    fields = (table(model, f"{name}:{PAPER}") if paper else {}) or table(model, name)
-    if fields:
-        return fields, ()
-    guess = kind.Config.guess(n_layers)
-    if not guess:
-        return {}, ()
-    values = ", ".join(f"{field} {value}" for field, value in guess.items())
-    return guess, (f"no preset for {model!r} and {name}: {values} is a guess from its depth of {n_layers} blocks",)
+    kind = load_method(name).Config
+    fields = (table(model, f"{name}:{PAPER}") if published else {}) or table(model, name)
+    notes: tuple[str, ...] = ()
+    if not fields and (fields := kind.guess(n_layers)):
+        values = ", ".join(f"{field} {value}" for field, value in fields.items())
+        notes = (f"no preset for {model!r} and {name}: {values} is a guess from its depth of {n_layers} blocks",)
+    if published is None:
+        return fields, notes
+    fields = {**kind.published[PAPER], **fields}
+    if published != PAPER:
+        fields |= {**kind.published[published], **table(model, f"{name}:{published}")}
+    return fields, notes
 
 
 def parse_variant(variant: str) -> tuple[str, dict[str, Any]]:
@@ -99,7 +104,7 @@ def parse_variant(variant: str) -> tuple[str, dict[str, Any]]:
         variant: E.g. "glame:encoder=mlp".
 
     Returns:
-        The method's name, and field -> value; "glame:paper" gives {"paper": True}.
+        The method's name, and field -> value; "glame:paper-mquake" gives {"paper": "paper-mquake"}.
 
     Raises:
         UnknownMethod: There is no such method.
@@ -112,8 +117,10 @@ def parse_variant(variant: str) -> tuple[str, dict[str, Any]]:
         field, equals, text = part.partition("=")
         if field in changes:
             raise SettingError(f"{variant!r} sets {field!r} twice; leave one of them out")
-        if part == PAPER:
-            changes[PAPER] = True
+        if part in kind.published:
+            if PAPER in changes:
+                raise SettingError(f"{variant!r} names two published settings; leave one of them out")
+            changes[PAPER] = part
         elif field not in kind.model_fields:
             raise SettingError(_unknown(variant, field, kind))
         elif not equals:
@@ -140,11 +147,10 @@ def method_for(
     """
     name, own = parse_variant(variant)
     kind = load_method(name)
-    paper = own.pop(PAPER, False)
-    fields, notes = settings_for(model, name, n_layers, paper=paper)
+    fields, notes = settings_for(model, name, n_layers, published=own.pop(PAPER, None))
     wanted = {**fields, **(changes or {}), **own}
     try:
-        config = kind.Config.paper(**wanted) if paper else kind.Config.model_validate(wanted)
+        config = kind.Config.model_validate(wanted)
     except ValidationError as error:
         raise SettingError(f"{variant!r} cannot be used with {model!r}: {_reason(error)}") from None
     return kind(config), notes
@@ -175,8 +181,8 @@ def _near(word: str, names: Iterable[str]) -> str:
 
 def _unknown(variant: str, field: str, kind: type[MethodSettings]) -> str:
     fields: Mapping[str, Any] = kind.model_fields
-    meant = _near(field, (*fields, PAPER))
-    return f"{variant!r} sets {field!r}, which is no setting of this method; {meant}there are: {', '.join(fields)}"
+    meant, there_are = _near(field, (*fields, *kind.published)), ", ".join([*fields, *kind.published])
+    return f"{variant!r} sets {field!r}, which is no setting of this method; {meant}there are: {there_are}"
 
 
 def _reason(error: ValidationError) -> str:

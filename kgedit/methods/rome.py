@@ -7,8 +7,8 @@ context prefixes, gives o* (eq. 4; `engine.value`); write it in closed form agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -20,9 +20,7 @@ from kgedit.lm.hooks import frozen
 from kgedit.methods.base import (
     Case,
     Computed,
-    Method,
     Request,
-    SteppedSettings,
     Workbench,
     guessed_layer,
     one_after_another,
@@ -31,27 +29,24 @@ from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, optimise
 from kgedit.methods.engine.write_layers import write_layers
+from kgedit.methods.value_method import ValueMethod, ValueSettings
 
 
-class RomeConfig(SteppedSettings):
+class RomeConfig(ValueSettings):
     """Hyper-parameters of ROME; the defaults are those published for gpt2-xl and GPT-J.
 
     Attributes:
         layer: Edited layer.
-        steps: Evaluations of the loss.
-        learning_rate: Adam's.
-        weight_decay: Weight of ||delta|| / ||m||^2.
-        clamp: Bound of ||delta|| / ||m||.
-        kl_weight: Weight of the "{s} is a" term.
-        stop_loss: The optimisation stops below this loss.
         key: "averaged" uses one key everywhere (r-ROME); "original" is the published mixture.
     """
 
+    # "paper-glame" is ROME as GLAME's own tables run it, which differs for some models only (their presets).
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"key": "original", "prefixes": "5x10+10x10", "prefix_seeds": "begin", "moment_ridge": 0.0},
+        "paper-glame": {},
+    }
+
     layer: int = Field(ge=0)
-    weight_decay: float = Field(default=0.5, ge=0)
-    clamp: float = Field(default=4.0, gt=0)
-    kl_weight: float = Field(default=0.0625, ge=0)
-    stop_loss: float = Field(default=0.05, ge=0)
     key: Literal["averaged", "original"] = "averaged"
 
     @classmethod
@@ -59,13 +54,8 @@ class RomeConfig(SteppedSettings):
         """The edit layer."""
         return {"layer": guessed_layer(n_layers)}
 
-    @classmethod
-    def paper(cls, **changes: Any) -> Self:
-        """The published arithmetic, with its mixture of keys."""
-        return cls.model_validate({"key": "original", **changes})
 
-
-class Rome(Method):
+class Rome(ValueMethod):
     """The method; see the module's docstring."""
 
     name = "rome"

@@ -9,23 +9,29 @@ project's. docs/methods.md, "ROME-KG and MEMIT-KG".
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from kg_cache.graph import named
 from kgedit.errors import PromptError, TargetError
-from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.subgraph import EdgeChoice, Subgraph
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.tokens import encode_prompt, encode_target
-from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.methods.value_method import ValueMethod
 from kgedit.text.template import fill
 
 ORDER = 2  # further than the facts of o* the paper's relations do not go
+
+
+def _with_graph(published: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Published settings of a method of single facts, with GLAME's choice of facts."""
+    return {**published, "paper": {**published["paper"], "edge_choice": "first"}}
 
 
 class RomeKgConfig(RomeConfig):
@@ -34,11 +40,15 @@ class RomeKgConfig(RomeConfig):
     Attributes:
         key: As for ROME.
         max_edges: Size of the subgraph, target triple included; GLAME's.
+        edge_choice: Which facts are in it, likewise.
         first: Whether the edited fact is written before what follows from it, or after (the order is unpublished).
     """
 
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = _with_graph(RomeConfig.published)
+
     key: Literal["averaged", "original"] = "original"
     max_edges: int = Field(default=20, ge=1)
+    edge_choice: EdgeChoice = "telling"
     first: Literal["target", "graph"] = "target"
 
 
@@ -47,12 +57,16 @@ class MemitKgConfig(MemitConfig):
 
     Attributes:
         max_edges: Size of the subgraph, target triple included; GLAME's.
+        edge_choice: Which facts are in it, likewise.
     """
 
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = _with_graph(MemitConfig.published)
+
     max_edges: int = Field(default=20, ge=1)
+    edge_choice: EdgeChoice = "telling"
 
 
-class _WithGraph(Method):
+class _WithGraph(ValueMethod):
     """A method of single facts that is given the edits and what their subgraphs add to them."""
 
     uses_graph = True
@@ -76,7 +90,7 @@ class _WithGraph(Method):
     @property
     def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""
-        return {"order": ORDER, "max_edges": self.config.max_edges}
+        return {"order": ORDER, "max_edges": self.config.max_edges, "edge_choice": self.config.edge_choice}
 
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]

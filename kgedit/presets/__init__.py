@@ -15,18 +15,13 @@ from kg_cache.settings import Settings
 from kgedit.errors import FileCorrupt
 
 
-def prefix_lengths(model: str) -> tuple[tuple[int, int], ...]:
-    """Pairs of length in tokens and number of the context prefixes; ROME's published ones if the preset has none."""
-    lengths = table(model, "prefixes").get("lengths", [[5, 10], [10, 10]])
-    return tuple((length, count) for length, count in lengths)
-
-
 def table(model: str, name: str) -> dict[str, Any]:
     """One table of a model's preset: the user's own, else that of the package.
 
     Args:
         model: "mini", a hub id or a path; its last component names the preset.
-        name: A method, a method's variant that has a table of its own ("glame:paper"), or another table ("guards").
+        name: A method, a method's variant that has a table of its own ("glame:paper-mquake"), or another table
+            ("guards").
 
     Returns:
         Field -> value; empty if the model has no preset, or its preset no such table.

@@ -15,7 +15,6 @@ from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.base import Method, MethodSettings
 from kgedit.methods.registry import load_method, method_for, parse_variant
-from kgedit.presets import prefix_lengths
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit, draw_edits
 from kgedit.trials.measure import means, measure_edits, measure_unedited
@@ -172,7 +171,6 @@ def _identity(editor: Editor, method: str, moments: MomentSource, drawn: list[Tr
         "model": model_hash(editor.model),
         "method": method,
         "moments": str(moments),
-        "prefixes": prefix_lengths(editor.name),
         "seed": editor.seed,
         "edits": [[item.edit.model_dump(), repr(item.probe)] for item in drawn],
     }

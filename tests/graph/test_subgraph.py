@@ -109,6 +109,14 @@ def test_telling_relations_first_then_by_number_and_few_objects_of_each(make_gra
     assert len(set(PREFERRED)) == len(PREFERRED)
 
 
+def test_the_first_facts_whatever_their_relation_as_the_released_crawler_takes_them(make_graph) -> None:
+    """P31 before P36, which is more telling, and all four of its objects."""
+    graph = make_graph("Q2 P36 Q3; Q2 P31 Q7; Q2 P31 Q4; Q2 P31 Q6; Q2 P31 Q5")
+    found = build_subgraph(graph, S, R, O, edge_choice="first", max_edges=5)
+    assert found.triples[1:] == tuple(Triple(O, "P31", f"Q{number}") for number in (4, 5, 6, 7))
+    assert found.left_out == 1
+
+
 def test_the_budget_counts_the_new_fact_and_what_was_left_out_is_said(make_graph) -> None:
     graph = make_graph([Triple(O, f"P{i}", f"Q{i}") for i in range(100, 150)])
     for budget in (1, 2, 20, 51, 60):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from families import FAMILIES, tiny_model
-from kgedit.lm.prefixes import SEEDS, _sentence, sample_prefixes
+from kgedit.lm.prefixes import SEEDS, PrefixPlan, _sentence, sample_prefixes
 from kgedit.lm.tokens import encode_text
 
 
@@ -38,7 +38,7 @@ def test_length_counts_the_seed_word_and_not_bos() -> None:
         return torch.full_like(logits, -1e9).index_fill(-1, torch.tensor([word]), 1e9)
 
     model.lm_head.register_forward_hook(only_one)
-    got = sample_prefixes(model, tok, lengths_and_counts=((3, 2), (6, 1)), seeds=("The",))
+    got = sample_prefixes(model, tok, PrefixPlan(((3, 2), (6, 1)), ("The",)))
     assert len(encode_text(tok, "The")) == 2  # BOS and the word
     assert got == ("", "The capital capital. ", "The capital capital. ", "The" + " capital" * 5 + ". ")
     assert len(seen) == 2 + 5
@@ -56,18 +56,18 @@ def test_only_the_five_best_tokens_are_drawn_and_no_special_or_padding_token() -
         return logits
 
     model.lm_head.register_forward_hook(prefer)
-    got = sample_prefixes(model, tok, lengths_and_counts=((8, 20),), seeds=("The",))
+    got = sample_prefixes(model, tok, PrefixPlan(((8, 20),), ("The",)))
     words = {word for prefix in got for word in prefix.strip(" .").split()[1:]}
     assert words == {"is", "of", "the", "in", "and"}
 
 
 def test_a_seed_longer_than_the_length_stays_as_it_is() -> None:
     model, tok = tiny_model("gpt2")
-    assert sample_prefixes(model, tok, lengths_and_counts=((1, 1),), seeds=("The capital of",)) == (
+    assert sample_prefixes(model, tok, PrefixPlan(((1, 1),), ("The capital of",))) == (
         "",
         "The capital of. ",
     )
-    assert sample_prefixes(model, tok, lengths_and_counts=()) == ("",)
+    assert sample_prefixes(model, tok, PrefixPlan(())) == ("",)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,33 @@ def test_a_seed_longer_than_the_length_stays_as_it_is() -> None:
 )
 def test_texts_become_one_sentence_without_slots(text: str, sentence: str) -> None:
     assert _sentence(text) == sentence
+
+
+def test_published_prefixes_begin_with_the_begin_of_text_token_and_count_it() -> None:
+    """Meng et al. (2022): 10 of 5 tokens and 10 of 10, the begin-of-text token among them; it is no text."""
+    model, tok = tiny_model("gpt2", bos=True)
+    word, seen = tok.convert_tokens_to_ids("Ġcapital"), []
+
+    def only_one(module: torch.nn.Module, args: object, logits: torch.Tensor) -> torch.Tensor:
+        seen.append(logits.shape)
+        return torch.full_like(logits, -1e9).index_fill(-1, torch.tensor([word]), 1e9)
+
+    model.lm_head.register_forward_hook(only_one)
+    model.register_forward_pre_hook(lambda m, args, kwargs: starts.append(kwargs["input_ids"][:, 0]), with_kwargs=True)
+    starts: list[torch.Tensor] = []
+    got = sample_prefixes(model, tok, PrefixPlan(((5, 2), (1, 1)), ()))
+    assert got == ("", "capital capital capital capital. ", "capital capital capital capital. ", "capital. ")
+    assert starts[0].tolist() == [tok.bos_token_id] * 2
+
+
+def test_a_tokenizer_without_a_begin_token_takes_the_words() -> None:
+    model, tok = tiny_model("gpt2")
+    tok.bos_token = None
+    plan = PrefixPlan(((5, 3),), ())
+    assert sample_prefixes(model, tok, plan) == sample_prefixes(model, tok, plan._replace(seeds=SEEDS))
+
+
+def test_a_plan_is_written_as_lengths_times_counts() -> None:
+    assert PrefixPlan.parse("5x10+10x10", SEEDS) == PrefixPlan()
+    assert PrefixPlan.parse("10x5", ()) == PrefixPlan(((10, 5),), ())
+    assert PrefixPlan.parse("", SEEDS).lengths_and_counts == ()

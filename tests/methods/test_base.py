@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from kgedit.methods.base import Method, MethodSettings
 from kgedit.methods.registry import METHODS, load_method, settings_for
 
+OPTIONS = {"order", "max_edges", "edge_choice", "incoming_hops", "incoming_relations"}
+
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_what_the_interface_says(name) -> None:
@@ -22,7 +24,7 @@ def test_every_method_is_what_the_interface_says(name) -> None:
     assert list(method.moment_layers) == sorted(set(method.moment_layers))
     assert all(0 <= layer < 24 for layer in method.moment_layers)
     assert kind.summary
-    assert set(method.subgraph_options) <= {"order", "max_edges", "incoming_hops", "incoming_relations"}
+    assert set(method.subgraph_options) <= OPTIONS
     assert list(inspect.signature(method.compute).parameters) == ["bench", "requests", "subgraphs"]
     assert list(inspect.signature(method.together).parameters) == ["bench", "cases"]
 
@@ -85,4 +87,4 @@ def test_glame_without_later_layers_writes_jointly() -> None:
     assert (method.moment_layers, method.writes_jointly) == ((1, 2, 3), False)
     plain = method.without_later_layers()
     assert (plain.moment_layers, plain.writes_jointly) == ((1, 2), True)
-    assert plain.subgraph_options == {"order": 2, "max_edges": 20}
+    assert plain.subgraph_options == {"order": 2, "max_edges": 20, "edge_choice": "telling"}

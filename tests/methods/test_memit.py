@@ -287,4 +287,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "stop_loss": 0.05,
         "moment_weight": 20000.0,
         "ending": "",
+        "prefixes": "5x10+10x10",
+        "prefix_seeds": "words",
+        "moment_ridge": 1e-6,
     }

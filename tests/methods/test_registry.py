@@ -18,9 +18,10 @@ from kgedit.methods.registry import METHODS, load_method, method_for, method_nam
         ("memit:layers=1+2", ("memit", {"layers": (1, 2)})),
         ("glame:encoder=mlp", ("glame", {"encoder": "mlp"})),
         ("glame:free_offset=false:learning_rate=1e-2", ("glame", {"free_offset": False, "learning_rate": 0.01})),
-        ("glame:paper", ("glame", {"paper": True})),
-        ("rome:paper", ("rome", {"paper": True})),
-        ("glame:paper:encoder=none", ("glame", {"paper": True, "encoder": "none"})),
+        ("glame:paper", ("glame", {"paper": "paper"})),
+        ("glame:paper-mquake", ("glame", {"paper": "paper-mquake"})),
+        ("rome:paper", ("rome", {"paper": "paper"})),
+        ("glame:paper:encoder=none", ("glame", {"paper": "paper", "encoder": "none"})),
         ("rome:ending=.", ("rome", {"ending": "."})),
     ],
 )
@@ -41,6 +42,9 @@ def test_a_variant_is_a_name_and_typed_settings(variant, expected) -> None:
         ("memit:layers=", SettingError, "layers to ''"),
         ("rome:steps=2:steps=3", SettingError, "'steps' twice"),
         ("rome:", SettingError, "sets ''"),
+        ("rome:paper-mquake", SettingError, "did you mean 'paper-glame'"),
+        ("glame:paper:paper-mquake", SettingError, "two published settings"),
+        ("rome:prefixes=5-10", SettingError, "prefixes to '5-10'.*pattern"),
     ],
 )
 def test_what_means_nothing_is_refused_with_what_there_is(variant, error, message) -> None:
@@ -75,10 +79,10 @@ def test_paper_is_the_published_behaviour_at_the_presets_layers() -> None:
     assert unknown == GlameConfig.paper(layers=(6,), repr_layer=4)
 
 
-def test_paper_of_rome_is_the_published_mixture_of_keys() -> None:
+def test_paper_of_rome_is_the_published_mixture_of_keys_and_its_solve_without_a_ridge() -> None:
     config = method_for("mini", "rome:paper", 6)[0].config
-    assert config == method_for("mini", "rome:key=original", 6)[0].config
-    assert config.key == "original"
+    own = method_for("mini", "rome", 6)[0].config
+    assert config == own.model_copy(update={"key": "original", "moment_ridge": 0.0, "prefix_seeds": "begin"})
 
 
 def test_changes_override_the_preset_and_the_variant_overrides_both() -> None:

@@ -242,6 +242,9 @@ def test_the_defaults_are_the_published_ones() -> None:
         "stop_loss": 0.05,
         "key": "averaged",
         "ending": "",
+        "prefixes": "5x10+10x10",
+        "prefix_seeds": "words",
+        "moment_ridge": 1e-6,
     }
     rome = Rome(RomeConfig(layer=17))
     assert (rome.name, rome.moment_layers, rome.uses_graph, rome.subgraph_options) == ("rome", (17,), False, {})

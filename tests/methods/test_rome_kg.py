@@ -120,9 +120,10 @@ def test_memit_kg_refuses_what_memit_refuses() -> None:
 def test_settings() -> None:
     assert RomeKgConfig(layer=17).model_dump() == RomeConfig(layer=17, key="original").model_dump() | {
         "max_edges": 20,
+        "edge_choice": "telling",
         "first": "target",
     }
     method = rome(max_edges=7)
     assert (method.name, method.moment_layers, method.uses_graph) == ("rome-kg", (1,), True)
-    assert method.subgraph_options == {"order": 2, "max_edges": 7}
+    assert method.subgraph_options == {"order": 2, "max_edges": 7, "edge_choice": "telling"}
     assert (memit().name, memit().moment_layers, memit().subgraph_options["max_edges"]) == ("memit-kg", (0, 1), 20)

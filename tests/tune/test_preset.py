@@ -8,7 +8,7 @@ import pytest
 
 from kgedit.errors import FileCorrupt, SaveFailed
 from kgedit.methods.registry import method_for
-from kgedit.presets import prefix_lengths, table, user_file
+from kgedit.presets import table, user_file
 from kgedit.tune.preset import write_preset
 
 
@@ -34,7 +34,6 @@ def test_the_users_tables_stand_before_those_of_the_package() -> None:
     write_preset("mini", "rome", {"layer": 2}, {})
     assert table("mini", "rome") == {"layer": 2}
     assert table("mini", "memit") == bundled
-    assert prefix_lengths("mini") == ((4, 2), (9, 2))
 
 
 @pytest.mark.parametrize("content", ["[rome\nlayer = 1", "layer = 1\n", "\xff"])

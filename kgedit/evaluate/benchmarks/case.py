@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
@@ -15,6 +15,9 @@ from kgedit.evaluate.measures.portability import PortabilityProbe
 from kgedit.evaluate.results import RECALLED, SaidText, Values
 from kgedit.lm.generation.greedy import Answers, Ask
 from kgedit.lm.scoring.pairs import Pair, Scores
+
+# zsRE's edits write the other answer `alt` (MEND), or the first right one (ROME's and MEMIT's loaders).
+ZsreTarget = Literal["alt", "answer"]
 
 
 class Unusable(EvaluationError):
@@ -31,6 +34,7 @@ class Options:
         match: Name of the rule by which generated answers count, one of `MATCHERS`.
         generate: Sample texts as well: fluency, and portability as published.
         snippets: Reference texts, for consistency.
+        zsre_target: Which answer zsRE's edits write.
     """
 
     styles: tuple[Style, ...] = ("zero_shot",)
@@ -38,6 +42,7 @@ class Options:
     match: str = "contains"
     generate: bool = False
     snippets: Snippets | None = None
+    zsre_target: ZsreTarget = "alt"
 
     @property
     def matcher(self) -> Matcher:

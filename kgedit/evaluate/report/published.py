@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -18,6 +19,11 @@ from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.wording import cell
 
 PORTABILITY = "portability"
+_BASELINES = {"glame": {"rome:paper": "rome:paper-glame", "memit:paper": "memit:paper-glame"}}
+_HEADINGS = {
+    PORTABILITY: "portability, strict greedy (ours)",
+    "portability_published_fuzzy": "portability, sampled fuzzy (published)",
+}
 
 
 class PublishedTable(BaseModel):
@@ -28,8 +34,10 @@ class PublishedTable(BaseModel):
         source: Where it was published.
         suite: The suite that gives our figures.
         metrics: Its columns, by our names.
+        strict: A figure of ours that is shown beside them, since the published one of that kind is measured otherwise.
         notes: What a reader of the figures must know.
         variants: Row -> how we run it; rows without an entry are not run.
+        second: Row -> how we run it on a second file instead, where the paper has other settings for that.
         figures: Model -> row -> figures, times 100.
     """
 
@@ -39,8 +47,10 @@ class PublishedTable(BaseModel):
     source: str
     suite: str
     metrics: tuple[str, ...]
+    strict: str | None = None
     notes: tuple[str, ...]
     variants: dict[str, str]
+    second: dict[str, str] = {}
     figures: dict[str, dict[str, tuple[float, ...]]]
 
     @model_validator(mode="after")
@@ -50,6 +60,20 @@ class PublishedTable(BaseModel):
                 if len(figures) != len(self.metrics):
                     raise ValueError(f"{row} of {model} has {len(figures)} figures for {len(self.metrics)} metrics")
         return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The metrics that are shown: the published ones, and our strict one before the last, which is made of it."""
+        return self.metrics if self.strict is None else (*self.metrics[:-1], self.strict, self.metrics[-1])
+
+    def run_as(self, row: str, number: int) -> str:
+        """How we run a row on the first (0) or second (1) file; a row of our own by its name."""
+        return (self.second if number else {}).get(row, self.variants.get(row, row))
+
+    def with_baselines_of(self, paper: Literal["glame"]) -> PublishedTable:
+        """The table with ROME and MEMIT run as in that paper's own comparison instead of as in theirs."""
+        theirs = {row: _BASELINES[paper].get(variant, variant) for row, variant in self.variants.items()}
+        return self.model_copy(update={"variants": theirs})
 
     def models(self, model: str) -> list[str]:
         """The published models that a model is put beside: itself where it is one of them, else all."""
@@ -86,14 +110,24 @@ def beside_published(
     rows = list(dict.fromkeys([row for name in models for row in published.figures[name]] + list(more)))
     lines = []
     for row in rows:
-        variant = published.variants.get(row, row)
-        ours = merged([report.methods.get(variant, {}) for report in reports])
-        cells = [_cell(published, models, row, metric, ours) for metric in published.metrics]
+        variant = published.run_as(row, 0)
+        ours = merged([report.methods.get(published.run_as(row, min(i, 1)), {}) for i, report in enumerate(reports)])
+        cells = [_cell(published, models, row, metric, ours) for metric in published.columns]
         lines.append([plain(row if variant == row else f"{row} ({variant})"), *cells])
     legend = f"In brackets: {published.source}, for {' / '.join(models)}."
     ours_are = f"Ours: {model}, ± half the width of the 95 % bootstrap interval. " if reports else ""
     parts = [f"**{published.title}**", *(plain(report.headline) for report in reports)]
-    return "\n\n".join([*parts, table(["", *published.metrics], lines), ours_are + legend, *published.notes]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                *parts,
+                table(["", *(_HEADINGS.get(metric, metric) for metric in published.columns)], lines),
+                ours_are + legend,
+                *published.notes,
+            ]
+        )
+        + "\n"
+    )
 
 
 def merged(reports: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate | float]:
@@ -117,9 +151,11 @@ def merged(reports: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate | fl
 def _cell(
     published: PublishedTable, models: Sequence[str], row: str, metric: str, ours: Mapping[str, Estimate | float]
 ) -> str:
-    place = published.metrics.index(metric)
-    figures = [published.figures[name].get(row) for name in models]
-    theirs = " / ".join(f"{figure[place]:.2f}" for figure in figures if figure is not None)
+    theirs = ""
+    if metric in published.metrics:
+        place = published.metrics.index(metric)
+        figures = [published.figures[name].get(row) for name in models]
+        theirs = " / ".join(f"{figure[place]:.2f}" for figure in figures if figure is not None)
     estimate = ours.get(metric)
     text = f"{100 * estimate:.1f}" if isinstance(estimate, float) else cell(estimate)
     return f"{text} ({theirs})" if theirs else text

@@ -65,6 +65,7 @@ class ScoringPart(Frozen):
     chat_template: str | None
     generate: bool
     snippets: str | None
+    zsre_target: str | None = None
 
 
 class RunManifest(Frozen):
@@ -183,6 +184,7 @@ def make_manifest(
             chat_template=_chat_template_hash(editor.tokenizer) if settings.protocol == "free" else None,
             generate=options.generate,
             snippets=hashlib.sha256(options.snippets.to_json().encode()).hexdigest() if options.snippets else None,
+            zsre_target=options.zsre_target if settings.suite == "zsre" else None,
         ),
         versions=versions(),
     )

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kgedit.errors import EvaluationError
-from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.case import Options, ZsreTarget
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
 from kgedit.evaluate.results import PASTED, UNEDITED
@@ -41,6 +41,8 @@ class EvaluationSettings(BaseModel):
             `evaluate.free`.
         generate: Sample texts as well: fluency, and portability as published.
         snippets: CounterFact's attribute_snippets.json, for consistency.
+        zsre_target: What zsRE's edits write: the data set's other answer `alt` (MEND), or the first right "answer", as
+            ROME's and MEMIT's loaders do.
         moments: Second moments: "auto", "collect", "identity", or a folder; see `Editor.from_pretrained`.
         graph: SQLite file of a knowledge graph; the bundled snapshot by default.
         device: Torch device; the CPU by default.
@@ -67,6 +69,7 @@ class EvaluationSettings(BaseModel):
     protocol: Protocol = "published"
     generate: bool = False
     snippets: Path | None = None
+    zsre_target: ZsreTarget = "alt"
     moments: Literal["auto", "collect", "identity"] | Path = "auto"
     graph: Path | None = None
     device: str | None = None
@@ -131,4 +134,5 @@ class EvaluationSettings(BaseModel):
             match=self.match or ("exact" if self.model == MINI else "contains"),
             generate=self.generate or self.snippets is not None,
             snippets=Snippets.load(self.snippets) if self.snippets else None,
+            zsre_target=self.zsre_target,
         )

@@ -12,6 +12,7 @@ changes with every batch and enters through the Woodbury identity. docs/methods.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ def with_facts(moment: Moment, keys: Tensor, weight: float) -> Moment:
     held = wide.T @ wide / len(wide)  # (d_ff, d_ff)
     plain = moment.matrix.double()
     both = plain + weight * held * (scale_of(moment) / held.diagonal().mean())
-    return SecondMoment(moment.layer, both, moment.count, moment.key)
+    return replace(moment, matrix=both)
 
 
 def scale_of(moment: Moment) -> float:

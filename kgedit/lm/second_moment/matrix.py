@@ -13,7 +13,8 @@ from kgedit.errors import IllConditioned
 
 _log = logging.getLogger(__name__)
 
-_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # shares of the mean diagonal, tried in turn
+LEAST_RIDGE = 1e-6  # share of the mean diagonal
+_LARGER_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # tried in turn where that does not do
 _WORST_CONDITION = 1e13  # beyond it, a float64 solve has no digit to rely on
 _TOKENS_PER_DIMENSION = 10
 
@@ -28,12 +29,14 @@ class SecondMoment:
         count: Number of tokens it was taken over.
         key: What it belongs to: weights below the layer's W, corpus, length, whether first tokens were
             left out.
+        ridge: What is added to C where a system with it is solved, as a share of its mean diagonal; 0 as published.
     """
 
     layer: int
     matrix: Tensor
     count: int
     key: str
+    ridge: float = LEAST_RIDGE
 
     @property
     def origin(self) -> str:
@@ -43,8 +46,8 @@ class SecondMoment:
     def solve(self, keys: Tensor) -> Tensor:
         """Solve C x = k for every row by Cholesky in float64.
 
-        A ridge of 1e-6 of the mean diagonal is added to C, more if that does not make it positive
-        definite. The factor is kept for the next call.
+        The ridge is added to C, a larger one if that does not make it positive definite. The factor is kept for
+        the next call.
 
         Args:
             keys: (n, d_ff).
@@ -73,23 +76,23 @@ class SecondMoment:
                 f"the second moment of layer {self.layer} is zero or not finite (mean diagonal {scale:g}); "
                 "collect it anew, with the model in float32 or bfloat16"
             )
-        found = ridged_factor(wide)
+        found = ridged_factor(wide, self.ridge)
         if found is not None:
             factor, ridge, condition = found
             self._warn(ridge, condition)
             return factor
-        wide.diagonal().add_(_RIDGES[-1] * scale)
+        wide.diagonal().add_(_LARGER_RIDGES[-1] * scale)
         spectrum = torch.linalg.eigvalsh(wide)
         raise IllConditioned(
             f"the second moment of layer {self.layer} over {self.count} tokens cannot be solved with: "
             f"eigenvalues from {float(spectrum[0]):.3g} to {float(spectrum[-1]):.3g} even with a ridge of "
-            f"{_RIDGES[-1]:g}; "
+            f"{_LARGER_RIDGES[-1]:g}; "
             f"collect it over at least {_TOKENS_PER_DIMENSION * len(wide)} tokens"
         )
 
     def _warn(self, ridge: float, condition: float) -> None:
         enough = _TOKENS_PER_DIMENSION * len(self.matrix)
-        if ridge > _RIDGES[0] or self.count < enough:
+        if ridge > self.ridge or self.count < enough:
             _log.warning(
                 "the second moment of layer %d is weak: %d tokens where %d or more are advised, ridge %g, "
                 "condition number at least %.2g; collect it from more text",
@@ -101,11 +104,12 @@ class SecondMoment:
             )
 
 
-def ridged_factor(wide: Tensor) -> tuple[Tensor, float, float] | None:
+def ridged_factor(wide: Tensor, least: float = LEAST_RIDGE) -> tuple[Tensor, float, float] | None:
     """The factor of C with the smallest ridge with which C is positive definite and well enough conditioned.
 
     Args:
         wide: (d_ff, d_ff) float64, C.
+        least: The ridge that is tried first.
 
     Returns:
         Lower Cholesky factor, the ridge as a share of the mean diagonal, and a lower bound of the condition number;
@@ -114,7 +118,7 @@ def ridged_factor(wide: Tensor) -> tuple[Tensor, float, float] | None:
     wide = (wide + wide.T) / 2  # symmetric to the last bit
     scale = float(wide.diagonal().mean())
     added = 0.0
-    for ridge in _RIDGES:
+    for ridge in (least, *(larger for larger in _LARGER_RIDGES if larger > least)):
         wide.diagonal().add_((ridge - added) * scale)
         added = ridge
         factor: Tensor

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.second_moment.find import IdentityMoment, MomentSource, find_moments, missing_layers
-from kgedit.lm.second_moment.matrix import SecondMoment
+from kgedit.lm.second_moment.matrix import LEAST_RIDGE, SecondMoment
 from kgedit.progress import Progress
 
 
@@ -47,6 +48,7 @@ class MomentShelf:
         self._model, self._tokenizer, self._cache_dir = model, tokenizer, cache_dir
         self._texts, self._facts, self._progress = texts, facts, progress
         self._held: dict[int, SecondMoment | IdentityMoment] = {}
+        self._with_ridge: dict[tuple[int, float], SecondMoment] = {}
 
     def lacks(self, layers: Sequence[int]) -> bool:
         """Whether some of these are not here yet."""
@@ -58,15 +60,15 @@ class MomentShelf:
             return []
         return missing_layers(self._model, [layer for layer in layers if layer not in self._held], self._cache_dir)
 
-    def of(self, layers: Sequence[int]) -> dict[int, SecondMoment | IdentityMoment]:
-        """The second moment of each layer.
+    def of(self, layers: Sequence[int], *, ridge: float = LEAST_RIDGE) -> dict[int, SecondMoment | IdentityMoment]:
+        """The second moment of each layer, with the ridge that a method asks for (`SecondMoment.ridge`).
 
         Raises:
             MomentError, MomentMismatch, FileCorrupt: See `find.find_moments`.
         """
         progress = self._progress
         if not self.lacks(layers):
-            return {layer: self._held[layer] for layer in layers}
+            return {layer: self._ridged(layer, ridge) for layer in layers}
         found, notes = find_moments(
             self._model,
             self._tokenizer,
@@ -79,4 +81,11 @@ class MomentShelf:
         )
         self._held |= found
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
-        return {layer: self._held[layer] for layer in layers}
+        return {layer: self._ridged(layer, ridge) for layer in layers}
+
+    def _ridged(self, layer: int, ridge: float) -> SecondMoment | IdentityMoment:
+        """One of these; made once, since it keeps the factor of its first solve."""
+        held = self._held[layer]
+        if isinstance(held, IdentityMoment) or held.ridge == ridge:
+            return held
+        return self._with_ridge.setdefault((layer, ridge), replace(held, ridge=ridge))

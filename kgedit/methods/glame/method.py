@@ -23,7 +23,7 @@ from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.represent import represent
-from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases, one_after_another
+from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases, one_after_another
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from kgedit.methods.engine.value import Solution, optimise
@@ -38,9 +38,12 @@ from kgedit.methods.glame.consequences import (
     onward_facts,
     other_facts,
 )
-from kgedit.methods.glame.encoder import RelationalEncoder
+from kgedit.methods.glame.encoder import Kind, RelationalEncoder
 from kgedit.methods.glame.later_layers import MultihopPrompt, multihop_prompts, write_later_layers
 from kgedit.methods.glame.offset import GraphOffset
+from kgedit.methods.value_method import ValueMethod
+
+CARRIED_NOTE = "carry_rgnn: the encoder goes on from the edits before this one, which therefore depends on them"
 
 
 @dataclass
@@ -71,7 +74,7 @@ class _EditWork:
         }
 
 
-class Glame(Method):
+class Glame(ValueMethod):
     """The method; see the module's docstring."""
 
     name = "glame"
@@ -84,6 +87,7 @@ class Glame(Method):
         """Take the hyper-parameters, and the wordings that paths and other facts are put in."""
         super().__init__(config)
         self.text = text or Verbalizer.bundled()
+        self._carried: RelationalEncoder | None = None  # with `carry_rgnn`: the encoder of the edits so far
 
     @property
     def moment_layers(self) -> tuple[int, ...]:
@@ -98,7 +102,8 @@ class Glame(Method):
     @property
     def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""
-        options = {"order": self.config.order, "max_edges": self.config.max_edges}
+        config = self.config
+        options = {"order": config.order, "max_edges": config.max_edges, "edge_choice": config.edge_choice}
         if not self.config.later_layers:
             return options
         return options | {"incoming_hops": self.config.later_hops, "incoming_relations": frozenset(self.text.texts)}
@@ -161,7 +166,11 @@ class Glame(Method):
         return work
 
     def _optimise(self, bench: Workbench, edits: Sequence[_EditWork]) -> None:
-        """Step 2: m* of every edit, all in one batch."""
+        """Step 2: m* of every edit, all in one batch; one by one where each goes on with the encoder of the last."""
+        if self.config.carry_rgnn and len(edits) > 1:
+            for edit in edits:
+                self._optimise(bench, [edit])
+            return
         config, progress = self.config, bench.progress
         batch = EditBatch(bench.model, anatomy_of(bench.model), [edit.objective for edit in edits], config.layers)
         offsets = [
@@ -213,6 +222,8 @@ class Glame(Method):
         settings = {"method": self.name, "settings": self.config.model_dump(mode="json"), "seed": bench.seed}
         manifest = settings | (entries[0] if len(entries) == 1 else {"edits": entries})
         notes = dict.fromkeys(note for edit in case for note in _notes(edit.subgraph))
+        if self.config.carry_rgnn:
+            notes[CARRIED_NOTE] = None
         return Computed(replace(delta, manifest=manifest), tuple(notes), log)
 
     def _objective(
@@ -253,17 +264,26 @@ class Glame(Method):
         vectors = represent(bench.model, bench.tokenizer, texts, config.repr_layer, pooling=config.pooling)
         nodes = len(subgraph.nodes)
         graph = subgraph.to_pyg(vectors[:nodes].to(base.device), vectors[nodes:].to(base.device))
+        return GraphOffset(config, base, self._encoder(bench, config.encoder, base), graph)
+
+    def _encoder(self, bench: Workbench, kind: Kind, base: Tensor) -> RelationalEncoder:
+        """A fresh encoder; with `carry_rgnn` the one that the edits before have trained."""
+        config = self.config
+        if self._carried is not None:
+            return self._carried
         encoder = RelationalEncoder(
             base.shape[-1],
             layers=config.order,
-            kind=config.encoder,
+            kind=kind,
             aggregation=config.aggregation,
             dropout=config.dropout,
             self_loops=config.self_loops,
             dropout_last=config.dropout_last,
             seed=bench.seed,
         ).to(base.device)
-        return GraphOffset(config, base, encoder, graph)
+        if config.carry_rgnn:
+            self._carried = encoder
+        return encoder
 
 
 def _notes(subgraph: Subgraph | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
+from kgedit.lm.prefixes import PrefixPlan
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
@@ -43,6 +44,11 @@ class Locft(Method):
         """Take the hyper-parameters, and the wordings that facts are asked in."""
         super().__init__(config)
         self.text = text or Verbalizer.bundled()
+
+    @property
+    def prefix_plan(self) -> PrefixPlan | None:
+        """The usual context prefixes, of which it takes the first, where its settings want some."""
+        return PrefixPlan() if self.config.prefixes else None
 
     @property
     def subgraph_options(self) -> dict[str, Any]:

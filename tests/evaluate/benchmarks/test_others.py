@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.case import Options, Replies
 from kgedit.evaluate.benchmarks.knowedit import case as knowedit
 from kgedit.evaluate.benchmarks.knowedit.record import KnowEditRecord
 from kgedit.evaluate.benchmarks.known_facts import case as known_facts
@@ -45,6 +45,22 @@ def test_zsre_compares_with_the_data_set_and_with_the_model_before(answering) ->
     assert values["portability"] == 1
     assert made.values_before(before)[RECALLED] == 1
     assert made.values_before(before)["locality_teacher_forced"] == 1
+
+
+def test_zsre_may_write_the_right_answer_as_the_loaders_of_rome_and_memit_do() -> None:
+    record = ZsreRecord(
+        case_id=0,
+        rewrites=(REWRITE,),
+        paraphrases=("Ann lives where?",),
+        true_answers=("Oslo", "Christiania"),
+        locality=(),
+    )
+    made = zsre.case(record, Options(zsre_target="answer"))
+    assert [rewrite.target_new for rewrite in made.rewrites] == ["Oslo"]
+    assert {target for _, target in made.questions.pairs} == {"Oslo"}
+    # What the model should have said before is not told, so nothing is said of how much it knows.
+    assert made.recalled(Replies()) is None
+    assert zsre.case(record, Options()).rewrites[0].target_new == "Rome"
 
 
 def test_knowedit_asks_for_every_group_of_an_answer(answering) -> None:

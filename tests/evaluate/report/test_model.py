@@ -161,3 +161,14 @@ def test_no_row_is_a_report_without_figures() -> None:
     found = report([])
     assert (found.cases, found.methods, found.known) == (0, {}, None)
     assert found.headline == "made, 0 cases: no case was run"
+
+
+def test_a_report_of_zsre_says_which_answer_the_edits_write() -> None:
+    rows = [Row(case="0", method="rome", hops=None, edits=1, values={"zsre_efficacy": 1.0})]
+
+    def headline(target: str) -> str:
+        manifest = {"scoring": {"zsre_target": target}}
+        return build_report(rows, suite="zsre", manifest=manifest, left_out={}, seed=0).headline
+
+    assert headline("alt").startswith("zsre (edits write the other answer, alt), 1 case")
+    assert headline("answer").startswith("zsre (edits write the first right answer), 1 case")

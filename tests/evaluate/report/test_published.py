@@ -48,7 +48,12 @@ def test_every_row_is_run_by_a_method_that_there_is(number: int) -> None:
     table = published_table(number)
     rows = {row for found in table.figures.values() for row in found}
     assert rows - table.variants.keys() <= {"MEND"}
-    for variant in table.variants.values():
+    assert table.second.keys() <= table.variants.keys()
+    for variant in [
+        *table.variants.values(),
+        *table.second.values(),
+        *table.with_baselines_of("glame").variants.values(),
+    ]:
         if variant != UNEDITED:
             parse_variant(variant)
 
@@ -63,6 +68,35 @@ def test_ours_stand_beside_the_published_figures_of_the_same_model() -> None:
     assert "| GLAME (glame:paper) | 50.0 ±0.0 (100.00) | - (99.30) |" in text
     assert "| MEND | - (97.40) |" in text
     assert "for gpt-j-6b." in text
+
+
+def test_strict_portability_stands_beside_the_published_fuzzy_one_by_name() -> None:
+    report = run_of(efficacy=1.0, portability=0.5, portability_published_fuzzy=0.25)
+    text = beside_published(published_table(1), "gpt2-xl", [report])
+    heading = text[text.index("|  |") :].splitlines()[0]
+    assert "| portability, sampled fuzzy (published) | portability, strict greedy (ours) | editing_score |" in heading
+    assert "| 25.0 ±0.0 (23.95) | 50.0 ±0.0 | - (53.24) |" in text
+    assert "Published portability is fuzzy" in text
+
+
+def test_each_benchmark_is_run_with_its_own_published_settings() -> None:
+    one, six = published_table(1), published_table(6)
+    assert one.run_as("GLAME", 0) == "glame:paper"
+    assert one.run_as("GLAME", 1) == "glame:paper-cf-plus"
+    assert (one.run_as("ROME", 0), one.run_as("ROME", 1)) == ("rome:paper", "rome:paper")
+    assert six.run_as("GLAME", 0) == "glame:paper-mquake"
+    first = run_of(efficacy=0.5)
+    second = run_of(portability=0.25)
+    plus = second.model_copy(update={"methods": {"glame:paper-cf-plus": second.methods["glame:paper"]}})
+    assert "| 50.0 ±0.0 (99.84) |" in (text := beside_published(one, "gpt2-xl", [first, plus]))
+    assert "| 25.0 ±0.0 |" in text
+
+
+def test_baselines_as_in_their_own_papers_or_as_in_glames_tables() -> None:
+    table = published_table(1).with_baselines_of("glame")
+    assert (table.variants["ROME"], table.variants["MEMIT"]) == ("rome:paper-glame", "memit:paper-glame")
+    assert table.variants["GLAME"] == "glame:paper"
+    assert any("KL weight of 1" in note for note in table.notes)
 
 
 def test_another_model_stands_beside_all_published_ones_and_may_have_rows_of_its_own() -> None:

@@ -36,6 +36,15 @@ def test_solve_is_the_inverse_up_to_the_ridge() -> None:
     assert moment.solve(keys[:0]).shape == (0, 12)
 
 
+def test_a_ridge_of_zero_solves_with_the_matrix_itself() -> None:
+    matrix = torch.diag(torch.tensor([1e-9, 1.0, 2.0]))
+    keys = torch.eye(3)
+    found = SecondMoment(0, matrix, 1000, "k", ridge=0.0).solve(keys)
+    assert torch.allclose(found.diagonal(), torch.tensor([1e9, 1.0, 0.5], dtype=torch.float64))
+    # With the ridge of 1e-6 the smallest direction counts a thousand times less.
+    assert float(SecondMoment(0, matrix, 1000, "k").solve(keys)[0, 0]) == pytest.approx(1 / (1e-9 + 1e-6), rel=1e-3)
+
+
 def test_too_few_tokens_are_solved_with_and_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         got = _moment(_sample(5), count=5).solve(torch.ones(1, 12))

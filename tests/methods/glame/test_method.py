@@ -148,7 +148,7 @@ def test_the_papers_numbers() -> None:
     }
     assert {name: getattr(found, name) for name in expected} == expected
     assert GlameConfig.paper(layers=(5,), max_edges=35).max_edges == 35
-    assert Glame(found).subgraph_options == {"order": 2, "max_edges": 20}
+    assert Glame(found).subgraph_options == {"order": 2, "max_edges": 20, "edge_choice": "first"}
 
 
 def changed(**labels: str) -> Subgraph:

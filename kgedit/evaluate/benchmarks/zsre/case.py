@@ -20,7 +20,11 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     """
     if not isinstance(record, ZsreRecord):
         raise Unusable("the record is not one of zsRE")
-    rewrite = record.rewrite
+    rewrite, old_answers = record.rewrite, record.true_answers
+    if options.zsre_target == "answer":
+        if rewrite.target_true is None:
+            raise Unusable("the record gives no right answer to write")
+        rewrite, old_answers = rewrite.model_copy(update={"target_new": rewrite.target_true, "target_true": None}), ()
     unrelated = tuple((locality_prompt(probe.prompt), probe.answer) for probe in record.locality)
     probe = ZsreProbe(rewrite.target_new, (rewrite.text,), record.paraphrases, unrelated)
     carried = portability(record.portability)
@@ -38,7 +42,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
 
     return BenchmarkCase(
         id=str(record.case_id),
-        rewrites=record.rewrites,
+        rewrites=(rewrite,),
         questions=Questions(
             pairs=(*probe.pairs(), *protocol.pairs()),
             asks=(*protocol.asks(), *carried.asks()),
@@ -46,7 +50,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         ),
         asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
-        recalled=says(rewrite.text, record.true_answers, options) if record.true_answers else lambda replies: None,
+        recalled=says(rewrite.text, old_answers, options) if old_answers else lambda replies: None,
         paraphrases=record.paraphrases,
         unrelated=tuple(prompt for prompt, _ in unrelated),
     )
