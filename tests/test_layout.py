@@ -47,7 +47,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"feeds", "plan"},
         {"store"},
         {"decide"},
-        {"session"},
+        {"session", "intake"},
         {"final_measure", "exports", "report"},
         {"runner", "maintenance"},
         {"calibration"},

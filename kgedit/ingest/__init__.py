@@ -10,9 +10,9 @@
     export("STORE", "OUT", "adapter")
 
 The folders are in the order in which a change passes through them, and each imports only those before it:
-`feeds`, `plan`, `store` (the journal), `decide`; then `exports` and `report`, which read a store. `session` puts a
-store and a model together, `runner` runs over a feed, `maintenance` is what happens between runs. The public names are
-loaded when first used.
+`feeds`, `plan`, `store` (the journal), `decide`; then `exports` and `report`, which read a store. `intake` stands
+between plan and journal, `session` puts a store and a model together, `runner` runs over a feed, `maintenance` is what
+happens between runs. The public names are loaded when first used.
 """
 
 from __future__ import annotations

@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from kg_cache.graph import KnowledgeGraph
-from kgedit.ingest.change import Change, MalformedChange, slot_key
+from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
 from kgedit.ingest.final_measure import final_measure
-from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
+from kgedit.ingest.intake import applied_change, state_before, take_in
 from kgedit.ingest.plan.planner import make_plan
+from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.report.build import report_on
 from kgedit.ingest.report.html import write_report
 from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.commit import commit
-from kgedit.ingest.store.entry import NEXT, Entry, PlannedEdit, Received, State
-from kgedit.ingest.store.journal import Journal
+from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunResult
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
@@ -130,36 +131,24 @@ def apply_feed(
     started = time.monotonic()
     store, decider, journal = session.store, session.decider, session.store.journal
     session.names.forget()  # the graph may have changed since the feed before
-    # 1. Plan, unless a run over this feed was begun before.
+    decided, size = session.recovered, batch or (10**9 if decider.writer.shared else BATCH)
     begun = journal.run(fingerprint) if fingerprint else None
     if begun is not None:
         counts, earlier = begun.counts, begun.result
     else:
+        # 1. What other runs left waiting comes first, so that the plan is made against all that is then in force.
+        decided += _decide(session, size, on_decided)
         plan = make_plan(
             changes, session.editor, names=session.names, policy=policy, check_kinds=check_kinds,
             any_subject=any_subject, progress=decider.progress,
-            seen=lambda planned: state_before(journal, planned),
-            changed=lambda slot: journal.of_slot(slot) is not None,
+            seen=lambda planned: state_before(journal, planned), in_force=partial(applied_change, journal),
         )  # fmt: skip
         counts, earlier = {str(verdict): count for verdict, count in plan.counts.items()}, None
         if fingerprint:
             plan.save(store.plan_file(fingerprint))
-            journal.begin_run(fingerprint, counts, received(plan))
-        else:
-            journal.receive(received(plan))
+        take_in(journal, plan, fingerprint, counts)
     # 2. Decide and commit batch by batch; each is durable before the next begins.
-    size = batch or (10**9 if decider.writer.shared else BATCH)
-    decided = session.recovered
-    total = decided + journal.counts()[State.RECEIVED]
-    while entries := next_batch(session, size):
-        decision = decider.decide(entries, store.live_with_entries(), journal.of_slot)
-        commit(store, session.weights, decision)
-        decided += len(entries)
-        for entry in entries:
-            if on_decided:
-                on_decided(journal.entry(entry.id))
-        if decider.progress:
-            decider.progress("changes decided", decided, total)
+    decided += _decide(session, size, on_decided)
     # 3. Measure, unless nothing changed since this feed was measured.
     if earlier is not None and not decided and earlier.weights_hash == store.weights_hash:
         return earlier.model_copy(update={"changed": 0, "recovered": 0, "seconds": _since(started)})
@@ -172,33 +161,19 @@ def apply_feed(
     return result
 
 
-def state_before(journal: Journal, planned: Planned) -> str | None:
-    """State that a record's change has from an earlier run; None if it is to be done.
-
-    A change that is no longer applied, or was refused, is done again when another record asks for it: a fact may
-    return to what it was. The same record, as a feed's second delivery has it, is not.
-    """
-    entry = journal.find(planned.key or "")
-    if entry is None:
-        return None
-    there, here = entry.change.provenance, planned.change.provenance if planned.change else None
-    if there is None or here is None:
-        same = there is here
-    else:
-        same = (there.feed, there.position, there.dated) == (here.feed, here.position, here.dated)
-    return str(entry.state) if NEXT[entry.state] or same else None
-
-
-def received(plan: Plan) -> Iterable[Received]:
-    """The records of a plan that are to be applied, as the journal takes them."""
-    for planned in plan.of(Verdict.NEW):
-        if planned.edit is not None and planned.key is not None:
-            provenance = planned.change.provenance if planned.change else None
-            yield Received(
-                key=planned.key,
-                slot=slot_key(planned.edit),
-                change=PlannedEdit(edit=planned.edit, provenance=provenance, number=planned.number),
-            )
+def _decide(session: Session, size: int, on_decided: Callable[[Entry], None] | None) -> int:
+    """Decide and commit the received changes, batch by batch; returns how many there were."""
+    store, decider, journal = session.store, session.decider, session.store.journal
+    done, total = 0, journal.counts()[State.RECEIVED]
+    while entries := next_batch(session, size):
+        commit(store, session.weights, decider.decide(entries, store.live_with_entries(), journal.of_slot))
+        done += len(entries)
+        for entry in entries:
+            if on_decided:
+                on_decided(journal.entry(entry.id))
+        if decider.progress:
+            decider.progress("changes decided", done, total)
+    return done
 
 
 def next_batch(session: Session, size: int, *, after: int = 0) -> list[Entry]:

@@ -12,14 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from kgedit.edit import Edit
 from kgedit.errors import FileCorrupt, PlanError
 from kgedit.ingest.change import Change, MalformedChange
+from kgedit.ingest.plan.policy import Policy
 from kgedit.io.atomic_files import write_files
-
-Policy = Literal["refuse", "last-wins", "newest-evidence"]
 
 _END = b'{"records":'
 _LONGEST = 1 << 17  # bytes of a line; what a change may hold stays far below
@@ -33,7 +32,8 @@ class Verdict(StrEnum):
         UNFAMILIAR: The model knows none of the graph's facts about the subject.
         KNOWN: The model answers it already, in every wording asked.
         DUPLICATE: An earlier record, or the journal, has the same change.
-        CONFLICT: Another record gives the same fact another object, and the policy does not favour this one.
+        CONFLICT: Another record, or the change that is in force, gives the same fact another object, and the policy
+            does not favour this one.
         IMPLAUSIBLE: The graph says that it cannot be meant: no name, the wrong kind of thing, too general a subject.
         UNRESOLVED: A name means nothing or several things, or the wording does not fit.
         MALFORMED: The record cannot be read.
@@ -61,6 +61,7 @@ class Planned(BaseModel):
         key: Idempotence key with names replaced by ids; None where there is no change or a name is unresolved.
         edit: The edit to apply, with ids for the names that the graph knows; None as for `key`.
         of: Number of the record that this one repeats or is in conflict with.
+        newest: The newest date that any record gives for this change, where it is newer than its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +74,12 @@ class Planned(BaseModel):
     key: str | None = None
     edit: Edit | None = None
     of: int | None = None
+    newest: AwareDatetime | None = None
+
+    @property
+    def dated(self) -> AwareDatetime | None:
+        """The newest date that speaks for it; None if there is none."""
+        return self.newest or (self.change.provenance.dated if self.change else None)
 
     @property
     def where(self) -> str:

@@ -11,8 +11,9 @@ from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.ingest.change import Change, MalformedChange, change_key, slot_key
 from kgedit.ingest.plan.model_knowledge import ModelKnowledge
-from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Policy, Verdict
+from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Verdict
 from kgedit.ingest.plan.plausibility import Plausibility
+from kgedit.ingest.plan.policy import InForce, Policy, objection
 from kgedit.ingest.plan.spool import Spool
 from kgedit.progress import Progress
 from kgedit.resolve import Resolved, Resolver
@@ -30,7 +31,7 @@ def make_plan(
     names: Resolver | None = None,
     policy: Policy = "refuse",
     seen: Callable[[Planned], str | None] | None = None,
-    changed: Callable[[str], bool] | None = None,
+    in_force: Callable[[str], InForce | None] | None = None,
     check_kinds: bool = True,
     any_subject: bool = False,
     batch: int = BATCH,
@@ -40,7 +41,8 @@ def make_plan(
 
     In this order: malformed; names that mean nothing (unresolved); what cannot be meant (implausible); the same
     change again (duplicate); two objects for one fact (conflict); done or refused in an earlier run (duplicate);
-    answered already (known); about a subject of which the model knows nothing (unfamiliar); all others (new).
+    against a change in force whose evidence is not older (conflict); answered already (known); about a subject of
+    which the model knows nothing (unfamiliar); all others (new).
     Records wait in a temporary file: memory does not grow with their number.
 
     Args:
@@ -48,9 +50,9 @@ def make_plan(
         editor: Its model is asked as it stands, with all edits applied to it; its graph resolves the names.
         names: Resolves the names; by default a resolver of the editor's graph that lasts as long as the plan.
         policy: Which record counts when several disagree about a fact: none, the last, or the one with the newest
-            evidence if there is one.
+            evidence if there is one. Unless the last wins, a change in force keeps its place against older evidence.
         seen: State that a record's change has from an earlier run ("checked"); None if it is to be done.
-        changed: Whether a change of a slot is applied; then the subject counts as familiar.
+        in_force: The applied change of a slot, if there is one; then the subject counts as familiar.
         check_kinds: Whether to refuse what the graph and the wording speak against.
         any_subject: Whether to take changes of subjects of which the model knows nothing, too.
         batch: Changes asked about at once.
@@ -72,7 +74,7 @@ def make_plan(
         spool.settle_conflicts(policy)
         total, done = spool.waiting(), 0
         for items in spool.batches(batch):
-            _ask(items, spool, names, knowledge, seen, changed, any_subject=any_subject)
+            _ask(items, spool, names, knowledge, seen, in_force, policy, any_subject=any_subject)
             done += len(items)
             if progress:
                 progress("asking the model", done, total)
@@ -104,10 +106,12 @@ def _ask(
     names: Resolver,
     knowledge: ModelKnowledge,
     seen: Callable[[Planned], str | None] | None,
-    changed: Callable[[str], bool] | None,
+    in_force: Callable[[str], InForce | None] | None,
+    policy: Policy,
     *,
     any_subject: bool,
 ) -> None:
+    # 1. What the journal has, or what it has newer evidence against.
     fresh: list[tuple[int, Resolved]] = []
     for item in items:
         if item.key is None or item.edit is None:  # never so for a new record
@@ -115,10 +119,16 @@ def _ask(
         if seen and (state := seen(item)):
             spool.decide(item.number, Verdict.DUPLICATE, f"an earlier run had this change: {state}")
             continue
+        applied = in_force(slot_key(item.edit)) if in_force else None
+        if applied and (why := objection(item.dated, applied, policy)):
+            told = f"change {applied.number}, which is in force, gives the same fact another object: {why}"
+            spool.decide(item.number, Verdict.CONFLICT, f"{told}; with --policy last-wins it would be replaced")
+            continue
         try:
             fresh.append((item.number, names.resolve(item.edit)))
         except (KnowledgeGraphError, EditError) as error:  # the graph changed meanwhile
             spool.decide(item.number, Verdict.UNRESOLVED, str(error)[:_TOLD])
+    # 2. What the model answers already.
     unknown: list[tuple[int, Resolved]] = []
     for (number, change), known in zip(fresh, knowledge.known([change for _, change in fresh]), strict=True):
         if isinstance(known, EditError):
@@ -128,9 +138,10 @@ def _ask(
             spool.decide(number, Verdict.KNOWN, why)
         else:
             unknown.append((number, change))
+    # 3. Subjects of which it knows nothing.
     if any_subject:
         return
     for (number, change), familiar in zip(unknown, knowledge.familiar([change for _, change in unknown]), strict=True):
-        if familiar and not familiar.knows and not (changed and changed(slot_key(change.edit))):
+        if familiar and not familiar.knows and not (in_force and in_force(slot_key(change.edit))):
             why = f"the model knows none of the facts asked about {change.request.subject} ({familiar.told})"
             spool.decide(number, Verdict.UNFAMILIAR, f"{why[:_TOLD]}; --any-subject takes it all the same")

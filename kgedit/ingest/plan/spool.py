@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kgedit.ingest.change import slot_key
-from kgedit.ingest.plan.plan import Planned, Policy, Verdict
+from kgedit.ingest.plan.plan import Planned, Verdict
+from kgedit.ingest.plan.policy import Policy, Rival, winner
 
 _SCHEMA = """
 CREATE TABLE item (number INTEGER PRIMARY KEY, body TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
@@ -15,7 +16,8 @@ CREATE TABLE item (number INTEGER PRIMARY KEY, body TEXT NOT NULL, verdict TEXT 
 CREATE INDEX item_key ON item (key, number);
 CREATE INDEX item_slot ON item (slot, key, number);
 """
-_UNDATED = float("-inf")
+# The newest date of all records of a change; of one without a key there is none.
+_NEWEST = "(SELECT max(dated) FROM item same WHERE same.key = item.key)"
 
 
 class Spool:
@@ -60,10 +62,10 @@ class Spool:
             rivals = self._db.execute(
                 "SELECT min(number), max(number), max(dated) FROM item WHERE slot = ? GROUP BY key ORDER BY 1", (slot,)
             ).fetchall()
-            winner, why = _winner(rivals, policy)
+            holds, why = winner([Rival(*rival) for rival in rivals], policy)
             for first, _, _ in rivals:
-                if first != winner:
-                    other = winner or next(number for number, _, _ in rivals if number != first)
+                if first != holds:
+                    other = holds or next(number for number, _, _ in rivals if number != first)
                     self.decide(
                         first, Verdict.CONFLICT, f"record {other} gives the same fact another object: {why}", other
                     )
@@ -77,9 +79,12 @@ class Spool:
     def batches(self, size: int) -> Iterator[list[Planned]]:
         """The records that are still `new`, in order, some at a time."""
         last = 0
-        query = "SELECT number, body FROM item WHERE verdict = ? AND number > ? ORDER BY number LIMIT ?"
+        query = (
+            f"SELECT number, body, {_NEWEST} FROM item "  # noqa: S608
+            "WHERE verdict = ? AND number > ? ORDER BY number LIMIT ?"
+        )
         while rows := self._db.execute(query, (Verdict.NEW, last, size)).fetchall():
-            yield [Planned.model_validate_json(body) for _, body in rows]
+            yield [_planned(body, newest) for _, body, newest in rows]
             last = rows[-1][0]
 
     def __len__(self) -> int:
@@ -92,20 +97,14 @@ class Spool:
 
     def __iter__(self) -> Iterator[Planned]:
         """All records with their verdicts, in order."""
-        for body, verdict, reason, of in self._db.execute(
-            "SELECT body, verdict, reason, of FROM item ORDER BY number"
+        for body, verdict, reason, of, newest in self._db.execute(
+            f"SELECT body, verdict, reason, of, {_NEWEST} FROM item ORDER BY number"  # noqa: S608
         ):
-            item = Planned.model_validate_json(body)
-            yield item.model_copy(update={"verdict": Verdict(verdict), "reason": reason, "of": of})
+            yield _planned(body, newest).model_copy(update={"verdict": Verdict(verdict), "reason": reason, "of": of})
 
 
-def _winner(rivals: list[tuple[int, int, float | None]], policy: Policy) -> tuple[int | None, str]:
-    """The first record of the object that holds, if any, and why the others do not."""
-    if policy == "last-wins":
-        return max(rivals, key=lambda rival: rival[1])[0], "the last one wins"
-    if policy == "newest-evidence":
-        dates = sorted((_UNDATED if dated is None else dated for _, _, dated in rivals), reverse=True)
-        if dates[0] > dates[1]:
-            return next(first for first, _, dated in rivals if dated == dates[0]), "its evidence is newer"
-        return None, "none has newer evidence than the others"
-    return None, "both are refused"
+def _planned(body: str, newest: float | None) -> Planned:
+    item = Planned.model_validate_json(body)
+    if newest is None or (item.dated and item.dated.timestamp() >= newest):
+        return item
+    return item.model_copy(update={"newest": datetime.fromtimestamp(newest, UTC)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
 from kgedit.edit import Edit
 from kgedit.ingest.change import Provenance
@@ -43,6 +43,7 @@ class PlannedEdit(BaseModel):
         edit: The edit, with ids in place of the names that the graph knows.
         provenance: Feed and position that it came from, where it came from a feed.
         number: Number of its record in the feed, from 1.
+        newest: The newest date that any record gave for it, where it is newer than that of its provenance.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,12 @@ class PlannedEdit(BaseModel):
     edit: Edit
     provenance: Provenance | None = None
     number: int | None = None
+    newest: AwareDatetime | None = None
+
+    @property
+    def dated(self) -> AwareDatetime | None:
+        """The newest date that speaks for it; None if there is none."""
+        return self.newest or (self.provenance.dated if self.provenance else None)
 
     @property
     def where(self) -> str:

@@ -123,6 +123,14 @@ class Journal:
                 self._rows("UPDATE entry SET delta = ? WHERE id = ?", (delta, entry))
                 self._step(entry, self.entry(entry).state, reason)
 
+    def note_evidence(self, entry: Entry, dated: datetime, reason: str) -> None:
+        """Note that newer evidence speaks for a change; a step says where it came from."""
+        change = entry.change.model_copy(update={"newest": dated})
+        with self.writing():
+            written = _dump(change.model_dump(mode="json"))
+            self._rows("UPDATE entry SET change = ? WHERE id = ?", (written, entry.id))
+            self._step(entry.id, entry.state, reason)
+
     def entry(self, id: int) -> Entry:
         """One entry.
 

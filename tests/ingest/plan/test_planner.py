@@ -19,8 +19,9 @@ from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.ingest.change import Change, MalformedChange, Provenance, change_key
 from kgedit.ingest.feeds.files import JsonLines
-from kgedit.ingest.plan.plan import Plan, Planned, Policy, Verdict
+from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.plan.planner import make_plan
+from kgedit.ingest.plan.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import torch
 
 from kgedit.errors import JournalError
+from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.maintenance import undo_in
 from kgedit.ingest.runner import apply_feed, fingerprint
 from kgedit.ingest.session import open_session
-from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.entry import PlannedEdit, Received, State
 from kgedit.lm.load import load_model
 from kgedit.mini import mini_folder
 
@@ -158,6 +160,25 @@ def test_a_later_change_of_the_same_fact_supersedes_the_earlier_and_the_first_ma
         assert states == ["superseded", "superseded", "checked"], result.refusals
         assert same(session, alone(session, journal.entry(3)))
         assert journal.find(journal.entry(1).key).id == 3
+
+
+def test_what_another_run_left_waiting_is_decided_before_older_evidence_is_planned(tmp_path, changes) -> None:
+    """A run killed after it had received a change; then a feed with older evidence for another object."""
+
+    def told(change, day: int, **edit):
+        provenance = change.provenance.model_copy(update={"dated": datetime(2026, 1, day, tzinfo=UTC)})
+        return change.model_copy(update={"edit": change.edit.model_copy(update=edit), "provenance": provenance})
+
+    newer = told(changes[1], 2)
+    older = told(changes[1], 1, target_new=changes[1].edit.target_true)
+    with small(tmp_path) as session:
+        journal = session.store.journal
+        edit, provenance = newer.edit, newer.provenance
+        waiting = PlannedEdit(edit=edit, provenance=provenance)
+        journal.receive([Received(key=change_key(edit), slot=slot_key(edit), change=waiting)])
+        result = apply_feed(session, "test", [older], fingerprint=None)
+        assert [entry.state for entry in journal.entries()] == ["checked"], result.refusals
+        assert result.classes["conflict"] == 1
 
 
 def test_numbers_that_are_not_finite_are_refused_and_listed(tmp_path, changes, monkeypatch) -> None:
