@@ -20,6 +20,7 @@ SHOWS = {
     "04_export_adapter": "adapter:",
     "05_ingest": "undid change 1",
     "paper_tables": "| GLAME (glame:paper) | - (99.84) |",
+    "real_model_figures": "made-mquake: 100 records, written from recalled facts",
     "make_changes": "300 changes in all",
 }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kgedit.evaluate import EvaluationResult
 
-_MAKE = "Makes a benchmark in its original format from facts that the bundled model knows."
+_MAKE = "Makes a benchmark in its original format from facts that a model recalls."
 _NAMED = 5  # cases left out that are listed
 
 

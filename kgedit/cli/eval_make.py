@@ -1,36 +1,78 @@
-"""`kgedit eval make`: benchmark files about what the bundled model knows."""
+"""`kgedit eval make`: benchmark files about what a model knows."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kgedit.cli.options import MOST_SEED, AsJson
+from kgedit.cli.loading import loads_model
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model
 from kgedit.cli.output import emit, table
 from kgedit.cli.progress import working
+from kgedit.lm.loading import Loading
+from kgedit.mini import MINI
+
+if TYPE_CHECKING:
+    from kgedit.evaluate import MadeBenchmark
+    from kgedit.progress import Progress
 
 
+@loads_model
 def make(
     suite: Annotated[Literal["mquake", "counterfact"], typer.Option(help="Benchmark to make.")],
     out: Annotated[Path, typer.Option(help="Folder for SUITE-dev.json and SUITE-test.json.")],
+    model: Model = MINI,
+    graph: Graph = None,
+    facts: Annotated[
+        int,
+        typer.Option(min=64, max=MOST, help="The most facts of the graph that a model other than mini is asked for."),
+    ] = 4096,
     seed: Annotated[
         int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything drawn; the same seed gives the same bytes.")
     ] = 0,
     as_json: AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
-    """Makes a benchmark in its original file format from the facts that the bundled model knows."""
-    with working("Loading the bundled model") as advance:
-        from kgedit.evaluate import make_benchmark
+    """Makes a benchmark in its original file format from the facts that a model recalls.
 
-        made = make_benchmark(suite, out, seed=seed, progress=advance)
+    The bundled model's facts are listed. Any other model is asked for facts of the graph, in several wordings.
+    """
+    with working(f"Loading {model}") as advance:
+        if model == MINI:
+            from kgedit.evaluate import make_benchmark
+
+            made = make_benchmark(suite, out, seed=seed, progress=advance)
+        else:
+            made = _mined(suite, out, model, graph, facts, seed, loading, advance)
     classes = sorted({name for found in made.classes.values() for name in found})
     rows = [(name, *(found.get(name, 0) for found in made.classes.values())) for name in classes]
     rows.append(("all", *made.cases.values()))
-    title = f"{' and '.join(made.files.values())} (seed {made.seed})"
+    told = "" if made.asked is None else f"; {model} recalls {made.recalled} of {made.asked} facts in several wordings"
+    title = f"{' and '.join(made.files.values())} (seed {made.seed}{told})"
     emit(
         made.model_dump(mode="json"),
         lambda: [table(["cases", *made.cases], rows, title=title, numbers=len(made.cases))],
         as_json=as_json,
     )
+
+
+def _mined(
+    suite: str,
+    out: Path,
+    model: str,
+    graph: Path | None,
+    facts: int,
+    seed: int,
+    loading: Loading,
+    advance: Progress,
+) -> MadeBenchmark:
+    from kgedit.editor import Editor
+    from kgedit.evaluate.made.files import make_recalled_benchmark
+    from kgedit.evaluate.made.mined import fact_pool, mine
+
+    editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
+    mined = mine(fact_pool(editor), editor.model, editor.tokenizer, most=facts, seed=seed, progress=advance)
+    return make_recalled_benchmark(suite, out, mined, model=model, seed=seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,16 @@ class MiniCase:
 class Casebook:
     """Makes cases from the facts of the bundled model."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, facts: Sequence[Fact] | None = None) -> None:
         """Read facts and labels.
 
         Args:
             folder: Folder of the model; the bundled one by default.
+            facts: The facts, where they are not those of a folder; items of the bundled snapshot.
         """
         self.text = Verbalizer.bundled()
         self.labels = {row[0]: row[1] for row in snapshot.rows("entities")}
-        self.facts = load_facts(folder or mini_folder())
+        self.facts = load_facts(folder or mini_folder()) if facts is None else list(facts)
         self.of_subject: dict[str, list[Fact]] = defaultdict(list)
         self.of_relation: dict[str, list[Fact]] = defaultdict(list)
         for fact in self.facts:

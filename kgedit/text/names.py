@@ -17,6 +17,7 @@ from kgedit.text.sentences import first_sentence, sentence_ends
 from kgedit.text.signs import HYPHEN, legible
 
 _SHORT = 2  # letters
+_LEAST_NAME = 4  # letters of an alias without capitals
 _WORDLIKE = 3  # letters of names in capitals that are not also written like Unesco
 # The articles; a capital A is often a name of its own (vitamin A), except at the beginning.
 _ARTICLES = re.compile(r"(?:(?<!\S)(?:[Tt]he|THE|an?)|^An?)(?=\s)\s*")
@@ -141,6 +142,11 @@ def is_ordinary(name: str) -> bool:
     """Whether a name is an everyday word of English, unless it is written in capitals."""
     written = legible(name)
     return not written.isupper() and written.casefold() in _ORDINARY
+
+
+def may_be_name(alias: str) -> bool:
+    """Whether an alias is a name that people say, and no code such as "it" or "ISO 639:it"."""
+    return bool(alias.strip()) and ":" not in alias and (alias != alias.lower() or len(alias) >= _LEAST_NAME)
 
 
 def _is_parted(text: str, place: int) -> bool:

@@ -11,6 +11,7 @@ from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph, named
 from kg_cache.store import Store
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.text.names import may_be_name
 from kgedit.text.template import fill
 
 SUBJECTS = 400  # the most linked items of the graph, of which a model can be expected to know something
@@ -55,9 +56,9 @@ class GraphFacts:
         return tuple(fill(self._text.prompts((other,))[0], subject) for other in beside) or (f"{subject} is a",)
 
     def names(self, item: str | None) -> tuple[str, ...]:
-        """Other names of an item."""
+        """Other names of an item, without codes that are words as well."""
         try:
-            return tuple(self._graph.aliases(item)) if self._graph and item else ()
+            return tuple(filter(may_be_name, self._graph.aliases(item))) if self._graph and item else ()
         except KnowledgeGraphError:
             return ()
 

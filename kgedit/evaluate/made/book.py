@@ -10,22 +10,24 @@ from pathlib import Path
 from kg_cache import snapshot
 from kgedit.evaluate.measures.matching import contains
 from kgedit.mini.cases import Casebook
+from kgedit.mini.corpus import Fact
+from kgedit.text.names import may_be_name
 from kgedit.text.template import fill
 
 DEV_SHARE = 0.4
-LEAST_NAME = 4  # letters of an alias without capitals
 
 
 class Book(Casebook):
     """The casebook with what chains and published formats need beside it."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, facts: Sequence[Fact] | None = None) -> None:
         """Read facts, labels and aliases.
 
         Args:
             folder: Folder of the model; the bundled one by default.
+            facts: The facts, where they are not those of a folder.
         """
-        super().__init__(folder)
+        super().__init__(folder, facts)
         self.object_of = {(fact.subject, fact.relation): fact.object for fact in self.facts}
         self.subjects_of: dict[tuple[str, str], list[str]] = defaultdict(list)
         for fact in self.facts:
@@ -36,7 +38,7 @@ class Book(Casebook):
     def other_names(self, entity: str) -> tuple[str, ...]:
         """Aliases of an item without its label, and without codes such as "it" that are words as well."""
         aliases = dict.fromkeys(self._aliases.get(entity, ()))
-        return tuple(name for name in aliases if name != self.labels[entity] and _is_name(name))
+        return tuple(name for name in aliases if name != self.labels[entity] and may_be_name(name))
 
     def apart(self, one: str, other: str) -> bool:
         """Whether an answer that names one item can never count as the other, whose name or alias it may contain."""
@@ -59,6 +61,14 @@ class Book(Casebook):
         """A template about an item."""
         return fill(template, self.labels[entity])
 
+    def wordings_of(self, subject: str, relation: str) -> tuple[str, ...]:
+        """The wordings in which a fact is asked, of those that only scoring uses."""
+        return self.text.held_out((relation,))
+
+    def statement_of(self, subject: str, relation: str) -> str | None:
+        """The statement in which a fact of a chain is asked; None where any will do."""
+        return None
+
     def statements(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
         """The statements among the wordings that only scoring uses (`Verbalizer.held_out`)."""
         return self.text.prompts(path, phrase=phrase)[1:]
@@ -66,7 +76,3 @@ class Book(Casebook):
     def questions(self, path: Sequence[str], *, phrase: int = 0) -> tuple[str, ...]:
         """The questions among the wordings that only scoring uses."""
         return self.text.questions(path, phrase=phrase)[1:]
-
-
-def _is_name(alias: str) -> bool:
-    return bool(alias.strip()) and ":" not in alias and (alias != alias.lower() or len(alias) >= LEAST_NAME)

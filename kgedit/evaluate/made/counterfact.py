@@ -83,7 +83,7 @@ class _Record:
             target_new_id=self.target,
             target_true_id=fact.object,
         )
-        paraphrases = [book.fill(wording, fact.subject) for wording in book.text.held_out((fact.relation,))]
+        paraphrases = [book.fill(text, fact.subject) for text in book.wordings_of(fact.subject, fact.relation)]
         neighborhood, attributes = self._prompts(neighbours), self._prompts(having)
         portability, premises = self._portability(onward)
         record = CounterFactRecord(
@@ -103,9 +103,14 @@ class _Record:
     def _prompts(self, subjects: Sequence[str]) -> list[str]:
         """Prompts about these subjects: first each in one wording, then each in another, up to `PROMPTS`."""
         book, rng = self.book, self.rng
-        wordings = book.text.held_out((self.fact.relation,))
-        shuffled = [(subject, rng.sample(wordings, len(wordings))) for subject in rng.sample(subjects, len(subjects))]
-        turns = (book.fill(own[turn], subject) for turn in range(len(wordings)) for subject, own in shuffled)
+        wordings = {subject: book.wordings_of(subject, self.fact.relation) for subject in subjects}
+        shuffled = [
+            (subject, rng.sample(own, len(own)))
+            for subject in rng.sample(subjects, len(subjects))
+            if (own := wordings[subject])
+        ]
+        most = max(map(len, wordings.values()), default=0)
+        turns = (book.fill(own[turn], subject) for turn in range(most) for subject, own in shuffled if turn < len(own))
         return list(islice(turns, PROMPTS))
 
     def _portability(self, onward: tuple[tuple[str, str], str]) -> tuple[Portability, list[Question]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,16 @@ from kgedit.evaluate.benchmarks.mquake.record import MQuakeRecord
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.made import counterfact, mquake
 from kgedit.evaluate.made.book import Book
-from kgedit.evaluate.made.recall import Gathering, RecallFilter
+from kgedit.evaluate.made.mined import MinedBook, MinedFacts
+from kgedit.evaluate.made.recall import Draft, Gathering, RecallFilter, Slot
 from kgedit.io.atomic_files import write_files
+from kgedit.mini import MINI
 from kgedit.progress import Progress
 
 SUITES = ("mquake", "counterfact")
 PARTS = ("dev", "test")
+# The most cases about a model that was not trained on the facts; for MQuAKE of each number of hops.
+_SINGLES, _CHAINS = {"dev": 60, "test": 120}, {"dev": 20, "test": 50}
 
 
 class MadeBenchmark(BaseModel):
@@ -34,7 +38,10 @@ class MadeBenchmark(BaseModel):
         seed: Seed of everything drawn.
         files: Part -> path of its file.
         cases: Part -> number of cases.
-        classes: Part -> class -> number of cases: "2 hops, 1 edit", or the label of the edited relation.
+        classes: Part -> class -> number of cases: "2 hops, 1 edit", or the id of the edited relation.
+        model: The model whose knowledge the cases are about.
+        asked: Facts that it was asked for, in the editing prompt; None for the bundled model, whose facts are listed.
+        recalled: Those that it gave, there and in another statement.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +51,9 @@ class MadeBenchmark(BaseModel):
     files: dict[str, str]
     cases: dict[str, int]
     classes: dict[str, dict[str, int]]
+    model: str = MINI
+    asked: int | None = None
+    recalled: int | None = None
 
 
 def make_benchmark(
@@ -73,8 +83,7 @@ def make_benchmark(
         DataError: No such benchmark, or the facts are too few for so many cases.
         SaveFailed: The files cannot be written.
     """
-    if suite not in SUITES:
-        raise DataError(f"no benchmark {suite!r} can be made; there are: {', '.join(SUITES)}")
+    _check(suite)
     book, recall = Book(), RecallFilter(progress=progress)
     # Drafts are drawn until each place of a file has one whose facts the model recalls.
     records: dict[str, list[Record]] = {}
@@ -86,6 +95,68 @@ def make_benchmark(
         plain = Gathering(recall, counterfact.sources(book, seed))
         for part, count in (sizes or counterfact.RECORDS).items():
             records[part] = plain.fill([part] * count)
+    return _write(suite, out, records, seed=seed)
+
+
+def make_recalled_benchmark(
+    suite: str,
+    out: Path,
+    mined: MinedFacts,
+    *,
+    model: str,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+) -> MadeBenchmark:
+    """Write the same files about the facts that a model was found to recall; as many cases as they give.
+
+    Every fact of a chain before and after its edits, every old object, every neighbour and every fact that a
+    portability question leads to is among the found ones, each asked in a wording in which the model gives it. The
+    questions of several hops are not asked beforehand: few models answer those.
+
+    Args:
+        suite: "mquake" or "counterfact".
+        out: Folder of the files.
+        mined: See `mined.mine`.
+        model: Its name.
+        seed: Seed of everything drawn.
+        sizes: Part -> the most cases, for MQuAKE of each number of hops.
+
+    Raises:
+        DataError: No such benchmark, or the facts give no case.
+        SaveFailed: The files cannot be written.
+    """
+    _check(suite)
+    book = MinedBook(mined)
+    records: dict[str, list[Record]] = {}
+    if suite == "mquake":
+        chains = mquake.sources(book, seed)
+        for part, count in (sizes or _CHAINS).items():
+            records[part] = _as_many(chains, mquake.slots(part, count))
+    else:
+        singles = counterfact.sources(book, seed)
+        for part, count in (sizes or _SINGLES).items():
+            records[part] = _as_many(singles, [part] * count)
+    if not any(records.values()):
+        raise DataError(
+            f"{model} recalls {len(mined.wordings)} of the {mined.asked} facts that it was asked for in several "
+            f"wordings, which give no case of {suite}; let it be asked for more (--facts)"
+        )
+    made = _write(suite, out, records, seed=seed)
+    return made.model_copy(update={"model": model, "asked": mined.asked, "recalled": len(mined.wordings)})
+
+
+def _as_many(sources: Mapping[Slot, Iterator[Draft]], slots: Iterable[Slot]) -> list[Record]:
+    """One record for each place whose source has one."""
+    drafts = (next(sources[slot], None) for slot in slots)
+    return [draft.record for draft in drafts if draft is not None]
+
+
+def _check(suite: str) -> None:
+    if suite not in SUITES:
+        raise DataError(f"no benchmark {suite!r} can be made; there are: {', '.join(SUITES)}")
+
+
+def _write(suite: str, out: Path, records: Mapping[str, list[Record]], *, seed: int) -> MadeBenchmark:
     numbered = _numbered(records, first=1 if suite == "mquake" else 0)
     names = {part: f"{suite}-{part}.json" for part in numbered}
     write_files(out, {names[part]: _bytes(cases) for part, cases in numbered.items()})

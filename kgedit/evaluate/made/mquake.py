@@ -103,7 +103,10 @@ class _Case:
 
     def _cloze(self, fact: tuple[str, str]) -> str:
         subject, relation = fact
-        template = self.book.text[relation].cloze[0] if fact in self.edited else self.clozes[relation]
+        if fact in self.edited:
+            template = self.book.text[relation].cloze[0]
+        else:
+            template = self.book.statement_of(subject, relation) or self.clozes[relation]
         return self.book.fill(template, subject)
 
     def _question(self, fact: tuple[str, str]) -> str:

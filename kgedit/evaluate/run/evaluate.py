@@ -112,6 +112,8 @@ def evaluate(
             runner.ask_pasted(first)
         del first  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
+            if runner.labels:  # what is finished is reported, should the run be stopped in the next method
+                _result(runner, settings, manifest, notes)
             runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config, progress))
         return _result(runner, settings, manifest, notes)
 

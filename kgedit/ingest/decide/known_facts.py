@@ -142,10 +142,11 @@ class FactPool:
 
     def _name(self, part: Part, seed: int) -> str:
         """Everything beside the model that the verdicts of a walk depend on."""
-        return f"{part} {seed} {self._hash}"
+        return f"{part} {seed} {self.digest}"
 
     @cached_property
-    def _hash(self) -> str:
+    def digest(self) -> str:
+        """SHA-256 of all candidates, each with its editing prompt."""
         sha = hashlib.sha256()
         for fact in self.facts:
             prompt, answer = self.question(fact)

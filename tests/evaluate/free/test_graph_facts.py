@@ -43,3 +43,9 @@ def test_a_graph_that_is_not_local_gives_none() -> None:
     assert elsewhere.unrelated(set(), 3, random.Random(0)) == ()
     assert elsewhere.of_subject("Ada", "P27") == ("Ada is a",)
     assert elsewhere.names("Q142") == ()
+
+
+def test_codes_are_no_names(facts) -> None:
+    names = facts.names("Q652")  # Italian, whose aliases have "it" and "ISO 639:it"
+    assert names
+    assert not {"it", "ISO 639:it"} & set(names)
