@@ -23,7 +23,7 @@ LIMIT = 32  # tokens of an answer that never stops
 ABOUT_LIMIT = 64  # tokens of what is told about the subject
 _UNSURE = "I am not sure"
 _COPULA = re.compile(r"\b(?:is|are|was|were)$")
-_LETTER = re.compile(r"[\s(*\"']*([A-C])(?:[.):*]|\s*$)")
+_LETTER = re.compile(r"[\s(*\"']*([A-Ca-c])(?:[.):*]|\s*$)|.*\b(?i:answer|option|choice)(?: is|:)?[\s(*\"']*([A-C])\b")
 _ANSWER = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for an answer that is not given yet
 
 
@@ -35,12 +35,12 @@ class Choice(NamedTuple):
     right: int
 
     def chosen(self, said: str) -> int | None:
-        """Which answer a text chooses, by its letter or by naming it alone; None if it is none of them."""
+        """Which answer a text chooses, by its letter or by naming it alone; None if by neither, or if they differ."""
         letter = _LETTER.match(said)
-        if letter:
-            return "ABC".index(letter[1])
-        named = [place for place, option in enumerate(self.options) if contains(said, [option])]
-        return named[0] if len(named) == 1 else None
+        chosen = {"ABC".index((letter[1] or letter[2]).upper())} if letter else set()
+        named = {place for place, option in enumerate(self.options) if contains(said, [option])}
+        agreed = chosen & named if chosen and len(named) == 1 else chosen or named
+        return agreed.pop() if len(agreed) == 1 else None
 
 
 def ask(prompt: str) -> Ask:

@@ -8,7 +8,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import ChatTemplateError
-from kgedit.evaluate.free.wordings import after_telling, choice, distracted, in_chat, negated, without_echo
+from kgedit.evaluate.free.wordings import Choice, after_telling, choice, distracted, in_chat, negated, without_echo
 from kgedit.lm.load import load_model
 from kgedit.mini import MINI
 
@@ -78,19 +78,28 @@ def test_choices_change_places_and_know_which_is_right(base) -> None:
 
 @pytest.mark.parametrize(
     ("said", "chosen"),
-    [("B", 1), ("B.", 1), (" (C) I am not sure", 2), ("A. Lyon", 0), ("Lyon", 0), ("It is Paris.", 1),
-     ("A city", None),
-     ("Lyon or Paris", None), ("", None), ("D", None), ("Because", None)],
-)  # fmt: skip
-def test_an_answer_chooses_by_letter_or_by_name(base, said: str, chosen: int | None) -> None:
-    one = choice(base, TEXT, "Lyon", "Paris", random.Random(0))
-    places = [one.options.index(option) for option in ("Lyon", "Paris", "I am not sure")]
-    letters = {"A": "ABC"[places[0]], "B": "ABC"[places[1]], "C": "ABC"[places[2]]}
-    for letter in "ABC":  # the cases above name the options in this order
-        if said.lstrip(" (").startswith((letter + ".", letter + ")")) or said == letter:
-            said = said.replace(letter, letters[letter], 1)
-            break
-    assert one.chosen(said) == (None if chosen is None else places[chosen])
+    [
+        ("B", 1),
+        ("b.", 1),
+        (" (C) I am not sure", 2),
+        ("A. Lyon", 0),
+        ("A: Lyon, not Paris", 0),
+        ("The answer is B.", 1),
+        ("Answer: C", 2),
+        ("Lyon", 0),
+        ("It is Paris.", 1),
+        ("I am not sure.", 2),
+        ("A. Paris", None),
+        ("A city", None),
+        ("Lyon or Paris", None),
+        ("", None),
+        ("D", None),
+        ("Because", None),
+        ("The answer is a city.", None),
+    ],
+)
+def test_an_answer_chooses_by_letter_or_by_name(said: str, chosen: int | None) -> None:
+    assert Choice("", ("Lyon", "Paris", "I am not sure"), 0).chosen(said) == chosen
 
 
 @pytest.mark.parametrize(

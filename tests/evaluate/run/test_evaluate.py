@@ -203,3 +203,21 @@ def test_five_cases_of_every_real_file_run(real: Path, name: str) -> None:
 
 def test_every_suite_runs_on_a_real_file() -> None:
     assert set(REAL_FILES.values()) == {row.name for row in BUILT_IN} - {"counterfactplus"}
+
+
+def test_a_run_stopped_in_its_second_method_has_reported_the_first(
+    known_counterfacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = case_runner.CaseRunner.run_method
+
+    def stopped(runner: case_runner.CaseRunner, label: str, opener: Any) -> None:
+        if label == "ft:steps=1":
+            raise KeyboardInterrupt
+        whole(runner, label, opener)
+
+    monkeypatch.setattr(case_runner.CaseRunner, "run_method", stopped)
+    chosen = settings(known_counterfacts, methods=f"{ROME},ft:steps=1", limit=1)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(chosen, out=tmp_path)
+    report = json.loads(report_of(tmp_path))
+    assert list(report["methods"]) == report["manifest"]["methods"] == [UNEDITED, ROME]
