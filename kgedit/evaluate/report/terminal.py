@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from kg_cache.text import printable
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
+from kgedit.evaluate.report.texts import TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 _GAP = 3  # between columns
+_ASKED = 120  # letters at the end of a prompt that are shown
 
 
 def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType]:
@@ -33,7 +35,7 @@ def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType
         parts += [_table(report, *block) for block in _blocks(report, width)]
         parts += [Text(LEGEND, style="dim"), *map(Text, differences(report))]
     if report.texts:
-        parts += [_texts(report), Text(TEXTS_NOTE, style="dim")]
+        parts += [*_texts(report), Text(TEXTS_NOTE, style="dim")]
     if (out := left_out(report)) is not None:
         parts.append(Text(out))
     return parts
@@ -96,17 +98,16 @@ def _table(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], 
     return made
 
 
-def _texts(report: SuiteReport) -> Table:
-    from rich import box
-    from rich.table import Table
+def _texts(report: SuiteReport) -> Iterator[Text]:
+    """Each text on a line of its own, below what was asked."""
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in TEXTS_HEADING:
-        made.add_column(name, overflow="fold")
-    for row in text_rows(report.texts):
-        made.add_row(*(Text(" ".join(printable(cell).split())) for cell in row))
-    return made
+    for figure, asked, wanted, method, said, right in text_rows(report.texts):
+        if figure:
+            prompt = " ".join(printable(asked).split())
+            yield Text(f"{figure}: {prompt if len(prompt) <= _ASKED else '... ' + prompt[-_ASKED:]}")
+            yield Text(f"  wanted: {' '.join(printable(wanted).split())}", style="dim")
+        yield Text(f"  {method}: {' '.join(printable(said).split())} [{right}]")
 
 
 def _is_best(report: SuiteReport, row: str, column: str, *, across: bool) -> bool:
