@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.editor import Editor
 from kgedit.errors import DataError
+from kgedit.evaluate.made.mined import fact_pool
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.tokens import PromptTokens, encode_prompt, encode_target, find_subject
 from kgedit.lm.tracing.average import PLACES, mean_effects
@@ -18,7 +19,6 @@ from kgedit.lm.tracing.noise import noise_level
 from kgedit.lm.tracing.trace import KINDS, WINDOW, Kind, Trace, trace
 from kgedit.progress import Progress
 from kgedit.text.template import fill
-from kgedit.trials.draw import fact_pool
 
 LAST_SUBJECT = PLACES[2]
 _NAMES = 1000  # subjects whose embeddings the size of the noise is read off

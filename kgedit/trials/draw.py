@@ -10,14 +10,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kg_cache.settings import Settings
-from kgedit.delta import model_hash
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import DataError
 from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe
+from kgedit.evaluate.made.mined import fact_pool
 from kgedit.graph.subgraph import Subgraph
-from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.made_changes import made_changes
 from kgedit.methods.base import Request
@@ -43,12 +41,6 @@ class TrialEdit:
     request: Request
     subgraph: Subgraph | None
     probe: CounterFactProbe
-
-
-def fact_pool(editor: Editor) -> FactPool:
-    """The facts of the editor's graph, and what is kept of those that its unedited model recalls."""
-    kept = KeptVerdicts(Settings().cache_dir / "recalled", model_hash(editor.model), editor.progress)
-    return FactPool.of(editor.name, editor.graph, editor.text, kept=kept, progress=editor.progress)
 
 
 def draw_edits(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
