@@ -47,3 +47,10 @@ class Decoder:
         self._ids = tokens.to(self._ids.device).unsqueeze(1)  # (batch, 1)
         self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)  # (batch, past + 1)
         self._positions = self._positions[:, -1:] + 1  # (batch, 1)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only, numbered anew in this order; call after `append`."""
+        chosen = torch.tensor(rows, device=self._ids.device)
+        self._ids, self._mask = self._ids[chosen], self._mask[chosen]  # (kept, 1), (kept, past + 1)
+        self._positions = self._positions[chosen]  # (kept, 1)
+        self._cache.batch_select_indices(chosen)

@@ -145,15 +145,21 @@ def continue_greedily(
         )
 
     going = [goes_on(number) for number in range(len(rows))]
+    batch = list(range(len(rows)))  # numbers of the rows that the decoder still has
     decoder = Decoder(model, rows, pad_id(tokenizer))
     while any(going):
         logits = decoder.logits()  # (batch, vocabulary)
         best = logits.argmax(-1)  # (batch,)
         logps = logits.log_softmax(-1).gather(-1, best.unsqueeze(-1)).squeeze(-1)  # (batch,)
-        for number, (token, logp) in enumerate(zip(best.tolist(), logps.tolist(), strict=True)):
+        for number, token, logp in zip(batch, best.tolist(), logps.tolist(), strict=True):
             if going[number]:
                 answers[number].append(token)
                 logprobs[number].append(logp)
                 going[number] = goes_on(number)
         decoder.append(best)
+        # Rows whose answers are over are computed no further, once they are half of the batch.
+        left = [place for place, number in enumerate(batch) if going[number]]
+        if 0 < len(left) <= len(batch) // 2:
+            decoder.keep(left)
+            batch = [batch[place] for place in left]
     return [Continuation(answer[begun:], row_logprobs) for answer, row_logprobs in zip(answers, logprobs, strict=True)]
