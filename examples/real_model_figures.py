@@ -1,5 +1,7 @@
 """Figures of a real model in one folder per benchmark: results/smollm2/ is made by this command.
 
+kgedit models fetch smollm2
+kgedit moments --model smollm2
 .venv/bin/python examples/real_model_figures.py --out results/smollm2 --counterfact counterfact.json \
     --zsre zsre.json --mquake MQuAKE-CF-3k-v2.json
 
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("--methods", default=METHODS, help="in the order in which they are run")
     parser.add_argument("--limit", type=int, help="at most so many records of each benchmark")
     parser.add_argument("--facts", type=int, default=4096, help="the most facts that the model is asked for")
-    parser.add_argument("--moments", type=Path, help="folder that `kgedit moments` wrote")
+    parser.add_argument("--moments", type=Path, help="folder of second moments; else those of the cache")
     parser.add_argument("--seed", type=int, default=0)
     for name in ("counterfact", "zsre", "mquake"):
         parser.add_argument(f"--{name}", help="file of the published benchmark")
