@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -64,22 +65,17 @@ def mine(
         seed: Same seed, same walk.
         progress: Called with (what, done, total).
     """
-    kept, name = pool.kept, f"{_WALK} {seed} {pool.digest}"
-    walk = RecallWalk(pool.facts, seed, kept.verdicts(name) if kept else [])
-    known = len(walk.verdicts)
-    once: list[KnownFact] = []
-    asked = 0
-    # First every candidate in the editing prompt, in whole chunks, so that what is asked beside has no say.
-    try:
-        while asked < min(most, len(pool.facts)) and (chunk := walk.chunk(asked)):
-            if progress:
-                progress(f"facts asked for, {len(once)} recalled", asked, min(most, len(pool.facts)))
-            right = walk.answered(asked) or walk.answer(pool.ask(model, tokenizer, chunk))
-            once += [fact for fact, answered in zip(chunk, right, strict=True) if answered]
-            asked += len(chunk)
-    finally:
-        if kept and len(walk.verdicts) > known:
-            kept.keep(name, walk.verdicts)
+    limit = min(most, len(pool.facts))
+    walk = RecallWalk(pool.facts, seed, [])
+    asking = _Asking(pool, model, tokenizer, limit, progress)
+    # Half of the facts as they come.
+    asking.ask(f"{_WALK} {seed}", walk.chunk, walk.answer, limit // 2)
+    # The rest near those: facts of their objects, with which chains go on, and facts that share an object with them.
+    near = _near(asking.recalled, [fact for fact in pool.facts if fact not in asking.asked])
+    asking.ask(
+        f"{_WALK} near {seed} {limit}", lambda start: near[start : start + CHUNK], len, limit - len(asking.asked)
+    )
+    once = asking.recalled
     # Then the recalled ones in all wordings that only scoring uses.
     found: dict[KnownFact, tuple[str, ...]] = {}
     for start in range(0, len(once), CHUNK):
@@ -87,7 +83,66 @@ def mine(
             progress("recalled facts asked for in other wordings", start, len(once))
         part = once[start : start + CHUNK]
         found |= _in_other_wordings(pool, model, tokenizer, part)
-    return MinedFacts(found, asked, len(once))
+    return MinedFacts(found, len(asking.asked), len(once))
+
+
+class _Asking:
+    """Asks for facts in the editing prompt, in whole chunks, so that what is asked beside has no say in a verdict."""
+
+    def __init__(
+        self,
+        pool: FactPool,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        limit: int,
+        progress: Progress | None,
+    ) -> None:
+        self._pool, self._model, self._tokenizer = pool, model, tokenizer
+        self._limit, self._progress = limit, progress
+        self.asked: set[KnownFact] = set()
+        self.recalled: list[KnownFact] = []
+
+    def ask(
+        self,
+        name: str,
+        chunk_of: Callable[[int], Sequence[KnownFact]],
+        answer: Callable[[Sequence[bool]], object],
+        most: int,
+    ) -> None:
+        """Ask for facts in an order until so many are asked; verdicts are kept under a name.
+
+        Args:
+            name: Of the order.
+            chunk_of: (number of facts asked before) -> the next ones; none at the end.
+            answer: Told the verdicts on each chunk before the next is asked for.
+            most: How many.
+        """
+        kept, name = self._pool.kept, f"{name} {self._pool.digest}"
+        known = kept.verdicts(name) if kept else []
+        verdicts: list[bool] = []
+        try:
+            while len(verdicts) < most and (chunk := chunk_of(len(verdicts))):
+                if self._progress:
+                    told = f"facts asked for, {len(self.recalled)} recalled"
+                    self._progress(told, len(self.asked), self._limit)
+                right = known[len(verdicts) : len(verdicts) + len(chunk)]
+                if len(right) < len(chunk):
+                    right = self._pool.ask(self._model, self._tokenizer, chunk)
+                answer(right)
+                verdicts += right
+                self.asked.update(chunk)
+                self.recalled += [fact for fact, answered in zip(chunk, right, strict=True) if answered]
+        finally:
+            if kept and len(verdicts) > len(known):
+                kept.keep(name, verdicts)
+
+
+def _near(recalled: Sequence[KnownFact], others: Sequence[KnownFact]) -> list[KnownFact]:
+    """The other facts that touch recalled ones, those that touch the most first."""
+    objects = Counter(fact.object for fact in recalled)
+    pairs = Counter((fact.relation, fact.object) for fact in recalled)
+    touching = {fact: objects[fact.subject] + pairs[fact.relation, fact.object] for fact in others}
+    return sorted((fact for fact in others if touching[fact]), key=lambda fact: (-touching[fact], fact))
 
 
 def _in_other_wordings(

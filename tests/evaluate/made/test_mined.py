@@ -1,8 +1,9 @@
-"""Benchmarks about what a model was found to recall, here the bundled one, of which it is known what it recalls."""
+"""Benchmarks about what a model was found to recall; the walk over the bundled model, the files over facts by hand."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made.files import MadeBenchmark, make_recalled_benchmark
 from kgedit.evaluate.made.mined import MinedBook, MinedFacts, fact_pool, mine
 from kgedit.ingest.decide.known_facts import FactPool
-from kgedit.ingest.decide.recall_walk import CHUNK
+from kgedit.ingest.decide.recall_walk import CHUNK, KnownFact
 from kgedit.lm.scoring.right_answers import right_answers
+from kgedit.mini.cases import Casebook
+from kgedit.text.template import fill
 
 pytestmark = pytest.mark.timeout(600)
-
-MOST = 8 * CHUNK
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +29,14 @@ def editor() -> Editor:
 
 
 @pytest.fixture(scope="module")
-def pool(editor: Editor) -> FactPool:
-    return FactPool.of("mini", editor.graph, editor.text)
-
-
-@pytest.fixture(scope="module")
-def mined(editor: Editor, pool: FactPool) -> MinedFacts:
-    return mine(pool, editor.model, editor.tokenizer, most=MOST, seed=1)
+def mined() -> MinedFacts:
+    """All facts of the bundled model, as if each was recalled in its second statement and its second question only."""
+    book, wordings = Casebook(), {}
+    for fact in book.facts:
+        if (text := book.text[fact.relation]).single:
+            known = KnownFact(*fact[:3], book.labels[fact.subject], book.labels[fact.object])
+            wordings[known] = (book.text.prompts((fact.relation,))[1], f"Q: {text.question[1]} A:")
+    return MinedFacts(wordings, asked=len(wordings), once=len(wordings))
 
 
 @pytest.fixture(scope="module")
@@ -43,48 +45,57 @@ def made(mined: MinedFacts, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {suite: make_recalled_benchmark(suite, out, mined, model="some") for suite in ("counterfact", "mquake")}
 
 
-def test_the_walk_is_bounded_and_says_how_far_it_came(editor, pool) -> None:
+def test_the_walk_is_bounded_says_how_far_it_came_and_is_not_walked_twice(
+    editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[int, int]] = []
 
     def tell(what: str, done: int, total: int) -> None:
         told.append((done, total))
 
-    found = mine(pool, editor.model, editor.tokenizer, most=CHUNK + 1, seed=2, progress=tell)
-    assert found.asked == 2 * CHUNK, "whole chunks"
-    assert len(found.wordings) <= found.once <= found.asked
-    assert (0, CHUNK + 1) in told
-
-
-def test_what_was_asked_is_not_asked_again(editor, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = fact_pool(editor)
-    first = mine(kept, editor.model, editor.tokenizer, most=CHUNK, seed=3)
-    monkeypatch.setattr(FactPool, "ask", lambda *_: pytest.fail("asked again"))
-    assert mine(kept, editor.model, editor.tokenizer, most=CHUNK, seed=3) == first
-
-
-def test_found_facts_are_recalled_in_the_editing_prompt_and_in_another_statement(editor, pool, mined) -> None:
-    assert 100 < len(mined.wordings) <= MOST
-    for fact, wordings in list(mined.wordings.items())[:20]:
+    pool = fact_pool(editor)
+    first = mine(pool, editor.model, editor.tokenizer, most=2 * CHUNK, seed=2, progress=tell)
+    assert first.asked == 2 * CHUNK
+    assert 0 < len(first.wordings) <= first.once <= first.asked
+    assert told[:2] == [(0, 2 * CHUNK), (CHUNK, 2 * CHUNK)]
+    for fact, wordings in list(first.wordings.items())[:10]:
         statements = pool.text.prompts((fact.relation,))
         assert set(wordings) & set(statements[1:])
-        asked = [
-            (wording.replace("{}", fact.subject_label), fact.object_label) for wording in (statements[0], *wordings)
-        ]
-        assert all(right_answers(editor.model, editor.tokenizer, asked))
+        prompts = [fill(wording, fact.subject_label) for wording in (statements[0], *wordings)]
+        assert all(right_answers(editor.model, editor.tokenizer, [(prompt, fact.object_label) for prompt in prompts]))
+    monkeypatch.setattr(FactPool, "ask", lambda *_: pytest.fail("asked again"))
+    assert mine(pool, editor.model, editor.tokenizer, most=2 * CHUNK, seed=2) == first
 
 
-def test_counterfact_files_ask_only_for_recalled_facts(editor, made, mined) -> None:
-    objects = {(fact.subject_label, fact.object_label) for fact in mined.wordings}
-    for file in made["counterfact"].files.values():
-        for record in load(file).records:
-            rewrite = record.rewrite
-            assert (rewrite.subject, rewrite.target_true) in objects
-            asked = [(prompt, rewrite.target_true) for prompt in (rewrite.text, *record.paraphrases)]
-            asked += [(probe.prompt, probe.answer) for probe in (*record.neighborhood, *record.attributes)]
-            assert all(right_answers(editor.model, editor.tokenizer, asked))
-            assert record.portability is not None
-    assert made["counterfact"].cases["test"] > 0
-    assert (made["counterfact"].model, made["counterfact"].asked) == ("some", MOST)
+def test_the_second_half_of_the_walk_is_near_what_the_first_recalled(editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[KnownFact] = []
+
+    def ask(pool: FactPool, model: object, tokenizer: object, facts: list[KnownFact]) -> list[bool]:
+        asked.extend(facts)
+        return [True] * len(facts)
+
+    monkeypatch.setattr(FactPool, "ask", ask)
+    mine(FactPool.of("mini", editor.graph, editor.text), editor.model, editor.tokenizer, most=2 * CHUNK, seed=2)
+    first, second = asked[:CHUNK], asked[CHUNK:]
+    objects, pairs = {fact.object for fact in first}, {(fact.relation, fact.object) for fact in first}
+    assert all(fact.subject in objects or (fact.relation, fact.object) in pairs for fact in second)
+    assert len(second) == CHUNK
+
+
+def test_counterfact_files_ask_only_in_wordings_in_which_a_fact_is_recalled(made, mined) -> None:
+    prompts = defaultdict(set)
+    for fact, wordings in mined.wordings.items():
+        prompts[fact.object_label] |= {fill(wording, fact.subject_label) for wording in wordings}
+    records = [record for file in made["counterfact"].files.values() for record in load(file).records]
+    assert made["counterfact"].cases == {"dev": 60, "test": 120}
+    for record in records:
+        old, new = record.rewrite.target_true, record.rewrite.target_new
+        assert {*record.paraphrases, *(probe.prompt for probe in record.neighborhood)} <= prompts[old]
+        assert {probe.prompt for probe in record.attributes} <= prompts[new]
+        assert record.paraphrases
+        assert record.neighborhood
+        assert record.portability is not None
+    assert (made["counterfact"].model, made["counterfact"].recalled) == ("some", len(mined.wordings))
 
 
 def test_mquake_chains_are_of_recalled_facts_before_and_after_the_edits(made, mined) -> None:
