@@ -1,6 +1,6 @@
 """Ingestion on a real model: made changes of facts that it recalls are planned, applied, checked, exported and undone.
 
-    python benchmarks/real_ingest.py --model smollm2 --method rome --changes 30 --seed 0 --moments DIR --out OUT.json
+    python benchmarks/real_ingest.py --model smollm2 --method glame --changes 30 --seed 0 --out OUT.json
 
 The changes are drawn with a seed (`made_changes`). The run is verified from a PEFT adapter and a GGUF LoRA that were
 written from the store; then every change is undone one by one, until the weights are the unedited ones bit for bit.
@@ -21,18 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from kg_cache.settings import Settings
-from kgedit.cli.output import working
+from kgedit.cli.progress import working
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
 from kgedit.ingest import ExportKind, State, export, run, verify, verify_export
-from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.made_changes import made_changes
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.undo import undo_own_delta
 from kgedit.lm.scoring.right_answers import ends_name
 from kgedit.lm.sources.catalogue import FETCHABLE
 from kgedit.lm.sources.fetch import fetched_file
+from kgedit.trials.draw import fact_pool
 
 
 class Clock:
@@ -54,9 +54,8 @@ class Clock:
 def write_changes(path: Path, model: str, count: int, seed: int) -> int:
     """Draw changes and write them as a feed; returns their number."""
     with working(f"Loading {model}") as advance:
-        editor = Editor.from_pretrained(model, method="rome", progress=advance)
-        pool = FactPool.of(model, editor.graph, editor.text, progress=advance)
-        edits = made_changes(pool, editor.model, editor.tokenizer, count, seed=seed)
+        editor = Editor.from_pretrained(model, method=None, progress=advance)
+        edits = made_changes(fact_pool(editor), editor.model, editor.tokenizer, count, seed=seed)
     lines = (json.dumps(edit.model_dump(exclude_none=True), ensure_ascii=False) for edit in edits)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return len(edits)
@@ -93,7 +92,7 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         drawn = write_changes(feed, arguments.model, arguments.changes, arguments.seed)
     with clock.step("plan, apply and check"), working(f"Loading {arguments.model}") as advance:
         result = run(
-            store, feed, model=arguments.model, method=arguments.method, moments=arguments.moments or "auto",
+            store, feed, model=arguments.model, method=arguments.method, moments=arguments.moments or "collect",
             guard=arguments.guard, seed=arguments.seed, progress=advance,
         )  # fmt: skip
     with clock.step("export PEFT and verify"):
@@ -132,7 +131,7 @@ def main() -> None:
     """Parse arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--method", default="rome")
+    parser.add_argument("--method", default="glame")
     parser.add_argument("--guard", choices=("refuse", "warn"), default="refuse")
     parser.add_argument("--changes", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)

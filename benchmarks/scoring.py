@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import load
-from kgedit.evaluate.benchmarks.table import suite_for
+from kgedit.evaluate.benchmarks.table import benchmark
 from kgedit.evaluate.made.files import make_benchmark
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.pairs import Pair, score_pairs
@@ -79,8 +79,8 @@ def pairs_of_cases(data: str | None, count: int) -> list[list[Pair]]:
     with tempfile.TemporaryDirectory() as folder:
         file = data or make_benchmark("counterfact", Path(folder), sizes={"test": count}).files["test"]
         loaded = load(file)
-    suite = suite_for("counterfact", loaded)
-    return [list(suite(record, Options()).wanted.pairs) for record in loaded.records[:count]]
+    case_of = benchmark("counterfact").case_maker()
+    return [list(case_of(record, Options()).questions.pairs) for record in loaded.records[:count]]
 
 
 def one_by_one(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair]) -> Scored:
