@@ -159,7 +159,8 @@ class CorruptedPrompt:
 
         def hide(embeddings: Tensor) -> Tensor:
             noisy = embeddings.float().clone()  # (rows, width, d)
-            noisy[:, : self.subject] += self._noise.repeat(len(noisy) // self.samples, 1, 1)
+            noise = self._noise.repeat(len(noisy) // self.samples, 1, 1)  # (rows, subject tokens, d)
+            noisy[:, : self.subject] += noise.to(noisy.device)
             return noisy
 
         return add_at(self._model.get_input_embeddings(), hide)
@@ -169,14 +170,14 @@ class CorruptedPrompt:
         return state.repeat(sites, 1, 1)
 
     def _places(self, sites: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Rows and columns of all restored tokens of all sites, in every sample."""
+        """Rows and columns of all restored tokens of all sites, in every sample; CPU indices suit every device."""
         places = [
             (site * self.samples + sample, token)
             for site, tokens in enumerate(sites)
             for token in tokens
             for sample in range(self.samples)
         ]
-        rows, columns = torch.tensor(places, dtype=torch.long, device=self._ids.device).view(-1, 2).unbind(dim=1)
+        rows, columns = torch.tensor(places, dtype=torch.long).view(-1, 2).unbind(dim=1)
         return rows, columns
 
 
@@ -198,7 +199,7 @@ def _replaced(rows: Tensor, columns: Tensor, values: Tensor) -> Callable[[Tensor
 
     def change(output: Tensor) -> Tensor:
         changed = output.clone()
-        changed[rows, columns] = values.to(changed.dtype)
+        changed[rows, columns] = values.to(changed)
         return changed
 
     return change
