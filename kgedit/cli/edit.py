@@ -12,6 +12,7 @@ from kgedit.cli.loading import as_words, loads_model
 from kgedit.cli.options import MOST_SEED, AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
+from kgedit.io.existing import refuse_existing
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def edit(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier delta in --out.")] = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -55,8 +57,13 @@ def edit(
 
     request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt, boundary=boundary)
     with working(f"Loading {model}") as advance:
+        from kgedit.delta.peft import CONFIG, WEIGHTS
+        from kgedit.delta.storage import check_free
         from kgedit.editor import Editor
 
+        check_free(out, replace=force)
+        if adapter:
+            refuse_existing(*(out / "adapter" / name for name in (WEIGHTS, CONFIG)), force=force)
         editor = Editor.from_pretrained(
             model,
             method=method,

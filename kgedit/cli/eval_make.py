@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Force, Graph, Model
 from kgedit.cli.output import emit, table
 from kgedit.cli.progress import working
+from kgedit.io.existing import refuse_existing
 from kgedit.lm.loading import Loading
 from kgedit.mini import MINI
 
@@ -32,6 +33,7 @@ def make(
     seed: Annotated[
         int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything drawn; the same seed gives the same bytes.")
     ] = 0,
+    force: Force = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -40,6 +42,7 @@ def make(
 
     The bundled model's facts are listed. Any other model is asked for facts of the graph, in several wordings.
     """
+    refuse_existing(*(out / f"{suite}-{part}.json" for part in ("dev", "test")), force=force)
     with working(f"Loading {model}") as advance:
         if model == MINI:
             from kgedit.evaluate import make_benchmark

@@ -9,7 +9,7 @@ import typer
 
 from kgedit.cli.export_gguf import gguf, gguf_lora
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Store
+from kgedit.cli.options import AsJson, Force, Store
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -22,7 +22,12 @@ app = typer.Typer(
     short_help="Exports changes: LoRA adapter, checkpoint or delta.",
 )
 
-Out = Annotated[Path, typer.Option("--out", help="Folder to make; an earlier export in it is replaced.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Folder to make; an earlier export is replaced, unless it holds other files or was changed."
+    ),
+]
 Rank = Annotated[
     int | None,
     typer.Option(
@@ -35,37 +40,41 @@ Rank = Annotated[
 
 @app.command()
 @loads_model
-def adapter(store: Store, out: Out, rank: Rank = None, as_json: AsJson = False, *, loading: Loading) -> None:
+def adapter(
+    store: Store, out: Out, rank: Rank = None, force: Force = False, as_json: AsJson = False, *, loading: Loading
+) -> None:
     """Writes a LoRA adapter that peft loads on the unedited model."""
-    _export("adapter", store, out, rank, loading, as_json=as_json)
+    _export("adapter", store, out, rank, loading, force=force, as_json=as_json)
 
 
 @app.command()
 @loads_model
-def checkpoint(store: Store, out: Out, as_json: AsJson = False, *, loading: Loading) -> None:
+def checkpoint(store: Store, out: Out, force: Force = False, as_json: AsJson = False, *, loading: Loading) -> None:
     """Writes the edited model with its tokenizer."""
-    _export("checkpoint", store, out, None, loading, as_json=as_json)
+    _export("checkpoint", store, out, None, loading, force=force, as_json=as_json)
 
 
 @app.command()
 @loads_model
-def delta(store: Store, out: Out, as_json: AsJson = False, *, loading: Loading) -> None:
+def delta(store: Store, out: Out, force: Force = False, as_json: AsJson = False, *, loading: Loading) -> None:
     """Writes all changes as one delta.
 
     `Editor.load_delta` and `kgedit ask --delta` apply it to the unedited model.
     """
-    _export("delta", store, out, None, loading, as_json=as_json)
+    _export("delta", store, out, None, loading, force=force, as_json=as_json)
 
 
 app.command("gguf-lora")(gguf_lora)
 app.command("gguf")(gguf)
 
 
-def _export(kind: str, store: Path, out: Path, rank: int | None, loading: Loading, *, as_json: bool) -> None:
+def _export(
+    kind: str, store: Path, out: Path, rank: int | None, loading: Loading, *, force: bool, as_json: bool
+) -> None:
     with working("Loading the model") as advance:
         from kgedit.ingest import export
 
-        record: ExportRecord = export(store, out, kind, rank=rank, progress=advance, **loading)
+        record: ExportRecord = export(store, out, kind, rank=rank, force=force, progress=advance, **loading)
     checks = [check for change in record.changes for check in change.checks]
     answered = sum(check.answered for check in checks)
     rows = [(name, number, f"{record.errors.get(name, 0.0):.2e}") for name, number in record.ranks.items()]

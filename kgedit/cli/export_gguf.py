@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, store_folder
+from kgedit.cli.options import AsJson, Force, store_folder
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
+from kgedit.io.existing import refuse_existing
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Deltas = Annotated[
     list[Path] | None, typer.Option("--delta", help="Folder that `kgedit edit` wrote; several are put together.")
 ]
 Model = Annotated[str | None, typer.Option("--model", help="Model of the deltas; a store knows its own.")]
-Out = Annotated[Path, typer.Option("--out", help="GGUF file to write; one that is there is replaced.")]
+Out = Annotated[Path, typer.Option("--out", help="GGUF file to write.")]
 
 
 class Precision(StrEnum):
@@ -42,6 +43,7 @@ def gguf_lora(
     store: Store = None,
     delta: Deltas = None,
     model: Model = None,
+    force: Force = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -50,6 +52,7 @@ def gguf_lora(
 
     llama.cpp and Ollama apply it to the unedited model's file.
     """
+    refuse_existing(out, force=force)
     with working("Loading the model") as advance:
         from kgedit.delta.facts import facts_changed
         from kgedit.delta.gguf_lora import export_gguf_lora
@@ -80,6 +83,7 @@ def gguf(
     delta: Deltas = None,
     model: Model = None,
     precision: Annotated[Precision, typer.Option(help="Of the matrices.")] = Precision.F16,
+    force: Force = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -88,6 +92,7 @@ def gguf(
 
     It is the file that the model came from, copied but for the edits.
     """
+    refuse_existing(out, force=force)
     with working("Loading the model") as advance:
         from kg_cache.settings import Settings
         from kgedit.delta.gguf_model import export_gguf_model

@@ -105,3 +105,9 @@ def moments_source(given: str | None) -> Literal["auto", "collect", "identity"] 
     if given == "identity":
         return "identity"
     return "collect" if given == "collect" else Path(given)
+
+
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Write over files of the same names that are there; all others stay as they are."),
+]

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from kgedit.errors import FileCorrupt
+from kgedit.errors import FileCorrupt, SaveFailed
 from kgedit.io.atomic_files import is_plain_name, write_files
+from kgedit.io.durable import save_failed
 
 MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 64 * 2**20  # bytes; real ones are a few kB
@@ -69,7 +70,8 @@ def save_stored(delta: StoredDelta, directory: Path) -> None:
     """Write a delta into a folder, replacing one that is there; all or nothing.
 
     Raises:
-        SaveFailed: The disk is full or the folder cannot be written; it is as before then.
+        SaveFailed: The disk is full, the folder cannot be written, or it holds a manifest of something else; it is as
+            before then.
         ValueError: The manifest could be written but never read again.
     """
     data = safetensors.torch.save(delta.tensors, metadata={"base_hash": delta.base_hash})
@@ -87,10 +89,37 @@ def save_stored(delta: StoredDelta, directory: Path) -> None:
     manifest.checksum = manifest.expected_checksum()
     text = json.dumps(manifest.model_dump(), indent=1, ensure_ascii=False).encode()
     _Manifest.model_validate_json(text)  # such as nesting too deep to be read again
+    check_free(directory, replace=True)
     replaced = _tensor_file_in(directory)
     write_files(directory, {manifest.tensors: data, MANIFEST: text})
     if replaced is not None and replaced != manifest.tensors:
         (directory / replaced).unlink(missing_ok=True)
+
+
+def check_free(directory: Path, *, replace: bool) -> None:
+    """Check that a delta may be written into a folder, before it is computed.
+
+    Args:
+        directory: The folder.
+        replace: Whether a delta that is there may be replaced; a manifest of anything else never is.
+
+    Raises:
+        SaveFailed: It may not.
+    """
+    path = directory / MANIFEST
+    if directory.exists() and not directory.is_dir():
+        raise SaveFailed(f"{directory} is not a folder; choose another --out")
+    try:
+        with path.open("rb") as file:
+            ours = b'"kgedit-delta"' in file.read(_MANIFEST_LIMIT)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise save_failed(path, error) from error
+    if not ours:
+        raise SaveFailed(f"{path} is no manifest of a delta, so it is not replaced; choose another folder")
+    if not replace:
+        raise SaveFailed(f"{directory} holds a delta already; choose another --out, or say --force to replace it")
 
 
 def load_stored(directory: Path) -> StoredDelta:

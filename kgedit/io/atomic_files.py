@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
-from kgedit.io.durable import flush, flush_path, save_failed
+from kgedit.io.durable import flush, flush_path, made_folders, save_failed
+from kgedit.io.staging import staging
 
 
 def write_files(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> None:
@@ -15,7 +15,8 @@ def write_files(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]]
 
     Every file is first written in full beside its final name and flushed to disk; only when all of them are
     there are they renamed, in the order given. So a full disk changes nothing. Put the file that makes the
-    others valid last: a crash between two renames then leaves the old state in force.
+    others valid last: a crash between two renames then leaves the old state in force. A name that is a link stays
+    one: the file behind it is replaced.
 
     Args:
         directory: Folder to write into; made if it is not there, and removed again if writing fails.
@@ -28,23 +29,21 @@ def write_files(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]]
     for name in contents:
         if not is_plain_name(name):
             raise ValueError(f"{name!r} is not a plain file name; leave folders and special names out of it")
-    made = _missing_folders(directory)
-    staged: dict[str, Path] = {}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, data in contents.items():
-            staged[name] = _stage(directory, name, data)
-        for name in contents:
-            staged[name].replace(directory / name)
-            del staged[name]
-        flush_path(directory)  # the renames themselves
-    except BaseException as error:
-        for path in staged.values():
-            path.unlink(missing_ok=True)
-        _remove_empty(made)
-        if isinstance(error, OSError):
-            raise save_failed(directory, error) from error
-        raise
+        with made_folders(directory), ExitStack() as stack:
+            targets = {name: (directory / name).resolve() for name in contents}
+            folders = dict.fromkeys(target.parent for target in targets.values())
+            beside = {folder: stack.enter_context(staging(folder)) for folder in folders}
+            staged: dict[Path, Path] = {}
+            for name, data in contents.items():
+                target = targets[name]
+                staged[target] = _written(beside[target.parent] / target.name, data)
+            for target, path in staged.items():
+                path.replace(target)
+            for folder in folders:
+                flush_path(folder)  # the renames themselves
+    except OSError as error:
+        raise save_failed(directory, error) from error
 
 
 def is_plain_name(name: str) -> bool:
@@ -52,35 +51,8 @@ def is_plain_name(name: str) -> bool:
     return name not in ("", ".", "..") and not any(ch in '/\\:\0"<>|?*' or ord(ch) < 32 for ch in name)
 
 
-def _stage(directory: Path, name: str, data: bytes | Iterable[bytes]) -> Path:
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name[:40]}.", suffix=".tmp")
-    path = Path(temporary)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines([data] if isinstance(data, bytes) else data)
-            flush(file)
-        path.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are ordinary ones
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+def _written(path: Path, data: bytes | Iterable[bytes]) -> Path:
+    with path.open("wb") as file:
+        file.writelines([data] if isinstance(data, bytes) else data)
+        flush(file)
     return path
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it; 0o077 in between errs on the private side.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _missing_folders(directory: Path) -> list[Path]:
-    """Folders that `mkdir(parents=True)` will have to make, deepest first."""
-    return [folder for folder in (directory, *directory.parents) if not folder.exists()]
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:  # not made after all, or somebody else put something in
-            return

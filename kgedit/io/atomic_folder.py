@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from kgedit.errors import SaveFailed
-from kgedit.io.durable import flush_path, save_failed
+from kgedit.io.durable import flush_path, made_folders, save_failed
+from kgedit.io.staging import exchange, staging
+
+Ours = Callable[[Path], set[str]]
+"""Names of the files of a folder that were made here and not changed since, relative to it."""
+
+_SHOWN = 3
 
 
 @contextmanager
-def whole_folder(target: Path, mark: str) -> Iterator[Path]:
+def whole_folder(target: Path, ours: Ours, *, force: bool = False) -> Iterator[Path]:
     """Make a folder in the block; it gets its name only when the block has ended well.
 
     Args:
-        target: Its final name; an empty folder, or one that holds the file `mark`, is replaced. A link is followed.
-        mark: Name of the file by which such a folder is known.
+        target: Its final name; an empty folder, or one in which all is `ours`, is replaced. A link is followed.
+        ours: Tells which files may be removed.
+        force: Also replace a folder that holds other files; these stay unless one of the new files has their name.
 
     Yields:
         The folder to write into.
@@ -29,39 +36,58 @@ def whole_folder(target: Path, mark: str) -> Iterator[Path]:
         SaveFailed: Something else is there, the disk is full, or the folder cannot be written; all is as before.
     """
     target = target.resolve()
-    beside: Path | None = None
     try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir()) and not (target / mark).is_file()):
-            raise SaveFailed(
-                f"{target} is there and is not an earlier export, so it is not replaced; name a new or an empty folder"
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}."))
-        yield _made(beside / "new")
-        _settle(beside / "new")
-        _exchange(target, beside)
+        kept = foreign(target, ours, force=force)
+        with made_folders(target.parent), staging(target.parent) as beside:
+            yield beside
+            _settle(beside)
+            _carry_over(target, beside, kept)
+            exchange(beside, target)
+            flush_path(target.parent)
     except (OSError, SafetensorError) as error:
         raise save_failed(target, error) from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
-def _exchange(target: Path, beside: Path) -> None:
-    """Put `beside`/new in the place of the target; whatever interrupts it, the old folder is back."""
-    try:
-        if target.exists():
-            target.rename(beside / "old")
-        (beside / "new").rename(target)
-    except BaseException:  # Ctrl-C between the two renames is no OSError
-        if (beside / "old").exists() and not target.exists():
-            (beside / "old").rename(target)
-        raise
+def foreign(target: Path, ours: Ours, *, force: bool) -> list[Path]:
+    """What a folder holds besides what is ours: files, links and empty folders, relative to it.
+
+    Raises:
+        SaveFailed: There is something, and no `force`; or the target is no folder.
+    """
+    if not target.exists():
+        return []
+    if not target.is_dir():
+        raise SaveFailed(f"{target} is there and is not a folder; name another one")
+    found = [path for path in sorted(target.rglob("*")) if path.is_symlink() or not path.is_dir() or _empty(path)]
+    mine = ours(target) if found else set()
+    others = [path.relative_to(target) for path in found if path.relative_to(target).as_posix() not in mine]
+    if others and not force:
+        named = ", ".join(map(str, others[:_SHOWN])) + (f" and {len(others) - _SHOWN} more" * (len(others) > _SHOWN))
+        raise SaveFailed(
+            f"{target} holds what is not an earlier export, or was changed since ({named}), so it is not replaced; "
+            "name a new or an empty folder, or say --force: then only files of the same names are replaced"
+        )
+    return others
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+def _empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
+def _carry_over(old: Path, new: Path, kept: list[Path]) -> None:
+    """Put what stays of the old folder into the new one, by a second name where the disk can do that."""
+    for path in kept:
+        source, target = old / path, new / path
+        if target.exists() or target.is_symlink():
+            continue
+        if source.is_dir() and not source.is_symlink():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _settle(folder: Path) -> None:

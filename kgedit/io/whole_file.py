@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kgedit.io.durable import flush, flush_path, save_failed
+from kgedit.io.durable import flush, flush_path, made_folders, save_failed
+from kgedit.io.staging import staging
 
 
 @contextmanager
@@ -17,31 +16,26 @@ def whole_file(target: Path) -> Iterator[Path]:
     """Make a file in the block; it gets its name only when the block has ended well.
 
     Args:
-        target: Its final name; a file that is there is replaced.
+        target: Its final name; a file that is there is replaced. A link is followed.
 
     Yields:
-        The path to write to, an empty file in the same folder.
+        The path to write to, on the same disk.
 
     Raises:
         SaveFailed: The disk is full, or the folder cannot be written; all is as before.
     """
-    beside: Path | None = None
+    target = target.resolve()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part")
-        os.close(handle)
-        beside = Path(name)
-        yield beside
-        with beside.open("rb+") as file:
-            flush(file)
-        beside.chmod(0o644)
-        beside.replace(target)
-        flush_path(target.parent)
+        with made_folders(target.parent), staging(target.parent) as folder:
+            beside = folder / target.name
+            beside.touch()
+            yield beside
+            with beside.open("rb+") as file:
+                flush(file)
+            beside.replace(target)
+            flush_path(target.parent)
     except OSError as error:
         raise save_failed(target, error) from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -14,21 +14,25 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from kg_cache import snapshot
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.io.atomic_files import write_files
+from kgedit.io.existing import refuse_existing
 from kgedit.lm.scoring.right_answers import SENTENCE, STYLE
 from kgedit.mini import corpus
 
 log = logging.getLogger(__name__)
 
 END = "<|endoftext|>"
+FACTS_FILE = "facts.tsv"
 FACTS, CHAINS, HELD_OUT = 6300, {2: 8000, 3: 3500, 4: 1600}, 0.12
 CONTEXT, BATCH_TOKENS, ROW_LENGTHS = 128, 2048, (32, 64, 128)
 LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 2e-3, 300, 0.1
@@ -108,7 +112,12 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
         epochs: Passes over facts and chains.
         seed: Seed of selection, wordings, order and initial weights.
         device: Torch device; by default a GPU when there is one.
+
+    Raises:
+        SaveFailed: The folder holds another model, or cannot be written.
     """
+    if not (out / FACTS_FILE).is_file():  # not an earlier training
+        refuse_existing(out / "model.safetensors", out / "config.json", force=False)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # Choose facts, chains and tokens.
     text = Verbalizer.bundled()
@@ -164,18 +173,19 @@ def save(
     chains: list[corpus.Chain],
 ) -> None:
     """Write everything the package bundles, except the model card."""
-    out.mkdir(parents=True, exist_ok=True)
     tied = {name for name in model.state_dict() if name.startswith("lm_head.")}
     weights = {name: value.half().cpu().contiguous() for name, value in model.state_dict().items() if name not in tied}
-    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     model.config.architectures = ["GPT2LMHeadModel"]
     config = model.config.to_dict() | {"dtype": "float16", STYLE: SENTENCE}
-    (out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    tokenizer.save_pretrained(out)
-    table = "".join("\t".join(map(str, fact)) + "\n" for fact in facts)
-    (out / "facts.tsv").write_text(table, encoding="utf-8")
     lines = ("\t".join((" ".join(c.relations), " ".join(c.nodes), str(int(c.trained)))) for c in chains)
-    (out / "chains.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    files["config.json"] = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
+    files[FACTS_FILE] = "".join("\t".join(map(str, fact)) + "\n" for fact in facts).encode()
+    files["chains.tsv"] = "".join(f"{line}\n" for line in lines).encode()
+    files["model.safetensors"] = safetensors.torch.save(weights, metadata={"format": "pt"})
+    write_files(out, files)
 
 
 def main() -> None:

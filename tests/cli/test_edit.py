@@ -28,6 +28,26 @@ def test_the_printed_result_is_the_one_of_the_editor(tiny: str, tmp_path: Path, 
     assert result["notes"], "a guessed layer and missing second moments are worth a note"
 
 
+def test_nothing_that_lies_in_the_folder_is_written_over_silently(
+    tiny: str, tmp_path: Path, run: Run, refused: Run
+) -> None:
+    words = (*EDIT, "--model", tiny, "--out")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "manifest.json").write_text('{"name": "my web page"}')
+    for force in ((), ("--force",)):
+        assert "is no manifest of a delta" in refused(*words, str(mine), *force)
+    assert (mine / "manifest.json").read_text() == '{"name": "my web page"}'
+    out = tmp_path / "out"
+    first = run(*words, str(out), "--json")
+    (out / "notes.txt").write_text("mine")
+    files = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "--force" in refused(*words, str(out), "--seed", "1")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == files
+    assert run(*words, str(out), "--force", "--adapter", "--json")["id"] == first["id"]
+    assert (out / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("after", "told"),
     [("France", False), ("Francia", True), ("Germany", True), ("Francesca", True), ("the French Republic", False)],

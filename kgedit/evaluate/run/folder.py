@@ -18,6 +18,7 @@ from kgedit.io.atomic_files import write_files
 from kgedit.io.durable import append
 
 MANIFEST, ROWS, LEFT_OUT, TEXTS = "manifest.json", "rows.jsonl", "left_out.jsonl", "texts.jsonl"
+_REPORTS = ("report.json", "report.md", "report.csv", "report.html")
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -94,8 +95,12 @@ def _claim(path: Path, manifest: dict[str, Any]) -> None:
     try:
         there = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if (path / ROWS).exists():
-            raise EvaluationError(f"{path} holds results without their {MANIFEST}; take another folder") from None
+        others = [name for name in (ROWS, LEFT_OUT, TEXTS, *_REPORTS) if (path / name).exists()]
+        if others:
+            raise EvaluationError(
+                f"{path} holds {', '.join(others)} without the {MANIFEST} of a run, so it is somebody else's; "
+                "take another folder"
+            ) from None
         write_files(path, {MANIFEST: (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()})
         return
     except ValueError as error:

@@ -86,6 +86,7 @@ class ExportRecord(_Plain):
         errors: Parameter name -> relative error of the compression; empty without one.
         changes: The changes, in the order in which they were applied.
         files: Name -> SHA-256 of every file but this one and the card.
+        card: SHA-256 of the card, which may be changed without harm; empty in exports of kgedit 0.1.
     """
 
     format: Literal["kgedit-export"] = "kgedit-export"
@@ -99,6 +100,19 @@ class ExportRecord(_Plain):
     errors: dict[str, float] = {}
     changes: tuple[ExportedChange, ...] = Field(min_length=1)
     files: dict[str, str]
+    card: str = ""
+
+
+def own_files(folder: Path) -> set[str]:
+    """Names of the files of an export, relative to its folder, that are as they were written; empty for any other."""
+    try:
+        record = ExportRecord.model_validate_json((folder / RECORD).read_bytes())
+        card = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
+    except (OSError, ValidationError):
+        return set()
+    present = hashes(folder)
+    own = {name for name, digest in record.files.items() if present.get(name) == digest}
+    return own | {RECORD} | ({CARD} if record.card in ("", card) else set())
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ The folder gets its name only when every file in it is written and flushed; its 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
@@ -16,11 +17,20 @@ from kgedit.errors import JournalError, StoreBusy
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.probes import fact_probes
 from kgedit.ingest.exports.card import card
-from kgedit.ingest.exports.manifest import CARD, RECORD, ExportCheck, ExportedChange, ExportKind, ExportRecord, hashes
+from kgedit.ingest.exports.manifest import (
+    CARD,
+    RECORD,
+    ExportCheck,
+    ExportedChange,
+    ExportKind,
+    ExportRecord,
+    hashes,
+    own_files,
+)
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry
 from kgedit.io.atomic_files import write_files
-from kgedit.io.atomic_folder import whole_folder
+from kgedit.io.atomic_folder import foreign, whole_folder
 from kgedit.lm.loading import Loading
 from kgedit.lm.quiet import quiet
 from kgedit.progress import Progress
@@ -34,6 +44,7 @@ def export(
     kind: ExportKind | str,
     *,
     rank: int | None = None,
+    force: bool = False,
     progress: Progress | None = None,
     **loading: Unpack[Loading],
 ) -> ExportRecord:
@@ -41,9 +52,10 @@ def export(
 
     Args:
         directory: Folder of the store; it is only read.
-        out: Folder to make; an earlier export is replaced, anything else is left alone.
+        out: Folder to make; an earlier export is replaced, if it holds nothing else and nothing in it was changed.
         kind: "adapter", "checkpoint" or "delta".
         rank: Maximum rank per weight of an adapter or delta; by default nothing is compressed.
+        force: Also write into a folder that holds other files; these stay unless they have the name of a new one.
         progress: Called with (what, done, total).
         **loading: See `session.open_edited`.
 
@@ -57,7 +69,8 @@ def export(
         UnsupportedExport: The changes do not fit into an adapter.
         SaveFailed: The folder cannot be written, or something else is there; it is as before.
     """
-    kind = ExportKind(kind)
+    kind, out = ExportKind(kind), Path(out)
+    foreign(out, own_files, force=force)  # told before the work
     with open_edited(directory, **loading) as (store, editor, weights):
         live = store.live()
         if list(live) != [delta.id for delta in weights.deltas]:
@@ -72,7 +85,7 @@ def export(
             if rank is not None:
                 composed, errors = compress(composed, rank)
             ranks = {update.name: update.rank for update in composed.updates}
-        with whole_folder(Path(out), RECORD) as folder:
+        with whole_folder(out, own_files, force=force) as folder:
             _write(folder, kind, editor, composed)
             record = ExportRecord(
                 kind=kind,
@@ -85,8 +98,9 @@ def export(
                 changes=changes,
                 files=hashes(folder),
             )
-            written = {CARD: card(record).encode(), RECORD: record.model_dump_json(indent=1, by_alias=True).encode()}
-            write_files(folder, written)
+            text = card(record).encode()
+            record = record.model_copy(update={"card": hashlib.sha256(text).hexdigest()})
+            write_files(folder, {CARD: text, RECORD: record.model_dump_json(indent=1, by_alias=True).encode()})
         return record
 
 

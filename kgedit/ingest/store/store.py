@@ -134,7 +134,12 @@ class IngestStore:
         Raises:
             SaveFailed: Disk full or read-only folder.
         """
-        delta.save(self.directory / DELTAS / delta.id)
+        folder = self.directory / DELTAS / delta.id
+        try:
+            self.delta(delta.id)
+        except FileCorrupt:  # none, or what is left of one that is computed again
+            shutil.rmtree(folder, ignore_errors=True)
+        delta.save(folder)
 
     def remove_unnamed(self) -> int:
         """Delete deltas that no applied or waiting change names; returns how many there were."""

@@ -109,10 +109,8 @@ class Checkpoint:
         write_files(self.path.parent, {self.path.name: seal(totals, about)})
 
     def remove(self) -> None:
-        """Delete the file, and what a kill while writing left beside it."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
-        for left in self.path.parent.glob(f".{self.path.name[:40]}.*.tmp"):
-            left.unlink(missing_ok=True)
 
 
 def other_texts(checkpoint: Checkpoint | None, sums: Sums, chain: bytes) -> MomentMismatch:

@@ -61,11 +61,16 @@ def converted(path: Path, cache_dir: Path, *, progress: Progress | None = None) 
         "licence": field(reader, "general.license"),
     }
     model.config.gguf_source = {name: about[name] for name in ("file", "sha256", "architecture", "name", "licence")}
-    with whole_folder(folder, SOURCE) as beside, quiet():
+    with whole_folder(folder, _ours) as beside, quiet():
         model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         (beside / SOURCE).write_text(json.dumps(about, indent=1), encoding="utf-8")
     return folder
+
+
+def _ours(folder: Path) -> set[str]:
+    """Every file: the folder is one of the cache."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
 def source_file(sha256: str, cache_dir: Path) -> Path | None:

