@@ -134,9 +134,10 @@ class BenchmarkCase:
             record does not tell them.
         judge_unedited: From what the unedited model said: measures that only it has, such as answers before the edit.
         hops: Facts in the chain after the edit.
-        paraphrases: Other wordings of the first rewrite, for the free protocol; so are the next three.
+        paraphrases: Other wordings of the first rewrite, for the free protocol; so are the next four.
         neighbours: Prompts about other subjects that have the old object.
         unrelated: Prompts about something else.
+        subject_facts: Prompts about other facts of the subject; without any, the graph's are asked.
         target_names: For each rewrite the names of its new object that the record tells; empty if it tells none.
         texts: What the model under test said, text by text with its verdict, as far as the report shows it.
     """
@@ -152,6 +153,7 @@ class BenchmarkCase:
     paraphrases: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
+    subject_facts: tuple[str, ...] = ()
     target_names: tuple[tuple[str, ...], ...] = ()
     texts: Callable[[Replies, Replies], tuple[SaidText, ...]] = lambda replies, before: ()
 

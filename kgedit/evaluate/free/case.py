@@ -17,6 +17,7 @@ from kgedit.lm.generation.greedy import Ask
 
 NEIGHBOURS = 5  # prompts about neighbours that are asked, of ten in CounterFact
 UNRELATED = 3
+OF_SUBJECT = 5  # prompts about other facts of the subject, where the file has some
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,12 @@ def _beside_edit(case: BenchmarkCase, form: FreeForm, ends: set[str], rng: rando
     yield from (LocalityProbe("neighborhood", ask(prompt)) for prompt in case.neighbours[:NEIGHBOURS])
     for prompt in (*case.unrelated, *form.facts.unrelated(ends, UNRELATED, rng)):
         yield LocalityProbe("unrelated", ask(prompt))
-    edited = {(rewrite.subject, rewrite.text) for rewrite in case.rewrites}
-    for rewrite in case.rewrites:
-        for prompt in form.facts.of_subject(rewrite.subject, rewrite.relation_id):
-            if (rewrite.subject, prompt) not in edited:
-                yield LocalityProbe("subject_facts", ask(prompt))
+    # Other facts of the subjects: those of the file, or else those that the graph mostly has beside the edited one.
+    edited = {rewrite.text for rewrite in case.rewrites}
+    beside = case.subject_facts[:OF_SUBJECT] or (
+        prompt for rewrite in case.rewrites for prompt in form.facts.of_subject(rewrite.subject, rewrite.relation_id)
+    )
+    yield from (LocalityProbe("subject_facts", ask(prompt)) for prompt in beside if prompt not in edited)
 
 
 def _names(label: str | None, item: str | None, form: FreeForm) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,18 @@ def test_the_unedited_model_is_asked_for_the_old_object_and_keeps_itself() -> No
     assert (values["efficacy_before_free"], values["efficacy_free"]) == (1, 0)
     assert values["neighborhood_free"] == values["subject_facts_free"] == values["unrelated_free"] == 1
     assert "chat_free" not in values
+
+
+def test_a_files_own_facts_of_the_subject_are_asked_before_those_of_the_graph() -> None:
+    plain = counterfact_case(RECORD, Options())
+    form = FreeForm(load_model(MINI)[1], GraphFacts(bundled_store(), Verbalizer.bundled()), "exact", 0)
+    own = ("Ada works as", "Ada was born in")
+    (case,) = free_cases([replace(plain, subject_facts=own)], form)
+    asked = [text.prompt for text in case.texts(*[replies(case, "so.")] * 2) if text.figure == "subject_facts"]
+    assert asked == ["Ada works as"], "the edited prompt itself must change"
+    (case,) = free_cases([plain], form)
+    asked = [text.prompt for text in case.texts(*[replies(case, "so.")] * 2) if text.figure == "subject_facts"]
+    assert len(asked) == 3
 
 
 def test_a_run_keeps_every_text_and_resumes_to_the_same_report(known_counterfacts: Path, tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 from kgedit.lm.scoring.pairs import Pair
 
+# The file's names for prompts about the subject's other relations, and about other objects of the edited one.
+_OF_SUBJECT, _OF_RELATION = "Relation_Specificity", "Forgetfulness"
+
 
 def case(record: Record, options: Options) -> BenchmarkCase:
     """Both protocols, and `portability` over all names of an answer.
@@ -51,7 +54,8 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         judge=judge,
         recalled=says(rewrite.text, truths, options) if truths else lambda replies: None,
         paraphrases=record.paraphrases,
-        unrelated=tuple(probe.prompt for probe in record.locality),
+        subject_facts=tuple(probe.prompt for probe in record.locality if probe.kind == _OF_SUBJECT),
+        unrelated=tuple(probe.prompt for probe in record.locality if probe.kind not in (_OF_SUBJECT, _OF_RELATION)),
     )
 
 

@@ -10,6 +10,7 @@ from kgedit.evaluate.results import Values
 from kgedit.lm.generation.greedy import Ask
 
 _STRICT = "strict"
+_OF_SUBJECT = "Relation_Specificity"  # the file's name for tests of the subject's other relations
 
 
 def case(record: Record, options: Options) -> BenchmarkCase:
@@ -43,6 +44,9 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         ),
         judge=judge,
         recalled=says(rewrite.text, (old,), options) if old else lambda replies: None,
+        subject_facts=tuple(
+            query.prompt for test in record.tests if test.criterion == _OF_SUBJECT for query in test.queries
+        ),
     )
 
 
