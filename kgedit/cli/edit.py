@@ -101,5 +101,6 @@ def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]
         yield line(f"The edit did not take: {result.target_new} is not what the model now says.", style="bold red")
     for note in result.notes:
         yield line(f"Note: {note}")
-    yield line(f"Saved to {out} in {result.seconds:.1f} s. Ask the edited model:")
+    saved = "Saved" if result.succeeded else "What was computed is saved all the same"
+    yield line(f"{saved} to {out} in {result.seconds:.1f} s. Ask the edited model:")
     yield line(f'  kgedit ask --model {model} --delta {out} "..."')

@@ -38,6 +38,9 @@ from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
 from kgedit.methods.value_method import ValueMethod, ValueSettings
 
+# A write that goes less than this part of the way to z gets a note.
+ENOUGH = 0.75
+
 
 class MemitConfig(ValueSettings):
     """Hyper-parameters of MEMIT; the defaults are those published for gpt2-xl.
@@ -126,17 +129,29 @@ class Memit(ValueMethod):
             begin = 0
             for case in objectives:
                 end = begin + len(case)
-                updates = self._write(bench, case, goals[begin:end])
-                log = {"losses": [solution.losses for solution in solutions[begin:end]]}
+                updates, shares = self._write(bench, case, goals[begin:end])
+                reached = reached_share(shares)
+                log = {
+                    "losses": [solution.losses for solution in solutions[begin:end]],
+                    "reached": [round(float(share), 4) for share in reached],
+                }
                 manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
-                computed.append(Computed(LowRankDelta(updates, base, manifest), log=log))
+                notes = _weak(shares, config.moment_weight) if float(reached.min()) < ENOUGH else ()
+                computed.append(Computed(LowRankDelta(updates, base, manifest), notes, log))
                 begin = end
         return computed
 
-    def _write(self, bench: Workbench, objectives: Sequence[Objective], goals: Tensor) -> tuple[WeightUpdate, ...]:
-        """Phase 2: the updates of one case, whose edits should reach the hidden states `goals` (edits, d)."""
+    def _write(
+        self, bench: Workbench, objectives: Sequence[Objective], goals: Tensor
+    ) -> tuple[tuple[WeightUpdate, ...], Tensor]:
+        """Phase 2 of one case, whose edits should reach the hidden states `goals` (edits, d).
+
+        Returns:
+            The updates; and (layers, edits) how much of its residual each layer writes for each edit.
+        """
         anatomy, layers = anatomy_of(bench.model), self.config.layers
         updates: list[WeightUpdate] = []
+        shares: list[Tensor] = []
         for place, layer in enumerate(layers):
             keys, hidden = self._measured(bench, objectives, layer, updates)
             # R, the share of this layer: what is missing, divided by the layers that are still to come (and by what
@@ -144,7 +159,8 @@ class Memit(ValueMethod):
             missing = (goals - hidden) / (len(layers) - place) / anatomy.residual_factor(bench.model)  # (edits, d)
             left = joint_solve(keys, bench.moments[layer], self.config.moment_weight)  # (d_ff, edits)
             updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
-        return tuple(updates)
+            shares.append((keys.double() * left.T.to(keys.device)).sum(dim=1).cpu())  # (edits,)
+        return tuple(updates), torch.stack(shares)
 
     def _goals(self, bench: Workbench, objectives: Sequence[Objective]) -> tuple[list[Solution], Tensor]:
         """Phase 1: the solutions, and (edits, d) hidden states z that the band's last layer should give."""
@@ -183,6 +199,30 @@ class Memit(ValueMethod):
             mean = of_rows[bare] if not behind else (of_rows[bare] + of_rows[behind].mean(dim=0)) / 2
             keys.append(mean)
         return torch.stack(keys), above.hidden[above.first_rows]
+
+
+def reached_share(shares: Tensor) -> Tensor:
+    """(edits,) about how much of the way to z the write goes, for the shares (layers, edits) that its layers write.
+
+    Layer j of q is asked for 1 / (q - j + 1) of what is still missing, and writes its share of that.
+    """
+    layers = len(shares)
+    left_over = torch.ones_like(shares[0])
+    for place, share in enumerate(shares):
+        left_over = left_over * (1 - share / (layers - place))
+    return 1 - left_over
+
+
+def _weak(shares: Tensor, weight: float) -> tuple[str, ...]:
+    """What to do about a write that went a small part of the way, since the old keys weigh too much."""
+    # One edit's share is c / (1 + c) with c = k^T C^-1 k / lambda; c = 9 writes nine tenths.
+    strength = (shares / (1 - shares).clamp_min(1e-9)).median(dim=0).values.min()  # ()
+    value = float(f"{weight * float(strength) / 9:.1g}")
+    percent = 100 * float(reached_share(shares).min())
+    return (
+        f"the write went {percent:.2g} % of the way to the value that was found: moment_weight {weight:g} holds the "
+        f"model's old keys too dear for its second moments; try memit:moment_weight={value:g}",
+    )
 
 
 def joint_solve(keys: Tensor, moment: Moment, weight: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.objective import Objective
-from kgedit.methods.memit import Memit, MemitConfig, joint_solve
+from kgedit.methods.memit import Memit, MemitConfig, joint_solve, reached_share
 from kgedit.methods.rome import rome_objective
 from methods.benches import REQUESTS, Diagonal, bench, state_of
 
@@ -291,3 +292,22 @@ def test_the_defaults_are_the_published_ones() -> None:
         "prefix_seeds": "words",
         "moment_ridge": 1e-6,
     }
+
+
+def test_a_write_that_hardly_changes_anything_names_the_setting_and_a_value_that_does() -> None:
+    """With the identity for C the published weight changes next to nothing; the advice must work."""
+    model, tok = tiny_model("gpt2")
+    work = bench(model, tok, BAND)
+    weak = written(config(moment_weight=20000.0), work, [REQUEST])
+    (note,) = weak.notes
+    assert weak.log["reached"][0] < 0.05
+    found = re.search(r"% of the way .*: moment_weight 20000 .*try memit:moment_weight=(\S+)$", note)
+    assert found
+    better = written(config(moment_weight=float(found[1])), work, [REQUEST])
+    assert better.notes == ()
+    assert better.log["reached"][0] > 0.8
+
+
+def test_the_part_of_the_way_that_layers_go_together() -> None:
+    """Of two layers the first is asked for a half, the second for all that is missing: 1 - (1 - 0.45) (1 - 0.9)."""
+    assert reached_share(torch.tensor([[0.9, 1.0], [0.9, 0.0]])).tolist() == pytest.approx([0.945, 0.5])

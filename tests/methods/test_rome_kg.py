@@ -90,7 +90,8 @@ def test_a_case_of_several_facts_is_written_fact_by_fact_with_its_graph(method) 
     difference = together.delta.updates[0].dense() - expected.delta.updates[0].dense()
     assert float(difference.norm()) < 1e-4 * expected.delta.updates[0].norm()
     assert (together.delta.rank, alone.delta.rank) == (4, 1)
-    assert (together.notes, alone.notes) == ((), ("the graph adds no fact to this edit",))
+    said = "the graph adds no fact to this edit"
+    assert (said in together.notes, said in alone.notes) == (False, True)
     assert state_of(model) == before
     manifest = json.loads(json.dumps(together.delta.manifest))
     assert (manifest["method"], manifest["edits"], manifest["seed"]) == (method.name, 4, 5)

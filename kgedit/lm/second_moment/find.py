@@ -20,7 +20,7 @@ from kgedit.lm.second_moment.collect import collect, weights_keys
 from kgedit.lm.second_moment.convergence import HalvesChange
 from kgedit.lm.second_moment.files import load_moment, moment_file, save_moment
 from kgedit.lm.second_moment.first_tokens import outlying_first_tokens
-from kgedit.lm.second_moment.matrix import SecondMoment
+from kgedit.lm.second_moment.matrix import TOKENS_ADVISED, SecondMoment
 
 MomentSource = Literal["auto", "collect", "identity"] | str | Path
 
@@ -201,7 +201,20 @@ def find_moments(
         elif missing:
             return {layer: IdentityMoment() for layer in layers}, (IDENTITY_NOTE,)
     moments = {layer: load_moment(files[layer], weights=weights[layer]) for layer in layers}
-    return moments, mixture(moments)
+    return moments, (*too_few_tokens(moments), *mixture(moments))
+
+
+def too_few_tokens(moments: Mapping[int, SecondMoment]) -> tuple[str, ...]:
+    """A note where statistics rest on too little text to tell which keys are dear."""
+    weak = {layer: moment for layer, moment in moments.items() if moment.count < moment.advised}
+    if not weak:
+        return ()
+    fewest = min(weak.values(), key=lambda moment: moment.count / moment.advised)
+    return (
+        f"the second moments of layers {sorted(weak)} rest on {fewest.count:,} tokens, where {fewest.advised:,} or "
+        f"more ({TOKENS_ADVISED} a dimension of the key) are advised: unrelated facts are harmed more, and how "
+        "strongly an edit is written is chance; collect them from more text with `kgedit moments`",
+    )
 
 
 def mixture(moments: Mapping[int, SecondMoment]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 LEAST_RIDGE = 1e-6  # share of the mean diagonal
 _LARGER_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # tried in turn where that does not do
 _WORST_CONDITION = 1e13  # beyond it, a float64 solve has no digit to rely on
-_TOKENS_PER_DIMENSION = 10
+TOKENS_ADVISED = 10  # for each dimension of the key
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,11 @@ class SecondMoment:
     def origin(self) -> str:
         """The part of the key that says which texts it was taken over, and how."""
         return " ".join(part for part in self.key.split() if not part.startswith("weights="))
+
+    @property
+    def advised(self) -> int:
+        """How many tokens it should be taken over at least."""
+        return TOKENS_ADVISED * len(self.matrix)
 
     def solve(self, keys: Tensor) -> Tensor:
         """Solve C x = k for every row by Cholesky in float64.
@@ -87,18 +92,17 @@ class SecondMoment:
             f"the second moment of layer {self.layer} over {self.count} tokens cannot be solved with: "
             f"eigenvalues from {float(spectrum[0]):.3g} to {float(spectrum[-1]):.3g} even with a ridge of "
             f"{_LARGER_RIDGES[-1]:g}; "
-            f"collect it over at least {_TOKENS_PER_DIMENSION * len(wide)} tokens"
+            f"collect it over at least {self.advised} tokens"
         )
 
     def _warn(self, ridge: float, condition: float) -> None:
-        enough = _TOKENS_PER_DIMENSION * len(self.matrix)
-        if ridge > self.ridge or self.count < enough:
+        if ridge > self.ridge or self.count < self.advised:
             _log.warning(
                 "the second moment of layer %d is weak: %d tokens where %d or more are advised, ridge %g, "
                 "condition number at least %.2g; collect it from more text",
                 self.layer,
                 self.count,
-                enough,
+                self.advised,
                 ridge,
                 condition,
             )

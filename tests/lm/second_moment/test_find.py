@@ -16,7 +16,7 @@ from kgedit.lm.second_moment.files import moment_file, save_moment
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, check_same_texts, find_moments, missing_layers
 from kgedit.lm.second_moment.matrix import SecondMoment
 
-TEXTS = SENTENCES * 4
+TEXTS = SENTENCES * 5
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +186,14 @@ def test_statistics_of_several_texts_are_not_put_into_one_folder_and_are_told_wh
     assert "layers [0]" in notes[0]
     assert "layers [2]" in notes[0]
     assert moments[0].origin == origin(TEXTS)()
+
+
+def test_statistics_of_few_tokens_are_said_to_be_weak(gpt2, tmp_path) -> None:
+    """Ten tokens a dimension of the key are advised; 109 for 1,536 dimensions decide nothing."""
+    for name, texts in (("few", SENTENCES[:1]), ("enough", SENTENCES * 5)):
+        for layer, moment in collect(*gpt2, texts, [0]).items():
+            save_moment(moment, moment_file(tmp_path / name, layer))
+    moments, (note,) = find_moments(*gpt2, [0], source=tmp_path / "few", cache_dir=tmp_path)
+    assert f"{moments[0].count} tokens, where {10 * D_FF:,} or more" in note
+    assert "kgedit moments" in note
+    assert find_moments(*gpt2, [0], source=tmp_path / "enough", cache_dir=tmp_path)[1] == ()
