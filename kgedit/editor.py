@@ -22,6 +22,7 @@ from kg_cache.store import Store
 from kgedit.delta import Delta, DeltaStack
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
+from kgedit.delta.turns import TakesTurns, in_turn
 from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.errors import TargetError, UnknownEdit, UnknownMethod
 from kgedit.graph.passages import fact_passages
@@ -49,8 +50,12 @@ from kgedit.text.answer import leading_name, shown
 _LINE = ("\n",)
 
 
-class Editor:
+class Editor(TakesTurns):
     """Edits facts of one model; every edit can be previewed, reverted exactly, saved and exported.
+
+    Threads may share an editor: its methods run one after another, an answer is the model's between two edits, and the
+    block of `preview`, `trial` or `turn` keeps others out, so it must not wait for them. What raises, by Ctrl-C too,
+    leaves weights, flags, hooks and history as they were.
 
     Attributes:
         model: The model; its weights carry the applied edits.
@@ -60,6 +65,8 @@ class Editor:
         history: Id -> what is known of each applied delta, in order: the result of an edit made here, or what the
             manifest of a loaded one tells.
     """
+
+    history: dict[str, EditResult | LoadedEdits]
 
     def __init__(
         self,
@@ -95,17 +102,16 @@ class Editor:
             UnsupportedModel: The model's family or a layer of it cannot be edited.
         """
         anatomy_of(model)
+        super().__init__(DeltaStack(model))
         self.model, self.tokenizer, self.graph = model, tokenizer, graph
         self.text = Verbalizer.bundled()
         self.seed, self.name, self.progress = seed, name, progress
-        self.history: dict[str, EditResult | LoadedEdits] = {}
         self._method, self._notes = method, notes
         self._given_prefixes = prefixes
         self._prefixes: dict[PrefixPlan | None, Sequence[str]] = {None: ("",)}
         self.moments = MomentShelf(
             model, tokenizer, moments, Settings().cache_dir, texts=texts, facts=self._facts, progress=progress
         )
-        self._stack = DeltaStack(model)
 
     @classmethod
     def from_pretrained(
@@ -199,6 +205,7 @@ class Editor:
         """Resolves names against the graph, without any model."""
         return Resolver(self.graph, self.text)
 
+    @in_turn
     def apply(self, edit: Edit) -> EditResult:
         """Edit the model; the edit stays until it is reverted.
 
@@ -211,7 +218,8 @@ class Editor:
         resolved = resolver.resolve(edit)
         request, subgraph = resolved.request, resolver.subgraph(resolved, self.method.subgraph_options)
         before = self._answer(request)
-        self._check_asks_for_a_change(request, before[0])
+        if before[0] == request.target:
+            raise TargetError(f"{request.question!r} already gives {before[0]!r}: there is nothing to change")
         (computed,) = self.compute([request], [subgraph])
         delta = computed.delta.noting(model=self.name, edit=edit.model_dump(), graph_source=self.graph.name)
         weights = delta.norms(self.model)
@@ -240,12 +248,8 @@ class Editor:
     @contextmanager
     def preview(self, edit: Edit) -> Iterator[Editor]:
         """The edited model for the length of a `with` block; afterwards the weights are bit for bit as before."""
-        result = self.apply(edit)
-        try:
+        with self.taken_back(lambda: self.apply(edit).id, self.revert):
             yield self
-        finally:
-            if result.id in self.history:  # it may have been reverted in the block
-                self.revert(result.id)
 
     @contextmanager
     def trial(self, delta: Delta) -> Iterator[None]:
@@ -254,9 +258,10 @@ class Editor:
         Raises:
             AlreadyApplied, WrongBase, WeightsChanged, UnsupportedModel, EditDiverged: See `DeltaStack.apply`.
         """
-        with self._stack.trial([*self._stack.deltas, self._stack.accepted(delta)]):
+        with self.turn(), self._stack.trial([*self._stack.deltas, self._stack.accepted(delta)]):
             yield
 
+    @in_turn
     def revert(self, id: str) -> None:
         """Revert one edit, whichever it is; the others stay, as if it had never been.
 
@@ -266,6 +271,7 @@ class Editor:
         self._stack.revert(id)
         self.history.pop(id, None)
 
+    @in_turn
     def compute(self, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]) -> list[Computed]:
         """The deltas of several edits, each on its own on the model as it is; nothing is written.
 
@@ -275,6 +281,7 @@ class Editor:
         """
         return self.method.compute(self.workbench, requests, subgraphs)
 
+    @in_turn
     def compute_cases(self, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case, making all its edits together on the model as it is; nothing is written.
 
@@ -294,6 +301,7 @@ class Editor:
         resolved = resolver.resolve(edit)
         return resolved.request, resolver.subgraph(resolved, self.subgraph_options)
 
+    @in_turn
     def complete(self, prompt: str, *, max_new_tokens: int = 16, names: Sequence[str] = ()) -> str:
         """Greedy continuation of a prompt, to the end of the sentence.
 
@@ -305,6 +313,7 @@ class Editor:
         (line,) = complete(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=_LINE)
         return shown(line, names)
 
+    @in_turn
     def ask(self, prompt: str, k: int = 5) -> list[tuple[str, float]]:
         """The k most probable answers with their probabilities."""
         return top_answers(self.model, self.tokenizer, prompt, k, stop=_LINE, answer_of=self._name_in)
@@ -319,6 +328,7 @@ class Editor:
 
         return leading_name(text, is_name)
 
+    @in_turn
     def save(self, directory: str | Path) -> Path:
         """Write all applied edits as one delta; all or nothing.
 
@@ -329,6 +339,7 @@ class Editor:
         """
         return self._composed().save(directory)
 
+    @in_turn
     def load_delta(self, directory: str | Path) -> str:
         """Apply a saved delta; its id is the handle for `revert`, and `history` lists the edits that it makes.
 
@@ -341,6 +352,7 @@ class Editor:
         self.history[delta.id] = LoadedEdits.from_manifest(delta.id, delta.manifest)
         return delta.id
 
+    @in_turn
     def export_adapter(self, directory: str | Path) -> Path:
         """Write all applied edits as a PEFT LoRA adapter for the unedited model, exactly.
 
@@ -351,11 +363,13 @@ class Editor:
         """
         return self._composed().export(self.model, directory)
 
+    @in_turn
     def export_gguf(self, path: str | Path) -> Path:
         """Write all applied edits as a GGUF LoRA adapter, which llama.cpp and Ollama load on the unedited model."""
         return export_gguf_lora(as_low_rank(self._composed()), self.model, path)
 
     @property
+    @in_turn
     def workbench(self) -> Workbench:
         """Statistics and prefixes, each read once off the unedited model, when a method first asks for it."""
         layers, ridge, plan = self.method.moment_layers, self.method.moment_ridge, self.method.prefix_plan
@@ -381,12 +395,7 @@ class Editor:
 
     def _answer(self, request: Request) -> tuple[str, float]:
         """Greedy answer to the edit prompt, and the probability of the whole new object there."""
-        prompt = request.question
-        target = request.target
+        prompt, target = request.question, request.target
         (probability,) = name_probabilities(self.model, self.tokenizer, [(prompt, target)])
         length = len(encode_target(self.tokenizer, target, prompt))
         return self.complete(prompt, max_new_tokens=length + 8, names=(target,)), probability
-
-    def _check_asks_for_a_change(self, request: Request, answer: str) -> None:
-        if answer == request.target:
-            raise TargetError(f"{request.question!r} is already answered by {answer!r}: there is nothing to change")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,17 @@ from kgedit.delta.compose import compose
 from kgedit.delta.delta import Delta, Detach, weights_changed, wrong_base
 from kgedit.delta.weights import all_digests, digest, editable_weight, hash_digests, write_weights
 from kgedit.errors import AlreadyApplied, UnknownEdit
+
+# The weights that a step may write, their values before it, and deltas, bases and digests before it.
+_State = tuple[dict[str, Delta], dict[str, Tensor], dict[str, str], dict[str, str]]
+_Undo = tuple[Mapping[str, nn.Parameter], dict[str, Tensor], _State]
+
+
+class Mark(NamedTuple):
+    """A state of a stack: the number of steps under way, and the applied deltas."""
+
+    depth: int
+    deltas: tuple[Delta, ...]
 
 
 class DeltaStack:
@@ -45,6 +57,7 @@ class DeltaStack:
         self._base: dict[str, Tensor] = {}  # touched weights without any delta
         self._base_digest: dict[str, str] = all_digests(model) if sole_writer else {}
         self._digest: dict[str, str] = {}  # touched weights as this stack left them, where a foreign change counts
+        self._undo: list[_Undo] = []  # what undoes each step under way, the outermost first
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -159,36 +172,34 @@ class DeltaStack:
 
         values = self._values(wanted)
         weights = {name: self.model.get_parameter(name) for name in values}
-        before = write_weights(weights, values)
-        try:
+        with self._undoing(weights) as before:
+            write_weights(weights, values)
             self._attach(wanted)
-        except BaseException:
-            write_weights(weights, before)
-            self._attach(self._deltas)
-            raise
-
-        for name in values:
-            if name not in self._base:
-                self._base[name] = before[name]
-                self._base_digest[name] = base_digest[name]
-            self._digest.pop(name, None)
-        self._deltas = wanted
-        self._forget(self._base.keys() - {name for delta in deltas for name in delta.names})
+            for name in values:
+                if name not in self._base:
+                    self._base[name] = before[name]
+                    self._base_digest[name] = base_digest[name]
+                self._digest.pop(name, None)
+            self._deltas = wanted
+            self._forget(self._base.keys() - {name for delta in deltas for name in delta.names})
 
     @contextmanager
     def trial(self, deltas: Sequence[Delta]) -> Iterator[None]:
         """Have exactly these deltas applied for the length of the block, then bit for bit what was before."""
         names = {name for delta in (*self._deltas.values(), *deltas) for name in delta.names}
-        weights = {name: self.model.get_parameter(name) for name in names}
-        saved = {name: weight.detach().clone() for name, weight in weights.items()}
-        state = (self._deltas, dict(self._base), dict(self._base_digest), dict(self._digest))
-        try:
+        with self._undoing({name: self.model.get_parameter(name) for name in names}, always=True):
             self.put(deltas)
             yield
-        finally:
-            write_weights(weights, saved)
-            self._deltas, self._base, self._base_digest, self._digest = state
-            self._attach(self._deltas)
+
+    def mark(self) -> Mark:
+        """The present state, for `roll_back`."""
+        return Mark(len(self._undo), tuple(self._deltas.values()))
+
+    def roll_back(self, mark: Mark) -> None:
+        """Return to a marked state, also from the midst of a step or of its clean-up, wherever it was interrupted."""
+        self._undo_to(mark.depth)
+        if tuple(self._deltas.values()) != mark.deltas:
+            self.put(mark.deltas)
 
     def composed(self) -> Delta | None:
         """All applied deltas as one, on the unedited model; None when there is none.
@@ -228,6 +239,36 @@ class DeltaStack:
         return norms
 
     # Inside
+
+    @contextmanager
+    def _undoing(self, weights: Mapping[str, nn.Parameter], *, always: bool = False) -> Iterator[dict[str, Tensor]]:
+        """Undo what the block does to these weights and to the stack, if it fails or in any case.
+
+        Yields:
+            Name -> copy of the weight as it is now.
+        """
+        saved = {name: weight.detach().clone() for name, weight in weights.items()}
+        state = (self._deltas, dict(self._base), dict(self._base_digest), dict(self._digest))
+        self._undo.append((weights, saved, state))
+        depth = len(self._undo)
+        try:
+            yield saved
+        except BaseException:
+            self._undo_to(depth - 1)
+            raise
+        if always:
+            self._undo_to(depth - 1)
+        else:
+            self._undo.pop()
+
+    def _undo_to(self, depth: int) -> None:
+        """Undo the steps begun since the stack had so many of them open; what is interrupted can be called again."""
+        while len(self._undo) > depth:
+            weights, saved, state = self._undo[-1]
+            write_weights(weights, saved)
+            self._deltas, self._base, self._base_digest, self._digest = state
+            self._attach(self._deltas)
+            self._undo.pop()
 
     def _values(self, wanted: Mapping[str, Delta]) -> dict[str, Tensor]:
         """New values of the weights whose list of deltas changes; nothing is written."""
