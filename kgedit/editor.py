@@ -297,8 +297,7 @@ class Editor(TakesTurns):
             UnknownEntity, AmbiguousLabel, UnknownRelation: A name means nothing, or several things.
             EditError: Subject and prompt, or target, do not fit together.
         """
-        resolver = self.resolver
-        resolved = resolver.resolve(edit)
+        resolved = (resolver := self.resolver).resolve(edit)
         return resolved.request, resolver.subgraph(resolved, self.subgraph_options)
 
     @in_turn

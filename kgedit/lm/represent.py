@@ -64,7 +64,7 @@ def represent(
         for hidden, row in zip(recorded["h"].float(), batch, strict=True):  # (seq, d)
             pooled.append(_pool(hidden[row.leading : len(row.ids)], pooling))  # (d,)
     width = int(model.config.hidden_size)
-    return torch.stack(pooled) if pooled else torch.zeros(0, width, device=model.device)  # (n, d)
+    return torch.stack(pooled) if pooled else torch.zeros(0, width, device=model.device, dtype=torch.float32)  # (n, d)
 
 
 def _pool(hidden: Tensor, pooling: Pooling) -> Tensor:

@@ -200,5 +200,5 @@ def full_update(name: str, change: Tensor, *, conv1d: bool) -> WeightUpdate:
     """A change of full rank, (d, d_ff), as factors: the identity on its smaller side, so that the product is exact."""
     d, d_ff = change.shape
     if d <= d_ff:
-        return WeightUpdate(name, change.T, torch.eye(d), conv1d)
-    return WeightUpdate(name, torch.eye(d_ff), change, conv1d)
+        return WeightUpdate(name, change.T, torch.eye(d, dtype=torch.float32), conv1d)
+    return WeightUpdate(name, torch.eye(d_ff, dtype=torch.float32), change, conv1d)

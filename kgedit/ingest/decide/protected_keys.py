@@ -99,4 +99,6 @@ def subject_keys(
             keys = captured[str(layer)]  # (rows, seq, d_ff)
             found[layer].append(keys[torch.arange(len(part)), at].float().cpu())
     width = {layer: anatomy.weight(model, layer).shape[0 if anatomy.conv1d else 1] for layer in layers}
-    return {layer: torch.cat([torch.zeros(0, width[layer]), *parts]) for layer, parts in found.items()}
+    return {
+        layer: torch.cat([torch.zeros(0, width[layer], dtype=torch.float32), *parts]) for layer, parts in found.items()
+    }

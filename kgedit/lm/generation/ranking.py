@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.anatomy import context_length
@@ -73,6 +73,6 @@ def top_answers(
                 for count in range(1, len(tokens) + 1)
                 if len(cut(answer_text(tokenizer, tokens[:count], ends), until)) >= least
             )
-            probability = float(torch.tensor([logp, *later_logps][:spelled]).sum().exp())
+            probability = math.exp(sum([logp, *later_logps][:spelled]))
             probabilities[answer] = probabilities.get(answer, 0.0) + probability
     return sorted(probabilities.items(), key=lambda pair: (-pair[1], pair[0]))[:k]

@@ -52,4 +52,4 @@ def draw_noise(level: float, samples: int, tokens: int, width: int, *, seed: int
     It is drawn once, so that all runs of a prompt differ only in what is restored: their differences are paired.
     """
     generator = torch.Generator().manual_seed(seed)
-    return level * torch.randn(samples, tokens, width, generator=generator)
+    return level * torch.randn(samples, tokens, width, generator=generator, dtype=torch.float32)

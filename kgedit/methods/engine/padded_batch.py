@@ -82,7 +82,7 @@ class PaddedBatch:
         self.row_of = torch.tensor(row_of, device=self.device)  # (scored,)
         self.column = torch.tensor(column, device=self.device)
         self.token = torch.tensor(token, device=self.device)  # -1: keep the unedited distribution
-        self.weight = torch.tensor(weight, device=self.device)
+        self.weight = torch.tensor(weight, device=self.device, dtype=torch.float32)
         kinds = [self.rows[index].kind for index in row_of]
         # In a fixed order: losses are added up in it, and a set's order differs from process to process.
         self.of_kind = {
@@ -141,7 +141,7 @@ class PaddedBatch:
         weighted = per_position * self.weight
         # Added up by edit, each kind of row for itself.
         edit = self.edit_of[self.row_of]
-        empty = torch.zeros(self.edits, device=self.device)
+        empty = torch.zeros(self.edits, device=self.device, dtype=torch.float32)
         return {kind: empty.index_add(0, edit[of], weighted[of]) for kind, of in self.of_kind.items()}
 
     def _shift(self, layer: int, offset: Tensor) -> AbstractContextManager[None]:

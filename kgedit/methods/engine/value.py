@@ -6,6 +6,7 @@ itself, so that an edit's result does not depend on the others. docs/methods.md,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -183,7 +184,7 @@ def _record(
     for number, (solution, loss) in enumerate(zip(solutions, losses, strict=True)):
         if solution.stopped:
             continue
-        if not torch.isfinite(torch.tensor(loss)):
+        if not math.isfinite(loss):
             size = float(current[number].detach().norm())
             raise EditDiverged(
                 f"the loss of edit {number} is {loss} at step {step}, with an offset of norm {size:.3g}; "

@@ -140,7 +140,7 @@ class _Pass:
         for group, own_keys, own_solved in zip(self.groups, group_keys, solved, strict=True):
             # T: 1 for an edit at its own rows, 0 at the rows of the others and at the tokens behind.
             owner = torch.tensor([edit for edit, (objective, _) in enumerate(group) for _ in objective.rows])
-            shares = torch.zeros(len(own_keys), len(group))  # (rows + tokens, edits)
+            shares = torch.zeros(len(own_keys), len(group), dtype=torch.float32)  # (rows + tokens, edits)
             shares[torch.arange(len(owner)), owner] = 1.0
             offsets = torch.stack([offset[number] for _, offset in group])  # (edits, d)
             yield joint_form(own_keys, own_solved, shares, self.ridge), offsets.T.float().cpu()

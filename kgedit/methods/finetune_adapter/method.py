@@ -175,7 +175,7 @@ def _batches(rows: Sequence[Encoded], size: int, rng: random.Random) -> list[Seq
 def _loss(adapter: Any, batch: Sequence[Encoded]) -> Tensor:
     """() mean over sequences of the mean negative log-likelihood per answer token."""
     ids, mask = pad([(*prompt, *answer) for prompt, answer in batch], 0, "right")  # (batch, longest)
-    weight = torch.zeros(ids.shape)  # (batch, longest)
+    weight = torch.zeros(ids.shape, dtype=torch.float32)  # (batch, longest)
     for row, (prompt, answer) in enumerate(batch):
         weight[row, len(prompt) : len(prompt) + len(answer)] = 1.0 / len(answer)
     device = next(adapter.parameters()).device

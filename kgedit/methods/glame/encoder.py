@@ -150,13 +150,13 @@ class RelationalEncoder(nn.Module):
         if not self.training or self.dropout == 0:
             return x
         # Drawn on the CPU: a generator draws differently on each kind of device.
-        kept = torch.rand(x.shape, generator=self._generator) >= self.dropout  # (nodes, d)
+        kept = torch.rand(x.shape, generator=self._generator, dtype=torch.float32) >= self.dropout  # (nodes, d)
         return x * kept.to(x.device) / (1 - self.dropout)
 
 
 def _xavier(d: int, generator: torch.Generator) -> Tensor:
     """(d, d), Xavier uniform with gain sqrt 2."""
-    return nn.init.xavier_uniform_(torch.empty(d, d), gain=math.sqrt(2), generator=generator)
+    return nn.init.xavier_uniform_(torch.empty(d, d, dtype=torch.float32), gain=math.sqrt(2), generator=generator)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
