@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kg_cache.text import printable
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST_SEED, AsJson, Graph, Model, Moments, moments_source
-from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.output import emit, line, marked, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
 from kgedit.mini import MINI
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
-    from rich.text import Text
 
-    from kgedit.evaluate.bundled.demo import DemoReport, ShownAnswer
+    from kgedit.evaluate.bundled.demo import DemoReport
     from kgedit.trials.demo import RecalledDemo
 
 # Measure -> heading in the terminal.
@@ -67,25 +66,22 @@ def _shown(report: DemoReport) -> Iterator[RenderableType]:
     old, new = report.change
     yield line(f"{report.subject} is made a citizen of {new}, no longer of {old}. Each model, asked:", "bold")
     names = list(report.answers[0].said)
-    kind = ""
     rows: list[tuple[object, ...]] = []
-    for answer in report.answers:
-        heading = "" if answer.measure == kind else WORDS[answer.measure]
-        kind = answer.measure
-        rows.append((heading, answer.prompt, answer.right, *(_said(answer, name) for name in names)))
-    yield table(["", "prompt", "right after the edit", *names], rows)
+    for measure, answers in groupby(report.answers, key=lambda answer: answer.measure):
+        rows.append((f"{WORDS[measure]}:", *("" for _ in names)))
+        rows += [
+            (
+                f"  {answer.prompt} → {answer.right}",
+                *(marked(answer.said[name], answer.said[name] == answer.right) for name in names),
+            )
+            for answer in answers
+        ]
+    yield table(["prompt → right answer after the edit", *names], rows, wide=0)
     figures = {"unedited": report.unedited, **report.methods}
     shares = [(name, *(percent(means[measure]) for measure in WORDS)) for name, means in figures.items()]
     title = f"Right answers over {report.edits} edits (seed {report.seed}), each alone and undone bit for bit"
     yield table(["method", *WORDS.values()], shares, title=title, numbers=len(WORDS))
     yield line(f"Exact greedy match of the whole name, in wordings held out from the edit. {report.seconds:.0f} s.")
-
-
-def _said(answer: ShownAnswer, name: str) -> Text:
-    from rich.text import Text
-
-    said = answer.said[name]
-    return Text(printable(said), style="green" if said == answer.right else "red")
 
 
 def _demo_of_recalled(
@@ -110,22 +106,17 @@ def _demo_of_recalled(
 
 
 def _shown_recalled(report: RecalledDemo) -> Iterator[RenderableType]:
-    from rich.text import Text
-
     from kgedit.trials.measure import SCORED
 
     names = list(report.figures)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for edit in report.edits:
-        said = [
-            Text(printable(edit.said[name]), style="green" if edit.said[name].startswith(edit.new) else "red")
-            for name in names
-        ]
+        said = [marked(edit.said[name], edit.said[name].startswith(edit.new)) for name in names]
         rows.append((edit.prompt, edit.old, edit.new, *said))
     yield line(
         f"{report.model}: facts that it recalls, each changed alone and put back. Asked the edit prompt:", "bold"
     )
-    yield table(["prompt", "so far", "shall be", *names], rows)
+    yield table(["prompt", "so far", "shall be", *names], rows, wide=0)
     shares = [
         (name, *(percent(means.get(measure)) for measure in SCORED), _seconds(report.seconds_per_edit.get(name)))
         for name, means in report.figures.items()

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from kgedit.cli import eval_make
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, moments_source
-from kgedit.cli.output import emit, line
+from kgedit.cli.output import console, emit, line
 from kgedit.cli.progress import working
 from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
 from kgedit.lm.loading import Loading
@@ -162,11 +162,9 @@ def evaluate(
 
 
 def _shown(result: EvaluationResult, out: Path | None) -> Iterator[RenderableType]:
-    from rich.console import Console
-
     from kgedit.evaluate.report.terminal import to_terminal
 
-    yield from to_terminal(result.report, width=Console().width)
+    yield from to_terminal(result.report, width=console().width)
     for item in result.left_out[:_NAMED]:
         yield line(f"  {item.case}{f' ({item.method})' if item.method else ''}: {item.detail}", "dim")
     if len(result.left_out) > _NAMED:

@@ -89,6 +89,7 @@ def import_facts(
 
     new = not graph.exists()
     with working(f"Importing {file.name}") as advance:
+        advance("Importing lines", 0, 0)
         try:
             with Store(graph) as target:
                 report = import_triples(

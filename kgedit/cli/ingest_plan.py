@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from kgedit.ingest import FeedOptions, Plan, Planned
+    from kgedit.ingest import FeedOptions, Plan, Planned, Verdict
 
 
 class Policy(StrEnum):
@@ -141,9 +141,16 @@ def noteworthy(plan: Plan) -> Iterator[Planned]:
     """The records of a plan worth listing: those with a problem, then the new ones."""
     from kgedit.ingest import Verdict
 
-    quiet = (Verdict.NEW, Verdict.KNOWN, Verdict.DUPLICATE)
-    yield from (item for item in plan if item.verdict not in quiet)
+    last = (Verdict.NEW, *_quiet())
+    yield from (item for item in plan if item.verdict not in last)
     yield from plan.of(Verdict.NEW)
+
+
+def _quiet() -> tuple[Verdict, ...]:
+    """Classes in which there is nothing to do."""
+    from kgedit.ingest import Verdict
+
+    return (Verdict.KNOWN, Verdict.DUPLICATE)
 
 
 def described(item: Planned) -> dict[str, Any]:
@@ -173,6 +180,11 @@ def shown(
         rows = [
             tuple(described(item)[name] or "" for name in ("where", "verdict", "change", "reason")) for item in listed
         ]
-        yield table(["record", "class", "change", "why"], rows)
+        yield table(["record", "class", "change", "why"], rows, wide=3)
+    quiet = sum(plan.counts.get(verdict, 0) for verdict in _quiet())
+    if hidden := len(plan) - quiet - len(listed):
+        yield line(f"{hidden} more of these are not listed; --show {len(plan)} lists all.")
+    if quiet:
+        yield line(f"{quiet} known or duplicate records are never listed; --out saves the whole plan.")
     if out is not None:
         yield line(f"The whole plan is in {out}.")

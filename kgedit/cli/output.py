@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,7 +15,12 @@ import typer
 from kg_cache.text import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_PIPED = 10_000  # columns where there is no terminal
+_GAP = 3  # columns between two cells
 
 
 def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
@@ -22,15 +30,38 @@ def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]],
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         sys.stdout.write(printable(json.dumps(data, ensure_ascii=not utf8, indent=2, allow_nan=False)) + "\n")
         return
+    out = console()
+    for part in shown():
+        out.print(part)
+
+
+def console() -> Console:
+    """What results are printed on; a pipe or file gets whole lines, so that a search finds what stands in them."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    for part in shown():
-        console.print(part)
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, width=_PIPED if piped else None)
+
+
+def marked(text: str, right: bool) -> Text:
+    """An answer that is right or wrong, told by a sign as well as by colour."""
+    from rich.text import Text
+
+    signs = "✓✗"
+    try:
+        signs.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        signs = "+-"
+    return Text(f"{signs[not right]} {printable(text)}", style="green" if right else "red")
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, numbers: int = 0
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    numbers: int = 0,
+    wide: int | None = None,
 ) -> RenderableType:
     """A table for the terminal.
 
@@ -39,6 +70,7 @@ def table(
         rows: The cells; written as they are, so that brackets in a label are not taken for markup.
         title: A line above the table, as long as the terminal is wide.
         numbers: How many of the last columns hold numbers, which are aligned right.
+        wide: The column that has long texts: the others give way to it where not all fit.
     """
     from rich import box
     from rich.console import Group
@@ -54,8 +86,38 @@ def table(
         made.add_column(heading, justify="right" if number else "left", overflow="fold", min_width=width)
     for row in cells:
         made.add_row(*row)
+    fitted = made if wide is None else _Fitted(made, [[Text(heading) for heading in columns], *cells], wide)
     # Not the table's own title, which would be folded to the width of the table.
-    return made if title is None else Group(Text(title, style="italic"), made)
+    return fitted if title is None else Group(Text(title, style="italic"), fitted)
+
+
+@dataclass
+class _Fitted:
+    """A table whose columns give way to one of them where they do not all fit.
+
+    That one first shrinks to half of the width, then the others to their longest words.
+    """
+
+    table: Table
+    lines: Sequence[Sequence[Text]]
+    wide: int
+
+    def __rich_console__(self, terminal: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        columns = list(zip(*self.lines, strict=True))
+        needed = [max(cell.cell_len for cell in column) for column in columns]
+        # A sign of one letter stays with the word behind it.
+        words = [
+            max(len(word) for cell in column for word in re.findall(r"(?:\S )?\S+|$", cell.plain))
+            for column in columns
+        ]
+        excess = sum(needed) + _GAP * len(columns) - options.max_width
+        excess -= max(0, min(excess, needed[self.wide] - options.max_width // 2))
+        for place in sorted(range(len(columns)), key=lambda place: -needed[place]):
+            if place != self.wide:
+                given = max(0, min(excess, needed[place] - words[place]))
+                excess -= given
+                self.table.columns[place].max_width = needed[place] - given
+        yield self.table
 
 
 def line(text: str, style: str = "") -> RenderableType:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-FIRST_LINE, LINES = 10.0, 30.0  # seconds until the first line in a log, and between lines
+FIRST_LINE, LINES = 10.0, 60.0  # seconds until the first line in a log, and between lines
 
 
 @dataclass
@@ -45,6 +45,11 @@ class Pace:
             return None
         per_step = (self.last - self.began) / steps
         return max(0.0, per_step * (self.total - self.done) - (now - self.last))
+
+    def rate(self, now: float) -> float | None:
+        """Steps in a second since the work began, for work whose length is not known; None before the first."""
+        steps, seconds = self.done - self.first, now - self.began
+        return steps / seconds if steps > 0 and seconds > 0 else None
 
 
 def duration(seconds: float) -> str:
@@ -109,10 +114,14 @@ class Shown:
         return self._what if outer is None else f"{self._told(outer)}; {self._what}"
 
     def left(self) -> str:
-        """The time left in words; empty while it cannot be told."""
-        work = self._work.get(self._outer() or self._what)
-        seconds = None if work is None else work.left(self._clock())
-        return "" if seconds is None else f"about {duration(seconds)} left"
+        """The time left in words, or else how fast it goes; empty while neither can be told."""
+        work, now = self._work.get(self._outer() or self._what), self._clock()
+        if work is None:
+            return ""
+        if (seconds := work.left(now)) is not None:
+            return f"about {duration(seconds)} left"
+        rate = None if work.total else work.rate(now)
+        return "" if rate is None else f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.1f} a second"
 
     def line(self) -> str:
         """All of it on one line."""

@@ -81,6 +81,6 @@ def _shown(found: list[dict[str, Any]], near: list[str], text: str) -> Iterator[
         (row["id"], row["label"], ", ".join(row["aliases"]), row["wording"] or "", row["inverse"] or "")
         for row in found
     ]
-    yield table(["id", "relation", "also called", "wording", "inverse"], rows)
+    yield table(["id", "relation", "also called", "wording", "inverse"], rows, wide=2)
     if any(row["wording"] is None for row in found):
         yield line("A relation without wording is edited with --prompt beside --relation.")

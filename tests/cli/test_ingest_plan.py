@@ -60,6 +60,13 @@ def test_a_reader_gets_tables(feed: Path) -> None:
     assert "4 records for mini" in text
     assert "new 2" in text
     assert "malformed" in text
+    assert "2 more of these are not listed; --show 4 lists all." in text
+
+
+def test_what_is_not_listed_is_counted(feed: Path) -> None:
+    text = " ".join(run(feed, "--show", "3").stdout.split())
+    assert "more of these" not in text
+    assert "1 known or duplicate records are never listed" in text
 
 
 def test_columns_are_named_on_the_command_line(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 
 import pytest
 
-from kgedit.cli.output import emit, line, percent, table
+from kgedit.cli.output import emit, line, marked, percent, table
 from kgedit.cli.progress import working
 
 
@@ -49,6 +50,32 @@ def test_a_narrow_terminal_loses_no_column(
     emit({}, lambda: [made], as_json=False)
     row = next(text for text in capsys.readouterr().out.splitlines() if "glame" in text)
     assert all(share in row for share in shares)
+
+
+def test_a_long_column_is_the_widest_and_the_others_keep_their_words_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    prompt = "The head of government of the country that issued the passport of Albert Einstein is"
+    answers = ["United States of America", "Washington, D.C.", "Emmanuel Macron"]
+    emit({}, lambda: [table(["prompt", "a", "b", "c"], [(prompt, *answers)], wide=0)], as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(text.startswith(" The head of government of the ") for text in lines)
+    assert all(any(word in text for text in lines) for word in ("Washington,", "America", "Emmanuel", "passport"))
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    cell = "University of California, Berkeley " * 5
+    emit({}, lambda: [table(["object", "id"], [(cell, "Q168756")]), line(cell)], as_json=False)
+    assert capsys.readouterr().out.count(cell) == 2
+
+
+def test_right_and_wrong_differ_by_a_sign_on_every_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (marked("France", True).plain, marked("Germany", False).plain) == ("✓ France", "✗ Germany")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert (marked("France", True).plain, marked("Germany", False).plain) == ("+ France", "- Germany")
 
 
 def test_a_title_is_not_folded_to_the_width_of_a_narrow_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,11 +64,19 @@ def test_a_log_gets_a_plain_line_with_an_estimate_at_intervals(
         shown("cases", case, 4)
     assert capsys.readouterr().err.splitlines() == [
         "kgedit: cases: 1 of 4, about 60 s left",
-        "kgedit: cases: 3 of 4, about 20 s left",
     ]
     clock.now += 30
     shown("cases", 4, 4)
     assert capsys.readouterr().err == "kgedit: cases: 4 of 4, about 0 s left\n"
+
+
+def test_work_of_unknown_length_tells_how_fast_it_goes(clock: Clock) -> None:
+    shown = Shown("Importing", clock=clock)
+    shown("Importing lines", 0, 0)
+    clock.now = 2
+    shown("Importing lines", 50_000, 0)
+    assert shown.left() == "25,000 a second"
+    assert shown.line() == "Importing lines: 50000, 25,000 a second"
 
 
 def test_times_are_told_in_fitting_words() -> None:

@@ -61,5 +61,13 @@ class Comparison(Frozen):
 
     @property
     def verdict(self) -> str:
-        """What reports say: "separated" or "not separated"."""
-        return "separated" if self.separated else "not separated"
+        """What reports say: "separated", or "not separated" with the reason."""
+        return "separated" if self.separated else f"not separated: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """Why the difference does not count; empty if it does."""
+        if self.separated:
+            return ""
+        few = f"{self.n} case{'' if self.n == 1 else 's'}, and under {MIN_CASES} even winning all is chance"
+        return few if self.n < MIN_CASES else "the interval holds zero"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kgedit.evaluate.report.estimates import Comparison, Estimate
+from kgedit.evaluate.report.estimates import MIN_CASES, Comparison, Estimate
 from kgedit.evaluate.results import UNEDITED
 
 # Under this share of known cases no table is shown to people: an edit of facts that a model never knew, and
@@ -61,6 +61,7 @@ def in_words(comparison: Comparison) -> str:
     points = 100 * comparison.difference
     span = f"[{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}]"
     if not comparison.separated:
-        return f"{method} and {other} are not separated in {metric} ({points:+.1f} {span})"
+        why = f"; {comparison.reason}" if comparison.n < MIN_CASES else ""  # else the interval says it
+        return f"{method} and {other} are not separated in {metric} ({points:+.1f} {span}{why})"
     side = "above" if points > 0 else "below"
     return f"{method} is {abs(points):.1f} points {side} {other} in {metric} {span}"

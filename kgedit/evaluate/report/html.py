@@ -9,48 +9,50 @@ from html import escape
 
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import plots
+from kgedit.evaluate.report.meanings import meaning
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import (
     DIFFERENCES_HEADING,
     LEGEND,
     NO_TABLE,
+    basis_of,
     best,
     cell,
     difference_rows,
     differences,
     left_out,
 )
-from kgedit.io.html_page import note, page, table
-
-_TEXTS_STYLE = ".texts th, .texts td { text-align: left; vertical-align: top; white-space: normal }\n"
+from kgedit.io.html_page import fold, note, page, table
 
 
 def to_html(report: SuiteReport) -> str:
     """The page; without matplotlib it has its tables, and says what is missing."""
-    parts = [f"<h1>{escape(report.headline)}</h1>"]
+    parts = [f"<h1>{escape(report.headline)}</h1>", *map(note, report.notes)]
     if not report.meaningful:
         parts.append(f"<p>{escape(NO_TABLE)}</p>")
     elif report.methods:
-        parts += [*_figures(report), "<h2>Figures</h2>", _estimates(report), note(LEGEND)]
+        parts += [*_figures(report), "<h2>Figures</h2>", _estimates(report), note(LEGEND), *_meanings(report)]
         parts += [f"<p>{escape(sentence)}</p>" for sentence in differences(report)]
         if report.comparisons:
             parts += ["<h2>Differences</h2>", note("Paired over the cases that both have."), _compared(report)]
     if report.texts:
         rows = [[escape(cell) for cell in row] for row in text_rows(report.texts)]
-        parts += ["<h2>Texts</h2>", note(TEXTS_NOTE), f'<div class="texts">{table(TEXTS_HEADING, rows)}</div>']
+        parts += ["<h2>Texts</h2>", note(TEXTS_NOTE)]
+        parts.append(fold(f"{len(rows)} texts", [f'<div class="words">{table(TEXTS_HEADING, rows)}</div>']))
     if (out := left_out(report)) is not None:
         parts.append(f"<p>{escape(out)}</p>")
     manifest = json.dumps(report.manifest, indent=2, ensure_ascii=False)
-    parts += ["<h2>Manifest</h2>", f"<pre>{escape(manifest)}</pre>"]
-    return page(report.suite, parts, style=_TEXTS_STYLE)
+    parts += ["<h2>Manifest</h2>", fold("All that the figures depend on", [f"<pre>{escape(manifest)}</pre>"])]
+    return page(report.suite, parts)
 
 
 def _figures(report: SuiteReport) -> Iterable[str]:
+    basis = basis_of(report)
     try:
         drawn = [
-            (plots.bars(report), "Means over cases with 95 % bootstrap intervals."),
-            (plots.by_hops(report), "Multi-hop figures by the number of hops, with 95 % bootstrap intervals."),
+            (plots.dots(report), f"Means and 95 % bootstrap intervals; {basis}."),
+            (plots.by_hops(report), f"Multi-hop figures by the number of hops, with 95 % intervals; {basis}."),
         ]
     except MissingExtra as error:
         return [note(str(error))]
@@ -67,9 +69,22 @@ def _figure(svg: str, caption: str) -> str:
 
 def _estimates(report: SuiteReport) -> str:
     lines = [
-        [escape(metric), *(_cell(report, method, metric) for method in report.methods)] for metric in report.metrics
+        [_named(metric), *(_cell(report, method, metric) for method in report.methods)] for metric in report.metrics
     ]
     return table(["", *map(escape, report.methods)], lines)
+
+
+def _named(metric: str) -> str:
+    """The name of a figure, with what it means for those who point at it."""
+    told = meaning(metric)
+    return f'<abbr title="{escape(told)}">{escape(metric)}</abbr>' if told else escape(metric)
+
+
+def _meanings(report: SuiteReport) -> Iterable[str]:
+    """The same for those who cannot point, such as on a phone or on paper."""
+    told = [(metric, meaning(metric)) for metric in report.metrics]
+    entries = [f"<dt>{escape(metric)}</dt><dd>{escape(text)}</dd>" for metric, text in told if text]
+    return [fold("What the figures mean", [f"<dl>{''.join(entries)}</dl>"])] if entries else []
 
 
 def _cell(report: SuiteReport, method: str, metric: str) -> str:
@@ -78,4 +93,7 @@ def _cell(report: SuiteReport, method: str, metric: str) -> str:
 
 
 def _compared(report: SuiteReport) -> str:
-    return table(DIFFERENCES_HEADING, [[escape(text) for text in row] for row in difference_rows(report)])
+    rows = [
+        [escape(pair), _named(metric), *map(escape, figures)] for pair, metric, *figures in difference_rows(report)
+    ]
+    return table(DIFFERENCES_HEADING, rows)

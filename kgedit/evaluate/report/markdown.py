@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
+from kg_cache.text import printable
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import DIFFERENCES_HEADING, LEGEND, NO_TABLE, best, cell, difference_rows, left_out
@@ -13,7 +14,7 @@ from kgedit.evaluate.report.wording import DIFFERENCES_HEADING, LEGEND, NO_TABLE
 
 def to_markdown(report: SuiteReport) -> str:
     """The report as GitHub's Markdown, with metrics as rows and methods as columns."""
-    parts = [f"**{plain(report.headline)}**"]
+    parts = [f"**{plain(report.headline)}**", *map(plain, report.notes)]
     if not report.meaningful:
         parts.append(NO_TABLE)
     elif report.methods:
@@ -28,7 +29,7 @@ def to_markdown(report: SuiteReport) -> str:
     if (out := left_out(report)) is not None:
         parts.append(plain(out))
     parts += ["Manifest:", f"```json\n{json.dumps(report.manifest, indent=2, ensure_ascii=True)}\n```"]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def table(heading: Sequence[str], lines: Iterable[Sequence[str]], *, left: int = 1) -> str:

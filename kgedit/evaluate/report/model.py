@@ -25,6 +25,7 @@ class SuiteReport(Frozen):
         left_out: Reason -> number of records that did not run.
         manifest: What another person needs to repeat the run.
         texts: What the models said, of each figure one case, where texts are kept.
+        notes: What a reader should know beside the figures: settings that were guessed, where moments come from.
     """
 
     suite: str
@@ -36,6 +37,7 @@ class SuiteReport(Frozen):
     left_out: dict[str, int]
     manifest: dict[str, Any]
     texts: tuple[ShownText, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def meaningful(self) -> bool:
@@ -56,6 +58,7 @@ def build_report(
     left_out: Mapping[str, int],
     seed: int,
     texts: Iterable[CaseTexts] = (),
+    notes: Sequence[str] = (),
 ) -> SuiteReport:
     """Make the report of a run.
 
@@ -66,6 +69,7 @@ def build_report(
         left_out: Reason -> number of records that did not run.
         seed: Of the resampling.
         texts: What the models said, method by method in the order of the cases.
+        notes: See `SuiteReport`.
     """
     by_method: dict[str, dict[str, Values]] = {}
     for row in rows:
@@ -96,6 +100,7 @@ def build_report(
         left_out=dict(sorted(left_out.items())),
         manifest=dict(manifest),
         texts=shown_texts(texts, MAIN),
+        notes=tuple(notes),
     )
 
 

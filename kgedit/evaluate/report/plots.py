@@ -1,32 +1,28 @@
-"""The figures of the page, bars per metric and multi-hop accuracy by hop count: SVG with equal bytes every time."""
+"""The figures of the page, dots with intervals by metric and by number of hops: SVG with equal bytes every time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from kgedit.evaluate.benchmarks.mquake.measures import HOPS
 from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.figures import MAIN
+from kgedit.evaluate.report.marks import look
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.results import UNEDITED
 from kgedit.io.plotting import drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Distinct for colour-blind readers (Okabe and Ito, 2008); the unedited model is grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#B8A800")
-_GREY = "#9A9A9A"
-_MARKS = "osD^vPX*"
 _WIDTH = 9.0  # inches
-_PER_LINE = 5  # metrics side by side
+_LINE = 0.17  # inches for one method in one metric
 
 
-def bars(report: SuiteReport) -> str | None:
-    """Bars with 95 % intervals for the main figures, or else for every share; None where the report has none.
+def dots(report: SuiteReport) -> str | None:
+    """Dots with 95 % intervals for the main figures, or else for every share; None where the report has none.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -35,16 +31,13 @@ def bars(report: SuiteReport) -> str | None:
     metrics = [name for name in shares if name in MAIN] or shares
     if not metrics:
         return None
-    lines = math.ceil(len(metrics) / _PER_LINE)
-    per_line = math.ceil(len(metrics) / lines)
 
     def draw(figure: Figure) -> None:
-        for place in range(lines):
-            axes = figure.add_subplot(lines, 1, place + 1)
-            _bars(axes, report, metrics[place * per_line :][:per_line], per_line)
+        _dots(figure.add_subplot(), report, metrics)
         _legend(figure, figure.axes[0])
 
-    return drawn(draw, width=_WIDTH, height=2.3 * lines + 0.7, salt="bars").decode()
+    height = 0.9 + len(metrics) * (0.12 + _LINE * len(report.methods))
+    return drawn(draw, width=_WIDTH, height=height, salt="dots").decode()
 
 
 def by_hops(report: SuiteReport) -> str | None:
@@ -66,61 +59,69 @@ def by_hops(report: SuiteReport) -> str | None:
     return drawn(draw, width=_WIDTH, height=2.8 * lines + 0.7, salt="hops").decode()
 
 
-def _bars(axes: Axes, report: SuiteReport, metrics: Sequence[str], slots: int) -> None:
-    each = 0.84 / len(report.methods)
-    for number, (method, colour) in enumerate(_coloured(report)):
+def _dots(axes: Axes, report: SuiteReport, metrics: Sequence[str]) -> None:
+    """A line for each metric, the first at the top; its methods side by side, so that no interval hides another."""
+    for number, method in enumerate(report.methods):
         estimates = [(place, report.methods[method].get(metric)) for place, metric in enumerate(metrics)]
-        shown = [(place, estimate) for place, estimate in estimates if estimate is not None]
-        left = -0.42 + each * (number + 0.5)
-        axes.bar(
-            [place + left for place, _ in shown],
-            [100 * estimate.value for _, estimate in shown],
-            0.92 * each,
-            yerr=_errors([estimate for _, estimate in shown]),
-            error_kw={"elinewidth": 0.8, "ecolor": "#333333"},
-            capsize=min(2.5, 12 * each),
-            color=colour,
-            label=method,
-        )
-    axes.set_xticks(range(len(metrics)), [name.replace("_", "\n") for name in metrics])
-    axes.set_xlim(-0.5, slots - 0.5)
-    low = min(
-        [
-            0.0,
-            *(
-                100 * estimate.low
-                for estimates in report.methods.values()
-                for m, estimate in estimates.items()
-                if m in metrics
-            ),
+        shown = [
+            (place + _shift(number, len(report.methods), 0.7), estimate) for place, estimate in estimates if estimate
         ]
-    )
-    axes.set_ylim(1.05 * low, 105)
-    axes.set_ylabel("mean x 100")
+        axes.errorbar(
+            [100 * estimate.value for _, estimate in shown],
+            [place for place, _ in shown],
+            xerr=_errors([estimate for _, estimate in shown]),
+            linestyle="none",
+            **_style(method),
+        )
+    for place in range(1, len(metrics)):
+        axes.axhline(place - 0.5, color="#E4E4E4", linewidth=0.8)
+    axes.set_yticks(range(len(metrics)), [name.replace("_", " ") for name in metrics])
+    axes.set_ylim(len(metrics) - 0.5, -0.5)
+    low = min(estimate.low for figures in report.methods.values() for m, estimate in figures.items() if m in metrics)
+    axes.set_xlim(min(-2.0, 105 * low), 102)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color="#E4E4E4")
+    axes.set_xlabel("percent")
 
 
 def _lines(axes: Axes, report: SuiteReport, stem: str) -> None:
-    shift = 0.4 / max(len(report.methods) - 1, 1)
-    for number, (method, colour) in enumerate(_coloured(report)):
+    for number, method in enumerate(report.methods):
         estimates = [(hops, report.methods[method].get(f"{stem}_{hops}")) for hops in HOPS]
-        shown = [(hops, estimate) for hops, estimate in estimates if estimate is not None]
+        shown = [
+            (hops + _shift(number, len(report.methods), 0.16), estimate) for hops, estimate in estimates if estimate
+        ]
         axes.errorbar(
-            [hops - 0.2 + shift * number for hops, _ in shown],  # side by side, so that no interval hides another
+            [place for place, _ in shown],
             [100 * estimate.value for _, estimate in shown],
             yerr=_errors([estimate for _, estimate in shown]),
-            color=colour,
-            marker=_MARKS[number % len(_MARKS)],
-            markersize=4,
             linewidth=1.2,
-            elinewidth=0.8,
-            capsize=2,
-            label=method,
+            **_style(method),
         )
     axes.set_xticks(HOPS, [f"{hops} hops" for hops in HOPS])
-    axes.set_xlim(HOPS[0] - 0.4, HOPS[-1] + 0.4)
-    axes.set_ylim(0, 105)
+    axes.set_xlim(HOPS[0] - 0.3, HOPS[-1] + 0.3)
+    axes.set_ylim(-4, 104)
     axes.set_title(stem.replace("_", " "), fontsize=9)
-    axes.set_ylabel("mean x 100")
+    axes.set_ylabel("percent")
+
+
+def _shift(number: int, count: int, width: float) -> float:
+    """How far a method stands beside the middle of its tick."""
+    return width * (number / max(count - 1, 1) - 0.5) if count > 1 else 0.0
+
+
+def _style(method: str) -> dict[str, Any]:
+    own = look(method)
+    face = own.colour if own.filled else "white"
+    return {
+        "color": own.colour,
+        "marker": own.marker,
+        "markerfacecolor": face,
+        "markersize": 4.5,
+        "elinewidth": 0.9,
+        "capsize": 2,
+        "clip_on": False,
+        "label": method,
+    }
 
 
 def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
@@ -129,12 +130,6 @@ def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
         [100 * max(0.0, estimate.value - estimate.low) for estimate in estimates],
         [100 * max(0.0, estimate.high - estimate.value) for estimate in estimates],
     ]
-
-
-def _coloured(report: SuiteReport) -> Iterator[tuple[str, str]]:
-    editors = [name for name in report.methods if name != UNEDITED]
-    for name in report.methods:
-        yield name, _GREY if name == UNEDITED else _COLOURS[editors.index(name) % len(_COLOURS)]
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

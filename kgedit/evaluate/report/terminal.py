@@ -28,7 +28,8 @@ def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType
     """
     from rich.text import Text
 
-    parts: list[RenderableType] = [Text(report.headline, style="bold")]
+    parts: list[RenderableType] = [Text(printable(report.headline), style="bold")]
+    parts += [Text(printable(text)) for text in report.notes]
     if not report.meaningful:
         parts.append(Text(NO_TABLE))
     elif report.methods:

@@ -11,7 +11,7 @@ from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.results import UNEDITED
 
 LEGEND = (
-    "Figures are times 100; ± is half the width of the 95 % bootstrap interval. "
+    "Shares in percent (other figures times 100); ± is half the width of the 95 % bootstrap interval. "
     "Bold: the best editor's mean, whether or not it is separated from the next."
 )
 NO_TABLE = "No table: the figures of single cases are in rows.jsonl, the means in report.json and report.csv."
@@ -46,9 +46,23 @@ def differences(report: SuiteReport) -> Iterator[str]:
         parts = [
             _part("above in", (comparison for comparison in separated if comparison.difference > 0)),
             _part("below in", (comparison for comparison in separated if comparison.difference < 0)),
-            _part("not separated in", (comparison for comparison in compared if not comparison.separated)),
+            *(
+                _part("not separated in", alike, f": {why}")
+                for why, alike in _by_reason(comparison for comparison in compared if not comparison.separated)
+            ),
         ]
         yield f"{method} against {other}: {'; '.join(part for part in parts if part)}."
+
+
+def basis_of(report: SuiteReport) -> str:
+    """What the figures rest on: number of cases, seed, model."""
+    told = report.manifest
+    model = told.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    parts = [f"n = {report.cases}"]
+    parts += [f"seed {told['seed']}"] if "seed" in told else []
+    parts += [f"model {name}"] if name else []
+    return ", ".join(parts)
 
 
 def left_out(report: SuiteReport) -> str | None:
@@ -80,6 +94,14 @@ def span(comparison: Comparison) -> str:
     return f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}]"
 
 
-def _part(verdict: str, compared: Iterable[Comparison]) -> str:
+def _by_reason(compared: Iterable[Comparison]) -> Iterator[tuple[str, list[Comparison]]]:
+    """Comparisons that share the reason why they do not count."""
+    reasons: dict[str, list[Comparison]] = {}
+    for comparison in compared:
+        reasons.setdefault(comparison.reason, []).append(comparison)
+    yield from reasons.items()
+
+
+def _part(verdict: str, compared: Iterable[Comparison], why: str = "") -> str:
     named = ", ".join(f"{comparison.metric} ({100 * comparison.difference:+.1f})" for comparison in compared)
-    return f"{verdict} {named}" if named else ""
+    return f"{verdict} {named}{why}" if named else ""

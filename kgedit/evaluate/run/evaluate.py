@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,10 +31,12 @@ from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
 from kgedit.methods.base import MethodSettings
 from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.registry import method_for, parse_variant
+from kgedit.mini import MINI
 from kgedit.progress import Progress
 
 MALFORMED = "a record of the file cannot be read"
@@ -94,11 +96,14 @@ def evaluate(
     configs = {variant: method.config for variant, (method, _) in chosen.items()}
     # Missing statistics are said before the first edit.
     wanted = sorted({layer for method, _ in chosen.values() for layer in method.moment_layers})
+    uncollected: Sequence[int] = ()
     if isinstance(settings.moments, Path):
         check_layers(settings.moments, wanted)
     elif uncollected := first.moments.uncollected(wanted):
         notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
     notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
+    if wanted and not uncollected:
+        notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
     manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
     # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.
     with _folder(out) as path, open_folder(path, manifest.model_dump(mode="json")) as folder:
@@ -210,6 +215,8 @@ def _result(
             -1 if item.method is None else names.index(item.method),
         ),
     )
+    if runner.cut:
+        notes += (f"{runner.cut} prompts are longer than the model's context; their beginning was cut off",)
     counted = Counter(f"{item.method}: {item.reason}" if item.method else item.reason for item in left_out)
     report = build_report(
         rows,
@@ -223,8 +230,7 @@ def _result(
         left_out=dict(counted),
         seed=settings.seed,
         texts=in_order(folder.texts, [case.id for case in runner.cases], names),
+        notes=notes,
     )
     write_report(report, folder.path)
-    if runner.cut:
-        notes += (f"{runner.cut} prompts are longer than the model's context; their beginning was cut off",)
     return EvaluationResult(report, tuple(left_out), notes)

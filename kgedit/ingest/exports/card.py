@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from kg_cache.text import printable
 from kgedit.ingest.exports.manifest import ExportKind, ExportRecord
 
 _LOADING = {
@@ -46,7 +47,7 @@ def card(record: ExportRecord) -> str:
         first = change.checks[0]
         cells = (change.id, first.question, first.answer, change.subject, change.relation or "", change.source)
         lines.append(f"| {' | '.join(_cell(str(cell)) for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _cell(text: str) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
 from kg_cache.errors import KnowledgeGraphError
+from kg_cache.graph import KnowledgeGraph, named
+from kg_cache.ids import is_entity_id, is_relation_id
 from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
+from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.change import words
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.probes import Probes, probabilities
@@ -26,8 +29,10 @@ from kgedit.methods.base import Request
 from kgedit.methods.registry import method_names
 from kgedit.progress import Progress
 from kgedit.text.answer import shown
+from kgedit.text.template import fill
 
 MOST_SKIPPED = 1000  # of one run; the others are in its plan
+MOST_FOLLOWED = 8  # consequences of one change that are asked
 
 # Fields of a run's result that differ between equal runs, or are reported elsewhere.
 _ELSEWHERE = {"feed", "classes", "refusals", "seconds", "recovered", "changed"}
@@ -76,13 +81,25 @@ def report_on(
         progress("asking for the report", len(entries), 2 * len(entries))
     now = iter(_answers(editor, questions))
     right = iter(ask_all(editor.model, editor.tokenizer, questions))
+    # What follows from each change in force, over one more fact of its subgraph.
+    followed = [
+        _followed(*resolved, editor.text) if resolved and entry.state == State.CHECKED else {}
+        for entry, resolved in zip(entries, prepared, strict=True)
+    ]
+    answered = iter(ask_all(editor.model, editor.tokenizer, [pair for asked in followed for pair in asked.values()]))
     changes = []
-    for entry, resolved in zip(entries, prepared, strict=True):
+    for entry, resolved, asked in zip(entries, prepared, followed, strict=True):
         change = _change(entry)
         if resolved is not None:
             request, subgraph = resolved
             answers = {"question": _question(request)[0], "before": next(before), "now": next(now)}
-            change = change.model_copy(update={**answers, "right": next(right), **_labels(request, subgraph)})
+            change = change.model_copy(
+                update={**answers, "right": next(right), **_labels(editor.graph, entry, request, subgraph)}
+            )
+            found: dict[int, bool | None] = {place: next(answered) for place in asked}
+            if subgraph is not None:
+                found |= {0: change.right} if entry.state == State.CHECKED else {}
+                change = change.model_copy(update={"answered": _verdicts(found, subgraph)})
         changes.append(change)
     applied = [change.right is True for change in changes if change.state == State.CHECKED]
     return IngestReport(
@@ -101,6 +118,33 @@ def _prepared(editor: Editor, entry: Entry) -> tuple[Request, Subgraph | None] |
         return editor.prepare(entry.edit)
     except (EditError, KnowledgeGraphError):  # refused for it; the journal has the reason
         return None
+
+
+def _followed(request: Request, subgraph: Subgraph | None, text: Verbalizer) -> dict[int, Question]:
+    """Place of a fact among those of the subgraph -> the question that reaches it through the new fact."""
+    if subgraph is None or request.relation is None:
+        return {}
+    place = {
+        (triple.subject, triple.relation, triple.object): number for number, triple in enumerate(subgraph.triples)
+    }
+    paths = [path for path in subgraph.paths() if text.composable((path.first, path.second))][:MOST_FOLLOWED]
+    return {
+        place[path.middle, path.second, path.object]: (
+            fill(text.prompts((path.first, path.second))[0], request.subject),
+            subgraph.labels[path.object],
+        )
+        for path in paths
+        if (path.middle, path.second, path.object) in place and named(subgraph.labels, path.object)
+    }
+
+
+def _verdicts(found: Mapping[int, bool | None], subgraph: Subgraph) -> tuple[bool | None, ...]:
+    """Whether each fact of the subgraph is answered; a relation with several objects is, if one of them is said."""
+    said = {subgraph.triples[place][:2] for place, right in found.items() if right}
+    return tuple(
+        None if place and not found.get(place) and triple[:2] in said else found.get(place)
+        for place, triple in enumerate(subgraph.triples)
+    )
 
 
 def _question(request: Request) -> Question:
@@ -125,21 +169,29 @@ def _answers(editor: Editor, questions: Sequence[Question]) -> list[ReportedAnsw
 
 def _change(entry: Entry) -> ReportedChange:
     subject, relation, target = words(entry.edit)
+    told = entry.change.provenance
     return ReportedChange(
         id=entry.id,
         state=entry.state,
         subject=subject,
         relation=relation,
         target_new=target,
+        target_true=entry.edit.target_true or "",
         where=entry.change.where,
+        evidence=(told.evidence or "") if told else "",
+        dated=told.dated.date().isoformat() if told and told.dated else "",
         reason=entry.reason,
         numbers=entry.numbers,
     )
 
 
-def _labels(request: Request, subgraph: Subgraph | None) -> dict[str, object]:
+def _labels(graph: KnowledgeGraph, entry: Entry, request: Request, subgraph: Subgraph | None) -> dict[str, object]:
     """Fields of a reported change by the labels of the graph."""
-    fields: dict[str, object] = {"subject": request.subject, "target_new": request.target}
+    edit = entry.edit
+    ids = [part for part in words(edit) if is_entity_id(part) or is_relation_id(part)]
+    fields: dict[str, object] = {"subject": request.subject, "target_new": request.target, "ids": " ".join(ids)}
+    if edit.target_true and is_entity_id(edit.target_true):
+        fields["target_true"] = graph.labels([edit.target_true])[edit.target_true]
     if subgraph is not None:
         label = subgraph.labels
         fields["relation"] = label[subgraph.triples[0].relation]

@@ -10,16 +10,18 @@ from kgedit.ingest.report.drawing import draw
 from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun
 from kgedit.ingest.store.entry import State
 from kgedit.io.atomic_files import write_files
-from kgedit.io.html_page import note, page, table
+from kgedit.io.html_page import fold, note, page, table, verdict
 
 _STYLE = """
 h3 { font-size: .95rem; margin: 1.6rem 0 .3rem } section { border-top: 1px solid #ddd }
-.words td { text-align: left; white-space: normal; vertical-align: top; overflow-wrap: anywhere }
 td, text, h3, p { unicode-bidi: isolate }
-.state { font-weight: 400; color: #555 } .yes { color: #00724f } .no { color: #b34700 }
-svg { max-width: 100%; height: auto; font: 12px system-ui, sans-serif }
-svg path { fill: none; stroke: #aaa } svg path.new { stroke: #0072b2; stroke-width: 2.5 }
-svg text.edge { fill: #666; font-style: italic; font-size: 11px } svg circle { fill: #222 }
+.state { font-weight: 400; color: #555 }
+svg { font: 12px system-ui, sans-serif }
+svg path { fill: none; stroke: #999 } svg path.new { stroke: #0072b2; stroke-width: 2.5 }
+svg path.no { stroke: #a33c00; stroke-dasharray: 6 3 } svg path.old { stroke-dasharray: 2 3 }
+svg text { paint-order: stroke; stroke: #fff; stroke-width: 4px; stroke-linejoin: round }
+svg text.edge { fill: #555; font-style: italic; font-size: 11px } svg circle { fill: #222 }
+svg .right { fill: #00674a } svg .wrong { fill: #a33c00 }
 """
 _GROUPS = {
     State.CHECKED: "Applied",
@@ -30,6 +32,11 @@ _GROUPS = {
     State.PREPARED: "Prepared, not yet applied",
     State.RECEIVED: "Received, not yet decided",
 }
+_LEGEND = (
+    "Thick: the new fact. \u2713: the edited model answers it right; through the new fact, where it lies behind it. "
+    "\u2717, broken line: it does not. Dotted: what the feed says the new object replaces. The rest was not asked."
+)
+_SHARES = {"efficacy", "wordings", "paths", "neighbours", "subject", "probability", "locality", "kept"}
 _NUMBERS = (
     "Numbers are those of the moment of the decision. efficacy, wordings, paths, neighbours, subject: shares of right "
     "answers about the fact itself, the same in other words, what follows over the graph, the same relation of other "
@@ -65,7 +72,8 @@ def _parts(report: IngestReport) -> Iterator[str]:
     yield f"<h1>{applied} changes applied to {escape(report.model)}{right}</h1>"
     states = [(_GROUPS[state], str(report.states[state])) for state in _GROUPS if report.states[state]]
     yield table(["changes", ""], states)
-    yield note(f"Hash of the unedited weights {report.base_hash}; of the edited weights {report.weights_hash}.")
+    hashes = f"Of the unedited weights {report.base_hash}; of the edited weights {report.weights_hash}."
+    yield fold("Hashes", [note(hashes)])
     for run in report.runs:
         yield from _run(run)
     if report.changes:
@@ -98,30 +106,45 @@ def _change(change: ReportedChange) -> str:
         f'<section id="change-{change.id}"><h3>{change.id}. {escape(words)} '
         f'<span class="state">{change.state}</span></h3>'
     ]
-    if change.where:
-        parts.append(note(change.where))
+    told = {
+        "replaces": change.target_true,
+        "ids": change.ids,
+        "from": change.where,
+        "evidence": change.evidence,
+        "dated": change.dated,
+    }
+    if any(told.values()):
+        parts.append(note("; ".join(f"{name} {text}" for name, text in told.items() if text)))
     if change.reason:
         parts.append(f"<p>{escape(change.reason)}</p>")
     if change.question is None:
         parts.append(note("It cannot be put into words, so the model was not asked."))
     else:
         rows = [("before", *_answer(change.before)), ("now", *_answer(change.now))]
-        verdict = '<span class="yes">yes</span>' if change.right else '<span class="no">no</span>'
-        parts.append(f"<p>{escape(change.question)} … Answered right: {verdict}.</p>")
+        answered = verdict(bool(change.right), "yes" if change.right else "no")
+        parts.append(f"<p>{escape(change.question)} … Answered right: {answered}</p>")
         parts.append(table(["", "answer", "probability of the new object"], rows))
     if change.numbers:
         names, values = zip(*sorted(change.numbers.items()), strict=True)
-        numbers = [f"{value:.4g}" if isinstance(value, float) else escape(str(value)) for value in values]
-        parts.append(table([escape(name) for name in names], [numbers]))
+        numbers = [_number(name, value) for name, value in zip(names, values, strict=True)]
+        pairs = zip(names, numbers, strict=True)
+        parts.append(f'<p class="note">{", ".join(f"{escape(name)}&nbsp;{number}" for name, number in pairs)}</p>')
     if change.facts:
-        parts.append(f"<figure>{draw(change.facts)}</figure>")
+        drawn = draw(change.facts, change.answered, old=change.target_true)
+        parts.append(f"<figure>{drawn}<figcaption>{_LEGEND}</figcaption></figure>")
     if change.partial:
         parts.append(note("The graph is known to lack facts here."))
     return "\n".join([*parts, "</section>"])
 
 
 def _answer(answer: ReportedAnswer | None) -> tuple[str, str]:
-    return ("-", "-") if answer is None else (escape(answer.text), f"{answer.probability:.4f}")
+    return ("-", "-") if answer is None else (escape(answer.text), _share(answer.probability))
+
+
+def _number(name: str, value: object) -> str:
+    if name in _SHARES and isinstance(value, float | int):
+        return _share(value)
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 
 def _skipped(run: ReportedRun) -> Iterator[str]:
@@ -138,4 +161,6 @@ def _skipped(run: ReportedRun) -> Iterator[str]:
 
 
 def _share(value: object) -> str:
-    return f"{100 * value:.1f} %" if isinstance(value, float | int) else "-"
+    if not isinstance(value, float | int):
+        return "-"
+    return "&lt; 0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"

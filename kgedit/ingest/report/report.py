@@ -27,7 +27,11 @@ class ReportedChange(BaseModel):
         id: Its number.
         state: Its state.
         subject, relation, target_new: In words, where the graph has them.
+        target_true: The object that the feed says it replaces, likewise; empty where it says none.
+        ids: The same as ids, as far as they are known.
         where: Feed and position that it came from.
+        evidence: What the source gives for it.
+        dated: Day that the source says the fact or its evidence is of.
         question: The edit prompt; None where it cannot be put into words.
         before: Answer of the unedited model; None where it cannot be asked.
         now: Answer of the edited model; None likewise.
@@ -35,6 +39,8 @@ class ReportedChange(BaseModel):
         reason: Why it was refused or undone, or what the guards warned of.
         numbers: What was measured when it was decided.
         facts: The subgraph around it, as labels, the new fact first.
+        answered: Of each of these facts whether the edited model answers it right through the new fact; None where it
+            was not asked.
         partial: Whether the graph is known to lack facts there.
     """
 
@@ -45,7 +51,11 @@ class ReportedChange(BaseModel):
     subject: str
     relation: str
     target_new: str
+    target_true: str = ""
+    ids: str = ""
     where: str = ""
+    evidence: str = ""
+    dated: str = ""
     question: str | None = None
     before: ReportedAnswer | None = None
     now: ReportedAnswer | None = None
@@ -53,6 +63,7 @@ class ReportedChange(BaseModel):
     reason: str = ""
     numbers: dict[str, JsonValue] = {}
     facts: tuple[tuple[str, str, str], ...] = ()
+    answered: tuple[bool | None, ...] = ()
     partial: bool = False
 
 

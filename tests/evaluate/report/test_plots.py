@@ -7,9 +7,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from kgedit.evaluate.report.marks import look
 from kgedit.evaluate.report.model import SuiteReport, build_report
-from kgedit.evaluate.report.plots import bars, by_hops
+from kgedit.evaluate.report.plots import by_hops, dots
 from kgedit.evaluate.results import Row
+from kgedit.methods.registry import METHODS
 
 mpl = pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib, the extra plots")
 
@@ -28,7 +30,7 @@ def eight() -> SuiteReport:
 
 
 def test_every_drawing_is_an_svg_with_equal_bytes(report: SuiteReport) -> None:
-    for draw in (bars, by_hops):
+    for draw in (dots, by_hops):
         svg = draw(report)
         assert svg is not None
         assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
@@ -37,9 +39,9 @@ def test_every_drawing_is_an_svg_with_equal_bytes(report: SuiteReport) -> None:
 
 
 def test_a_users_own_style_changes_nothing_and_stays(report: SuiteReport) -> None:
-    plain = bars(report)
+    plain = dots(report)
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 30}):
-        assert bars(report) == plain
+        assert dots(report) == plain
         assert mpl.rcParams["font.size"] == 30
 
 
@@ -49,9 +51,9 @@ def test_labels_of_eight_methods_do_not_meet(eight: SuiteReport, monkeypatch: py
     drawn = []
     write = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), write(self, *a, **k)))
-    bars(eight)
+    dots(eight)
     figure = drawn[-1]
-    texts = [*figure.legends[0].get_texts(), *(label for axes in figure.axes for label in axes.get_xticklabels())]
+    texts = [*figure.legends[0].get_texts(), *(label for axes in figure.axes for label in axes.get_yticklabels())]
     assert len(texts) == len(EIGHT) + 5
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
     assert [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)] == []
@@ -59,3 +61,31 @@ def test_labels_of_eight_methods_do_not_meet(eight: SuiteReport, monkeypatch: py
 
 def test_without_hop_classes_there_is_no_drawing_by_hops(eight: SuiteReport) -> None:
     assert by_hops(eight) is None
+
+
+def test_a_zero_is_drawn_and_points_stand_at_their_ticks(report: SuiteReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn = []
+    write = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), write(self, *a, **k)))
+    dots(report)
+    by_hops(report)
+    flat, lines = drawn[-2].axes[0], drawn[-1].axes[0]
+    assert len(flat.containers) == len(lines.containers) == len(report.methods)
+    zero = flat.containers[0].lines[0]
+    assert list(zero.get_xdata()) == [0.0] * len(zero.get_xdata())
+    assert flat.get_xlim()[0] < 0  # no marker lies on the edge, where half of it would be cut off
+    assert lines.get_ylim()[0] < 0
+    places = [container.lines[0].get_xdata() for container in lines.containers]
+    assert max(abs(place - hops) for found in places for place, hops in zip(found, (2, 3, 4), strict=True)) < 0.1
+
+
+def test_a_method_looks_the_same_whatever_else_is_in_a_report() -> None:
+    assert look("rome") == look("rome")
+    looks = [look(name) for name in ("unedited", "pasted", *METHODS)]
+    assert len({(own.colour, own.marker) for own in looks}) == len(looks)
+    paper = look("glame:paper")
+    assert (paper.marker, paper.colour != look("glame").colour) == (look("glame").marker, True)
+    assert look("rome@end") == look("rome")._replace(filled=False)
+    assert look("a-plugin:x=1").marker == look("a-plugin").marker

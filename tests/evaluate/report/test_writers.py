@@ -17,6 +17,7 @@ from kgedit.evaluate.report.csv import to_csv
 from kgedit.evaluate.report.files import to_json, write_report
 from kgedit.evaluate.report.html import to_html
 from kgedit.evaluate.report.markdown import to_markdown
+from kgedit.evaluate.report.meanings import meaning
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.terminal import to_terminal
 from kgedit.evaluate.report.wording import NO_TABLE, best, cell
@@ -53,6 +54,33 @@ def test_the_terminal_shows_every_figure_at_any_width(report: SuiteReport, width
     words = " ".join(text.split())
     assert "glame against rome: above in efficacy (+50.0), multihop (+50.0)" in words
     assert "not separated in multihop_2" in words  # 4 cases are too few for any difference
+
+
+def test_a_difference_that_does_not_count_says_why(report: SuiteReport) -> None:
+    few = next(one for one in report.comparisons if one.metric == "multihop_2" and one.other == "rome")
+    assert few.verdict == "not separated: 4 cases, and under 6 even winning all is chance"
+    level = few.model_copy(update={"n": 12, "low": -0.5, "high": 0.5})
+    assert level.verdict == "not separated: the interval holds zero"
+    for text in (to_markdown(report), to_html(report), printed(report, 100)):
+        assert "under 6 even winning all is chance" in " ".join(text.split())
+
+
+def test_every_form_has_the_notes_and_no_form_steers_its_reader(report: SuiteReport) -> None:
+    steering = "a \u202egnp.exe \x1b[31m \x00 name"
+    hostile = report.model_copy(update={"notes": ("layer 6 of 30 is a guess", steering), "headline": steering})
+    for text in (printed(hostile, 100), to_markdown(hostile), to_html(hostile)):
+        assert "layer 6 of 30 is a guess" in text
+        assert not {"\u202e", "\x1b", "\x00"} & set(text)
+        assert "\\u202egnp.exe" in text.replace("\\\\", "\\")
+
+
+def test_figures_are_explained_where_one_points_at_them_and_on_paper(report: SuiteReport) -> None:
+    text = to_html(report)
+    assert '<abbr title="the edit prompt: the new object is more probable than the old one">efficacy</abbr>' in text
+    assert "<dt>multihop_2</dt><dd>a question over several facts" in text
+    assert "n = 12, seed 0, model mini" in text
+    assert meaning("paraphrase_free_contains").endswith("holds a right name")
+    assert meaning("own_figure") == ""
 
 
 def test_markdown_has_one_line_per_metric_with_the_best_in_bold(report: SuiteReport) -> None:
@@ -120,7 +148,7 @@ def test_without_matplotlib_the_page_says_what_is_missing(
     def missing(report: SuiteReport) -> str:
         raise MissingExtra("plots need matplotlib; install it with pip install 'kgedit[plots]'")
 
-    monkeypatch.setattr(plots, "bars", missing)
+    monkeypatch.setattr(plots, "dots", missing)
     page = Page(to_html(report))
     assert page.images == []
     assert "pip install 'kgedit[plots]'" in "".join(page.text)

@@ -81,6 +81,24 @@ def test_a_drawing_has_every_fact_and_the_walks_go_from_left_to_right() -> None:
     assert draw([]) == ""
 
 
+def test_a_drawing_tells_right_wrong_and_the_old_object_by_sign_and_line() -> None:
+    text = draw([("s", "r", "o"), ("o", "r1", "a"), ("o", "r2", "b")], [True, True, False], old="was")
+    assert re.findall(r'<tspan class="(\w+)">(.) </tspan>(\w)', text) == [
+        ("right", "\u2713", "o"), ("right", "\u2713", "a"), ("wrong", "\u2717", "b"),
+    ]  # fmt: skip
+    assert re.findall(r'<path d="[^"]*" class="([^"]*)"', text) == ["new", "no", "old"]
+    assert ">was<" in text
+    assert ">was<" not in draw([("s", "r", "o")])
+
+
+def test_signs_that_steer_a_reader_are_written_as_escapes() -> None:
+    steering = "a \u202egnp.exe \x1b[31m \x00"
+    change = hostile().changes[0].model_copy(update={"subject": steering, "evidence": steering})
+    text = to_html(hostile().model_copy(update={"model": steering, "changes": (change,)}))
+    assert not {"\u202e", "\x1b", "\x00"} & set(text)
+    assert text.count("\\u202egnp.exe \\u001b[31m \\u0000") == 4
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, changes):
     """A store with one change in force, one refused, and a malformed record passed over."""
@@ -110,6 +128,10 @@ def test_every_change_is_on_the_page_with_its_answers_numbers_and_facts(store, c
         assert change.before.text != target
         assert (change.now.text == target) is (change is kept)
         assert change.facts[0] == (change.subject, change.relation, target)
+        assert change.ids.count("Q") == 2
+        assert len(change.answered) == len(change.facts)
+    assert kept.answered[0] is True
+    assert refused.answered == (None,) * len(refused.facts)
     assert kept.before.probability < 0.5 < kept.now.probability
     assert "norm" in refused.reason
     assert refused.numbers["norm"] > 1e-6

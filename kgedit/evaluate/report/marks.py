@@ -1,0 +1,59 @@
+"""How a method looks in every drawing: its own colour and marker, whatever else is in the report."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from kgedit.evaluate.results import PASTED, UNEDITED
+
+
+class Look(NamedTuple):
+    """Colour as #RRGGBB, marker of matplotlib, and whether the marker is filled."""
+
+    colour: str
+    marker: str
+    filled: bool = True
+
+
+# Distinct for colour-blind readers (Okabe and Ito, 2008); models without an edit are grey.
+_LOOKS = {
+    UNEDITED: ("#767676", "h"),
+    PASTED: ("#404040", "x"),
+    "rome": ("#0072B2", "o"),
+    "memit": ("#D55E00", "s"),
+    "glame": ("#009E73", "D"),
+    "rome-kg": ("#56B4E9", "^"),
+    "memit-kg": ("#E69F00", "v"),
+    "ft": ("#CC79A7", "P"),
+    "ft-l": ("#7A5195", "X"),
+    "finetune-adapter": ("#8C7A00", "*"),
+}
+# For methods of plugins: what the table above does not have.
+_OTHERS = (("#A6761D", "p"), ("#1B4F72", "d"), ("#922B21", "<"), ("#145A32", ">"), ("#6C3483", "8"), ("#B9770E", "H"))
+_SHADES = (0.35, -0.3, 0.5, -0.5, 0.2)
+
+
+def look(label: str) -> Look:
+    """The look of a column of a report, e.g. "rome", "glame:paper" or "rome@end".
+
+    A method with settings has its method's marker and a shade of its colour; the scores at the end of a sequence of
+    edits ("@end") have hollow markers.
+    """
+    variant, _, stage = label.partition("@")
+    name, _, settings = variant.partition(":")
+    colour, marker = _LOOKS.get(name) or _OTHERS[_number(name) % len(_OTHERS)]
+    if settings:
+        colour = _shaded(colour, _SHADES[_number(settings) % len(_SHADES)])
+    return Look(colour, marker, not stage)
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+def _shaded(colour: str, share: float) -> str:
+    """The colour mixed with white, or with black where the share is negative."""
+    mixed = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    end = 255 if share > 0 else 0
+    return "#" + "".join(f"{round(part + abs(share) * (end - part)):02X}" for part in mixed)
