@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from kgedit.cli import eval_make
+from kgedit.cli import eval_compare, eval_make
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import console, emit, line
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kgedit.evaluate import EvaluationResult
 
 _MAKE = "Makes a benchmark in its original format from facts that a model recalls."
+_COMPARE = "Compares finished runs, and takes runs that differ in their seed together."
 _NAMED = 5  # cases left out that are listed
 
 
@@ -156,6 +157,7 @@ def evaluate(
     details = {
         "left_out_cases": [item.model_dump() for item in result.left_out],
         "notes": list(result.notes),
+        "seconds": result.seconds,
         "out": None if out is None else str(out),
     }
     emit(result.report.model_dump(mode="json") | details, lambda: _shown(result, out), as_json=as_json)
@@ -169,12 +171,14 @@ def _shown(result: EvaluationResult, out: Path | None) -> Iterator[RenderableTyp
         yield line(f"  {item.case}{f' ({item.method})' if item.method else ''}: {item.detail}", "dim")
     if len(result.left_out) > _NAMED:
         yield line(f"  and {len(result.left_out) - _NAMED} more" + (f" in {out}/left_out.jsonl" if out else ""), "dim")
-    for note in result.notes:
-        yield line(note)
+    if result.seconds:
+        times = ", ".join(f"{method} {seconds:.1f} s" for method, seconds in result.seconds.items())
+        yield line(f"Mean time of a case: {times}.")
     if out is not None:
-        yield line(f"Rows, manifest and report.md, .html, .csv, .json are in {out}")
+        yield line(f"Rows, manifest and report.md, .html, .csv, .json are in {out}; single cases in cases.html")
 
 
 for _row in BUILT_IN:
     app.command(_row.name, help=_row.help, short_help=_row.help)(evaluate)
 app.command("make", short_help=_MAKE)(eval_make.make)
+app.command("compare", short_help=_COMPARE)(eval_compare.compare)

@@ -80,3 +80,47 @@ class CaseTexts(Frozen):
     case: str
     method: str
     texts: tuple[SaidText, ...]
+
+
+class Answered(Frozen):
+    """A prompt that a model continued greedily, and what it went on with."""
+
+    prompt: str
+    said: str
+
+
+class Scored(Frozen):
+    """An answer that was given to a model behind a prompt.
+
+    Attributes:
+        prompt: The prompt.
+        target: The answer.
+        probability: Of the whole answer: the product over its tokens.
+        greedy: Whether each of its tokens is the most probable one.
+    """
+
+    prompt: str
+    target: str
+    probability: float
+    greedy: bool
+
+
+class CaseAnswers(Frozen):
+    """Everything that one case was asked under one method. Nothing of a report rests on it.
+
+    Attributes:
+        case: Id of the case, as text.
+        method: The method.
+        edits: What the case changes, in words.
+        seconds: Time since the last case of the method, its edits included; the first of a chunk whose edits are
+            computed together takes them all.
+        answered: Prompts that were continued.
+        scored: Answers that were given.
+    """
+
+    case: str
+    method: str
+    edits: tuple[str, ...]
+    seconds: float
+    answered: tuple[Answered, ...]
+    scored: tuple[Scored, ...]

@@ -71,3 +71,25 @@ class Comparison(Frozen):
             return ""
         few = f"{self.n} case{'' if self.n == 1 else 's'}, and under {MIN_CASES} even winning all is chance"
         return few if self.n < MIN_CASES else "the interval holds zero"
+
+
+class Spread(Frozen):
+    """A figure over runs that differ in their seed only.
+
+    Attributes:
+        run: Name of the runs.
+        method: Label of the method.
+        metric: Name of the figure.
+        seeds: Seed of each run.
+        values: The figure in each run.
+        mean: Their mean.
+        deviation: Their standard deviation (of a sample).
+    """
+
+    run: str
+    method: str
+    metric: str
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float
+    deviation: float

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import plots
+from kgedit.evaluate.report.estimates import Spread
 from kgedit.evaluate.report.meanings import meaning
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
@@ -16,18 +17,25 @@ from kgedit.evaluate.report.wording import (
     DIFFERENCES_HEADING,
     LEGEND,
     NO_TABLE,
+    SPREAD_HEADING,
     basis_of,
     best,
     cell,
     difference_rows,
     differences,
     left_out,
+    spread_rows,
 )
 from kgedit.io.html_page import fold, note, page, table
 
 
-def to_html(report: SuiteReport) -> str:
-    """The page; without matplotlib it has its tables, and says what is missing."""
+def to_html(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
+    """The page; without matplotlib it has its tables, and says what is missing.
+
+    Args:
+        report: The report.
+        spread: Figures over seeds, for a comparison of runs.
+    """
     parts = [f"<h1>{escape(report.headline)}</h1>", *map(note, report.notes)]
     if not report.meaningful:
         parts.append(f"<p>{escape(NO_TABLE)}</p>")
@@ -36,6 +44,9 @@ def to_html(report: SuiteReport) -> str:
         parts += [f"<p>{escape(sentence)}</p>" for sentence in differences(report)]
         if report.comparisons:
             parts += ["<h2>Differences</h2>", note("Paired over the cases that both have."), _compared(report)]
+    if spread:
+        rows = [[escape(cell) for cell in row] for row in spread_rows(spread)]
+        parts += ["<h2>Over seeds</h2>", table(SPREAD_HEADING, rows)]
     if report.texts:
         rows = [[escape(cell) for cell in row] for row in text_rows(report.texts)]
         parts += ["<h2>Texts</h2>", note(TEXTS_NOTE)]

@@ -7,13 +7,29 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kg_cache.text import printable
+from kgedit.evaluate.report.estimates import Spread
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
-from kgedit.evaluate.report.wording import DIFFERENCES_HEADING, LEGEND, NO_TABLE, best, cell, difference_rows, left_out
+from kgedit.evaluate.report.wording import (
+    DIFFERENCES_HEADING,
+    LEGEND,
+    NO_TABLE,
+    SPREAD_HEADING,
+    best,
+    cell,
+    difference_rows,
+    left_out,
+    spread_rows,
+)
 
 
-def to_markdown(report: SuiteReport) -> str:
-    """The report as GitHub's Markdown, with metrics as rows and methods as columns."""
+def to_markdown(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
+    """The report as GitHub's Markdown, with metrics as rows and methods as columns.
+
+    Args:
+        report: The report.
+        spread: Figures over seeds, for a comparison of runs.
+    """
     parts = [f"**{plain(report.headline)}**", *map(plain, report.notes)]
     if not report.meaningful:
         parts.append(NO_TABLE)
@@ -23,6 +39,9 @@ def to_markdown(report: SuiteReport) -> str:
         parts += [table(["", *map(plain, names)], lines), LEGEND]
     if report.meaningful and report.comparisons:
         parts += ["Differences over the cases that both have, 95 % paired-bootstrap intervals:", _compared(report)]
+    if spread:
+        rows = [[plain(cell) for cell in row] for row in spread_rows(spread)]
+        parts += ["Over seeds:", table(SPREAD_HEADING, rows, left=4)]
     if report.texts:
         rows = [[plain(cell) for cell in row] for row in text_rows(report.texts)]
         parts += [TEXTS_NOTE, table(TEXTS_HEADING, rows, left=len(TEXTS_HEADING))]

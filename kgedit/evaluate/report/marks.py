@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from kgedit.evaluate.results import PASTED, UNEDITED
 
+END = "end"  # behind "@": scored at the end of a sequence of edits
+
 
 class Look(NamedTuple):
     """Colour as #RRGGBB, marker of matplotlib, and whether the marker is filled."""
@@ -31,6 +33,7 @@ _LOOKS = {
 }
 # For methods of plugins: what the table above does not have.
 _OTHERS = (("#A6761D", "p"), ("#1B4F72", "d"), ("#922B21", "<"), ("#145A32", ">"), ("#6C3483", "8"), ("#B9770E", "H"))
+_RUNS = ">dp<hv8^H"
 _SHADES = (0.35, -0.3, 0.5, -0.5, 0.2)
 
 
@@ -38,14 +41,19 @@ def look(label: str) -> Look:
     """The look of a column of a report, e.g. "rome", "glame:paper" or "rome@end".
 
     A method with settings has its method's marker and a shade of its colour; the scores at the end of a sequence of
-    edits ("@end") have hollow markers.
+    edits ("@end") have hollow markers; a method of another run ("rome@second") has a marker of the run's name.
     """
     variant, _, stage = label.partition("@")
     name, _, settings = variant.partition(":")
     colour, marker = _LOOKS.get(name) or _OTHERS[_number(name) % len(_OTHERS)]
     if settings:
         colour = _shaded(colour, _SHADES[_number(settings) % len(_SHADES)])
-    return Look(colour, marker, not stage)
+    if stage and stage != END:
+        colour, marker = (
+            _shaded(colour, _SHADES[_number(stage) % len(_SHADES)]),
+            _RUNS[_number(stage) // 7 % len(_RUNS)],
+        )
+    return Look(colour, marker, stage != END)
 
 
 def _number(text: str) -> int:

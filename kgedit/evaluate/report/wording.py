@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from kgedit.evaluate.report.estimates import Comparison, Estimate
+from kgedit.evaluate.report.estimates import Comparison, Estimate, Spread
 from kgedit.evaluate.report.figures import MAIN
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.results import UNEDITED
@@ -86,6 +86,25 @@ def difference_rows(report: SuiteReport) -> list[tuple[str, str, str, str, str]]
             comparison.verdict,
         )
         for comparison in report.comparisons
+    ]
+
+
+SPREAD_HEADING = ("run", "method", "figure", "seeds", "mean", "deviation", "from to")
+
+
+def spread_rows(spread: Iterable[Spread]) -> list[tuple[str, ...]]:
+    """One row for each figure over seeds, as in `SPREAD_HEADING`; figures times 100."""
+    return [
+        (
+            row.run,
+            row.method,
+            row.metric,
+            ", ".join(map(str, row.seeds)),
+            f"{100 * row.mean:.1f}",
+            f"{100 * row.deviation:.1f}",
+            f"{100 * min(row.values):.1f} to {100 * max(row.values):.1f}",
+        )
+        for row in spread
     ]
 
 

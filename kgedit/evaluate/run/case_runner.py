@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from kg_cache.settings import Settings as CacheSettings
@@ -11,7 +12,8 @@ from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.errors import EditError, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
-from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row, SaidText
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row
+from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
@@ -62,6 +64,7 @@ class CaseRunner:
         places = [folder.path / "unedited", CacheSettings().cache_dir / "unedited"]
         self._answers = UneditedAnswers(places, model_hash=key, seed=settings.seed)
         self._before: dict[str, Replies] = {}
+        self._since = time.perf_counter()  # when the last case was done
 
     def ask_unedited(self, editor: Editor) -> None:
         """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
@@ -81,7 +84,7 @@ class CaseRunner:
                             LeftOut(case=case.id, method=None, reason=NOT_RECALLED, detail=NOT_RECALLED)
                         )
                     else:
-                        self._add(case, UNEDITED, values, case.texts(replies, replies))
+                        self._add(case, UNEDITED, values, replies, replies)
             self._tell("unedited", done)
 
     def ask_pasted(self, editor: Editor) -> None:
@@ -97,7 +100,7 @@ class CaseRunner:
                     self._take(PASTED, CaseRefused(case, error), editor)
                     continue
                 before = self._before[case.id]
-                self._add(case, PASTED, case.values(replies, before), case.texts(replies, before))
+                self._add(case, PASTED, case.values(replies, before), replies, before)
             self._tell(PASTED, done, len(cases))
 
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
@@ -160,11 +163,15 @@ class CaseRunner:
         answered = ask_cases(editor.model, editor.tokenizer, questions, seed=self.settings.seed)
         for case, replies in zip(stage.cases, answered, strict=True):
             before = self._before[case.id]
-            self._add(case, label, case.values(replies, before), case.texts(replies, before))
+            self._add(case, label, case.values(replies, before), replies, before)
 
-    def _add(self, case: BenchmarkCase, label: str, values: dict[str, float], texts: tuple[SaidText, ...]) -> None:
+    def _add(
+        self, case: BenchmarkCase, label: str, values: dict[str, float], replies: Replies, before: Replies
+    ) -> None:
         row = Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values)
-        self.folder.add(row, texts)
+        now = time.perf_counter()
+        self.folder.add(row, case.texts(replies, before), answers_of(case, label, replies, now - self._since))
+        self._since = now
 
     def _tell(self, what: str, done: int, total: int | None = None) -> None:
         if self._progress:

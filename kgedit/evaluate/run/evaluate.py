@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
 from kgedit.evaluate.free.case import FreeForm, free_cases
 from kgedit.evaluate.free.graph_facts import GraphFacts
+from kgedit.evaluate.report.cases import FILE, cases_page, seconds_per_case
 from kgedit.evaluate.report.files import write_report
 from kgedit.evaluate.report.headline import LEAST_KNOWN
 from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut
-from kgedit.evaluate.run.case_runner import CaseRunner
+from kgedit.evaluate.run.case_runner import AT_END, CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
-from kgedit.evaluate.run.manifest import RunManifest, make_manifest
+from kgedit.evaluate.run.manifest import make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.io.atomic_files import write_files
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
@@ -50,11 +52,13 @@ class EvaluationResult:
         report: The figures.
         left_out: Every case without values, by name.
         notes: What the reader of the report should know beside it.
+        seconds: Method -> mean time of a case, its edits included.
     """
 
     report: SuiteReport
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 def evaluate(
@@ -106,7 +110,8 @@ def evaluate(
         notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
     manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
     # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.
-    with _folder(out) as path, open_folder(path, manifest.model_dump(mode="json")) as folder:
+    ids = [case.id for case in cases]
+    with _folder(out) as path, open_folder(path, manifest.model_dump(mode="json"), ids) as folder:
         for item in (*_malformed(loaded), *unusable):
             folder.leave_out(item)
         runner = CaseRunner(settings, folder, cases, manifest, progress)
@@ -118,9 +123,9 @@ def evaluate(
         del first  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
             if runner.labels:  # what is finished is reported, should the run be stopped in the next method
-                _result(runner, settings, manifest, notes)
+                _result(runner, settings, notes)
             runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config, progress))
-        return _result(runner, settings, manifest, notes)
+        return _result(runner, settings, notes)
 
 
 def _editor(
@@ -200,11 +205,13 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _result(
-    runner: CaseRunner, settings: EvaluationSettings, manifest: RunManifest, notes: tuple[str, ...]
-) -> EvaluationResult:
+def _result(runner: CaseRunner, settings: EvaluationSettings, notes: tuple[str, ...]) -> EvaluationResult:
     """The report over all rows of the folder, written beside them."""
-    folder, names = runner.folder, [UNEDITED, *runner.labels]
+    folder, manifest = runner.folder, runner.folder.manifest
+    # Methods of earlier commands in this folder as well, with their scores at the end of a sequence of edits.
+    stages = [label + stage for label in manifest["methods"] for stage in ("", AT_END)]
+    scored = {method for _, method in folder.rows} | {method for _, method in folder.left_out} | {UNEDITED}
+    names = [label for label in stages if label in scored or label in runner.labels]
     rows = in_order(folder.rows, [case.id for case in runner.cases], names)
     order = {case.id: place for place, case in enumerate(runner.cases)}
     left_out = sorted(
@@ -222,7 +229,7 @@ def _result(
         rows,
         suite=settings.suite,
         manifest={
-            **manifest.model_dump(mode="json"),
+            **manifest,
             "methods": names,
             "prompts_cut": runner.cut,
             **({"anyway": True} if settings.anyway else {}),
@@ -233,4 +240,6 @@ def _result(
         notes=notes,
     )
     write_report(report, folder.path)
-    return EvaluationResult(report, tuple(left_out), notes)
+    answers = in_order(folder.answers, [case.id for case in runner.cases], names)
+    write_files(folder.path, {FILE: cases_page(settings.suite, answers).encode("utf-8", errors="replace")})
+    return EvaluationResult(report, tuple(left_out), notes, seconds_per_case(answers))

@@ -13,12 +13,16 @@ from pydantic import BaseModel, ValidationError
 
 from kg_cache.lock import LockTimeout, exclusive
 from kgedit.errors import EvaluationError, FileCorrupt, OtherRun, SaveFailed
-from kgedit.evaluate.results import CaseTexts, LeftOut, Row, SaidText
+from kgedit.evaluate.results import CaseAnswers, CaseTexts, LeftOut, Row, SaidText
+from kgedit.evaluate.run.more import extended, fits
 from kgedit.io.atomic_files import write_files
 from kgedit.io.durable import append
+from kgedit.io.text import short
 
-MANIFEST, ROWS, LEFT_OUT, TEXTS = "manifest.json", "rows.jsonl", "left_out.jsonl", "texts.jsonl"
-_REPORTS = ("report.json", "report.md", "report.csv", "report.html")
+MANIFEST, ROWS, LEFT_OUT, TEXTS, ANSWERS = (
+    "manifest.json", "rows.jsonl", "left_out.jsonl", "texts.jsonl", "answers.jsonl",
+)  # fmt: skip
+_REPORTS = ("report.json", "report.md", "report.csv", "report.html", "cases.html")
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -28,20 +32,32 @@ class RunFolder:
 
     Attributes:
         path: The folder.
+        manifest: All that its results depend on, those of earlier commands included.
         rows: (case, method) -> its row.
         left_out: (case, method) -> why it has none; method None where the case is left out altogether.
         texts: (case, method) -> what the model said, where texts are kept.
+        answers: (case, method) -> everything it was asked.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read what is there; a last line that a killed run did not finish is dropped."""
-        self.path = path
-        self.rows = {(row.case, row.method): row for row in _read(path / ROWS, Row)}
-        self.left_out = {(item.case, item.method): item for item in _read(path / LEFT_OUT, LeftOut)}
-        self.texts = {(item.case, item.method): item for item in _read(path / TEXTS, CaseTexts)}
+    def __init__(self, path: Path, manifest: Mapping[str, Any], *, mend: bool = True) -> None:
+        """Read what is there.
 
-    def add(self, row: Row, texts: tuple[SaidText, ...] = ()) -> None:
+        Args:
+            path: The folder.
+            manifest: Its manifest.
+            mend: Drop a last line that a killed run did not finish from the file; it is never read.
+        """
+        self.path, self.manifest = path, manifest
+        self.rows = {(row.case, row.method): row for row in _read(path / ROWS, Row, mend)}
+        self.left_out = {(item.case, item.method): item for item in _read(path / LEFT_OUT, LeftOut, mend)}
+        self.texts = {(item.case, item.method): item for item in _read(path / TEXTS, CaseTexts, mend)}
+        self.answers = {(item.case, item.method): item for item in _read(path / ANSWERS, CaseAnswers, mend)}
+
+    def add(self, row: Row, texts: tuple[SaidText, ...] = (), answers: CaseAnswers | None = None) -> None:
         """Keep a row and the texts that it rests on; what is there already stays as it is."""
+        if answers and (row.case, row.method) not in self.answers:
+            append(self.path / ANSWERS, answers.model_dump_json().encode() + b"\n")
+            self.answers[row.case, row.method] = answers
         # The texts first: a case with a row is done, so its texts must be on disk by then.
         if texts and (row.case, row.method) not in self.texts:
             kept = CaseTexts(case=row.case, method=row.method, texts=texts)
@@ -67,49 +83,81 @@ class RunFolder:
 
 
 @contextmanager
-def open_folder(path: Path, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """The folder of a new run, or of one to be resumed; nobody else may write to it meanwhile.
+def open_folder(path: Path, manifest: Mapping[str, Any], cases: Sequence[str] = ()) -> Iterator[RunFolder]:
+    """The folder of a new run, or of one to be resumed or to be given more; nobody else may write to it meanwhile.
 
     Args:
         path: Made if it is not there.
         manifest: Everything that the results depend on, as plain JSON values.
+        cases: Ids of the cases, in order.
 
     Raises:
-        OtherRun: The folder holds results of a run with another manifest.
+        OtherRun: The folder holds results of a run with another manifest, and cannot take what is asked for as well.
         EvaluationError: Another process works in it, or it holds something else.
         SaveFailed: It cannot be written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with exclusive(path / ".lock", timeout=0):
-            _claim(path, json.loads(json.dumps(manifest)))
-            yield RunFolder(path)
+            yield RunFolder(path, _claim(path, json.loads(json.dumps(manifest)), cases))
     except LockTimeout as error:
         raise EvaluationError(f"process {error.owner} writes to {path}; wait for it, or take another folder") from None
     except (FileExistsError, NotADirectoryError) as error:
         raise SaveFailed(f"{path} is not a folder; choose another --out") from error
 
 
-def _claim(path: Path, manifest: dict[str, Any]) -> None:
-    """Compare the manifest with the one that is there, or write it."""
+def read_folder(path: Path) -> RunFolder:
+    """The results of a run, of which nothing is changed.
+
+    Raises:
+        EvaluationError: There is no run.
+        FileCorrupt: A file of it is damaged.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EvaluationError(
+            f"{path} is no folder of a run: {MANIFEST} cannot be read ({error.strerror}); name what --out named"
+        ) from error
+    except ValueError as error:
+        raise FileCorrupt(f"{path / MANIFEST} is damaged ({error}); restore it from a copy") from error
+    if not isinstance(manifest, dict) or not {"suite", "model", "cases", "mode", "methods", "seed"} <= manifest.keys():
+        raise EvaluationError(f"{path / MANIFEST} is not the manifest of a run; name a folder that --out named")
+    return RunFolder(path, manifest, mend=False)
+
+
+def _claim(path: Path, manifest: dict[str, Any], cases: Sequence[str]) -> dict[str, Any]:
+    """Compare the manifest with the one that is there, and write what is new of it."""
     try:
         there = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        others = [name for name in (ROWS, LEFT_OUT, TEXTS, *_REPORTS) if (path / name).exists()]
+        others = [name for name in (ROWS, LEFT_OUT, TEXTS, ANSWERS, *_REPORTS) if (path / name).exists()]
         if others:
             raise EvaluationError(
                 f"{path} holds {', '.join(others)} without the {MANIFEST} of a run, so it is somebody else's; "
                 "take another folder"
             ) from None
-        write_files(path, {MANIFEST: (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()})
-        return
+        return _write(path, manifest)
     except ValueError as error:
         raise FileCorrupt(f"{path / MANIFEST} is damaged ({error}); take another folder") from error
-    if there != manifest:
-        raise OtherRun(
-            f"{path} holds the results of a run with other settings: {'; '.join(_differences(there, manifest))}. "
-            "Use the same settings to resume it, or take another folder"
+    made = extended(there, manifest, cases)
+    if not fits(made, manifest):
+        # Methods that only one of the two has are no reason to refuse.
+        settings = {**made.get("settings", {}), **manifest.get("settings", {})}
+        differences = _differences(
+            {**made, "methods": [], "settings": made.get("settings", {})},
+            {**manifest, "methods": [], "settings": settings},
         )
+        raise OtherRun(
+            f"{path} holds the results of a run with other settings: {'; '.join(differences)}. "
+            "Use the same settings to resume it, more methods or a higher --limit to go on, or another folder"
+        )
+    return made if made == there else _write(path, made)
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    write_files(path, {MANIFEST: (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()})
+    return manifest
 
 
 def _differences(there: object, wanted: object, place: str = "") -> list[str]:
@@ -117,16 +165,18 @@ def _differences(there: object, wanted: object, place: str = "") -> list[str]:
         keys = [*there, *(key for key in wanted if key not in there)]
         differences = [_differences(there.get(key), wanted.get(key), f"{place}.{key}".lstrip(".")) for key in keys]
         return [line for lines in differences for line in lines]
-    return [] if there == wanted else [f"{place} was {json.dumps(there)}, now {json.dumps(wanted)}"]
+    return (
+        [] if there == wanted else [f"{place} was {short(json.dumps(there), 80)}, now {short(json.dumps(wanted), 80)}"]
+    )
 
 
-def _read(path: Path, kind: type[Line]) -> list[Line]:
-    """All whole lines; the file loses what comes behind the last of them."""
+def _read(path: Path, kind: type[Line], mend: bool) -> list[Line]:
+    """All whole lines; where it is to be mended, the file loses what comes behind the last of them."""
     if not path.exists():
         return []
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
+    if mend and len(whole) < len(data):
         os.truncate(path, len(whole))
     return [_parsed(line, kind, path, number) for number, line in enumerate(whole.splitlines(), start=1)]
 

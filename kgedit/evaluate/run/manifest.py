@@ -19,6 +19,7 @@ from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
+from kgedit.evaluate.run.more import ids_hash
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.methods.base import MethodSettings
 
@@ -159,7 +160,7 @@ def make_manifest(
             limit=settings.limit,
             recalled_only=settings.recalled_only,
             number=len(cases),
-            sha256=hashlib.sha256("\n".join(cases).encode()).hexdigest(),
+            sha256=ids_hash(cases),
         ),
         model=ModelPart(
             name=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,

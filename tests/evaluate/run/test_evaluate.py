@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kgedit.evaluate.benchmarks.table import BUILT_IN
 from kgedit.evaluate.results import RECALLED, UNEDITED
 from kgedit.evaluate.run import case_runner
 from kgedit.evaluate.run.evaluate import MALFORMED, evaluate
-from kgedit.evaluate.run.folder import LEFT_OUT, ROWS
+from kgedit.evaluate.run.folder import ANSWERS, LEFT_OUT, ROWS
 from kgedit.evaluate.run.settings import EvaluationSettings
 
 # A model is loaded twice per evaluation; on a busy machine that takes its time.
@@ -106,11 +107,38 @@ def test_other_settings_do_not_continue_a_run(known_counterfacts: Path, tmp_path
     evaluate(chosen, out=tmp_path)
     for changes, words in (
         ({"seed": 1}, "seed was 0, now 1"),
-        ({"methods": ROME}, r"methods was \[\"unedited\"\], now"),
-        ({"limit": 2}, r"cases\.limit was 1, now 2"),
+        ({"match": "contains"}, r"scoring\.match was \"exact\", now \"contains\""),
+        ({"sequential": True, "limit": 2}, r"cases\.limit was 1, now 2"),
     ):
         with pytest.raises(OtherRun, match=words):
             evaluate(chosen.model_copy(update=changes), out=tmp_path)
+
+
+def test_a_finished_run_takes_more_methods_and_cases_and_keeps_its_rows(
+    known_counterfacts: Path, tmp_path: Path
+) -> None:
+    evaluate(settings(known_counterfacts, limit=1, methods=UNEDITED), out=tmp_path)
+    more = evaluate(settings(known_counterfacts, limit=2), out=tmp_path)
+    rows = (tmp_path / ROWS).read_text().splitlines()
+    assert [json.loads(line)["method"] for line in rows] == [UNEDITED] * 2 + [ROME] * 2
+    assert more.report.methods[ROME]["efficacy"].n == 2
+    whole = evaluate(settings(known_counterfacts, limit=2))
+    assert more.report.methods[ROME]["efficacy"] == whole.report.methods[ROME]["efficacy"]
+    # Fewer methods in the command change nothing: those of the folder stay in its report.
+    again = evaluate(settings(known_counterfacts, limit=2, methods=UNEDITED), out=tmp_path)
+    assert again.report.methods == more.report.methods
+    assert (tmp_path / ROWS).read_text().splitlines() == rows
+
+
+def test_every_case_is_kept_with_its_prompts_answers_and_seconds(known_counterfacts: Path, tmp_path: Path) -> None:
+    found = evaluate(settings(known_counterfacts, limit=2), out=tmp_path)
+    kept = [json.loads(line) for line in (tmp_path / ANSWERS).read_text().splitlines()]
+    assert [line["method"] for line in kept] == [UNEDITED] * 2 + [ROME] * 2
+    assert all(line["seconds"] >= 0 and line["edits"] and line["scored"] for line in kept)
+    assert set(found.seconds) == {UNEDITED, ROME}
+    page = (tmp_path / "cases.html").read_text()
+    assert kept[0]["scored"][0]["prompt"] in unescape(page)
+    assert any("identity was asked for" in note for note in found.report.notes)
 
 
 def test_unedited_answers_are_asked_once(

@@ -11,6 +11,7 @@ import pytest
 from kgedit.errors import EvaluationError, FileCorrupt, OtherRun, SaveFailed
 from kgedit.evaluate.results import LeftOut, Row
 from kgedit.evaluate.run.folder import LEFT_OUT, MANIFEST, ROWS, in_order, open_folder
+from kgedit.evaluate.run.more import extended, fits, ids_hash
 
 MANIFEST_A = {"suite": "mquake", "model": {"name": "mini"}, "seed": 0}
 
@@ -82,6 +83,36 @@ def test_another_manifest_is_refused_with_what_differs(tmp_path: Path) -> None:
     assert "limit was null, now 5" in str(refused.value)
     assert "seed" not in str(refused.value)
     assert json.loads((tmp_path / MANIFEST).read_text()) == MANIFEST_A
+
+
+def test_more_methods_and_cases_fit_and_anything_else_does_not() -> None:
+    there = {
+        "methods": ["unedited", "rome"], "settings": {"rome": {"layer": 2}}, "mode": "alone", "seed": 0,
+        "cases": {"limit": 2, "recalled_only": False, "number": 2, "sha256": ids_hash(["a", "b"])},
+        "scoring": {"protocol": "published"},
+    }  # fmt: skip
+    more = {"limit": None, "recalled_only": False, "number": 3, "sha256": ids_hash(["a", "b", "c"])}
+    wanted = {**there, "methods": ["unedited", "memit"], "settings": {"memit": {"layer": 3}}, "cases": more}
+    made = extended(there, wanted, ["a", "b", "c"])
+    assert fits(made, wanted)
+    assert made["methods"] == ["unedited", "rome", "memit"]
+    assert made["settings"] == {"rome": {"layer": 2}, "memit": {"layer": 3}}
+    assert made["cases"] == more
+    other_cases = ["x", "b", "c"]
+    assert not fits(
+        extended(there, {**wanted, "cases": {**more, "sha256": ids_hash(other_cases)}}, other_cases), wanted
+    )
+    for changed in (
+        {"seed": 1},
+        {"mode": "sequential"},
+        {"settings": {"rome": {"layer": 9}}},
+        {"scoring": {"protocol": "free"}},
+        {"cases": {**more, "recalled_only": True}},
+    ):
+        asked = {**wanted, **changed}
+        assert not fits(extended(there, asked, ["a", "b", "c"]), asked), changed
+    kept = {**there, "mode": "sequential"}
+    assert not fits(extended(kept, {**kept, "cases": more}, ["a", "b", "c"]), {**kept, "cases": more})
 
 
 def test_rows_without_a_manifest_are_not_continued(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Runs of one benchmark side by side: figures, paired differences between them, and the spread over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.report.estimates import Comparison, Estimate, Spread
+from kgedit.evaluate.report.figures import Figures
+from kgedit.evaluate.report.headline import in_words
+from kgedit.evaluate.report.model import SuiteReport
+from kgedit.evaluate.results import RECALLED, UNEDITED, Frozen, Values
+from kgedit.evaluate.run.folder import RunFolder, read_folder
+
+ByCase = dict[str, Values]
+
+
+class RunComparison(Frozen):
+    """Several runs beside each other.
+
+    Attributes:
+        report: Their figures, a column "METHOD@RUN" for each method of each run, and the differences of the first
+            run and each other one in the methods that both have, paired over the cases that both have.
+        spread: The figures of runs that differ in their seed only.
+    """
+
+    report: SuiteReport
+    spread: tuple[Spread, ...]
+
+
+def compare_runs(paths: Sequence[Path]) -> RunComparison:
+    """Compare finished runs; runs that differ in their seed only are taken together, each case by its mean.
+
+    Args:
+        paths: Folders that `--out` named.
+
+    Raises:
+        EvaluationError: There are fewer than two, one is no folder of a run, or their benchmarks differ.
+        FileCorrupt: A file in one of them is damaged.
+    """
+    if len(set(paths)) < 2:
+        raise EvaluationError("a comparison needs at least two folders of runs; name what --out named")
+    runs = [read_folder(path) for path in dict.fromkeys(paths)]
+    suites = {str(run.manifest["suite"]) for run in runs}
+    if len(suites) > 1:
+        raise EvaluationError(
+            f"these runs are of different benchmarks ({', '.join(sorted(suites))}); compare like runs"
+        )
+    # Runs that are equal but for the seed are one.
+    groups: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        same = {**run.manifest, "seed": None}
+        groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
+    named = {_name(group, paths): group for group in groups.values()}
+    columns = {f"{method}@{name}": values for name, group in named.items() for method, values in _mean(group).items()}
+    cases = sorted({case for by_case in columns.values() for case in by_case})
+    figures = Figures(cases, columns, seed=0)
+    comparisons = tuple(
+        Comparison.of(metric, f"{ours}@{name}", f"{theirs}@{first}", difference)
+        for first, *others in [list(named)]
+        for name in others
+        for ours, theirs in _pairs(named[name][0], named[first][0])
+        for metric, difference in figures.compared(f"{ours}@{name}", f"{theirs}@{first}").items()
+        if metric != RECALLED
+    )
+    report = SuiteReport(
+        suite=next(iter(suites)),
+        cases=len(cases),
+        headline=_headline(next(iter(suites)), list(named), comparisons),
+        known=None,
+        methods={column: _shown(figures.of(column)) for column in columns},
+        comparisons=comparisons,
+        left_out={},
+        manifest={name: group[0].manifest for name, group in named.items()},
+        notes=tuple(_about(name, group) for name, group in named.items()),
+    )
+    return RunComparison(report=report, spread=tuple(row for item in named.items() for row in _spread(*item)))
+
+
+def _name(group: Sequence[RunFolder], paths: Sequence[Path]) -> str:
+    """The folder's name, or its path where another has the same name."""
+    path = group[0].path
+    plain = sum(other.name == path.name for other in dict.fromkeys(paths)) == 1
+    return path.name if plain else str(path)
+
+
+def _by_method(run: RunFolder) -> dict[str, ByCase]:
+    found: dict[str, ByCase] = {}
+    for (case, method), row in run.rows.items():
+        found.setdefault(method, {})[case] = row.values
+    order = [stage for label in run.manifest["methods"] for stage in (label, f"{label}@end")]
+    return {method: found[method] for method in order if method in found}
+
+
+def _mean(group: Sequence[RunFolder]) -> dict[str, ByCase]:
+    """Method -> case -> values, each the mean over the runs that have it."""
+    parts = [_by_method(run) for run in group]
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        method: {
+            case: _mean_values([part[method][case] for part in parts if case in part.get(method, {})])
+            for case in dict.fromkeys(case for part in parts for case in part.get(method, {}))
+        }
+        for method in dict.fromkeys(method for part in parts for method in part)
+    }
+
+
+def _mean_values(found: Sequence[Values]) -> Values:
+    names = dict.fromkeys(name for values in found for name in values)
+    return {name: fmean(values[name] for values in found if name in values) for name in names}
+
+
+def _pairs(run: RunFolder, first: RunFolder) -> list[tuple[str, str]]:
+    """Methods of both runs that are compared: those of the same name, or else the only editor of each."""
+    ours, theirs = _by_method(run), _by_method(first)
+    same_model = run.manifest["model"] == first.manifest["model"]
+    shared = [method for method in ours if method in theirs and not (same_model and method == UNEDITED)]
+    editors = [[method for method in found if method != UNEDITED] for found in (ours, theirs)]
+    if not shared and all(len(found) == 1 for found in editors):
+        return [(editors[0][0], editors[1][0])]
+    return [(method, method) for method in shared]
+
+
+def _shown(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    return {metric: estimate for metric, estimate in estimates.items() if metric != RECALLED}
+
+
+def _spread(name: str, group: Sequence[RunFolder]) -> list[Spread]:
+    if len(group) < 2:
+        return []
+    of_run = [
+        {method: Figures(sorted(by_case), {method: by_case}, seed=0).of(method) for method, by_case in found.items()}
+        for found in map(_by_method, group)
+    ]
+    rows = []
+    for method, estimates in of_run[0].items():
+        for metric in _shown(estimates):
+            have = [place for place, figures in enumerate(of_run) if metric in figures.get(method, {})]
+            values = tuple(of_run[place][method][metric].value for place in have)
+            seeds = tuple(int(group[place].manifest["seed"]) for place in have)
+            deviation = stdev(values) if len(values) > 1 else 0.0
+            rows.append(
+                Spread(
+                    run=name, method=method, metric=metric, seeds=seeds, values=values, mean=fmean(values),
+                    deviation=deviation,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def _about(name: str, group: Sequence[RunFolder]) -> str:
+    told = group[0].manifest
+    seeds = ", ".join(str(run.manifest["seed"]) for run in group)
+    many = f"seeds {seeds}, the means of each case over them" if len(group) > 1 else f"seed {seeds}"
+    return f"{name}: model {told['model']['name']}, {told['cases']['number']} cases, {told['mode']}, {many}"
+
+
+def _headline(suite: str, names: Sequence[str], comparisons: Sequence[Comparison]) -> str:
+    telling = [one for one in comparisons if one.separated] or list(comparisons)
+    said = [in_words(one) for one in telling[:2]]
+    return "; ".join([f"{suite}: {', '.join(names)}", *(said or ["no method and case in common, so no difference"])])

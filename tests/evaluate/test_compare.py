@@ -1,0 +1,100 @@
+"""Finished runs side by side, by hand: paired differences, means over seeds, and folders that do not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kgedit.cli import main
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.compare import compare_runs
+from kgedit.evaluate.results import Row
+from kgedit.evaluate.run.folder import MANIFEST, ROWS
+
+
+def run(path: Path, values: dict[str, list[float]], **changes: Any) -> Path:
+    """A folder of a run with these efficacies by method, case by case."""
+    manifest = {
+        "suite": "made", "model": {"name": "mini"}, "cases": {"number": 8}, "mode": "alone", "seed": 0,
+        "methods": list(values), "settings": {}, **changes,
+    }  # fmt: skip
+    path.mkdir()
+    (path / MANIFEST).write_text(json.dumps(manifest))
+    rows = [
+        Row(case=str(case), method=method, hops=None, edits=1, values={"efficacy": value})
+        for method, found in values.items()
+        for case, value in enumerate(found)
+    ]
+    (path / ROWS).write_text("".join(f"{row.model_dump_json()}\n" for row in rows) + '{"case": "torn')
+    return path
+
+
+def test_the_same_method_of_two_runs_is_compared_case_by_case(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", {"unedited": [0.0] * 8, "rome": [0.0] * 8})
+    second = run(tmp_path / "second", {"unedited": [0.0] * 8, "rome": [1.0] * 8}, settings={"rome": {"layer": 3}})
+    before = (first / ROWS).read_bytes()
+    found = compare_runs([first, second])
+    (one,) = found.report.comparisons
+    assert (one.method, one.other, one.difference, one.n) == ("rome@second", "rome@first", 1.0, 8)
+    assert one.separated
+    assert found.report.methods["rome@second"]["efficacy"].value == 1.0
+    assert found.spread == ()
+    assert (first / ROWS).read_bytes() == before  # a torn line is left to the run that resumes
+
+
+def test_runs_of_one_other_method_each_are_compared(tmp_path: Path) -> None:
+    first = run(tmp_path / "a", {"unedited": [0.0] * 8, "rome": [0.0, 1.0] * 4})
+    second = run(tmp_path / "b", {"unedited": [0.0] * 8, "memit": [1.0] * 8})
+    (one,) = compare_runs([first, second]).report.comparisons
+    assert (one.method, one.other, one.difference) == ("memit@b", "rome@a", 0.5)
+
+
+def test_seeds_are_one_run_with_mean_and_spread(tmp_path: Path) -> None:
+    seeds = [
+        run(
+            tmp_path / f"seed{seed}",
+            {"unedited": [0.0] * 8, "rome": [float(case < wins) for case in range(8)]},
+            seed=seed,
+        )
+        for seed, wins in enumerate((2, 4, 6))
+    ]
+    other = run(tmp_path / "other", {"unedited": [0.0] * 8, "rome": [1.0] * 8}, mode="together")
+    found = compare_runs([*seeds, other])
+    row = next(row for row in found.spread if row.method == "rome")
+    assert (row.seeds, row.values, row.mean, row.deviation) == ((0, 1, 2), (0.25, 0.5, 0.75), 0.5, 0.25)
+    assert found.report.methods["rome@seed0"]["efficacy"].value == pytest.approx(0.5)
+    (one,) = found.report.comparisons
+    assert (one.method, one.difference) == ("rome@other", 0.5)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    first = run(tmp_path / "a", {"rome": [1.0]})
+    with pytest.raises(EvaluationError, match="at least two"):
+        compare_runs([first, first])
+    with pytest.raises(EvaluationError, match="no folder of a run"):
+        compare_runs([first, tmp_path / "absent"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / MANIFEST).write_text('{"name": "somebody else"}')
+    with pytest.raises(EvaluationError, match="not the manifest of a run"):
+        compare_runs([first, tmp_path / "other"])
+    with pytest.raises(EvaluationError, match="different benchmarks"):
+        compare_runs([first, run(tmp_path / "b", {"rome": [1.0]}, suite="other")])
+
+
+@pytest.mark.parametrize("ending", ["html", "md", "json"])
+def test_the_command_prints_a_table_and_writes_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    folders = [str(run(tmp_path / f"s{seed}", {"rome": [0.0, 1.0] * 4}, seed=seed)) for seed in (0, 1)]
+    folders.append(str(run(tmp_path / "other", {"rome": [1.0] * 8}, mode="together")))
+    page = tmp_path / f"page.{ending}"
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "compare", *folders, "--out", str(page)])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "rome@other against rome@s0 efficacy +50.0" in shown
+    assert "s0 rome efficacy 0, 1 50.0 0.0 50.0 to 50.0" in shown
+    assert "rome@other" in page.read_text()
