@@ -39,6 +39,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"free"},
         {"report"},
         {"run"},
+        {"compare"},
         {"bundled"},
         {"made"},
     ),
