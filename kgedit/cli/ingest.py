@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kgedit.ingest import RunResult
+    from kgedit.ingest.store.run_record import RefusedChange
 
 app = typer.Typer(help="Batch ingestion: plans changes and applies them under guards.")
 app.command("plan")(ingest_plan.plan)
@@ -194,9 +195,16 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
     )
     yield line(f"The guards watched {result.watched} other facts that the unedited model recalls.")
     if result.refusals:
-        rows_refused = [
-            (change.id, change.subject, change.relation or "", change.target_new, change.reason)
-            for change in result.refusals
-        ]
+        rows_refused = [(change.id, *_named(change), change.reason) for change in result.refusals]
         yield table(["change", "subject", "relation", "new object", "why refused"], rows_refused[:40])
+    yield from (line(note) for note in result.notes)
     yield line(f"kgedit journal list --store {store}")
+
+
+def _named(change: RefusedChange) -> tuple[str, str, str]:
+    """Subject, relation and new object, ids behind their labels."""
+    names = (change.subject, change.relation or "", change.target_new)
+    subject, relation, target = (
+        f"{change.labels[name]} ({name})" if name in change.labels else name for name in names
+    )
+    return subject, relation, target

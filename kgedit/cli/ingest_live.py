@@ -24,9 +24,7 @@ class LiveTable:
         """Count a decided change, and print it if there is a terminal."""
         name = "accepted" if entry.state == "checked" else str(entry.state)
         self.counts[name] += 1
-        from kgedit.ingest.change import words
-
-        change = " ".join(words(entry.edit))
+        change = " ".join(entry.change.words)
         totals = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
         why = f"  {entry.reason[:80]}" if entry.state == "refused" else ""
         self._advance.note(f"{change:40} {name:10} ({totals}){why}")

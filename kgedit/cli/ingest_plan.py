@@ -155,13 +155,16 @@ def _quiet() -> tuple[Verdict, ...]:
 
 def described(item: Planned) -> dict[str, Any]:
     """One record as JSON."""
-    from kgedit.ingest.change import words
+    from kgedit.ingest.change import day, words
 
+    change = item.change
     return {
         "number": item.number,
         "verdict": item.verdict.value,
         "where": item.where,
-        "change": " | ".join(words(item.change.edit)) if item.change else None,
+        "change": " | ".join(words(item.edit or change.edit, item.labels)) if change else None,
+        "dated": day(item.dated),
+        "evidence": (change.provenance.evidence or "") if change else "",
         "reason": item.reason,
     }
 
@@ -177,10 +180,12 @@ def shown(
     if skipped:
         yield table(["passed over", "times"], list(skipped.items()), numbers=1)
     if listed:
-        rows = [
-            tuple(described(item)[name] or "" for name in ("where", "verdict", "change", "reason")) for item in listed
-        ]
-        yield table(["record", "class", "change", "why"], rows, wide=3)
+        told = [described(item) for item in listed]
+        columns = {"where": "record", "verdict": "class", "change": "change", "dated": "dated", "evidence": "evidence"}
+        # Where no record has a date or evidence, there is no column for it.
+        kept = [name for name in columns if any(record[name] for record in told)]
+        rows = [tuple(record[name] or "" for name in (*kept, "reason")) for record in told]
+        yield table([*(columns[name] for name in kept), "why"], rows, wide=len(kept))
     quiet = sum(plan.counts.get(verdict, 0) for verdict in _quiet())
     if hidden := len(plan) - quiet - len(listed):
         yield line(f"{hidden} more of these are not listed; --show {len(plan)} lists all.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,10 +45,8 @@ def list_changes(
             "counts": counts,
             "changes": [_described(entry) for entry in entries],
         }
-    rows = [(entry.id, *_words(entry), str(entry.state), entry.reason[:60]) for entry in entries]
     title = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no change yet"
-    columns = ["change", "subject", "relation", "new object", "state", "why"]
-    emit(data, lambda: [table(columns, rows, title=title)], as_json=as_json)
+    emit(data, lambda: [_table(entries, title)], as_json=as_json)
 
 
 @app.command()
@@ -61,7 +59,11 @@ def show(id: Id, store: Store, as_json: AsJson = False) -> None:
     data = {**entry.model_dump(mode="json"), "steps": [step.model_dump(mode="json") for step in steps]}
 
     def shown() -> Iterator[RenderableType]:
-        yield line(f"change {entry.id}: {' | '.join(_words(entry))}: {entry.state} {entry.reason}", style="bold")
+        words = " | ".join(entry.change.words)
+        yield line(f"change {entry.id}: {words}: {entry.state} {entry.reason}", style="bold")
+        dated, evidence = _source(entry)
+        told = [entry.change.where, f"dated {dated}" if dated else "", f"evidence {evidence}" if evidence else ""]
+        yield from (line(text) for text in (*told, *entry.change.notes) if text)
         yield table(["step", "time", "why"], [(str(step.state), step.time, step.reason) for step in steps])
         if entry.numbers:
             yield table(["measured", "value"], list(entry.numbers.items()), numbers=1)
@@ -121,21 +123,42 @@ def replay(store: Store, as_json: AsJson = False, *, loading: Loading) -> None:
     emit(replayed.model_dump(mode="json"), lambda: [table(columns, rows, title=title)], as_json=as_json)
 
 
+def _table(entries: Sequence[Entry], title: str) -> RenderableType:
+    """The changes; what none of them has gets no column."""
+    cells = {
+        "no.": [str(entry.id) for entry in entries],
+        "change": [" | ".join(entry.change.words) for entry in entries],
+        "state": [str(entry.state) for entry in entries],
+        "dated": [_source(entry)[0] for entry in entries],
+        "evidence": [_source(entry)[1] for entry in entries],
+        "why": [entry.reason[:60] for entry in entries],
+    }
+    columns = [name for name in cells if any(cells[name])]
+    return table(columns, list(zip(*(cells[name] for name in columns), strict=True)), title=title)
+
+
 def _described(entry: Entry) -> dict[str, Any]:
-    subject, relation, target = _words(entry)
+    edit, (dated, evidence) = entry.edit, _source(entry)
     return {
         "id": entry.id,
         "state": entry.state,
-        "subject": subject,
-        "relation": relation,
-        "target_new": target,
+        "subject": edit.subject,
+        "relation": edit.relation or edit.prompt or "",
+        "target_new": edit.target_new,
+        "labels": entry.change.labels,
+        "where": entry.change.where,
+        "dated": dated,
+        "evidence": evidence,
+        "notes": entry.change.notes,
         "batch": entry.batch,
         "delta": entry.delta,
         "reason": entry.reason,
     }
 
 
-def _words(entry: Entry) -> tuple[str, str, str]:
-    from kgedit.ingest.change import words
+def _source(entry: Entry) -> tuple[str, str]:
+    """Date and evidence of a change, in words."""
+    from kgedit.ingest.change import day
 
-    return words(entry.edit)
+    provenance = entry.change.provenance
+    return day(entry.change.dated), (provenance.evidence or "") if provenance else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -91,9 +92,19 @@ def slot_key(edit: Edit) -> str:
     return _hash("slot", edit.subject, edit.relation or edit.prompt or "")
 
 
-def words(edit: Edit) -> tuple[str, str, str]:
-    """Subject, relation (or prompt) and new object of an edit, as a table shows them."""
-    return edit.subject, edit.relation or edit.prompt or "", edit.target_new
+def words(edit: Edit, labels: Mapping[str, str] | None = None) -> tuple[str, str, str]:
+    """Subject, relation (or prompt) and new object of an edit, as a table shows them: ids behind their labels."""
+    known = labels or {}
+
+    def named(name: str) -> str:
+        return f"{known[name]} ({name})" if known.get(name, name) != name else name
+
+    return named(edit.subject), named(edit.relation or edit.prompt or ""), named(edit.target_new)
+
+
+def day(dated: datetime | None) -> str:
+    """A date as a table shows it: without a time that says nothing; empty where there is none."""
+    return "" if dated is None else dated.isoformat().removesuffix("T00:00:00+00:00")
 
 
 def normalised(name: str) -> str:

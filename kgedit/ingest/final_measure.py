@@ -36,6 +36,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
             target_new=entry.edit.target_new,
             reason=entry.reason,
             numbers=entry.numbers,
+            labels=entry.change.labels,
         )
         for entry in journal.entries(State.REFUSED)
     ]
@@ -51,6 +52,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
         accepted_right=_share(right),
         unrelated_recalled=_share(recalled),
         unrelated_asked=len(facts),
+        notes=(*session.notes, *editor.moments.notes, *editor.moments.origins),
         watched=len(decider.guard.facts),
         refusals=tuple(refusals),
         weights_hash=session.store.weights_hash,

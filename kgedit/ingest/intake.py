@@ -67,6 +67,11 @@ def _received(plan: Plan) -> Iterable[Received]:
                 key=planned.key,
                 slot=slot_key(planned.edit),
                 change=PlannedEdit(
-                    edit=planned.edit, provenance=provenance, number=planned.number, newest=planned.newest
+                    edit=planned.edit,
+                    provenance=provenance,
+                    number=planned.number,
+                    newest=planned.newest,
+                    labels=planned.labels,
+                    notes=planned.notes,
                 ),
             )

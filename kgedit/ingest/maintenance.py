@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.plan.plan import Plan
 from kgedit.ingest.session import Session, open_edited, open_session
 from kgedit.ingest.store.store import open_store
 from kgedit.ingest.store.undo import undo_own_delta, undo_shared_delta
@@ -138,6 +139,10 @@ def verify(directory: str | Path, **loading: Unpack[Loading]) -> StoreVerified:
     Raises:
         FileCorrupt, JournalError, WrongBase: Something is not as it should be; the message says what.
     """
+    with open_store(directory) as store:
+        for run in store.journal.runs():
+            if (plan := store.plan_file(run.fingerprint)).is_file():
+                Plan.load(plan)  # compared with its hash
     with open_edited(directory, **loading) as (store, _, weights):
         return StoreVerified(
             model=store.model,

@@ -43,6 +43,7 @@ class Session:
         pool: Known facts.
         decider: Decides batches.
         recovered: Number of changes that a killed run had begun and that were finished on opening.
+        notes: What a reader should know about the method's settings, e.g. a layer that is a guess.
     """
 
     store: IngestStore
@@ -52,6 +53,7 @@ class Session:
     pool: FactPool
     decider: Decider
     recovered: int
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -96,20 +98,21 @@ def open_session(
 
     chosen = WriteSettings.model_validate(settings_of("ingest"))
 
-    def edited_by(loading: Loading) -> Editor:
+    def loaded_with(loading: Loading) -> tuple[Editor, tuple[str, ...]]:
         editor = Editor.from_pretrained(
             model, method=method, graph=graph, moments=moments, seed=seed, progress=progress, **loading
         )
         name, layers = editor.method.name, anatomy_of(editor.model).n_layers(editor.model)
         changes = chosen.settings.get(name, {}) | overrides.get(name, {})
         # The write of a batch is taken apart by change, which that of later layers cannot be.
-        editor.method = method_for(model, method, layers, changes)[0].without_later_layers()
-        return editor
+        chosen_method, notes = method_for(model, method, layers, changes)
+        editor.method = chosen_method.without_later_layers()
+        return editor, notes
 
     # What cannot be loaded leaves no store behind.
-    loaded = None if (Path(directory) / JOURNAL).exists() else edited_by(loading)
+    loaded = None if (Path(directory) / JOURNAL).exists() else loaded_with(loading)
     with open_store(directory, write=True) as store:
-        editor = loaded or edited_by(cast("Loading", store.loading | loading))
+        editor, notes = loaded or loaded_with(cast("Loading", store.loading | loading))
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(model, weights.hash_unedited())
         store.journal.set_about({name: str(value) for name, value in loading.items() if name in LOADING and value})
@@ -124,7 +127,7 @@ def open_session(
         recovered = recover(store, weights)
         names = Resolver(editor.graph, editor.text, remembered=REMEMBERED)
         decider = Decider(editor, weights, names, pool, guards, writer, mode=guard, progress=progress)
-        yield Session(store, editor, weights, names, pool, decider, recovered)
+        yield Session(store, editor, weights, names, pool, decider, recovered, notes)
 
 
 @contextmanager

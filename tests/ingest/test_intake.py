@@ -114,6 +114,13 @@ def test_of_one_file_the_newest_record_of_a_change_counts_too(runs: Runs) -> Non
     assert runs.run((ITALY, 3)) == ["conflict"]
 
 
+def test_labels_and_notes_of_the_plan_are_kept_with_the_change(runs: Runs) -> None:
+    runs.run((FRANCE, 1))
+    change = runs.journal.entry(1).change
+    assert change.words == ("Albert Einstein (Q937)", "country of citizenship (P27)", "France (Q142)")
+    assert change.notes == ()
+
+
 def test_a_change_returns_with_newer_evidence(runs: Runs) -> None:
     runs.run((FRANCE, 1))
     runs.run((ITALY, 2))

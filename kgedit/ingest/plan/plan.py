@@ -62,6 +62,8 @@ class Planned(BaseModel):
         edit: The edit to apply, with ids for the names that the graph knows; None as for `key`.
         of: Number of the record that this one repeats or is in conflict with.
         newest: The newest date that any record gives for this change, where it is newer than its own.
+        labels: Ids of the edit -> their labels in the graph.
+        notes: Which item a name was taken for, where several have it, and what was done with free text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +77,8 @@ class Planned(BaseModel):
     edit: Edit | None = None
     of: int | None = None
     newest: AwareDatetime | None = None
+    labels: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
 
     @property
     def dated(self) -> AwareDatetime | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 
 from kg_cache.errors import KnowledgeGraphError
-from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.ingest.change import Change, MalformedChange, change_key, slot_key
@@ -65,9 +64,10 @@ def make_plan(
     names = names or Resolver(editor.graph, editor.text, remembered=REMEMBERED)
     plausible = Plausibility(editor.graph, editor.tokenizer) if check_kinds else None
     knowledge = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
+    relations = editor.text.labels
     with closing(Spool()) as spool:
         for number, item in enumerate(changes, 1):
-            spool.add(_received(number, item, names, plausible))
+            spool.add(_received(number, item, names, plausible, relations))
             if progress and number % BATCH == 0:
                 progress("reading changes", number, 0)
         spool.merge_duplicates()
@@ -81,23 +81,43 @@ def make_plan(
         return Plan(PlanHeader(model=editor.name, graph=editor.graph.name, policy=policy), spool)
 
 
-def _received(number: int, item: Change | MalformedChange, names: Resolver, plausible: Plausibility | None) -> Planned:
+def _received(
+    number: int,
+    item: Change | MalformedChange,
+    names: Resolver,
+    plausible: Plausibility | None,
+    relations: Mapping[str, str],
+) -> Planned:
     if isinstance(item, MalformedChange):
         return Planned(number=number, verdict=Verdict.MALFORMED, reason=item.why[:_TOLD], malformed=item)
-
-    def judged(verdict: Verdict, reason: str, edit: Edit | None = None) -> Planned:
-        key = change_key(edit) if edit else None
-        return Planned(number=number, verdict=verdict, reason=reason[:_TOLD], change=item, key=key, edit=edit)
-
     try:
         resolved = names.resolve(item.edit)
         complaint = plausible.complaint(resolved) if plausible else None
         edit = names.by_id(resolved)
     except (KnowledgeGraphError, EditError) as error:
-        return judged(Verdict.UNRESOLVED, str(error))
-    if complaint:
-        return judged(Verdict.IMPLAUSIBLE, complaint, edit)
-    return judged(Verdict.NEW, "; ".join(("to be applied", *resolved.notes)), edit)
+        return Planned(number=number, verdict=Verdict.UNRESOLVED, reason=str(error)[:_TOLD], change=item)
+    reason = complaint or "; ".join(("to be applied", *resolved.notes))
+    return Planned(
+        number=number,
+        verdict=Verdict.IMPLAUSIBLE if complaint else Verdict.NEW,
+        reason=reason[:_TOLD],
+        change=item,
+        key=change_key(edit),
+        edit=edit,
+        labels=_labels(resolved, relations),
+        notes=resolved.notes,
+    )
+
+
+def _labels(resolved: Resolved, relations: Mapping[str, str]) -> dict[str, str]:
+    """The ids of an edit with their labels; free text has none."""
+    relation = resolved.relation or ""
+    named = {
+        resolved.subject_id: resolved.request.subject,
+        relation: relations.get(relation, ""),
+        resolved.target_id: resolved.request.target,
+    }
+    return {id: label for id, label in named.items() if id and label}
 
 
 def _ask(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from kgedit.ingest.change import day
+
 Policy = Literal["refuse", "last-wins", "newest-evidence"]
 
 _UNDATED = float("-inf")
@@ -61,14 +63,7 @@ def objection(dated: datetime | None, in_force: InForce, policy: Policy) -> str 
     if dated is None and in_force.dated is None:
         return None if policy == "refuse" else "neither is dated"
     if dated is None:
-        return f"this one is not dated, that is of {_day(in_force.dated)}"
+        return f"this one is not dated, that is of {day(in_force.dated)}"
     if dated == in_force.dated:
-        return f"both are of {_day(dated)}"
-    return f"its evidence is newer ({_day(in_force.dated)} against {_day(dated)})"
-
-
-def _day(date: datetime | None) -> str:
-    """A date, with the time where it has one."""
-    if date is None:
-        return "no date"
-    return str(date.date()) if (date.hour, date.minute, date.second) == (0, 0, 0) else date.isoformat()
+        return f"both are of {day(dated)}"
+    return f"its evidence is newer ({day(in_force.dated)} against {day(dated)})"

@@ -14,7 +14,7 @@ from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.change import words
+from kgedit.ingest.change import day, words
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.probes import Probes, probabilities
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
@@ -179,7 +179,8 @@ def _change(entry: Entry) -> ReportedChange:
         target_true=entry.edit.target_true or "",
         where=entry.change.where,
         evidence=(told.evidence or "") if told else "",
-        dated=told.dated.date().isoformat() if told and told.dated else "",
+        dated=day(entry.change.dated),
+        notes=entry.change.notes,
         reason=entry.reason,
         numbers=entry.numbers,
     )
@@ -218,5 +219,12 @@ def _run(store: IngestStore, run: RunRecord) -> ReportedRun:
 
 
 def _skipped(planned: Planned) -> SkippedRecord:
-    change = " | ".join(words(planned.change.edit)) if planned.change else ""
-    return SkippedRecord(where=planned.where, verdict=planned.verdict, change=change, reason=planned.reason)
+    change = planned.change
+    return SkippedRecord(
+        where=planned.where,
+        verdict=planned.verdict,
+        change=" | ".join(words(planned.edit or change.edit, planned.labels)) if change else "",
+        reason=planned.reason,
+        evidence=(change.provenance.evidence or "") if change else "",
+        dated=day(planned.dated),
+    )

@@ -98,6 +98,7 @@ def _run(run: ReportedRun) -> Iterator[str]:
             f"changes were answered right, and {_share(result['unrelated_recalled'])} of {result['unrelated_asked']} "
             "unrelated facts that the unedited model recalled were still recalled.</p>"
         )
+        yield from (note(str(text)) for text in _texts(result.get("notes")))
 
 
 def _change(change: ReportedChange) -> str:
@@ -115,6 +116,7 @@ def _change(change: ReportedChange) -> str:
     }
     if any(told.values()):
         parts.append(note("; ".join(f"{name} {text}" for name, text in told.items() if text)))
+    parts += [note(text) for text in change.notes]
     if change.reason:
         parts.append(f"<p>{escape(change.reason)}</p>")
     if change.question is None:
@@ -152,12 +154,19 @@ def _skipped(run: ReportedRun) -> Iterator[str]:
         return
     yield f"<h2>Not to be applied{'' if run.feed is None else f', of {escape(run.feed)}'}</h2>"
     rows = [
-        [escape(text) for text in (record.where, record.verdict, record.change, record.reason)]
+        [
+            escape(text)
+            for text in (record.where, record.verdict, record.change, record.dated, record.evidence, record.reason)
+        ]
         for record in run.skipped
     ]
-    yield f'<div class="words">{table(["record", "class", "change", "why"], rows)}</div>'
+    yield f'<div class="words">{table(["record", "class", "change", "dated", "evidence", "why"], rows)}</div>'
     if run.left_out:
         yield note(f"{run.left_out} more are in the run's plan, in the store.")
+
+
+def _texts(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _share(value: object) -> str:

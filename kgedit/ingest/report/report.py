@@ -31,7 +31,8 @@ class ReportedChange(BaseModel):
         ids: The same as ids, as far as they are known.
         where: Feed and position that it came from.
         evidence: What the source gives for it.
-        dated: Day that the source says the fact or its evidence is of.
+        dated: Day that the source says the fact or its evidence is of; the newest, where several records had one.
+        notes: What was taken for what when it was planned.
         question: The edit prompt; None where it cannot be put into words.
         before: Answer of the unedited model; None where it cannot be asked.
         now: Answer of the edited model; None likewise.
@@ -56,6 +57,7 @@ class ReportedChange(BaseModel):
     where: str = ""
     evidence: str = ""
     dated: str = ""
+    notes: tuple[str, ...] = ()
     question: str | None = None
     before: ReportedAnswer | None = None
     now: ReportedAnswer | None = None
@@ -76,6 +78,8 @@ class SkippedRecord(BaseModel):
     verdict: Verdict
     change: str
     reason: str
+    evidence: str = ""
+    dated: str = ""
 
 
 class ReportedRun(BaseModel):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
 from kgedit.edit import Edit
-from kgedit.ingest.change import Provenance
+from kgedit.ingest.change import Provenance, words
 
 
 class State(StrEnum):
@@ -44,6 +44,8 @@ class PlannedEdit(BaseModel):
         provenance: Feed and position that it came from, where it came from a feed.
         number: Number of its record in the feed, from 1.
         newest: The newest date that any record gave for it, where it is newer than that of its provenance.
+        labels: Ids of the edit -> their labels in the graph when it was planned.
+        notes: What was taken for what, as the plan said.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,8 @@ class PlannedEdit(BaseModel):
     provenance: Provenance | None = None
     number: int | None = None
     newest: AwareDatetime | None = None
+    labels: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
 
     @property
     def dated(self) -> AwareDatetime | None:
@@ -62,6 +66,11 @@ class PlannedEdit(BaseModel):
     def where(self) -> str:
         """Feed and position in words; empty where there is none."""
         return self.provenance.where if self.provenance else ""
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Subject, relation (or prompt) and new object, ids behind their labels."""
+        return words(self.edit, self.labels)
 
 
 class Received(BaseModel):

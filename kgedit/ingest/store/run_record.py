@@ -16,6 +16,7 @@ class RefusedChange(BaseModel):
     target_new: str
     reason: str
     numbers: dict[str, JsonValue]
+    labels: dict[str, str] = {}
 
 
 class RunResult(BaseModel):
@@ -32,6 +33,7 @@ class RunResult(BaseModel):
         accepted_right: Share of the applied changes whose edit prompt is answered right.
         unrelated_recalled: Share of unrelated facts, recalled by the unedited model, that are still recalled.
         unrelated_asked: Number of these facts.
+        notes: What a reader should know: settings that are a guess, what the second moments were collected from.
         watched: Number of other recalled facts that the guards watched; a model that recalls few has few.
         refusals: The refused changes, with what was measured.
         weights_hash: Hash of the edited weights.
@@ -54,6 +56,7 @@ class RunResult(BaseModel):
     unrelated_asked: int
     refusals: tuple[RefusedChange, ...]
     weights_hash: str
+    notes: tuple[str, ...] = ()
     watched: int = 0
     changed: int = 0
     recovered: int = 0

@@ -50,6 +50,15 @@ class MomentShelf:
         self._held: dict[int, SecondMoment | IdentityMoment] = {}
         self._with_ridge: dict[tuple[int, float], SecondMoment] = {}
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What the statistics that are here are made from, in words."""
+        layers_of: dict[str, list[str]] = {}
+        for layer, held in sorted(self._held.items()):
+            origin = "the identity matrix" if isinstance(held, IdentityMoment) else held.origin
+            layers_of.setdefault(origin, []).append(str(layer))
+        return tuple(f"second moments of layer {', '.join(layers)}: {origin}" for origin, layers in layers_of.items())
+
     def lacks(self, layers: Sequence[int]) -> bool:
         """Whether some of these are not here yet."""
         return any(layer not in self._held for layer in layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
 
@@ -32,13 +33,22 @@ def hostile() -> IngestReport:
     changes = tuple(
         ReportedChange(
             id=number, state=state, subject=HOSTILE, relation=HOSTILE, target_new=HOSTILE, where=HOSTILE,
+            ids=HOSTILE, dated=HOSTILE, evidence=HOSTILE, notes=(HOSTILE,),
             question=HOSTILE, before=answer, now=answer, right=False, reason=HOSTILE, numbers={HOSTILE: 0.5},
             facts=((HOSTILE, HOSTILE, "b"), ("b", HOSTILE, HOSTILE)), partial=True,
         )
         for number, state in enumerate(State, 1)
     )  # fmt: skip
-    skipped = SkippedRecord(where=HOSTILE, verdict=Verdict.MALFORMED, change=HOSTILE, reason=HOSTILE)
-    result = {"method": HOSTILE, "accepted_right": 1.0, "unrelated_recalled": 0.9, "unrelated_asked": 400}
+    skipped = SkippedRecord(
+        where=HOSTILE, verdict=Verdict.MALFORMED, change=HOSTILE, reason=HOSTILE, dated=HOSTILE, evidence=HOSTILE
+    )
+    result = {
+        "method": HOSTILE,
+        "accepted_right": 1.0,
+        "unrelated_recalled": 0.9,
+        "unrelated_asked": 400,
+        "notes": [HOSTILE],
+    }
     found = ReportedRun(feed=HOSTILE, classes={"new": 7, HOSTILE: 1}, result=result, skipped=(skipped,), left_out=3)
     states = dict.fromkeys(map(str, State), 1)
     return IngestReport(
@@ -66,7 +76,7 @@ def test_nothing_of_a_text_is_taken_for_markup() -> None:
     assert "script" not in seen.tags
     assert not {"src", "href"} & seen.attributes, "the page loads nothing"
     assert not {name for name in seen.attributes if name.startswith("on")}
-    assert unescape(text).count("alert(") > 7 * 8
+    assert unescape(text).count("alert(") > 7 * 12
     assert seen.tags.count("section") == len(State)
     assert "3 more are in the run" in text
 
@@ -106,8 +116,10 @@ def store(tmp_path_factory, changes):
     guards = {"facts": 20, "locality": 0.0, "neighbours": 0.0, "subject": 0.0, "norm": 9.0, "norm_cumulative": 9.0}
     settings = {"guards": guards, "ingest": {"facts": 20}}
     bad = MalformedChange(feed="feed<1>", position="line 9", why="not JSON")
+    told = {"dated": datetime(2026, 1, 5, tzinfo=UTC), "evidence": "https://example.org/<1>"}
+    first = changes[1].model_copy(update={"provenance": changes[1].provenance.model_copy(update=told)})
     with open_session(directory, model="mini", method="rome", moments="identity", settings=settings) as session:
-        apply_feed(session, "feed<1>", [changes[1], bad], fingerprint="a" * 64)
+        apply_feed(session, "feed<1>", [first, bad], fingerprint="a" * 64)
         session.decider.guard.settings = GuardSettings.model_validate({**guards, "norm": 1e-6})
         apply_feed(session, "feed<1>", [changes[0]], fingerprint="b" * 64)
     return directory
@@ -140,6 +152,9 @@ def test_every_change_is_on_the_page_with_its_answers_numbers_and_facts(store, c
     for change in report.changes:
         assert f'id="change-{change.id}"' in text
         assert f"{change.numbers['norm']:.4g}" in text
+        assert f"ids {change.ids}" in text
+    assert "evidence https://example.org/&lt;1&gt;; dated 2026-01-05" in text
+    assert re.search(r"second moments of layer [\d, ]+: the identity matrix", text)
     assert "feed&lt;1&gt;, line 9" in text
     assert json.loads(to_json(report))["changes"][1]["reason"] == refused.reason
 

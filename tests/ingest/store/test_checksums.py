@@ -11,7 +11,9 @@ from shutil import copytree
 import pytest
 
 from ingest.cheap import batches, names, received, reopen
-from kgedit.errors import FileCorrupt, KgeditError
+from kgedit.errors import FileCorrupt, KgeditError, PlanError
+from kgedit.ingest.maintenance import verify
+from kgedit.ingest.plan.plan import Plan
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.store import JOURNAL, open_store
@@ -156,6 +158,29 @@ def test_an_upgrade_that_is_interrupted_leaves_the_old_journal(
     journal = Journal(directory / JOURNAL)
     assert list(journal.entries())
     journal.close()
+
+
+def test_a_flipped_bit_in_a_plan_or_in_the_manifest_is_noticed(tmp_path: Path) -> None:
+    directory = copytree(OLD, tmp_path / "store")
+    with open_store(directory, write=True) as opened:
+        (run,) = opened.journal.runs()
+        path = opened.plan_file(run.fingerprint)
+    Plan.load(path).save(path)  # the first version wrote no hash
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises((FileCorrupt, PlanError)) as told:
+            verify(directory)
+        assert "\n" not in str(told.value)
+    path.write_bytes(whole)
+    manifest = directory / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"mini", b"mino"))
+    with pytest.raises(FileCorrupt, match=r"manifest\.json is damaged.*delete it"):
+        verify(directory)
+    manifest.unlink()
+    with open_store(directory, write=True) as opened:
+        opened.bind("mini", opened.base_hash)
+    assert b"mini" in manifest.read_bytes()
 
 
 def test_a_lost_first_page_is_no_empty_journal(store: Path, tmp_path: Path) -> None:
