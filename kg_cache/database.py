@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from kg_cache.checksum import checksum_path, is_damaged, seal, unseal
 from kg_cache.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from kg_cache.lock import LockTimeout, exclusive
 from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
@@ -61,11 +62,20 @@ class Database:
         self.read_only = read_only
         self._wait = wait
         self._guard = threading.RLock()
+        self._lock = path.with_name(path.name + ".lock")
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the folder {path.parent} ({error}); set KGEDIT_CACHE_DIR") from error
+        if is_damaged(path):
+            raise StoreCorrupt(
+                f"{path} is damaged: its bytes are not those that were last written to it. Move it away and refetch, "
+                f"import or restore it; if you changed it yourself, delete its checksum, {checksum_path(path).name}"
+            )
+        self._wrote = False
+        if not read_only and wal != _has_write_ahead_log(path):
+            self._unseal()  # SQLite notes the change of mode in the file
         self._file = SqliteFile(
             path, _STORE, read_only=read_only, wal=wal, synchronous="NORMAL" if wal else "FULL", wait=wait
         )
@@ -91,11 +101,12 @@ class Database:
         """
         if self.read_only:
             raise StoreError(f"{self.path} is opened read-only; write to a store of your own")
-        lock = self.path.with_name(self.path.name + ".lock")
         try:
             # SQLite alone would keep writers apart too, but could not say which process is the other one.
-            with self._guard, exclusive(lock, timeout=self._wait), self._file.transaction():
-                yield
+            with self._guard, exclusive(self._lock, timeout=self._wait):
+                self._unseal()
+                with self._file.transaction():
+                    yield
         except LockTimeout as error:
             raise StoreLocked(
                 f"process {error.owner} is writing to {self.path} (waited {self._wait:g} s); "
@@ -105,8 +116,27 @@ class Database:
             raise StoreError(f"cannot write beside {self.path} ({error}); set KGEDIT_CACHE_DIR") from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; if this process wrote to it and no other does, put its checksum beside it."""
+        if self._wrote:
+            with suppress(LockTimeout, OSError, StoreError), exclusive(self._lock, timeout=0):
+                # What stands in the write-ahead log goes into the file, unless somebody still reads from there.
+                if self._file.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0:
+                    seal(self.path)
+        self._wrote = False
         self._file.close()
+
+    def _unseal(self) -> None:
+        unseal(self.path)
+        self._wrote = True
+
+
+def _has_write_ahead_log(path: Path) -> bool:
+    """Whether a file is in this mode, by the version number in its header."""
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == b"\x02\x02"
+    except OSError:
+        return False
 
 
 def _error(fault: SqliteFault, path: Path, detail: str) -> StoreError:

@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 import time
@@ -7,6 +8,7 @@ import pytest
 
 from kg_cache import bundled
 from kg_cache.bundled import bundled_store
+from kg_cache.checksum import checksum_path
 from kg_cache.errors import StoreError
 from kg_cache.graph import Triple
 from kg_cache.store import Store
@@ -75,7 +77,7 @@ def test_a_damaged_build_is_set_aside_and_made_again(tmp_path: Path, small: Path
     with bundled_store(tmp_path / "cache", snapshot=small) as store:
         path = store.path
     path.write_bytes(path.read_bytes()[:5000])
-    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+    with pytest.warns(UserWarning, match="built anew"), bundled_store(tmp_path / "cache", snapshot=small) as store:
         assert store.resolve("Athens of the Spree").id == "Q64"
     assert path.with_suffix(".damaged").exists()
     assert not list(path.parent.glob("*.partial*"))
@@ -93,7 +95,7 @@ def test_processes_may_build_it_at_the_same_time(tmp_path: Path) -> None:
     said = {run.communicate(timeout=200)[0] for run in runs}
     assert [run.returncode for run in runs] == [0, 0]
     assert len(said) == 1
-    assert [path.suffix for path in tmp_path.iterdir()] == [".sqlite"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".sha256", ".sqlite"]
 
 
 def test_a_cache_folder_that_cannot_be_is_named(tmp_path: Path, small: Path) -> None:
@@ -106,3 +108,56 @@ def test_the_settings_choose_the_folder(tmp_path: Path, small: Path, monkeypatch
     monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "chosen"))
     with bundled_store(snapshot=small) as store:
         assert store.path.parent == tmp_path / "chosen"
+
+
+def contents(store: Store) -> object:
+    """Everything that a graph is asked for."""
+    triples = sorted(store.triples())
+    items = sorted({id for triple in triples for id in (triple.subject, triple.object)})
+    return triples, store.labels([*items, "P17"]), [store.aliases(item) for item in items], store.names("Berlin")
+
+
+def test_no_flipped_bit_changes_what_the_graph_says(tmp_path: Path, small: Path) -> None:
+    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+        path, whole = store.path, contents(store)
+    original = path.read_bytes()
+    text = original.index(b"Athens of the Spree")
+    draw = random.Random(0)
+    for place in (text, *(draw.randrange(len(original)) for _ in range(24))):
+        damaged = bytearray(original)
+        damaged[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="damaged.*built anew"):
+            again = bundled_store(tmp_path / "cache", snapshot=small)
+        with again:
+            assert contents(again) == whole, place
+
+
+def test_a_flipped_checksum_costs_a_build_and_nothing_else(tmp_path: Path, small: Path) -> None:
+    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+        path, whole = store.path, contents(store)
+    checksum_path(path).write_bytes(b"\xff" + checksum_path(path).read_bytes()[1:])
+    with pytest.warns(UserWarning, match="built anew"), bundled_store(tmp_path / "cache", snapshot=small) as store:
+        assert contents(store) == whole
+    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+        assert contents(store) == whole
+
+
+def test_a_file_without_checksum_is_built_anew_or_read_where_nobody_may_write(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+        path, whole = store.path, contents(store)
+    checksum_path(path).unlink()
+    damaged = path.read_bytes().replace(b"Berlin, Germany", b"Berlin, Gurmany")
+    path.write_bytes(damaged)
+    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+        assert contents(store) == whole
+    checksum_path(path).unlink()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(bundled, "exclusive", refuse)
+    with bundled_store(tmp_path / "cache", snapshot=small) as store:
+        assert contents(store) == whole
