@@ -70,8 +70,8 @@ class Database:
             raise StoreError(f"cannot make the folder {path.parent} ({error}); set KGEDIT_CACHE_DIR") from error
         if is_damaged(path):
             raise StoreCorrupt(
-                f"{path} is damaged: its bytes are not those that were last written to it. Move it away and refetch, "
-                f"import or restore it; if you changed it yourself, delete its checksum, {checksum_path(path).name}"
+                f"{path} is damaged: its bytes are not those that were last written to it; move it away and refetch, "
+                f"import or restore it, or delete {checksum_path(path).name} if you changed the file yourself"
             )
         self._wrote = False
         if not read_only and wal != _has_write_ahead_log(path):
