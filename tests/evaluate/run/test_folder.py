@@ -117,7 +117,7 @@ def test_more_methods_and_cases_fit_and_anything_else_does_not() -> None:
 
 def test_rows_without_a_manifest_are_not_continued(tmp_path: Path) -> None:
     (tmp_path / ROWS).write_text("")
-    with pytest.raises(EvaluationError, match="without their manifest"), open_folder(tmp_path, MANIFEST_A):
+    with pytest.raises(EvaluationError, match="without the manifest"), open_folder(tmp_path, MANIFEST_A):
         pass
 
 
