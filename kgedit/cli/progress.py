@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+WIDE = 100  # columns of a terminal from which on there is room for a bar
 FIRST_LINE, LINES = 10.0, 60.0  # seconds until the first line in a log, and between lines
+
+
+_BAR, _BESIDE = 25, 62  # columns of the bar, and of all beside the description
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Shown:
         work.advance(done, now)
         self._what = what
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=printable(self.text()), completed=done, total=total or None)
+            self._bar.update(self._task, description=printable(self.fitted()), completed=done, total=total or None)
         elif now >= self._line:
             self._line = now + LINES
             sys.stderr.write(f"kgedit: {printable(self.line())}\n")
@@ -112,6 +116,18 @@ class Shown:
         """What is being done, with the work around it in front."""
         outer = self._outer()
         return self._what if outer is None else f"{self._told(outer)}; {self._what}"
+
+    def fitted(self) -> str:
+        """The same in the room that the terminal leaves beside counts and time; the outer work is told first."""
+        room = self.console.width - (_BESIDE if self.console.width >= WIDE else _BESIDE - _BAR)
+        outer = self._outer()
+        text = self.text()
+        if len(text) > room and outer is not None:
+            text = self._told(outer)
+        if len(text) > room:
+            half = max(room - 1, 2) // 2
+            text = f"{text[:half]}…{text[-half:]}"
+        return text
 
     def left(self) -> str:
         """The time left in words, or else how fast it goes; empty while neither can be told."""
@@ -159,6 +175,7 @@ class Shown:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
         from rich.text import Text
 
         shown = self
@@ -169,8 +186,10 @@ class Shown:
             def render(self, task: object) -> Text:
                 return Text(shown.left(), style="progress.remaining")
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-        with RichProgress(*columns, TimeLeft(), console=self.console, transient=True) as self._bar:
+        bar = [BarColumn(bar_width=_BAR - 1)] if self.console.width >= WIDE else []
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *bar, MofNCompleteColumn())
+        left = TimeLeft(table_column=Column(no_wrap=True))
+        with RichProgress(*columns, left, console=self.console, transient=True) as self._bar:
             self._task = self._bar.add_task(self._what, total=None)
             yield self
 

@@ -25,7 +25,7 @@ def relations(
     graph: Graph = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lists relations: id, label, other names, wording.
+    """Lists relations: id, names, wording.
 
     Each of the names is understood by `kgedit edit --relation`, in feeds and in Python. A relation without wording
     is edited with a prompt of your own beside it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,28 @@ def test_a_log_gets_a_plain_line_with_an_estimate_at_intervals(
     clock.now += 30
     shown("cases", 4, 4)
     assert capsys.readouterr().err == "kgedit: cases: 4 of 4, about 0 s left\n"
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_line_of_a_terminal_keeps_the_estimate_and_the_outer_work(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = Shown("Loading", clock=clock)
+    what = "glame:encoder=mlp:steps=20 (method 1 of 3): cases scored"
+    with shown.running():
+        for case in range(3):
+            shown(what, case, 100)
+            clock.now += 600
+            shown("optimise", 5, 20)
+    # The block ends with the bar drawn a last time, between signs that steer the terminal.
+    drawn = re.split(r"\r|\n|\x1b\[2K", re.sub(r"\x1b\[(?!2K)[^A-Za-z]*[A-Za-z]", "", capsys.readouterr().err))
+    told = [line.strip() for line in drawn if "left" in line][-1]
+    assert len(told) <= width
+    assert "about 16 h 10 min left" in told
+    assert told.split()[1].startswith("glame:encoder")
+    assert "2 of 100" in told
 
 
 def test_work_of_unknown_length_tells_how_fast_it_goes(clock: Clock) -> None:

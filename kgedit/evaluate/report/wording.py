@@ -21,7 +21,15 @@ _NO_MERIT = "_executed"
 
 def cell(estimate: Estimate | None) -> str:
     """A figure in a table: "79.9 ±3.4", or a dash."""
-    return "-" if estimate is None else f"{100 * estimate.value:.1f} ±{50 * (estimate.high - estimate.low):.1f}"
+    if estimate is None:
+        return "-"
+    return f"{points(estimate.value)} ±{points((estimate.high - estimate.low) / 2)}"
+
+
+def points(value: float, *, signed: bool = False) -> str:
+    """Times 100 with one digit; what is rounded to zero has no minus."""
+    rounded = round(100 * value, 1) + 0.0
+    return f"{rounded:+.1f}" if signed else f"{rounded:.1f}"
 
 
 def best(report: SuiteReport, metric: str) -> frozenset[str]:
@@ -110,7 +118,8 @@ def spread_rows(spread: Iterable[Spread]) -> list[tuple[str, ...]]:
 
 def span(comparison: Comparison) -> str:
     """A difference in points with its interval."""
-    return f"{100 * comparison.difference:+.1f} [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}]"
+    ends = f"[{points(comparison.low, signed=True)}, {points(comparison.high, signed=True)}]"
+    return f"{points(comparison.difference, signed=True)} {ends}"
 
 
 def _by_reason(compared: Iterable[Comparison]) -> Iterator[tuple[str, list[Comparison]]]:
@@ -122,5 +131,5 @@ def _by_reason(compared: Iterable[Comparison]) -> Iterator[tuple[str, list[Compa
 
 
 def _part(verdict: str, compared: Iterable[Comparison], why: str = "") -> str:
-    named = ", ".join(f"{comparison.metric} ({100 * comparison.difference:+.1f})" for comparison in compared)
+    named = ", ".join(f"{comparison.metric} ({points(comparison.difference, signed=True)})" for comparison in compared)
     return f"{verdict} {named}{why}" if named else ""

@@ -34,6 +34,7 @@ def test_a_cell_is_the_figure_and_half_its_interval(report: SuiteReport) -> None
     one = report.methods["rome"]["efficacy"].model_copy(update={"value": 0.5, "low": 0.25, "high": 0.85})
     assert cell(one) == "50.0 ±30.0"
     assert cell(None) == "-"
+    assert cell(one.model_copy(update={"value": -0.0001, "low": -0.0001, "high": -0.0001})) == "0.0 ±0.0"
 
 
 def test_the_best_is_an_editor_and_needs_a_rival(report: SuiteReport) -> None:
