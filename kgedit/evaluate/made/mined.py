@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from kgedit.ingest.decide.known_facts import FactPool, ask_all
 from kgedit.ingest.decide.recall_walk import CHUNK, KnownFact, RecallWalk
 from kgedit.mini.corpus import Fact
 from kgedit.progress import Progress
+from kgedit.text.template import fill
 
 MOST_ASKED = 4096
 _WALK = "made"
@@ -75,15 +77,9 @@ def mine(
     asking.ask(
         f"{_WALK} near {seed} {limit}", lambda start: near[start : start + CHUNK], len, limit - len(asking.asked)
     )
-    once = asking.recalled
-    # Then the recalled ones in all wordings that only scoring uses.
-    found: dict[KnownFact, tuple[str, ...]] = {}
-    for start in range(0, len(once), CHUNK):
-        if progress:
-            progress("recalled facts asked for in other wordings", start, len(once))
-        part = once[start : start + CHUNK]
-        found |= _in_other_wordings(pool, model, tokenizer, part)
-    return MinedFacts(found, len(asking.asked), len(once))
+    # Then the recalled ones in the wordings that only scoring uses.
+    found = _in_other_wordings(pool, model, tokenizer, asking.recalled, progress)
+    return MinedFacts(found, len(asking.asked), len(asking.recalled))
 
 
 class _Asking:
@@ -146,21 +142,29 @@ def _near(recalled: Sequence[KnownFact], others: Sequence[KnownFact]) -> list[Kn
 
 
 def _in_other_wordings(
-    pool: FactPool, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[KnownFact]
+    pool: FactPool,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[KnownFact],
+    progress: Progress | None,
 ) -> dict[KnownFact, tuple[str, ...]]:
-    templates = {
-        fact: (*pool.text.prompts((fact.relation,)), *pool.text.questions((fact.relation,))) for fact in facts
-    }
-    questions = [pair for fact in facts for pair in pool.questions(fact)]
-    verdicts = iter(ask_all(model, tokenizer, questions))
-    recalled = {}
-    for fact in facts:
-        given = {template for template in templates[fact] if next(verdicts)}
-        held_out = tuple(wording for wording in pool.text.held_out((fact.relation,)) if wording in given)
-        statements = pool.text.prompts((fact.relation,))
-        if any(wording in statements for wording in held_out):
-            recalled[fact] = held_out
-    return recalled
+    """Each fact with the held-out wordings in which it is recalled; only facts that have a statement among them."""
+    wordings = {fact: pool.text.held_out((fact.relation,)) for fact in facts}
+    asked = [(fill(wording, fact.subject_label), fact.object_label) for fact in facts for wording in wordings[fact]]
+    kept, name = pool.kept, f"{_WALK} wordings {hashlib.sha256(repr(asked).encode()).hexdigest()}"
+    verdicts = kept.verdicts(name) if kept else []
+    known = len(verdicts)
+    try:
+        for start in range(known, len(asked), 4 * CHUNK):
+            if progress:
+                progress("recalled facts asked for in other wordings", start, len(asked))
+            verdicts += ask_all(model, tokenizer, asked[start : start + 4 * CHUNK])
+    finally:
+        if kept and len(verdicts) > known:
+            kept.keep(name, verdicts)
+    right = iter(verdicts)
+    given = {fact: tuple(wording for wording in wordings[fact] if next(right)) for fact in facts}
+    return {fact: found for fact, found in given.items() if set(found) & set(pool.text.prompts((fact.relation,)))}
 
 
 class MinedBook(Book):

@@ -12,6 +12,7 @@ from evaluate.made.shapes import keys_of
 from kgedit.editor import Editor
 from kgedit.errors import DataError
 from kgedit.evaluate.benchmarks.reading import load
+from kgedit.evaluate.made import mined as mined_module
 from kgedit.evaluate.made.files import MadeBenchmark, make_recalled_benchmark
 from kgedit.evaluate.made.mined import MinedBook, MinedFacts, fact_pool, mine
 from kgedit.ingest.decide.known_facts import FactPool
@@ -64,6 +65,7 @@ def test_the_walk_is_bounded_says_how_far_it_came_and_is_not_walked_twice(
         prompts = [fill(wording, fact.subject_label) for wording in (statements[0], *wordings)]
         assert all(right_answers(editor.model, editor.tokenizer, [(prompt, fact.object_label) for prompt in prompts]))
     monkeypatch.setattr(FactPool, "ask", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(mined_module, "ask_all", lambda *_: pytest.fail("asked again"))
     assert mine(pool, editor.model, editor.tokenizer, most=2 * CHUNK, seed=2) == first
 
 
