@@ -6,6 +6,7 @@ from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.session import Session
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.run_record import RefusedChange, RunResult
+from kgedit.lm.device import repeatable
 
 UNRELATED = 400  # facts
 
@@ -56,6 +57,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
         watched=len(decider.guard.facts),
         refusals=tuple(refusals),
         weights_hash=session.store.weights_hash,
+        repeatable=repeatable(editor.model.device),
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks of device, precision and revision before a model is loaded."""
+"""Devices: which there are, what they promise, and checks of precision and revision before a model is loaded."""
 
 from __future__ import annotations
 
@@ -39,6 +39,17 @@ def checked_device(name: str | None) -> torch.device:
             "leave --device out for the CPU, or install a torch that is built for the device"
         )
     return torch.device(kind, number) if parts and parts[2] else torch.device(kind)
+
+
+def repeatable(device: torch.device) -> str:
+    """Whether the same work gives the same bits once more, in words for manifests.
+
+    On the CPU every sum that kgedit takes is added up in one order, which the number of threads decides. The kernels
+    of other devices add up with atomic operations, in whatever order these come (PyTorch, "Reproducibility").
+    """
+    if device.type == "cpu":
+        return "bit for bit, on the same machine with the same number of threads"
+    return f"not bit for bit: kernels of {device.type} add up in varying order"
 
 
 def check_trust(revision: str | None, *, trust_remote_code: bool) -> None:

@@ -163,16 +163,15 @@ def head_at(model: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 
     Args:
         model: A causal language model of transformers.
-        rows: (n,) batch indices.
+        rows: (n,) batch indices; a position may occur several times.
         columns: (n,) sequence indices.
     """
 
     def gather(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden = args[0]  # (batch, seq, d)
-        return (
-            hidden[rows.to(hidden.device), columns.to(hidden.device)].unsqueeze(0),
-            *args[1:],
-        )  # (1, n, d)
+        # Not `hidden[rows, columns]`: where a position counts twice, several threads would add up its gradient.
+        places = (rows * hidden.shape[1] + columns).to(hidden.device)  # (n,)
+        return hidden.flatten(0, 1).index_select(0, places).unsqueeze(0), *args[1:]  # (1, n, d)
 
     handle = model.get_output_embeddings().register_forward_pre_hook(gather)  # type: ignore[operator]
     try:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kgedit.errors import LoadingError
-from kgedit.lm.device import check_trust, checked_device, checked_dtype
+from kgedit.lm.device import check_trust, checked_device, checked_dtype, repeatable
 from kgedit.lm.load import load_model
 
 
@@ -36,6 +36,11 @@ def test_a_cuda_device_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPat
     assert checked_device("CUDA:1") == torch.device("cuda", 1)
     with pytest.raises(LoadingError, match="counted from 0"):
         checked_device("cuda:2")
+
+
+def test_a_manifest_promises_equal_bits_on_the_cpu_alone() -> None:
+    assert repeatable(torch.device("cpu")).startswith("bit for bit")
+    assert repeatable(torch.device("cuda", 1)) == "not bit for bit: kernels of cuda add up in varying order"
 
 
 def test_precisions_and_remote_code_are_checked() -> None:

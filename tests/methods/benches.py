@@ -15,8 +15,9 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.lm.tokens import encode_target
-from kgedit.methods.base import Request, Workbench
+from kgedit.methods.base import Method, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.registry import load_method, settings_for
 
 # Lengths differ, and the longest is beyond the sliding windows of the tiny mistral and gemma2.
 PREFIXES = (
@@ -118,3 +119,17 @@ def recalled(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, subject
         if label.isalpha() and encode_target(tokenizer, label) == (token,):
             found[relation] = label
     return found
+
+
+# A case of two edits, one with a graph, for models of three layers.
+LAYERS = (0, 1, 2)
+GRAPH = graph_of("Marie Curie", "P27", "Poland", {"P36": "Tokyo"})
+CASE = [(Request("Marie Curie", "{} is a citizen of", "Poland", "P27"), GRAPH), (REQUESTS[1], None)]
+
+
+def small(name: str, **changes: Any) -> Method:
+    """The method with few steps, and with layers that a tiny model has; `changes` of its settings."""
+    kind = load_method(name)
+    fields, _ = settings_for("a model of no preset", name, n_layers=3)
+    few = {"steps": 3} if "steps" in kind.Config.model_fields else {"epochs": 3}
+    return kind(kind.Config.model_validate(fields | few | changes))

@@ -15,21 +15,9 @@ from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Request
-from kgedit.methods.registry import METHODS, load_method, settings_for
+from kgedit.methods.registry import METHODS
 from kgedit.methods.rome import Rome, RomeConfig
-from methods.benches import REQUESTS, bench, graph_of, state_of
-
-LAYERS = (0, 1, 2)
-GRAPH = graph_of("Marie Curie", "P27", "Poland", {"P36": "Tokyo"})
-CASE = [(Request("Marie Curie", "{} is a citizen of", "Poland", "P27"), GRAPH), (REQUESTS[1], None)]
-
-
-def small(name: str):
-    """The method with few steps, and with layers that a tiny model has."""
-    kind = load_method(name)
-    fields, _ = settings_for("a model of no preset", name, n_layers=3)
-    few = {"steps": 3} if "steps" in kind.Config.model_fields else {"epochs": 3}
-    return kind(kind.Config.model_validate(fields | few))
+from methods.benches import CASE, GRAPH, LAYERS, REQUESTS, bench, small, state_of
 
 
 def test_rome_is_computed_and_applied_one_after_another() -> None:

@@ -21,6 +21,7 @@ from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
 from kgedit.evaluate.run.more import ids_hash
 from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.lm.device import repeatable
 from kgedit.methods.base import MethodSettings
 
 # Cases whose edits share one optimisation batch; part of the manifest, since sums in floating point depend on it.
@@ -47,13 +48,14 @@ class CasesPart(Frozen):
 
 
 class ModelPart(Frozen):
-    """The unedited model; `weights` and `tokenizer` are hashes."""
+    """The unedited model; `weights` and `tokenizer` are hashes, `repeatable` says what its device promises."""
 
     name: str
     weights: str
     tokenizer: str
     dtype: str
     device: str
+    repeatable: str
 
 
 class ScoringPart(Frozen):
@@ -168,6 +170,7 @@ def make_manifest(
             tokenizer=tokenizer_hash(editor.tokenizer),
             dtype=str(model.dtype),
             device=model.device.type,
+            repeatable=repeatable(model.device),
         ),
         graph=editor.graph.name,
         moments=settings.moments.name if isinstance(settings.moments, Path) else settings.moments,

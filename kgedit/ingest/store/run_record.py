@@ -37,6 +37,7 @@ class RunResult(BaseModel):
         watched: Number of other recalled facts that the guards watched; a model that recalls few has few.
         refusals: The refused changes, with what was measured.
         weights_hash: Hash of the edited weights.
+        repeatable: Whether the same run elsewhere gives the same hash; `lm.device.repeatable`.
         changed: Number of changes that this run decided; 0 when all had been decided before.
         recovered: Number of changes that a killed run had begun and this one finished.
         seconds: Wall-clock time.
@@ -57,6 +58,7 @@ class RunResult(BaseModel):
     refusals: tuple[RefusedChange, ...]
     weights_hash: str
     notes: tuple[str, ...] = ()
+    repeatable: str = ""
     watched: int = 0
     changed: int = 0
     recovered: int = 0
