@@ -38,7 +38,7 @@ from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.lm.second_moment.shelf import MomentShelf
 from kgedit.lm.tokens import encode_target
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench
+from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, requests_in
 from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
@@ -378,9 +378,9 @@ class Editor(TakesTurns):
                 self.moments.of(layers)
                 if plan is not None and to_sample:
                     self._prefixes[plan] = sample_prefixes(self.model, self.tokenizer, plan, seed=self.seed)
-        moments = self.moments.of(layers, ridge=ridge)
-        prefixes = self._given_prefixes or self._prefixes[plan]
-        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, self.progress)
+        moments, prefixes = self.moments.of(layers, ridge=ridge), self._given_prefixes or self._prefixes[plan]
+        earlier = requests_in(*(delta.manifest for delta in self._stack.deltas))
+        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, self.progress, earlier=earlier)
 
     def _facts(self) -> Iterator[str]:
         """Passages of facts, from the graph if it is on this machine."""

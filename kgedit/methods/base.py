@@ -122,6 +122,13 @@ class Request:
         return fill(self.prompt, self.subject)
 
 
+def requests_in(*manifests: Mapping[str, Any]) -> tuple[Request, ...]:
+    """The requests that the manifests of deltas, or of several composed to one, tell of."""
+    composed = [part for manifest in manifests for part in manifest.get("composed", [{"manifest": manifest}])]
+    parts = [part["manifest"] for part in composed]
+    return tuple(Request(**told) for part in parts for told in part.get("requests", ()))
+
+
 # Edits that are made together, such as those of one benchmark record, each with its subgraph.
 Case = Sequence[tuple[Request, Subgraph | None]]
 
@@ -137,6 +144,7 @@ class Workbench:
         prefixes: Context prefixes, the first of them empty.
         seed: Seed of everything that is drawn.
         progress: Called with (what, done, total).
+        earlier: Requests whose edits are in force, as far as their deltas tell them; the model carries them.
         curriculum: What to train on beside the edits of one case, given the most known facts that are wanted; only
             methods that train on whole batches ask for it.
     """
@@ -148,6 +156,7 @@ class Workbench:
     seed: int = 0
     progress: Progress | None = None
     curriculum: Callable[[int], Curriculum] | None = None
+    earlier: Sequence[Request] = ()
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,17 @@ Phase 2 goes through the band from below; each layer takes an equal share of wha
 
 K the keys of all facts at that layer (averaged over contexts), R their missing hidden states; so the change is the
 least-squares compromise between the new facts and the keys that C stands for. docs/methods.md, "MEMIT".
+
+What was proposed since for long sequences of edits are settings: another matrix in the place of lambda C (MEMIT-seq,
+ENCORE, AlphaEdit, EMMET), a bound of the values (norm anchor), a value at the band's first layer that is replayed
+(forward replay), an earlier stop, and one value for the facts of one subject. docs/methods.md, "Many edits".
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -33,6 +38,9 @@ from kgedit.methods.base import (
 )
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.engine.earlier_keys import EarlierKeys
+from kgedit.methods.engine.goals import anchored, merged, replayed
+from kgedit.methods.engine.metric import NullSpace, joint_solve, soft_metric, written_share
 from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
@@ -49,18 +57,40 @@ class MemitConfig(ValueSettings):
         layers: The band, ascending.
         weight_decay: Weight of ||delta|| / ||h||^2.
         clamp: Bound of ||delta|| / ||h||.
-        moment_weight: lambda, how much the old keys weigh against the new.
+        moment_weight: lambda, how much the old keys weigh against the new. EMMET is a small one: nearly an equality.
+        constraint: What holds the old keys: the "moment" lambda C, or the "null-space" of C alone is written to
+            (AlphaEdit).
+        null_threshold: Eigenvalues of C below it are its null space.
+        key_ridge: n, what a change costs beside that: ENCORE's lambda_n, AlphaEdit's L2, which must be above 0.
+        earlier_keys: Hold the keys of the edits that are in force as well (MEMIT-seq).
+        anchor: Length that every value v* is brought to (norm anchor); an edit whose value is over twice as long is
+            left out, and noted. 0 for none; `engine.goals.pilot_anchor`.
+        forward_replay: Find the value at the band's first layer, and give each layer what it leads to there.
+        early_stop: See `engine.value.optimise`.
+        merge_subjects: One value and one mean key for the facts of one subject in a case (MEMIT-Merge).
     """
 
     # "paper-glame" is MEMIT as GLAME's own tables run it, which differs for some models only (their presets).
     published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"prefixes": "10x5", "prefix_seeds": "words", "moment_ridge": 0.0},
         "paper-glame": {},
+        "seq": {"earlier_keys": True},
+        "encore": {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4},
+        "alphaedit": {"earlier_keys": True, "key_ridge": 10.0, "constraint": "null-space"},
+        "emmet": {"moment_weight": 0.1},
     }
 
     layers: tuple[int, ...] = Field(min_length=1)
     clamp: float = Field(default=0.75, gt=0)
     moment_weight: float = Field(default=20000.0, gt=0)
+    constraint: Literal["moment", "null-space"] = "moment"
+    null_threshold: float = Field(default=0.02, gt=0)
+    key_ridge: float = Field(default=0.0, ge=0)
+    earlier_keys: bool = False
+    anchor: float = Field(default=0.0, ge=0)
+    forward_replay: bool = False
+    early_stop: int = Field(default=0, ge=0)
+    merge_subjects: bool = False
 
     @classmethod
     def guess(cls, n_layers: int) -> dict[str, Any]:
@@ -72,7 +102,26 @@ class MemitConfig(ValueSettings):
     def _ascending(self) -> MemitConfig:
         if list(self.layers) != sorted(set(self.layers)):
             raise ValueError(f"layers must be ascending and distinct, not {self.layers}")
+        if self.constraint == "null-space" and not self.key_ridge:
+            raise ValueError("constraint=null-space needs key_ridge above 0 (published: 10)")
         return self
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What phase 1 gave for some edits.
+
+    Attributes:
+        solutions: One per edit.
+        states: Layer -> (edits, d) hidden states z that it should give; the band's last, or with forward replay each.
+        lengths: ||v*|| of each edit, before the anchor.
+        left_out: Numbers of the edits that the anchor left out.
+    """
+
+    solutions: list[Solution]
+    states: dict[int, Tensor]
+    lengths: list[float]
+    left_out: list[int]
 
 
 class Memit(ValueMethod):
@@ -83,6 +132,12 @@ class Memit(ValueMethod):
     Config = MemitConfig
     config: MemitConfig
 
+    def __init__(self, config: MemitConfig) -> None:
+        """Take the hyper-parameters."""
+        super().__init__(config)
+        self._metrics: dict[int, tuple[Moment, Moment]] = {}  # layer -> C, and what was made of it
+        self._earlier = EarlierKeys()
+
     @property
     def moment_layers(self) -> tuple[int, ...]:
         """The band."""
@@ -90,8 +145,8 @@ class Memit(ValueMethod):
 
     @property
     def writes_jointly(self) -> bool:
-        """Always."""
-        return True
+        """Unless the facts of a subject share a column."""
+        return not self.config.merge_subjects
 
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
@@ -117,34 +172,57 @@ class Memit(ValueMethod):
                 "residual stream and fixes the size of what the MLP adds, so no change of the MLP's weights reaches "
                 "the hidden state that MEMIT asks for. Use rome or glame, whose m* lies before that norm."
             )
-        objectives = [
-            [rome_objective(bench, request, ending=config.ending, kl_weight=config.kl_weight) for request, _ in case]
-            for case in cases
+        # Edits of a case, each a list of facts: one, or with merging all of one subject.
+        requests = [[request for request, _ in case] for case in cases]
+        groups = [
+            [[self._objective(bench, request) for request in edit] for edit in self._edits(of)] for of in requests
         ]
         with frozen(model):
             # Phase 1 for the edits of all cases in one batch, phase 2 case by case.
-            solutions, goals = self._goals(bench, [objective for case in objectives for objective in case])
+            found = self._found(
+                bench, [facts[0] if len(facts) == 1 else merged(facts) for of in groups for facts in of]
+            )
             base = hash_weights(model, [anatomy.weight_name(layer) for layer in config.layers])
             computed: list[Computed] = []
             begin = 0
-            for case in objectives:
-                end = begin + len(case)
-                updates, shares = self._write(bench, case, goals[begin:end])
-                reached = reached_share(shares)
+            for case, edits in zip(requests, groups, strict=True):
+                own = slice(begin, begin + len(edits))
+                begin = own.stop
+                wanted = {layer: states[own] for layer, states in found.states.items()}
+                updates, shares = self._write(bench, edits, wanted)
+                reached = reached_share(shares, divided=not config.forward_replay)
                 log = {
-                    "losses": [solution.losses for solution in solutions[begin:end]],
+                    "losses": [solution.losses for solution in found.solutions[own]],
                     "reached": [round(float(share), 4) for share in reached],
+                    "value_norms": [round(length, 4) for length in found.lengths[own]],
                 }
-                manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
-                notes = _weak(shares, config.moment_weight) if float(reached.min()) < ENOUGH else ()
+                told = {"settings": config.model_dump(mode="json"), "requests": [asdict(request) for request in case]}
+                manifest = {"method": self.name, **told, "seed": bench.seed, **log}
+                notes = self._notes(shares, reached) + tuple(
+                    f"the value of edit {number - own.start} is {found.lengths[number]:.3g} long, more than twice the "
+                    f"anchor {config.anchor:g}: it was left out"
+                    for number in found.left_out
+                    if own.start <= number < own.stop
+                )
                 computed.append(Computed(LowRankDelta(updates, base, manifest), notes, log))
-                begin = end
         return computed
 
+    def _objective(self, bench: Workbench, request: Request) -> Objective:
+        return rome_objective(bench, request, ending=self.config.ending, kl_weight=self.config.kl_weight)
+
+    def _edits(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """The facts of a case that share a value."""
+        if not self.config.merge_subjects:
+            return [[request] for request in requests]
+        by_subject: dict[str, list[Request]] = {}
+        for request in requests:
+            by_subject.setdefault(request.subject, []).append(request)
+        return list(by_subject.values())
+
     def _write(
-        self, bench: Workbench, objectives: Sequence[Objective], goals: Tensor
+        self, bench: Workbench, edits: Sequence[Sequence[Objective]], wanted: Mapping[int, Tensor]
     ) -> tuple[tuple[WeightUpdate, ...], Tensor]:
-        """Phase 2 of one case, whose edits should reach the hidden states `goals` (edits, d).
+        """Phase 2 of one case, whose edits should reach the hidden states `wanted`.
 
         Returns:
             The updates; and (layers, edits) how much of its residual each layer writes for each edit.
@@ -152,20 +230,28 @@ class Memit(ValueMethod):
         anatomy, layers = anatomy_of(bench.model), self.config.layers
         updates: list[WeightUpdate] = []
         shares: list[Tensor] = []
+        facts = [objective for edit in edits for objective in edit]
         for place, layer in enumerate(layers):
-            keys, hidden = self._measured(bench, objectives, layer, updates)
+            goal = layer if self.config.forward_replay else layers[-1]
+            keys, hidden = self._measured(bench, facts, layer, updates, goal)
+            if len(facts) > len(edits):  # facts of one subject: their mean key, and the first one's state
+                sizes = [len(edit) for edit in edits]
+                keys = torch.stack([part.mean(dim=0) for part in torch.split(keys, sizes)])  # (edits, d_ff)
+                hidden = torch.stack([part[0] for part in torch.split(hidden, sizes)])  # (edits, d)
             # R, the share of this layer: what is missing, divided by the layers that are still to come (and by what
             # the family scales the MLP's output with before it is added to the residual stream).
-            missing = (goals - hidden) / (len(layers) - place) / anatomy.residual_factor(bench.model)  # (edits, d)
-            left = joint_solve(keys, bench.moments[layer], self.config.moment_weight)  # (d_ff, edits)
+            to_come = 1 if self.config.forward_replay else len(layers) - place
+            missing = (wanted[goal] - hidden) / to_come / anatomy.residual_factor(bench.model)  # (edits, d)
+            left = joint_solve(keys, self._metric(bench, layer))  # (d_ff, edits)
             updates.append(WeightUpdate(anatomy.weight_name(layer), left, missing.T, anatomy.conv1d))
-            shares.append((keys.double() * left.T.to(keys.device)).sum(dim=1).cpu())  # (edits,)
+            shares.append(written_share(keys, left).cpu())  # (edits,)
         return tuple(updates), torch.stack(shares)
 
-    def _goals(self, bench: Workbench, objectives: Sequence[Objective]) -> tuple[list[Solution], Tensor]:
-        """Phase 1: the solutions, and (edits, d) hidden states z that the band's last layer should give."""
-        config = self.config
-        batch = EditBatch(bench.model, anatomy_of(bench.model), objectives, config.layers[-1:])
+    def _found(self, bench: Workbench, objectives: Sequence[Objective]) -> _Found:
+        """Phase 1: the hidden states z that the band should give."""
+        config, model, anatomy = self.config, bench.model, anatomy_of(bench.model)
+        layer = config.layers[0 if config.forward_replay else -1]
+        batch = EditBatch(model, anatomy, objectives, [layer])
         hidden = batch.hidden[batch.first_rows]  # (edits, d)
         offsets = [
             FreeOffset(
@@ -176,62 +262,93 @@ class Memit(ValueMethod):
             )
             for state in hidden
         ]
-        solutions = optimise(batch, offsets, steps=config.steps, stop_loss=config.stop_loss)
-        return solutions, hidden + torch.cat([solution.offset for solution in solutions])
+        solutions = optimise(
+            batch, offsets, steps=config.steps, stop_loss=config.stop_loss, early_stop=config.early_stop
+        )
+        delta = torch.cat([solution.offset for solution in solutions])  # (edits, d)
+        # v*, what the MLP should add to the residual stream; an anchor bounds its length.
+        values = batch.values[layer][batch.first_rows] * anatomy.residual_factor(model)  # (edits, d)
+        lengths, left_out = (values + delta).norm(dim=-1).tolist(), list[int]()
+        if config.anchor:
+            delta, left_out = anchored(values, delta, config.anchor)
+        if config.forward_replay:
+            return _Found(solutions, replayed(model, anatomy, objectives, config.layers, delta), lengths, left_out)
+        return _Found(solutions, {layer: hidden + delta}, lengths, left_out)
 
     def _measured(
-        self, bench: Workbench, objectives: Sequence[Objective], layer: int, updates: Sequence[WeightUpdate]
+        self,
+        bench: Workbench,
+        objectives: Sequence[Objective],
+        layer: int,
+        updates: Sequence[WeightUpdate],
+        above: int,
     ) -> tuple[Tensor, Tensor]:
-        """Keys (edits, d_ff) at a layer and hidden states (edits, d) of the band's last, with `updates` applied."""
+        """Keys (facts, d_ff) at a layer and hidden states (facts, d) of the one `above`, with `updates` applied."""
         model, anatomy = bench.model, anatomy_of(bench.model)
-        last = self.config.layers[-1]
         applied = LowRankDelta(tuple(updates), base_hash="").apply(model, check=False) if updates else None
         try:
             batch = EditBatch(model, anatomy, objectives, [layer])
-            above = batch if layer == last else EditBatch(model, anatomy, objectives, [last])
+            higher = batch if layer == above else EditBatch(model, anatomy, objectives, [above])
         finally:
             if applied is not None:
                 applied.revert()
-        keys = []
-        for number, objective in enumerate(objectives):
-            of_rows, _ = batch.of_edit(number, layer)  # (rows, d_ff)
-            bare, *behind = objective.contexts  # the bare prompt weighs as much as all prefixes together
-            mean = of_rows[bare] if not behind else (of_rows[bare] + of_rows[behind].mean(dim=0)) / 2
-            keys.append(mean)
-        return torch.stack(keys), above.hidden[above.first_rows]
+        return averaged_keys(batch, layer), higher.hidden[higher.first_rows]
+
+    def _metric(self, bench: Workbench, layer: int) -> Moment:
+        """What the old keys are measured with at a layer."""
+        config, moment = self.config, bench.moments[layer]
+        held, metric = self._metrics.get(layer, (None, None))
+        if metric is None or held is not moment:
+            if config.constraint == "null-space":
+                metric = NullSpace(moment, config.null_threshold, config.key_ridge)
+            else:
+                metric = soft_metric(moment, config.moment_weight, config.key_ridge)
+            self._metrics[layer] = moment, metric
+        if not config.earlier_keys or not bench.earlier:
+            return metric
+        return self._earlier.grown(layer, metric, bench.earlier, lambda new: self._keys_of(bench, new))
+
+    def _keys_of(self, bench: Workbench, requests: Sequence[Request]) -> dict[int, Tensor]:
+        """Layer -> keys (requests, d_ff) of edits that the model carries already."""
+        objectives, layers = [self._objective(bench, request) for request in requests], self.config.layers
+        batch = EditBatch(bench.model, anatomy_of(bench.model), objectives, layers)
+        return {layer: averaged_keys(batch, layer) for layer in layers}
+
+    def _notes(self, shares: Tensor, reached: Tensor) -> tuple[str, ...]:
+        """What to do about a write that went a small part of the way, since the old keys weigh too much."""
+        if float(reached.min()) >= ENOUGH:
+            return ()
+        null = self.config.constraint == "null-space"
+        name, weight = ("key_ridge", self.config.key_ridge) if null else ("moment_weight", self.config.moment_weight)
+        # One edit's share is c / (1 + c) with c = k^T B k, which falls as the weight grows; c = 9 writes nine tenths.
+        strength = (shares / (1 - shares).clamp_min(1e-9)).median(dim=0).values.min()  # ()
+        value = float(f"{weight * float(strength) / 9:.1g}")
+        return (
+            f"the write went {100 * float(reached.min()):.2g} % of the way to the value that was found: {name} "
+            f"{weight:g} holds the model's old keys too dear for its second moments; try memit:{name}={value:g}",
+        )
 
 
-def reached_share(shares: Tensor) -> Tensor:
+def averaged_keys(batch: EditBatch, layer: int) -> Tensor:
+    """(edits, d_ff) mean key of each edit; the bare prompt weighs as much as all prefixes together."""
+    keys = []
+    for number, objective in enumerate(batch.objectives):
+        of_rows, _ = batch.of_edit(number, layer)  # (rows, d_ff)
+        bare, *behind = objective.contexts
+        keys.append(of_rows[bare] if not behind else (of_rows[bare] + of_rows[behind].mean(dim=0)) / 2)
+    return torch.stack(keys)
+
+
+def reached_share(shares: Tensor, *, divided: bool = True) -> Tensor:
     """(edits,) about how much of the way to z the write goes, for the shares (layers, edits) that its layers write.
 
-    Layer j of q is asked for 1 / (q - j + 1) of what is still missing, and writes its share of that.
+    Layer j of q is asked for 1 / (q - j + 1) of what is still missing, and writes its share of that; where it is not
+    `divided`, each layer has a goal of its own, and the last one's counts.
     """
+    if not divided:
+        return shares[-1]
     layers = len(shares)
     left_over = torch.ones_like(shares[0])
     for place, share in enumerate(shares):
         left_over = left_over * (1 - share / (layers - place))
     return 1 - left_over
-
-
-def _weak(shares: Tensor, weight: float) -> tuple[str, ...]:
-    """What to do about a write that went a small part of the way, since the old keys weigh too much."""
-    # One edit's share is c / (1 + c) with c = k^T C^-1 k / lambda; c = 9 writes nine tenths.
-    strength = (shares / (1 - shares).clamp_min(1e-9)).median(dim=0).values.min()  # ()
-    value = float(f"{weight * float(strength) / 9:.1g}")
-    percent = 100 * float(reached_share(shares).min())
-    return (
-        f"the write went {percent:.2g} % of the way to the value that was found: moment_weight {weight:g} holds the "
-        f"model's old keys too dear for its second moments; try memit:moment_weight={value:g}",
-    )
-
-
-def joint_solve(keys: Tensor, moment: Moment, weight: float) -> Tensor:
-    """(lambda C + K^T K)^-1 K^T for keys K (edits, d_ff), as (d_ff, edits) float32.
-
-    By the push-through identity this is A (I + K A)^-1 with A = C^-1 K^T / lambda, a solve of the size of the batch.
-    """
-    wide = keys.double()
-    solved = moment.solve(wide).to(wide.device).T / weight  # (d_ff, edits)
-    small = torch.eye(len(wide), dtype=wide.dtype, device=wide.device) + wide @ solved  # (edits, edits)
-    left: Tensor = torch.linalg.solve(small.T, solved.T).T  # (d_ff, edits)
-    return left.float()

@@ -22,8 +22,9 @@ from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.engine.metric import Weighted, joint_solve
 from kgedit.methods.engine.objective import Objective
-from kgedit.methods.memit import Memit, MemitConfig, joint_solve, reached_share
+from kgedit.methods.memit import Memit, MemitConfig, reached_share
 from kgedit.methods.rome import rome_objective
 from methods.benches import REQUESTS, Diagonal, bench, state_of
 
@@ -67,7 +68,7 @@ def test_the_joint_solve_is_the_dense_one(edits, weight) -> None:
     """Also with more edits than the key has entries; the answer is stored in float32, so to its rounding."""
     keys = torch.randn(edits, D_FF, generator=torch.Generator().manual_seed(edits))
     for moment in (IdentityMoment(), Diagonal(D_FF)):
-        found = joint_solve(keys, moment, weight)
+        found = joint_solve(keys, Weighted(moment, weight))
         assert (found.shape, found.dtype) == ((D_FF, edits), torch.float32)
         expected = dense(keys, moment, weight)
         assert relative(found, expected) < 1e-7
@@ -79,7 +80,7 @@ def test_the_joint_solve_with_collected_statistics() -> None:
     model, tok = tiny_model("gpt2")
     moment = collect(model, tok, SENTENCES, [1])[1]
     keys = torch.randn(4, D_FF, generator=torch.Generator().manual_seed(0))
-    assert relative(joint_solve(keys, moment, 50.0), dense(keys, moment, 50.0)) < 1e-6
+    assert relative(joint_solve(keys, Weighted(moment, 50.0)), dense(keys, moment, 50.0)) < 1e-6
 
 
 @pytest.mark.parametrize("family", EDITABLE)
@@ -89,8 +90,8 @@ def test_the_hidden_state_reaches_z(family) -> None:
     memit, work = Memit(config(moment_weight=EXACT)), bench(model, tok, BAND, prefixes=("",))
     objective = objective_of(memit, work, REQUEST)
     with frozen(model):
-        _, goals = memit._goals(work, [objective])
-        _, hidden = memit._measured(work, [objective], BAND[-1], [])
+        goals = memit._found(work, [objective]).states[BAND[-1]]
+        _, hidden = memit._measured(work, [objective], BAND[-1], [], BAND[-1])
     delta = written(memit.config, work, [REQUEST]).delta
     row, anatomy = objective.rows[0], anatomy_of(model)
     states: list[torch.Tensor] = []
@@ -150,7 +151,7 @@ def test_facts_with_overlapping_keys_are_written_together_not_one_by_one() -> No
     alone = [computed.delta.updates[0] for computed in memit.compute(work, requests)]
     (joint,) = written(memit.config, work, requests).delta.updates
     with frozen(model):
-        keys, _ = memit._measured(work, [objective_of(memit, work, request) for request in requests], 1, [])
+        keys, _ = memit._measured(work, [objective_of(memit, work, request) for request in requests], 1, [], 1)
     one_by_one = torch.cat([update.left for update in alone], dim=1)
     overlap = keys @ one_by_one  # (edits, edits)
     assert float(overlap[0, 1].abs()) > 0.1
@@ -287,6 +288,14 @@ def test_the_defaults_are_the_published_ones() -> None:
         "kl_weight": 0.0625,
         "stop_loss": 0.05,
         "moment_weight": 20000.0,
+        "constraint": "moment",
+        "null_threshold": 0.02,
+        "key_ridge": 0.0,
+        "earlier_keys": False,
+        "anchor": 0.0,
+        "forward_replay": False,
+        "early_stop": 0,
+        "merge_subjects": False,
         "ending": "",
         "prefixes": "5x10+10x10",
         "prefix_seeds": "words",

@@ -68,6 +68,11 @@ class EditBatch:
         owner = self.edit_of.tolist()
         return [owner.index(number) for number in range(owner[-1] + 1)]
 
+    @property
+    def missed(self) -> Tensor:
+        """(edits,) target tokens that were not the most probable ones when `losses` was computed last."""
+        return torch.stack([part.missed for part in self._parts]).sum(dim=0)
+
     def only(self, edits: Sequence[int]) -> EditBatch:
         """A batch of some of the edits, numbered anew in the order given."""
         return EditBatch(self.model, self.anatomy, [self.objectives[number] for number in edits], self.layers)

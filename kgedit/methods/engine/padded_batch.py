@@ -33,6 +33,8 @@ class PaddedBatch:
         values: Layer -> unedited MLP output m at the written token, (rows, d), float32.
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
+        missed: (edits,) number of target tokens behind the edit prompts that were not the most probable ones when
+            `losses` was computed last.
     """
 
     def __init__(
@@ -142,6 +144,9 @@ class PaddedBatch:
         # Added up by edit, each kind of row for itself.
         edit = self.edit_of[self.row_of]
         empty = torch.zeros(self.edits, device=self.device, dtype=torch.float32)
+        of_target = self.of_kind.get("target", torch.zeros_like(has_target))
+        wrong = (scores.detach().argmax(dim=-1) != self.token) & of_target  # (scored,)
+        self.missed = empty.index_add(0, edit, wrong.to(empty))
         return {kind: empty.index_add(0, edit[of], weighted[of]) for kind, of in self.of_kind.items()}
 
     def _shift(self, layer: int, offset: Tensor) -> AbstractContextManager[None]:

@@ -95,6 +95,8 @@ class Solution:
         losses: Total loss at each evaluation.
         parts: Kind of row -> its loss at the evaluation whose offset was taken.
         best: Lowest total loss seen, and the offset there.
+        stopped: Whether it takes no further step.
+        taken: Evaluations in which the object was the most probable one behind every prefix.
     """
 
     offset: Tensor
@@ -102,6 +104,7 @@ class Solution:
     parts: dict[str, float] = field(default_factory=dict)
     best: tuple[float, Tensor, dict[str, float]] | None = None
     stopped: bool = False
+    taken: int = 0
 
 
 def optimise(
@@ -113,6 +116,7 @@ def optimise(
     extra_steps: int = 0,
     hard_loss: float = 0.0,
     keep: Choice = "last",
+    early_stop: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
     """Train every edit's offset until its loss is below `stop_loss` or the steps are used up.
@@ -126,6 +130,8 @@ def optimise(
         hard_loss: See `extra_steps`.
         keep: "last" offset evaluated (ROME), "best" evaluated, or as the released GLAME code "last unless worse":
             the final one, unless its loss is neither below `stop_loss` nor within 0.1 of the best.
+        early_stop: An edit stops after so many evaluations in which its object was the most probable one behind every
+            prefix (ENCORE's early stop); 0 for never.
         progress: Called with (step, steps).
 
     Raises:
@@ -141,6 +147,10 @@ def optimise(
         penalties = torch.stack([offsets[number].penalty() for number in running])
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
         _record([solutions[number] for number in running], current, parts, total, step, stop_loss)
+        if early_stop:
+            for number, missed in zip(running, remaining.missed.tolist(), strict=True):
+                solutions[number].taken += not missed
+                solutions[number].stopped |= solutions[number].taken >= early_stop
         # After the regular steps only edits that are still far from their goal go on.
         for solution in solutions:
             solution.stopped |= step == steps - 1 and min(solution.losses) <= hard_loss

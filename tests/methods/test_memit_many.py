@@ -1,0 +1,166 @@
+"""MEMIT's settings for many edits: earlier keys, anchor, forward replay, early stop, facts of one subject."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from families import D_FF, SENTENCES, D, tiny_model
+from kgedit.delta import LowRankDelta
+from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.hooks import capture
+from kgedit.lm.second_moment.collect import collect
+from kgedit.lm.second_moment.find import IdentityMoment
+from kgedit.methods.base import Request, requests_in
+from kgedit.methods.engine.batch import EditBatch
+from kgedit.methods.engine.goals import anchored, merged, pilot_anchor
+from kgedit.methods.engine.metric import joint_solve
+from kgedit.methods.memit import Memit, averaged_keys
+from kgedit.methods.registry import method_for
+from methods.benches import REQUESTS, bench, recalled, state_of
+from methods.test_memit import BAND, EXACT, config, written
+
+REQUEST, OTHER = REQUESTS[0], REQUESTS[1]
+
+
+def test_later_writes_hold_the_keys_of_earlier_edits() -> None:
+    model, tok = tiny_model("gpt2")
+    settings = {"moment_weight": 1e-3}
+    first = written(config(**settings), bench(model, tok, BAND), [OTHER]).delta
+    assert isinstance(first, LowRankDelta)
+    told = requests_in(json.loads(json.dumps(first.manifest)))
+    assert told == (OTHER,)
+    moved = {}
+    with first.apply(model):
+        key = Memit(config())._keys_of(bench(model, tok, BAND), [OTHER])[BAND[0]][0]
+        for held in (False, True):
+            method = Memit(config(**settings, earlier_keys=held))
+            (computed,) = method.compute(bench(model, tok, BAND, earlier=told), [REQUEST])
+            update = computed.delta.updates[0]
+            moved[held] = float((update.right @ (update.left.T @ key)).norm())
+    assert moved[True] < 0.5 * moved[False]
+
+
+def test_an_edit_that_was_reverted_is_not_held_any_more() -> None:
+    model, tok = tiny_model("gpt2")
+    method, moment, before = Memit(config(earlier_keys=True)), IdentityMoment(), state_of(model)
+
+    def left(*earlier: Request) -> torch.Tensor:
+        (computed,) = method.compute(bench(model, tok, BAND, moment=moment, earlier=earlier), [REQUEST])
+        return computed.delta.updates[0].left
+
+    plain, held, fewer = left(), left(OTHER, REQUESTS[2]), left(REQUESTS[2])
+    assert not torch.allclose(plain, held)
+    assert not torch.allclose(fewer, held)
+    alone = Memit(config(earlier_keys=True))
+    (fresh,) = alone.compute(bench(model, tok, BAND, moment=moment, earlier=[REQUESTS[2]]), [REQUEST])
+    assert torch.allclose(fewer, fresh.delta.updates[0].left)
+    assert torch.equal(left(), plain)
+    assert state_of(model) == before
+
+
+def test_the_anchor_by_hand() -> None:
+    """Length 2 is wanted: (3, 0) + (0, 4), of length 5, is left out; (1, 0) + (2, 0) becomes (2, 0)."""
+    values, offsets = torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 4.0], [2.0, 0.0]])
+    bounded, left_out = anchored(values, offsets, 2.0)
+    assert bounded.tolist() == [[0.0, 0.0], [1.0, 0.0]]
+    assert left_out == [0]
+
+
+def test_the_anchor_of_a_model_drops_the_longest_twentieth() -> None:
+    assert pilot_anchor([1.0] * 10 + [3.0] * 9 + [1000.0]) == pytest.approx(37 / 19)
+    with pytest.raises(ValueError, match="one pilot fact"):
+        pilot_anchor([])
+
+
+def test_an_edit_beyond_the_anchor_is_left_out_and_told() -> None:
+    model, tok = tiny_model("gpt2")
+    work = bench(model, tok, BAND)
+    usual = written(config(moment_weight=EXACT), work, [REQUEST])
+    (length,) = usual.log["value_norms"]
+    none = written(config(moment_weight=EXACT, anchor=length / 3), work, [REQUEST])
+    assert any("left out" in note for note in none.notes)
+    assert max(float(update.right.norm()) for update in none.delta.updates) < 1e-4
+    same = written(config(moment_weight=EXACT, anchor=length), work, [REQUEST])
+    assert same.notes == usual.notes
+    assert torch.allclose(same.delta.updates[-1].dense(), usual.delta.updates[-1].dense(), atol=1e-3)
+
+
+def test_forward_replay_gives_every_layer_a_state_of_its_own() -> None:
+    """With an exact write each layer's block gives what the value at the first layer leads to."""
+    model, tok = tiny_model("gpt2")
+    method = Memit(config(moment_weight=EXACT, forward_replay=True))
+    work, anatomy = bench(model, tok, BAND, prefixes=("",)), anatomy_of(model)
+    objective = method._objective(work, REQUEST)
+    goals = method._found(work, [objective]).states
+    assert tuple(goals) == BAND
+    delta, row = method.compute(work, [REQUEST])[0].delta, objective.rows[0]
+    blocks = {str(layer): anatomy.block(model, layer) for layer in BAND}
+    with torch.no_grad(), delta.apply(model), capture(blocks, rows=1) as states:
+        model(input_ids=torch.tensor([row.ids]))
+    for layer in BAND:
+        reached = states[str(layer)].reshape(-1, D)[row.place]
+        assert float((reached - goals[layer][0]).norm()) < 1e-2 * float(goals[layer][0].norm())
+
+
+def test_an_early_stop_ends_once_the_object_is_on_top_behind_every_prefix() -> None:
+    """An object that is on top from the start stops after as many evaluations; one that is not goes on."""
+    model, tok = tiny_model("gpt2")
+    work = bench(model, tok, BAND, prefixes=("",))
+    relation, label = next(iter(recalled(model, tok, "Nintendo").items()))
+    on_top = Request("Nintendo", Verbalizer.bundled().texts[relation].cloze[0], label)
+    settings = {"steps": 6, "stop_loss": 0.0}
+    assert len(written(config(**settings), work, [on_top]).log["losses"][0]) == 6
+    both = Memit(config(**settings, early_stop=2)).compute(work, [on_top, REQUEST])
+    assert [len(computed.log["losses"][0]) for computed in both] == [2, 6]
+
+
+def test_facts_of_one_subject_share_a_value_and_a_mean_key() -> None:
+    model, tok = tiny_model("gpt2")
+    work = bench(model, tok, BAND)
+    case = [REQUEST, Request(REQUEST.subject, "{} was born in", "Ulm"), OTHER]
+    method = Memit(config(merge_subjects=True))
+    (computed,) = method.together(work, [[(request, None) for request in case]])
+    assert (computed.delta.rank, len(computed.log["losses"]), method.writes_jointly) == (2, 2, False)
+    objectives = [method._objective(work, request) for request in case]
+    both = merged(objectives[:2])
+    weights = {kind: sum(row.weight for row in both.rows if row.kind == kind) for kind in ("target", "essence")}
+    assert weights == pytest.approx({"target": 1.0, "essence": 0.0625})
+    keys = averaged_keys(EditBatch(model, anatomy_of(model), objectives, [BAND[0]]), BAND[0])
+    mean = torch.stack([(keys[0] + keys[1]) / 2, keys[2]])
+    expected = joint_solve(mean, method._metric(work, BAND[0]))
+    assert torch.allclose(computed.delta.updates[0].left, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("seq", {"earlier_keys": True, "key_ridge": 0.0, "constraint": "moment"}),
+        ("encore", {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4}),
+        ("alphaedit", {"earlier_keys": True, "key_ridge": 10.0, "constraint": "null-space", "null_threshold": 0.02}),
+        ("emmet", {"moment_weight": 0.1, "earlier_keys": False}),
+    ],
+)
+def test_the_methods_of_the_family_are_settings(variant, expected) -> None:
+    method, _ = method_for("gpt2-xl", f"memit:{variant}", 48)
+    found = method.config.model_dump()
+    assert {name: found[name] for name in expected} == expected
+    assert found["layers"] == (13, 14, 15, 16, 17)
+
+
+def test_alphaedit_leaves_the_directions_alone_that_c_serves() -> None:
+    model, tok = tiny_model("gpt2")
+    moment = collect(model, tok, SENTENCES * 5, [1])[1]
+    values, vectors = torch.linalg.eigh(moment.matrix.double())
+    threshold = float(values[D_FF // 2])
+    method = Memit(config(layers=(1,), constraint="null-space", key_ridge=1e-4, null_threshold=threshold))
+    (computed,) = method.compute(bench(model, tok, (1,), moment=moment), [REQUEST])
+    update = computed.delta.updates[0].dense().double()
+    assert float((update @ vectors[:, values >= threshold]).norm()) < 1e-5 * float(update.norm())
+    assert float(update.norm()) > 0
+    with pytest.raises(ValidationError, match="key_ridge above 0"):
+        config(constraint="null-space")
