@@ -11,7 +11,7 @@ _COMPARED = 40  # names that are alike enough to be ranked
 _TYPO = 2  # changed letters that are a slip of the hand rather than other words
 
 
-def nearest(text: str, names: Iterable[str], *, count: int = 3, cutoff: float = 0.6) -> list[str]:
+def nearest(text: str, names: Iterable[str], *, count: int = 3, cutoff: float = 0.6, far: float = 0.0) -> list[str]:
     """Names that a misspelt text may mean, nearest first; case is ignored.
 
     Args:
@@ -19,6 +19,7 @@ def nearest(text: str, names: Iterable[str], *, count: int = 3, cutoff: float = 
         names: What there is; of names equally near, those that come first are taken.
         count: The most names wanted.
         cutoff: How alike they must be at least, from 0 to 1 (`difflib.SequenceMatcher.ratio`).
+        far: The same for names that differ in more letters than a slip of the hand does.
     """
     written = fold(text)
     spelled: dict[str, str] = {}
@@ -31,6 +32,8 @@ def nearest(text: str, names: Iterable[str], *, count: int = 3, cutoff: float = 
     if first <= _TYPO:  # guesses that are further off would only distract
         alike = [name for name in alike if distance[name] <= first + 1]
         alike.sort(key=lambda name: (distance[name], order[name]))
+    else:
+        alike = [name for name in alike if SequenceMatcher(None, name, written).ratio() >= far]
     return [spelled[name] for name in alike[:count]]
 
 

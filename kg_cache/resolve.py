@@ -12,6 +12,7 @@ from kg_cache.ids import as_id, id_order, is_entity_id
 from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.text import fold, show
 
+_FAR = 0.8  # names of items that are less alike are other items
 _LISTED = 8  # candidates that a message lists
 _CLEARLY = {"label": 30, "alias": 2}  # how much better linked than the next an item must be to be chosen by its name
 # Relations that say what an item is, the most telling first: instance of, occupation, position; then where it belongs.
@@ -188,9 +189,9 @@ def _similar_items(index: NameIndex, text: str) -> list[str]:
         found.text for start in ("", *ascii_lowercase) for tail in (rest, text) for found in index.names(start + tail)
     ]
     names += index.names_near(text, same=2) + index.names_near(text, same=1)
-    similar = nearest(text, names, count=_LISTED)
+    similar = nearest(text, names, count=_LISTED, far=_FAR)
     links = {name: max((index.links(found.entity) for found in index.names(name)), default=0) for name in similar}
-    return nearest(text, sorted(similar, key=lambda name: -links[name]))
+    return nearest(text, sorted(similar, key=lambda name: -links[name]), far=_FAR)
 
 
 def _meant(near: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PIPED = 10_000  # columns where there is no terminal
 _GAP = 3  # columns between two cells
+_WORD = 20  # letters of a word that is not folded
 
 
 def emit(data: Mapping[str, Any], shown: Callable[[], Iterable[RenderableType]], *, as_json: bool) -> None:
@@ -105,9 +106,9 @@ class _Fitted:
     def __rich_console__(self, terminal: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         columns = list(zip(*self.lines, strict=True))
         needed = [max(cell.cell_len for cell in column) for column in columns]
-        # A sign of one letter stays with the word behind it.
+        # A sign of one letter stays with the word behind it; what is longer than names are, such as an address, folds.
         words = [
-            max(len(word) for cell in column for word in re.findall(r"(?:\S )?\S+|$", cell.plain))
+            max(min(len(word), _WORD) for cell in column for word in re.findall(r"(?:\S )?\S+|$", cell.plain))
             for column in columns
         ]
         excess = sum(needed) + _GAP * len(columns) - options.max_width

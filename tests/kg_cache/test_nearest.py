@@ -23,6 +23,12 @@ def test_a_misspelt_item_is_answered_with_the_nearest_and_best_linked_name(text:
         store.resolve(text)
 
 
+@pytest.mark.parametrize("text", ["Marie Curie", "Emmanuel Macron", "zzz"])
+def test_another_item_is_no_misspelling(text: str) -> None:
+    with bundled_store() as store, pytest.raises(UnknownEntity, match="matched exactly"):
+        store.resolve(text)
+
+
 def test_fewer_changed_letters_come_first_and_far_ones_are_left_out() -> None:
     assert nearest("edti", ["ingest", "exit", "edit"]) == ["edit"]
     assert nearest("Frence", ["Florence", "French", "France"]) == ["French", "France", "Florence"]
