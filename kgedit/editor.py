@@ -29,6 +29,7 @@ from kgedit.graph.passages import fact_passages
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.base_name import public_name
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
@@ -46,8 +47,6 @@ from kgedit.mini.corpus import bundled_sentences
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
 from kgedit.text.answer import leading_name, shown
-
-_LINE = ("\n",)
 
 
 class Editor(TakesTurns):
@@ -94,7 +93,7 @@ class Editor(TakesTurns):
             texts: Sentences to collect second moments from, if they are missing.
             prefixes: Context prefixes, the first empty; by default sampled as the method's settings say.
             seed: Seed of whatever is drawn.
-            name: Name of the model, for manifests.
+            name: Name of the model, as it was given; manifests say `lm.base_name.public_name`.
             notes: What users should be told with each edit.
             progress: Called with (what, done, total) during longer work.
 
@@ -221,7 +220,8 @@ class Editor(TakesTurns):
         if before[0] == request.target:
             raise TargetError(f"{request.question!r} already gives {before[0]!r}: there is nothing to change")
         (computed,) = self.compute([request], [subgraph])
-        delta = computed.delta.noting(model=self.name, edit=edit.model_dump(), graph_source=self.graph.name)
+        model = public_name(self.model, self.name)
+        delta = computed.delta.noting(model=model, edit=edit.model_dump(), graph_source=self.graph.name)
         weights = delta.norms(self.model)
         self._stack.apply(delta)
         after = self._answer(request)
@@ -309,13 +309,13 @@ class Editor(TakesTurns):
             max_new_tokens: The most tokens.
             names: Names that the answer may begin with; a full stop in one of them does not end it.
         """
-        (line,) = complete(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=_LINE)
+        (line,) = complete(self.model, self.tokenizer, [prompt], max_new_tokens=max_new_tokens, stop=("\n",))
         return shown(line, names)
 
     @in_turn
     def ask(self, prompt: str, k: int = 5) -> list[tuple[str, float]]:
         """The k most probable answers with their probabilities."""
-        return top_answers(self.model, self.tokenizer, prompt, k, stop=_LINE, answer_of=self._name_in)
+        return top_answers(self.model, self.tokenizer, prompt, k, stop=("\n",), answer_of=self._name_in)
 
     def _name_in(self, text: str) -> str:
         """The name that an answer begins with, as far as the graph or an applied edit knows it."""

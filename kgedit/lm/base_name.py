@@ -46,6 +46,11 @@ def base_name(model: nn.Module) -> str | None:
     return _noted_in(folder) or _last(str(folder.absolute()))
 
 
+def public_name(model: nn.Module, given: str) -> str:
+    """`base_name`; of a model that does not say where it is from, the last part of the name that it was given."""
+    return base_name(model) or _last(given) or ""
+
+
 def _last(path: str) -> str | None:
     """The last part of a path of any platform."""
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from kgedit.errors import FileCorrupt
 
@@ -61,6 +61,8 @@ class ExportedChange(_Plain):
         target_new: The new object as the edit names it.
         delta: Id of its delta.
         source: Feed and place in it.
+        dated: When the source says that the fact or its evidence is of.
+        evidence: What the source gives for it.
         checks: What is asked about it, the edit prompt first.
     """
 
@@ -70,6 +72,8 @@ class ExportedChange(_Plain):
     target_new: str
     delta: str
     source: str
+    dated: AwareDatetime | None = None
+    evidence: str | None = None
     checks: tuple[ExportCheck, ...]
 
 
@@ -78,7 +82,7 @@ class ExportRecord(_Plain):
 
     Attributes:
         kind: What it is.
-        model: Name of the unedited model.
+        model: Name of the unedited model: a hub id, a name of `kgedit models`, or the last part of its folder.
         loading: Precision and revision of the unedited model, where they were asked for.
         base_hash: `model_hash` of the unedited model.
         weights_hash: The same of the edited model; a checkpoint has these weights bit for bit.

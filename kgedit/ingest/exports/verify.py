@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import Delta, model_hash
-from kgedit.errors import FileCorrupt, MissingExtra, WrongBase
+from kgedit.errors import FileCorrupt, MissingExtra, UnknownModel, WrongBase
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.exports.manifest import ExportCheck, ExportKind, ExportRecord, read_record
 from kgedit.lm.load import load_model
@@ -60,7 +60,15 @@ def verify_export(folder: str | Path, *, model: str | None = None, **loading: Un
     folder = Path(folder)
     record = read_record(folder)
     noted = cast("Loading", record.loading | loading)
-    edited, tokenizer = _loaded(record, folder, model or record.model, noted)
+    try:
+        edited, tokenizer = _loaded(record, folder, model or record.model, noted)
+    except UnknownModel as error:
+        if model is not None or record.kind is ExportKind.CHECKPOINT:
+            raise
+        raise UnknownModel(
+            f"the unedited model is not found by the name {record.model!r} that {folder} gives; say where it is with "
+            f"--model ({error})"
+        ) from error
     checks = [check for change in record.changes for check in change.checks]
     due = [check for check in checks if check.due]
     right = ask_all(edited, tokenizer, [(check.question, check.answer) for check in due])

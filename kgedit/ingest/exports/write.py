@@ -31,6 +31,7 @@ from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry
 from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import foreign, whole_folder
+from kgedit.lm.base_name import public_name
 from kgedit.lm.loading import Loading
 from kgedit.lm.quiet import quiet
 from kgedit.progress import Progress
@@ -89,7 +90,7 @@ def export(
             _write(folder, kind, editor, composed)
             record = ExportRecord(
                 kind=kind,
-                model=store.model,
+                model=public_name(editor.model, store.model),
                 loading=store.loading,
                 base_hash=store.base_hash,
                 weights_hash=store.weights_hash,
@@ -138,6 +139,8 @@ def _changes(editor: Editor, entries: Sequence[Entry], progress: Progress | None
                     target_new=entry.edit.target_new,
                     delta=entry.delta or "",
                     source=entry.change.where,
+                    dated=entry.change.dated,
+                    evidence=entry.change.provenance.evidence if entry.change.provenance else None,
                     checks=checks,
                 )
             )

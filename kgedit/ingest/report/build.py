@@ -23,6 +23,7 @@ from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunRecord
 from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.lm.base_name import public_name
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.loading import Loading
 from kgedit.methods.base import Request
@@ -103,7 +104,7 @@ def report_on(
         changes.append(change)
     applied = [change.right is True for change in changes if change.state == State.CHECKED]
     return IngestReport(
-        model=store.model,
+        model=public_name(editor.model, store.model),
         base_hash=store.base_hash,
         weights_hash=store.weights_hash,
         states=store.journal.counts(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ingest.stores import edited_store
+from ingest.stores import edited_store, fill
 from kgedit.delta import LowRankDelta, WeightUpdate
 from kgedit.delta.compress import compress
-from kgedit.errors import FileCorrupt, JournalError, SaveFailed, WrongBase
+from kgedit.edit import Edit
+from kgedit.editor import Editor
+from kgedit.errors import FileCorrupt, JournalError, SaveFailed, UnknownModel, WrongBase
 from kgedit.ingest import export, open_store, undo, verify_export
 from kgedit.ingest.exports.manifest import RECORD, ExportKind, hashes
 from kgedit.io.atomic_folder import whole_folder
@@ -172,9 +175,43 @@ def test_another_base_model_is_refused(exports) -> None:
 def test_the_card_lists_every_change_and_no_feed_breaks_out_of_its_cell(exports) -> None:
     text = (exports["checkpoint"] / "README.md").read_text(encoding="utf-8")
     assert "mini with 2 changed facts" in text
-    assert r"| 1 | Harriet Beecher Stowe died in | Santa Monica | Q102513 | P20 | a\|b.jsonl, line 1 |" in text
+    change = r"| 1 | Harriet Beecher Stowe died in | Santa Monica | Q102513 | P20 |"
+    assert change + r" 2025-12-01 | https://example.org/a\_b | a\|b.jsonl, line 1 |" in text
     small = (exports["small"] / "README.md").read_text(encoding="utf-8")
     assert "rank 1, relative error of the compression 4." in small
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.parametrize("kind", list(ExportKind))
+def test_the_snippet_of_the_card_runs_as_it_stands(exports, kind: ExportKind, monkeypatch, capsys) -> None:
+    text = (exports[kind] / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)\n```", text, flags=re.DOTALL)
+    monkeypatch.chdir(exports[kind])
+    capsys.readouterr()
+    exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("Harriet Beecher Stowe died in Santa Monica")
+
+
+def test_nothing_that_is_handed_on_names_a_folder_of_this_machine(tmp_path: Path) -> None:
+    home = tmp_path / "somebody" / "my-model"
+    for part in base():
+        part.save_pretrained(home)
+    editor = Editor.from_pretrained(str(home), method="rome:layer=1", moments="identity")
+    result = editor.apply(Edit(subject="Albert Einstein", relation="P27", target_new="France"))
+    editor.save(tmp_path / "own")
+    assert b"somebody" not in (tmp_path / "own" / "manifest.json").read_bytes()
+    editor.revert(result.id)
+    with open_store(tmp_path / "store", write=True) as store:
+        fill(store, str(home), editor)
+    for kind in ExportKind:
+        export(tmp_path / "store", tmp_path / kind, kind)
+        for path in (tmp_path / kind).rglob("*"):
+            assert not path.is_file() or b"somebody" not in path.read_bytes(), path
+        record = json.loads((tmp_path / kind / RECORD).read_text(encoding="utf-8"))
+        assert record["model"] == "my-model"
+    with pytest.raises(UnknownModel, match="--model"):
+        verify_export(tmp_path / "delta")
+    assert verify_export(tmp_path / "delta", model=str(home)).checks == 3
 
 
 def test_what_is_no_export_is_left_alone_and_an_earlier_export_is_replaced_whole(store, tmp_path: Path) -> None:
