@@ -92,10 +92,12 @@ def calibrate(
             settings={"guards": OPEN}, **loading,
         ) as session,
     ):  # fmt: skip
+        # 1. Edits of facts that the model recalls, received as a feed's changes would be.
         drawn = _draw(session, model, edits, seed)
         session.store.journal.receive(
             Received(key=change_key(edit), slot=slot_key(edit), change=PlannedEdit(edit=edit)) for edit in drawn
         )
+        # 2. Each batch is decided with open guards and nothing applied before it; only its numbers are kept.
         done = 0
         while entries := next_batch(session, batch, after=done):
             done = entries[-1].id
@@ -106,6 +108,7 @@ def calibrate(
                     measured[name].append(value)
             if progress:
                 progress("trying edits", done, len(drawn))
+    # 3. Thresholds that accept what was measured.
     spread = {name: _quantiles(values) for name, values in measured.items() if values}
     proposed = {
         name: round(1.5 * high, 4) if name in _MOST else round(low, 4)

@@ -44,10 +44,12 @@ def take_in(journal: Journal, plan: Plan, fingerprint: str | None, counts: Mappi
         counts: Class of the plan -> number of records.
     """
     with journal.writing():
+        # 1. New changes.
         if fingerprint:
             journal.begin_run(fingerprint, counts, _received(plan))
         else:
             journal.receive(_received(plan))
+        # 2. Changes that wait or are applied, told again with a newer date.
         for planned in plan.of(Verdict.DUPLICATE):
             entry, dated = journal.find(planned.key or ""), planned.dated
             if entry is None or dated is None or not NEXT[entry.state]:

@@ -139,10 +139,12 @@ def verify(directory: str | Path, **loading: Unpack[Loading]) -> StoreVerified:
     Raises:
         FileCorrupt, JournalError, WrongBase: Something is not as it should be; the message says what.
     """
+    # 1. Journal and manifest are compared on opening, plans here.
     with open_store(directory) as store:
         for run in store.journal.runs():
             if (plan := store.plan_file(run.fingerprint)).is_file():
                 Plan.load(plan)  # compared with its hash
+    # 2. The live deltas and the weights that they give.
     with open_edited(directory, **loading) as (store, _, weights):
         return StoreVerified(
             model=store.model,

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from kgedit.errors import SaveFailed
 from kgedit.io.durable import flush_path, made_folders, save_failed
-from kgedit.io.staging import exchange, staging
+from kgedit.io.staging import exchange, staging, sweep
 
 Ours = Callable[[Path], set[str]]
 """Names of the files of a folder that were made here and not changed since, relative to it."""
@@ -54,6 +54,7 @@ def foreign(target: Path, ours: Ours, *, force: bool) -> list[Path]:
     Raises:
         SaveFailed: There is something, and no `force`; or the target is no folder.
     """
+    sweep(target.parent)  # may bring back a folder that a kill had moved away
     if not target.exists():
         return []
     if not target.is_dir():

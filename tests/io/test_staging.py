@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kgedit.io.atomic_files import write_files
-from kgedit.io.staging import staging
+from kgedit.io.atomic_folder import foreign
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -73,8 +73,10 @@ def test_a_kill_between_two_renames_loses_no_folder(tmp_path: Path) -> None:
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert "export" not in names(tmp_path)
-    with staging(tmp_path):
-        assert (tmp_path / "export" / "x").read_text() == "old"
+    assert foreign(tmp_path / "export", lambda _: set(), force=True) == [Path("x")], (
+        "found before anything is replaced"
+    )
+    assert (tmp_path / "export" / "x").read_text() == "old"
     assert names(tmp_path) == ["export"]
 
 

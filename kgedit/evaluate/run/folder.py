@@ -17,6 +17,7 @@ from kgedit.evaluate.results import CaseAnswers, CaseTexts, LeftOut, Row, SaidTe
 from kgedit.evaluate.run.more import extended, fits
 from kgedit.io.atomic_files import write_files
 from kgedit.io.durable import append
+from kgedit.io.staging import sweep
 from kgedit.io.text import short
 
 MANIFEST, ROWS, LEFT_OUT, TEXTS, ANSWERS = (
@@ -99,6 +100,7 @@ def open_folder(path: Path, manifest: Mapping[str, Any], cases: Sequence[str] = 
     try:
         path.mkdir(parents=True, exist_ok=True)
         with exclusive(path / ".lock", timeout=0):
+            sweep(path)
             yield RunFolder(path, _claim(path, json.loads(json.dumps(manifest)), cases))
     except LockTimeout as error:
         raise EvaluationError(f"process {error.owner} writes to {path}; wait for it, or take another folder") from None

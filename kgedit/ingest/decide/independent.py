@@ -17,14 +17,17 @@ def decide_independent(batch: Batch, runner: TrialRunner) -> Decision:
     Every change must pass its own guards, in a second attempt if not in the first. Those that do are applied
     together; if the model as a whole then fails a guard, each half is tried by itself, down to single changes.
     """
+    # 1. What stays applied when the batch supersedes what it does.
     below, entries = batch.staying(batch.changes)
     earlier = [runner.changes.applied(entry) for entry in entries]
+    # 2. Each change against its own guards.
     try:
         trials = _attempt_twice(batch.changes, earlier, below, runner)
     except EditError as error:
         return Decision(refused=tuple(Refusal(change.entry, str(error)) for change in batch.changes))
     passed = [trial for trial in trials if runner.passes(trial)]
     refused = [trial.refusal() for trial in trials if not runner.passes(trial)]
+    # 3. What passed against the guards of the model as a whole.
     admitted = _admit(batch, passed, runner)
     return Decision(admitted.accepted, (*refused, *admitted.refused))
 
@@ -55,6 +58,8 @@ def _admit(batch: Batch, passed: Sequence[Trial], runner: TrialRunner) -> Decisi
             joint = runner.together(batch, group, admitted)
             groups.pop()
             warned = runner.mode == "warn" and joint.finite
+            # Good together: all stay, and what comes after is tried on top of them. A harmful one alone is refused;
+            # a harmful group is halved.
             if warned or joint.good:
                 accepted += joint.accepted(warned=warned)
                 admitted += group

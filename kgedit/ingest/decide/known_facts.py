@@ -60,6 +60,7 @@ class FactPool:
         progress: Progress | None = None,
     ) -> FactPool:
         """Facts of single-valued relations: those the bundled model was trained on, or all of a local graph."""
+        # 1. Candidates.
         triples: Iterable[Triple]
         if model == MINI:
             triples = [Triple(fact.subject, fact.relation, fact.object) for fact in load_facts(mini_folder())]
@@ -68,6 +69,7 @@ class FactPool:
         else:
             triples = ()
         candidates = list(triples)
+        # 2. Of these, facts with one object and with names: only they have one right answer.
         objects = Counter((triple.subject, triple.relation) for triple in candidates)
         labels = graph.labels(sorted({end for triple in candidates for end in (triple.subject, triple.object)}))
         return cls(

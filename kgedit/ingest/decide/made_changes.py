@@ -28,16 +28,19 @@ def made_changes(
         count: How many; fewer come back where the model recalls too little.
         seed: Same seed, same edits.
     """
+    # 1. Facts to change: recalled ones, of each part twice as many as are wanted.
     parts = sorted(set(PARTS))
     share = -(-count // len(parts))
     facts = [fact for part in parts for fact in pool.recalled(model, tokenizer, 2 * share, seed=seed, part=part)]
     rng = random.Random(seed)
     rng.shuffle(facts)
+    # 2. New objects: those that some facts of the same relation have.
     uses = Counter((fact.relation, fact.object) for fact in pool.facts)
     objects: dict[str, list[str]] = {}
     for (relation, item), number in sorted(uses.items()):
         if number >= _USES:
             objects.setdefault(relation, []).append(item)
+    # 3. One edit a subject, with an object drawn from these.
     edits: dict[str, Edit] = {}
     for fact in facts:
         others = [item for item in objects.get(fact.relation, ()) if item not in (fact.object, fact.subject)]

@@ -21,6 +21,7 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
     below, entries = batch.staying(batch.changes)
     earlier = [runner.changes.applied(entry) for entry in entries]
     try:
+        # 1. Train on all; if a change fails, go on; if it still fails, train again without it.
         trials = runner.attempt(batch.changes, earlier, below)
         if _any_fails(trials):
             trials = runner.attempt(batch.changes, earlier, below, again=True)
@@ -31,6 +32,7 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 trials = runner.attempt(good, earlier, below, again=True)
         passed = [trial for trial in trials if runner.passes(trial)]
         refused += [trial.refusal() for trial in trials if not runner.passes(trial)]
+        # 2. One delta for all that passed, against the guards of the model as a whole.
         if passed:
             runner.tell("checking the batch", 0, len(passed))
             joint = runner.together(batch, passed)

@@ -100,6 +100,7 @@ class Writer:
 
     def _trained(self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool) -> Delta:
         """One delta of all changes; with `more`, training begins with the last one that made them all."""
+        # A second attempt, also without some of the changes, goes on from the weights of the first.
         ids = frozenset(item.entry.id for item in items)
         begin = self._last[1] if more and self._last is not None and ids <= self._last[0] else None
 
@@ -125,6 +126,7 @@ class Writer:
     def _bench(self) -> Workbench:
         """The editor's workbench with known facts in its second moments, all read off the unedited model."""
         editor, pool, settings = self._editor, self._pool, self._settings
+        # K_0 of the closed form: keys of known facts beside those of text, by weight (`protected_keys.with_facts`).
         with self._unedited():
             bench = editor.workbench
             facts = self._recalled(settings.facts, self._seed + 1)
@@ -136,6 +138,7 @@ class Writer:
         return replace(bench, moments=moments)
 
     def _protecting(self, items: Sequence[ResolvedChange]) -> Workbench:
+        # Keys of changes are read off the model as it is: the edit will be asked on these weights.
         editor, bench = self._editor, self._bench
         keys = subject_keys(
             editor.model,

@@ -78,7 +78,9 @@ def export(
             raise StoreBusy(f"a run changes the store {directory} just now; let it finish and try again")
         if not live:
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
+        # 1. The questions of each change, asked on the store's weights.
         changes = _changes(editor, [entry for entries in live.values() for entry in entries], progress)
+        # 2. One delta of all, compressed where that is asked for.
         composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
         errors: dict[str, float] = {}
         ranks: dict[str, int] = {}
@@ -86,6 +88,7 @@ def export(
             if rank is not None:
                 composed, errors = compress(composed, rank)
             ranks = {update.name: update.rank for update in composed.updates}
+        # 3. The folder, with its card and the record of every file.
         with whole_folder(out, own_files, force=force) as folder:
             _write(folder, kind, editor, composed)
             record = ExportRecord(

@@ -226,6 +226,7 @@ def _rows(lines: Iterator[Line], separator: str, width: int) -> Iterator[tuple[L
             continue
         if not line.text.strip():
             continue
+        # 1. While a quoted cell is open, the row goes on: `behind` are its further lines.
         text, behind = line.text, deque[Line]()
         row, problem = _row(text, separator)
         while row is None and not problem and len(behind) < _MOST_LINES and len(text) <= MAX_LINE:
@@ -238,10 +239,12 @@ def _rows(lines: Iterator[Line], separator: str, width: int) -> Iterator[tuple[L
             text += "\n" + following.text
             if '"' in following.text:
                 row, problem = _row(text, separator)
+        # 2. That was no row: only the first line is bad, the others are read again as rows of their own.
         if behind and (row is None or len(row) != width):
             row, problem = None, ""
             again.extendleft(reversed(behind))
             behind.clear()
+        # 3. The row, or what is wrong with it.
         if not (behind[-1] if behind else line).ended:
             yield line, "the file ends in the middle of this record, or lacks the line break after its last one"
         else:

@@ -81,6 +81,7 @@ def current(entity: Mapping[str, Any], relation: str, *, single: bool, today: da
     Raises:
         ValueError: A statement is not as Wikidata writes them.
     """
+    # 1. Of each item the weightiest of the statements that hold on the day.
     now = (today.year, today.month, today.day)
     by_item: dict[str, Value] = {}
     for statement in _statements(entity, relation):
@@ -90,6 +91,7 @@ def current(entity: Mapping[str, Any], relation: str, *, single: bool, today: da
         value = _value(statement, item)
         if item not in by_item or _weight(value) > _weight(by_item[item]):
             by_item[item] = value
+    # 2. Preferred ones before others; of a single-valued relation the latest, or those with references.
     values = [value for value in by_item.values() if value.preferred] or list(by_item.values())
     if single and len(values) > 1:
         starts = [value.start for value in values if value.start is not None]

@@ -199,6 +199,7 @@ def _end(number: int, sha256: str | None = None) -> bytes:
 def _records(header: bytes, lines: Iterator[bytes], path: Path) -> Iterator[Planned]:
     number, sha = 0, hashlib.sha256(header)
     for line in lines:
+        # The last line: number and hash of all before it.
         if line.startswith(_END):
             if line not in (_end(number), _end(number, sha.hexdigest())):
                 raise FileCorrupt(f"the plan {str(path)!r} was changed after it was written; make it again")

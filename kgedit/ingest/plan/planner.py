@@ -66,12 +66,15 @@ def make_plan(
     knowledge = ModelKnowledge(editor.model, editor.tokenizer, editor.graph, editor.text)
     relations = editor.text.labels
     with closing(Spool()) as spool:
+        # 1. Record by record: names and plausibility.
         for number, item in enumerate(changes, 1):
             spool.add(_received(number, item, names, plausible, relations))
             if progress and number % BATCH == 0:
                 progress("reading changes", number, 0)
+        # 2. Records against each other.
         spool.merge_duplicates()
         spool.settle_conflicts(policy)
+        # 3. What is left against the journal and the model, many at a time.
         total, done = spool.waiting(), 0
         for items in spool.batches(batch):
             _ask(items, spool, names, knowledge, seen, in_force, policy, any_subject=any_subject)

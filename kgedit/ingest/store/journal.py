@@ -101,12 +101,14 @@ class Journal:
         """
         with self.writing():
             for move in moves:
+                # 1. The state machine allows it.
                 now = self.entry(move.entry).state
                 if move.state not in NEXT[now]:
                     raise JournalError(
                         f"change {move.entry} is {now} and cannot become {move.state}; "
                         f"possible are: {', '.join(sorted(NEXT[now])) or 'none'}"
                     )
+                # 2. The row, then the step that seals it.
                 columns = move.model_dump(exclude={"entry"}, exclude_none=True)
                 if move.numbers is not None:
                     columns["numbers"] = _dump({name: _plain(value) for name, value in move.numbers.items()})

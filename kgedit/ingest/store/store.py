@@ -25,6 +25,7 @@ from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.tables import no_journal
 from kgedit.io.atomic_files import write_files
+from kgedit.io.staging import sweep
 
 # What of `lm.loading.Loading` belongs to a store: its weights depend on it, unlike on the device.
 LOADING = ("dtype", "revision")
@@ -196,15 +197,20 @@ def open_store(
     """
     directory = Path(directory)
     with ExitStack() as stack:
+        # 1. The lock comes first: nothing of a store is made or changed without it.
         there = (directory / JOURNAL).exists()
         if write and not there and not create:
             raise no_journal(directory / JOURNAL)
         if write:
             _lock(directory, wait, stack)
+            for folder in (directory, directory / PLANS, *(directory / DELTAS).glob("*")):
+                sweep(folder)
+        # 2. A store that lost its journal is no new one.
         if not _has_content(directory / JOURNAL) and (directory / MANIFEST).exists():
             raise JournalError(
                 f"{directory} holds a store without its {JOURNAL}; restore that from a copy, or begin a new store"
             )
+        # 3. The journal, row by row against its checksums, and what it says against the manifest.
         journal = Journal(directory / JOURNAL, read_only=not write, clock=clock)
         stack.callback(journal.close)
         _check_manifest(directory, journal)

@@ -46,9 +46,11 @@ def _apply_and_note(
     shared_delta: str = "",
 ) -> None:
     """Apply the deltas in this order and note it; if the journal cannot be written, the weights are as before."""
+    # 1. The weights in memory, from deltas that are loaded or on disk.
     before = weights.deltas
     loaded = {delta.id: delta for delta in before}
     weights.put([loaded[id] if id in loaded else store.delta(id) for id in order])
+    # 2. The journal, in one transaction with the hash that it now vouches for.
     try:
         with store.journal.writing():
             if others:
@@ -59,4 +61,5 @@ def _apply_and_note(
     except BaseException:
         weights.put(before)
         raise
+    # 3. Files that nothing names any more.
     store.remove_unnamed()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kgedit.errors import FileCorrupt, MomentMismatch
 from kgedit.io.atomic_files import write_files
+from kgedit.io.staging import sweep
 from kgedit.lm.second_moment.files import read_sealed, seal
 
 
@@ -82,6 +83,7 @@ class Checkpoint:
             MomentMismatch: They belong to other weights or settings.
             FileCorrupt: The file is damaged.
         """
+        sweep(self.path.parent)  # what a kill while writing left beside it
         if not self.path.exists():
             return None
         totals, about = read_sealed(self.path)
