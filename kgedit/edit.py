@@ -137,7 +137,7 @@ class LoadedEdits(BaseModel):
     @classmethod
     def from_manifest(cls, id: str, manifest: Mapping[str, Any]) -> LoadedEdits:
         """Read the manifest of a delta, or of several composed to one."""
-        parts = [part["manifest"] for part in manifest.get("composed", [{"manifest": manifest}])]
+        parts = noted_parts(manifest)
         methods = dict.fromkeys(str(part["method"]) for part in parts if "method" in part)
         return cls(id=id, edits=tuple(edit for part in parts for edit in _edits_in(part)), methods=tuple(methods))
 
@@ -147,9 +147,20 @@ class LoadedEdits(BaseModel):
         return tuple(edit.target_new for edit in self.edits)
 
 
+def noted_parts(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The manifests of the deltas that one was composed of, or its own.
+
+    A manifest is free-form, and its delta can be applied and reverted whatever stands there.
+    """
+    noted = manifest.get("composed", [{"manifest": manifest}])
+    found = [part.get("manifest") for part in noted if isinstance(part, dict)] if isinstance(noted, list) else []
+    return [part for part in found if isinstance(part, dict)]
+
+
 def noted_edit(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """The edit in a delta's manifest: noted by the editor itself, or by an ingestion store inside its change."""
-    noted = manifest.get("edit") or (manifest.get("change") or {}).get("edit")
+    change = manifest.get("change")
+    noted = manifest.get("edit") or (change.get("edit") if isinstance(change, dict) else None)
     return noted if isinstance(noted, dict) else None
 
 

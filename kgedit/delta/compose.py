@@ -74,5 +74,6 @@ def _side_by_side(deltas: Sequence[LowRankDelta], base_hash: str | None) -> LowR
     )
     origins: list[dict[str, Any]] = []
     for delta in deltas:  # the parts of a composed delta stand in the list themselves, not one level deeper
-        origins += delta.manifest.get("composed", [{"id": delta.id, "manifest": delta.manifest}])
+        noted = delta.manifest.get("composed")
+        origins += noted if isinstance(noted, list) else [{"id": delta.id, "manifest": delta.manifest}]
     return LowRankDelta(merged, base_hash, {"composed": origins})

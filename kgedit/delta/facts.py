@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgedit.delta.low_rank import LowRankDelta
-from kgedit.edit import noted_edit
+from kgedit.edit import noted_edit, noted_parts
 
 
 def facts_changed(delta: LowRankDelta) -> list[str]:
@@ -15,8 +15,7 @@ def facts_changed(delta: LowRankDelta) -> list[str]:
 
 
 def _lines(manifest: Mapping[str, Any]) -> Iterator[str]:
-    for part in manifest.get("composed", ()):
-        yield from _lines(part.get("manifest", {}))
-    if (edit := noted_edit(manifest)) is not None:
-        wording = edit.get("relation") or edit.get("prompt") or ""
-        yield f"{edit.get('subject')} | {wording} | {edit.get('target_new')}"
+    for part in noted_parts(manifest):
+        if (edit := noted_edit(part)) is not None:
+            wording = edit.get("relation") or edit.get("prompt") or ""
+            yield f"{edit.get('subject')} | {wording} | {edit.get('target_new')}"
