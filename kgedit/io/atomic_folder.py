@@ -58,7 +58,7 @@ def foreign(target: Path, ours: Ours, *, force: bool) -> list[Path]:
     if not target.exists():
         return []
     if not target.is_dir():
-        raise SaveFailed(f"{target} is there and is not a folder; name another one")
+        raise SaveFailed(f"{target} is there and is not a folder, so it is not replaced; name another one")
     found = [path for path in sorted(target.rglob("*")) if path.is_symlink() or not path.is_dir() or _empty(path)]
     mine = ours(target) if found else set()
     others = [path.relative_to(target) for path in found if path.relative_to(target).as_posix() not in mine]
