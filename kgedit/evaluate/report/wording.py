@@ -8,7 +8,7 @@ from itertools import groupby
 from kgedit.evaluate.report.estimates import Comparison, Estimate, Spread
 from kgedit.evaluate.report.figures import MAIN
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.results import UNEDITED
+from kgedit.evaluate.results import PASTED, UNEDITED
 
 LEGEND = (
     "Shares in percent (other figures times 100); ± is half the width of the 95 % bootstrap interval. "
@@ -37,7 +37,7 @@ def best(report: SuiteReport, metric: str) -> frozenset[str]:
     values = {
         name: figures[metric].value
         for name, figures in report.methods.items()
-        if name != UNEDITED and metric in figures
+        if name not in (UNEDITED, PASTED) and metric in figures
     }
     if len(values) < 2 or metric.endswith(_NO_MERIT):
         return frozenset()

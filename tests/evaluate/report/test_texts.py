@@ -12,6 +12,7 @@ from kgedit.evaluate.report.markdown import to_markdown
 from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.report.terminal import to_terminal
 from kgedit.evaluate.report.texts import shown_texts, text_rows
+from kgedit.evaluate.report.wording import best
 from kgedit.evaluate.results import CaseTexts, Row, SaidText
 
 HOSTILE = "<b>Rome</b> | \x1b[2J\nand [red]so[/red] on"
@@ -75,3 +76,14 @@ def test_a_run_without_texts_has_no_such_section() -> None:
     plain = build_report([], suite="made", manifest={}, left_out={}, seed=0)
     assert plain.texts == ()
     assert "What the models said" not in to_html(plain) + to_markdown(plain)
+
+
+def test_a_control_is_never_the_best_editor() -> None:
+    values = {"unedited": 0.9, "pasted": 0.8, "rome": 0.5, "memit": 0.4}
+    rows = [
+        Row(case=str(case), method=method, hops=None, edits=1, values={"efficacy": value})
+        for case in range(6)
+        for method, value in values.items()
+    ]
+    report = build_report(rows, suite="made", manifest={"methods": [*values]}, left_out={}, seed=0)
+    assert best(report, "efficacy") == {"rome"}
