@@ -40,7 +40,7 @@ from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.earlier_keys import EarlierKeys
 from kgedit.methods.engine.goals import anchored, merged, replayed
-from kgedit.methods.engine.metric import NullSpace, joint_solve, soft_metric, written_share
+from kgedit.methods.engine.metric import NullSpace, joint_solve, scale_of, soft_metric, written_share
 from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
@@ -198,7 +198,7 @@ class Memit(ValueMethod):
                 }
                 told = {"settings": config.model_dump(mode="json"), "requests": [asdict(request) for request in case]}
                 manifest = {"method": self.name, **told, "seed": bench.seed, **log}
-                notes = self._notes(shares, reached) + tuple(
+                notes = self._notes(bench, shares, reached) + tuple(
                     f"the value of edit {number - own.start} is {found.lengths[number]:.3g} long, more than twice the "
                     f"anchor {config.anchor:g}: it was left out"
                     for number in found.left_out
@@ -314,12 +314,14 @@ class Memit(ValueMethod):
         batch = EditBatch(bench.model, anatomy_of(bench.model), objectives, layers)
         return {layer: averaged_keys(batch, layer) for layer in layers}
 
-    def _notes(self, shares: Tensor, reached: Tensor) -> tuple[str, ...]:
+    def _notes(self, bench: Workbench, shares: Tensor, reached: Tensor) -> tuple[str, ...]:
         """What to do about a write that went a small part of the way, since the old keys weigh too much."""
         if float(reached.min()) >= ENOUGH:
             return ()
-        null = self.config.constraint == "null-space"
-        name, weight = ("key_ridge", self.config.key_ridge) if null else ("moment_weight", self.config.moment_weight)
+        # What weighs most is named: the ridge n where it is larger than lambda C, and always in the null space.
+        config, scale = self.config, scale_of(bench.moments[self.config.layers[-1]])
+        ridge = config.constraint == "null-space" or config.key_ridge > config.moment_weight * scale
+        name, weight = ("key_ridge", config.key_ridge) if ridge else ("moment_weight", config.moment_weight)
         # One edit's share is c / (1 + c) with c = k^T B k, which falls as the weight grows; c = 9 writes nine tenths.
         strength = (shares / (1 - shares).clamp_min(1e-9)).median(dim=0).values.min()  # ()
         value = float(f"{weight * float(strength) / 9:.1g}")

@@ -317,6 +317,13 @@ def test_a_write_that_hardly_changes_anything_names_the_setting_and_a_value_that
     assert better.log["reached"][0] > 0.8
 
 
+def test_the_note_names_the_ridge_where_that_weighs_more() -> None:
+    model, tok = tiny_model("gpt2")
+    weak = written(config(moment_weight=1e-3, key_ridge=5000.0), bench(model, tok, BAND), [REQUEST])
+    assert "key_ridge 5000 holds" in weak.notes[0]
+    assert "try memit:key_ridge=" in weak.notes[0]
+
+
 def test_the_part_of_the_way_that_layers_go_together() -> None:
     """Of two layers the first is asked for a half, the second for all that is missing: 1 - (1 - 0.45) (1 - 0.9)."""
     assert reached_share(torch.tensor([[0.9, 1.0], [0.9, 0.0]])).tolist() == pytest.approx([0.945, 0.5])

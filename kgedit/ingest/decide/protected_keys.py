@@ -24,6 +24,7 @@ from kgedit.lm.padding import pad
 from kgedit.lm.second_moment.matrix import SecondMoment
 from kgedit.lm.tokens import PromptTokens, encode_prompt
 from kgedit.methods.engine.closed_form import Moment
+from kgedit.methods.engine.metric import scale_of
 
 Asked = tuple[str, str]  # template with one "{}", subject
 
@@ -72,11 +73,6 @@ def with_facts(moment: Moment, keys: Tensor, weight: float) -> Moment:
     plain = moment.matrix.double()
     both = plain + weight * held * (scale_of(moment) / held.diagonal().mean())
     return replace(moment, matrix=both)
-
-
-def scale_of(moment: Moment) -> float:
-    """Mean diagonal of C; 1 for the identity."""
-    return float(moment.matrix.diagonal().mean()) if isinstance(moment, SecondMoment) else 1.0
 
 
 def subject_keys(

@@ -122,8 +122,13 @@ def soft_metric(moment: Moment, weight: float, key_ridge: float) -> Moment:
         return Weighted(moment, weight + key_ridge)
     if not isinstance(moment, SecondMoment):
         raise EditError("key_ridge cannot be added to second moments that hold further keys; set it to 0")
-    share = key_ridge / (weight * float(moment.matrix.diagonal().mean()))
+    share = key_ridge / (weight * scale_of(moment))
     return Weighted(replace(moment, ridge=moment.ridge + share), weight)
+
+
+def scale_of(moment: Moment) -> float:
+    """Mean diagonal of C; 1 for the identity."""
+    return float(moment.matrix.diagonal().mean()) if isinstance(moment, SecondMoment) else 1.0
 
 
 def joint_solve(keys: Tensor, metric: Moment) -> Tensor:

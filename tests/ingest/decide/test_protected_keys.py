@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kgedit.ingest.decide.protected_keys import HeldMoment, scale_of, with_facts
+from kgedit.ingest.decide.protected_keys import HeldMoment, with_facts
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.lm.second_moment.matrix import SecondMoment
 from kgedit.methods.engine.closed_form import joint_form
+from kgedit.methods.engine.metric import scale_of
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
