@@ -30,6 +30,7 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.base_name import public_name
+from kgedit.lm.chat import ChatForm, noted
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
@@ -61,11 +62,12 @@ class Editor(TakesTurns):
         tokenizer: Its fast tokenizer.
         graph: Where the facts around an edit come from.
         moments: The second moments that its edits use.
-        history: Id -> what is known of each applied delta, in order: the result of an edit made here, or what the
-            manifest of a loaded one tells.
+        chat: The form in which edits are optimised as a chat, too; may be set at any time.
+        history: Id -> the result of each applied edit, in order; of a loaded delta what its manifest tells.
     """
 
     history: dict[str, EditResult | LoadedEdits]
+    chat: ChatForm | None = None
 
     def __init__(
         self,
@@ -103,14 +105,13 @@ class Editor(TakesTurns):
         anatomy_of(model)
         super().__init__(DeltaStack(model))
         self.model, self.tokenizer, self.graph = model, tokenizer, graph
-        self.text = Verbalizer.bundled()
-        self.seed, self.name, self.progress = seed, name, progress
+        self.text, self.seed, self.name, self.progress = Verbalizer.bundled(), seed, name, progress
         self._method, self._notes = method, notes
-        self._given_prefixes = prefixes
-        self._prefixes: dict[PrefixPlan | None, Sequence[str]] = {None: ("",)}
+        self._given_prefixes, self._prefixes = prefixes, dict[PrefixPlan | None, Sequence[str]]({None: ("",)})
         self.moments = MomentShelf(
-            model, tokenizer, moments, Settings().cache_dir, texts=texts, facts=self._facts, progress=progress
-        )
+            model, tokenizer, moments, Settings().cache_dir, texts=texts, progress=progress,
+            facts=lambda: fact_passages(graph if isinstance(graph, Store) else bundled_store(), self.text),
+        )  # fmt: skip
 
     @classmethod
     def from_pretrained(
@@ -139,8 +140,7 @@ class Editor(TakesTurns):
                 else from the graph's facts), "identity", or a folder that `kgedit moments` wrote.
             seed: Seed of whatever is drawn.
             device: Torch device.
-            dtype: Precision of the weights, e.g. "bfloat16"; "auto" is the stored one. They are edited in it, while
-                what is optimised and solved is float32 or wider.
+            dtype: Precision of the weights, "auto" the stored one; what is optimised and solved is float32 or wider.
             revision: Revision on the hub.
             trust_remote_code: See `lm.load.load_model`.
             progress: Called with (what, done, total) during longer work.
@@ -220,8 +220,12 @@ class Editor(TakesTurns):
         if before[0] == request.target:
             raise TargetError(f"{request.question!r} already gives {before[0]!r}: there is nothing to change")
         (computed,) = self.compute([request], [subgraph])
-        model = public_name(self.model, self.name)
-        delta = computed.delta.noting(model=model, edit=edit.model_dump(), graph_source=self.graph.name)
+        about = {
+            "model": public_name(self.model, self.name),
+            "edit": edit.model_dump(),
+            "graph_source": self.graph.name,
+        }
+        delta = computed.delta.noting(**about, **noted(self.chat))
         weights = delta.norms(self.model)
         self._stack.apply(delta)
         after = self._answer(request)
@@ -380,11 +384,7 @@ class Editor(TakesTurns):
                     self._prefixes[plan] = sample_prefixes(self.model, self.tokenizer, plan, seed=self.seed)
         moments, prefixes = self.moments.of(layers, ridge=ridge), self._given_prefixes or self._prefixes[plan]
         earlier = requests_in(*(delta.manifest for delta in self._stack.deltas))
-        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, self.progress, earlier=earlier)
-
-    def _facts(self) -> Iterator[str]:
-        """Passages of facts, from the graph if it is on this machine."""
-        return fact_passages(self.graph if isinstance(self.graph, Store) else bundled_store(), self.text)
+        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, self.progress, self.chat, earlier)
 
     def _composed(self) -> Delta:
         composed = self._stack.composed()

@@ -44,6 +44,10 @@ class LlamaCpp:
         """Greedy continuation."""
         return str(self._complete(prompt, tokens)["content"])
 
+    def greedy_ids(self, prompt: Sequence[int], tokens: int) -> list[int]:
+        """Token ids of the greedy continuation, the end token not among them."""
+        return list(self._complete(prompt, tokens, return_tokens=True)["tokens"])
+
     def logprobs(self, prompt: Sequence[int], vocabulary: int) -> dict[int, float]:
         """Token id -> log-probability of being next, over the whole vocabulary."""
         # An end token or half a character would come without probabilities; the bias acts on what is drawn only.

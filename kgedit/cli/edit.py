@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -35,6 +35,13 @@ def edit(
     boundary: Annotated[
         Literal["none", "space"] | None, typer.Option(help="Between prompt and target; by default the prompt decides.")
     ] = None,
+    chat: Annotated[
+        Literal["auto", "always", "never"],
+        typer.Option(help="Make the edit hold in the model's chat form, too: auto where it has a chat template."),
+    ] = "auto",
+    system: Annotated[
+        str | None, typer.Option(help="System prompt of the chat; the template's own by default.")
+    ] = None,
     model: Model = "mini",
     method: Method = "glame",
     graph: Graph = None,
@@ -57,6 +64,7 @@ def edit(
 
     request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt, boundary=boundary)
     with working(f"Loading {model}") as advance:
+        from kgedit.cli.chat_answers import ChatAnswers
         from kgedit.delta.peft import CONFIG, WEIGHTS
         from kgedit.delta.storage import check_free
         from kgedit.editor import Editor
@@ -73,18 +81,22 @@ def edit(
             progress=advance,
             **loading,
         )
+        answers = ChatAnswers.of(editor, request, chat, system)
         offer_to_collect(editor, advance, yes=yes, quiet=as_json)
         result = editor.apply(request)
+        in_chat = answers.compared()
         editor.save(out)
         if adapter:
             editor.export_adapter(out / "adapter")
-    data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out)}
+    data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out), "chat": in_chat}
     if adapter:
         data["adapter"] = str(out / "adapter")
-    emit(data, lambda: shown(result, model + as_words(loading), out), as_json=as_json)
+    emit(data, lambda: shown(result, model + as_words(loading), out, in_chat), as_json=as_json)
 
 
-def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]:
+def shown(
+    result: EditResult, model: str, out: Path, in_chat: dict[str, Any] | None = None
+) -> Iterator[RenderableType]:
     """The result as tables and lines; says so if the model does not answer with the target."""
     rows = [
         ("continues with", result.before, result.after),
@@ -94,6 +106,11 @@ def shown(result: EditResult, model: str, out: Path) -> Iterator[RenderableType]
             percent(result.probability_after),
         ),
     ]
+    if in_chat is not None:
+        rows += [
+            ("answers in a chat", in_chat["before"], in_chat["after"]),
+            ("probability there", percent(in_chat["probability_before"]), percent(in_chat["probability_after"])),
+        ]
     yield table(["", "before", "after"], rows, title=f"{result.subject} -> {result.target_new} ({result.method})")
     changed = [(name, f"{norm:.3g}") for name, norm in result.weights.items()]
     yield table(["changed weight", "relative norm of the change"], changed, numbers=1)

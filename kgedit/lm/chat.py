@@ -2,12 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import ChatTemplateError
+from kgedit.text.boundary import stem
+from kgedit.text.template import LITERAL, SLOT, split_slot
+
+ChatChoice = Literal["auto", "always", "never"]
+
+_SUBJECT = "\ue000"  # stands for the subject while the template is applied; no text has it
+
+
+@dataclass(frozen=True)
+class ChatForm:
+    """How a chat model is asked while it is edited.
+
+    Attributes:
+        tokenizer: The model's, with a chat template.
+        system: System prompt; by default whatever the template has.
+        questions: Property -> question with one slot, for edits that name a property.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    system: str | None = None
+    questions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def chosen(
+        cls,
+        choice: ChatChoice,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        system: str | None = None,
+        questions: Mapping[str, str] = MappingProxyType({}),
+    ) -> ChatForm | None:
+        """The form that a choice means for a model; None where it is not edited as a chat.
+
+        Raises:
+            ChatTemplateError: "always" for a model without a chat template, or the template fails.
+        """
+        if choice == "never" or (choice == "auto" and not has_chat_form(tokenizer)):
+            return None
+        form = cls(tokenizer, system, questions)
+        form.template("{}?")  # fails now, if it does
+        return form
+
+    def templates(self, prompt: str, relation: str | None) -> list[str]:
+        """An edit's prompt as a user's turn, and the question of its property, if there is one."""
+        question = self.questions.get(relation or "")
+        asked = [prompt] if question is None else [prompt, question]
+        return [self.template(text) for text in asked]
+
+    def template(self, question: str) -> str:
+        """A question with one slot for the subject as the user's turn, up to where the answer begins.
+
+        What the template itself puts around it keeps its braces.
+
+        Raises:
+            ChatTemplateError: See `in_chat_form`.
+        """
+        before, after = split_slot(stem(question))
+        told = in_chat_form(self.tokenizer, f"{before}{_SUBJECT}{after}", system=self.system)
+        if told.count(_SUBJECT) != 1:
+            raise ChatTemplateError(
+                f"the chat template of this model has the user's turn {told.count(_SUBJECT)} times; edit with "
+                "--chat never"
+            )
+        return told.replace(SLOT, LITERAL).replace(_SUBJECT, SLOT)
+
+
+def noted(form: ChatForm | None) -> dict[str, Any]:
+    """System prompt and template for the manifest of an edit; nothing where it was not made in chat form."""
+    if form is None:
+        return {}
+    return {"chat": {"system": form.system, "template": str(form.tokenizer.chat_template)}}
 
 
 def in_chat_form(tokenizer: PreTrainedTokenizerBase, prompt: str, *, system: str | None = None) -> str:

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.delta import Delta, compose
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
+from kgedit.lm.chat import ChatForm
 from kgedit.lm.prefixes import PrefixPlan
 from kgedit.lm.second_moment.matrix import LEAST_RIDGE
 from kgedit.methods.curriculum import Curriculum
@@ -144,6 +145,7 @@ class Workbench:
         prefixes: Context prefixes, the first of them empty.
         seed: Seed of everything that is drawn.
         progress: Called with (what, done, total).
+        chat: The form in which the edit is to hold in a chat, too; None for texts alone.
         earlier: Requests whose edits are in force, as far as their deltas tell them; the model carries them.
         curriculum: What to train on beside the edits of one case, given the most known facts that are wanted; only
             methods that train on whole batches ask for it.
@@ -155,8 +157,13 @@ class Workbench:
     prefixes: Sequence[str]
     seed: int = 0
     progress: Progress | None = None
-    curriculum: Callable[[int], Curriculum] | None = None
+    chat: ChatForm | None = None
     earlier: Sequence[Request] = ()
+    curriculum: Callable[[int], Curriculum] | None = None
+
+    def chat_templates(self, request: Request) -> list[str]:
+        """The request as it is put in a chat; none where edits are made for texts alone."""
+        return self.chat.templates(request.prompt, request.relation) if self.chat else []
 
 
 @dataclass(frozen=True)

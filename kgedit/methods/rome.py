@@ -127,5 +127,6 @@ def rome_objective(bench: Workbench, request: Request, *, ending: str, kl_weight
         request.target + ending,
         bench.prefixes,
         kl_weight=kl_weight,
+        chat=bench.chat_templates(request),
         max_length=context_length(bench.model),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,41 @@ def test_an_output_folder_that_is_a_file_is_left_as_it_is(tiny: str, tmp_path: P
     out.write_text("mine")
     assert str(out) in refused(*EDIT, "--model", tiny, "--out", str(out))
     assert out.read_text() == "mine"
+
+
+CHAT = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }}\n{% endfor %}<assistant>\n"
+
+
+@pytest.fixture
+def chat_model(tiny: str, tmp_path: Path) -> Path:
+    """The tiny model with a chat template."""
+    folder = tmp_path / "chat"
+    shutil.copytree(tiny, folder)
+    (folder / "chat_template.jinja").write_text(CHAT)
+    return folder
+
+
+def test_a_chat_model_is_edited_and_asked_as_a_chat_and_the_manifest_says_how(
+    chat_model: Path, tmp_path: Path, run: Run
+) -> None:
+    words = (*EDIT, "--model", str(chat_model), "--json", "--out")
+    made = run(*words, str(tmp_path / "chat"), "--system", "Be brief.")
+    assert made["chat"]["question"] == (
+        "<system> Be brief.\n<user> Which country is Albert Einstein a citizen of?\n<assistant>"
+    )
+    assert made["chat"]["probability_after"] != made["chat"]["probability_before"]
+    manifest = (tmp_path / "chat" / "manifest.json").read_text()
+    assert all(json.dumps(told) in manifest for told in ("Be brief.", CHAT))
+    never = run(*words, str(tmp_path / "never"), "--chat", "never")
+    assert never["chat"] is None
+    assert never["id"] != made["id"]
+
+
+def test_what_is_no_chat_model_or_has_a_broken_template_is_one_line(
+    tiny: str, chat_model: Path, tmp_path: Path, refused: Run
+) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    assert "no chat template" in refused(*EDIT, "--model", tiny, "--chat", "always", *out)
+    (chat_model / "chat_template.jinja").write_text("{{ raise_exception('only pairs') }}")
+    assert "only pairs" in refused(*EDIT, "--model", str(chat_model), *out)
+    assert not (tmp_path / "out").exists()

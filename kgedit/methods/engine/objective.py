@@ -63,11 +63,13 @@ def target_rows(
     target: str,
     prefixes: Sequence[str],
     *,
+    chat: Sequence[str] = (),
     max_length: int | None = None,
 ) -> list[ObjectiveRow]:
     """The edit prompt behind each context prefix, followed by o* (the term L_p of ROME, eq. 4: weight 1/N each).
 
-    A prefix that does not fit into the context together with prompt and target is left out.
+    Where the edit is to hold in a chat as well, its `chat` templates follow, and both kinds have half the weight. A
+    prefix that does not fit into the context together with prompt and target is left out, and so is a chat.
 
     Raises:
         PromptError: Not even the bare prompt fits.
@@ -76,7 +78,8 @@ def target_rows(
     room = None if max_length is None else max_length - len(wanted) + 1
     encode_prompt(tokenizer, prompt, subject, max_length=room)
     rows = [_row(tokenizer, prompt, subject, target, "target", prefix=prefix) for prefix in prefixes]
-    return _sharing(rows, 1.0, max_length)
+    chats = _sharing([_row(tokenizer, text, subject, target, "target") for text in chat], 0.5, max_length)
+    return [*_sharing(rows, 0.5 if chats else 1.0, max_length), *chats]
 
 
 def edit_objective(
@@ -87,6 +90,7 @@ def edit_objective(
     prefixes: Sequence[str],
     *,
     kl_weight: float,
+    chat: Sequence[str] = (),
     max_length: int | None = None,
 ) -> Objective:
     """The published objective of one edit, L_p + lambda L_KL (ROME, eq. 4): `target_rows` and `essence_row`.
@@ -94,7 +98,7 @@ def edit_objective(
     Raises:
         PromptError: Not even the bare prompt fits into the context.
     """
-    rows = target_rows(tokenizer, prompt, subject, target, prefixes, max_length=max_length)
+    rows = target_rows(tokenizer, prompt, subject, target, prefixes, chat=chat, max_length=max_length)
     return Objective((*rows, essence_row(tokenizer, subject, kl_weight)))
 
 

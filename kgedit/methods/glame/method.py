@@ -233,7 +233,8 @@ class Glame(ValueMethod):
         limit = context_length(bench.model)
         target = request.target + config.ending
         # L_p: the edit prompt behind each prefix.
-        rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, max_length=limit)
+        chat = bench.chat_templates(request)
+        rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, chat=chat, max_length=limit)
         # L_path: what follows from the edit, walks over other edits of the case, and the edit in other wordings.
         if subgraph is not None and config.path_weight:
             prompts = associated_paths(bench.model, tokenizer, subgraph, self.text, changes)

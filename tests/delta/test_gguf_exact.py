@@ -1,0 +1,80 @@
+"""The adapter in llama.cpp and the edited model in transformers say the same, word for word.
+
+On a 32-bit file they compute the same numbers. On a 16-bit file llama.cpp also rounds what enters each matrix to 16
+bits, edited or not, which moves log-probabilities by some hundredths: texts may differ where two tokens are closer.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from delta.conftest import MakeDelta
+from kgedit.delta.gguf_lora import export_gguf_lora
+from kgedit.delta.gguf_model import Precision, export_gguf_model
+from kgedit.lm.load import load_model
+from llama_cpp import LlamaCpp
+from real_model import smollm2_file
+from tiny_gguf import write_tiny_llama
+
+SUBJECTS = ("Albert Einstein", "Marie Curie", "France", "Kyoto", "the capital of Germany", "Wolfgang Amadeus Mozart")
+OPENINGS = ("{} is", "{} was born in", "Where is {}?", "A letter to {}:", "1921, {} and", "{}", "Q: Who is {}? A:")
+PROMPTS = [opening.format(subject) for opening in OPENINGS for subject in SUBJECTS]
+PROMPTS += [f"{one} {two}" for one, two in zip(PROMPTS, PROMPTS[5:] + PROMPTS[:16], strict=False)]
+PROMPTS += [f"{prompt} the" for prompt in PROMPTS[:16]]
+
+
+def compare(judge: LlamaCpp, model: PreTrainedModel, prompts: list[str], tokens: int) -> tuple[list[float], float]:
+    """Each prompt's largest gap of log-probability between the best token and llama.cpp's, 0 if all are the same.
+
+    And the largest difference of a log-probability behind a prompt.
+    """
+    gaps, worst = [], 0.0
+    for prompt in prompts:
+        ids = judge.tokenize(prompt)
+        theirs = judge.greedy_ids(ids, tokens)
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + theirs])).logits[0, len(ids) - 1 :]
+        mine = logits.log_softmax(-1)  # (tokens + 1, vocabulary)
+        chosen = mine[: len(theirs)].gather(1, torch.tensor(theirs).unsqueeze(1))[:, 0]  # (tokens,)
+        gaps.append(float((mine[: len(theirs)].max(dim=-1).values - chosen).max()))
+        first = mine[0].tolist()
+        probable = judge.logprobs(ids, len(first)).items()
+        worst = max(worst, *(abs(first[token] - value) for token, value in probable if value > -12))
+    return gaps, worst
+
+
+@pytest.mark.parametrize(("precision", "tie", "tolerance"), [("f32", 0.0, 2e-4), ("f16", 0.05, 0.05)])
+def test_a_hundred_texts_are_the_same(
+    precision: Precision, tie: float, tolerance: float, make_delta: MakeDelta, tmp_path: Path
+) -> None:
+    write_tiny_llama(tmp_path / "tiny.gguf")
+    base = export_gguf_model(None, tmp_path / "tiny.gguf", tmp_path / "base.gguf", precision=precision)
+    model, _ = load_model(str(base))
+    delta = make_delta(model, layers=(0, 2), rank=2)
+    judge = LlamaCpp(base, [export_gguf_lora(delta, model, tmp_path / "lora.gguf")])
+    judge.scales(1.0)
+    assert len(PROMPTS) == 100
+    with delta.apply(model):
+        gaps, worst = compare(judge, model, PROMPTS, 12)
+    assert max(gaps) <= tie
+    assert worst < tolerance
+
+
+@pytest.mark.timeout(900)
+def test_a_real_model_says_the_same_edited_and_unedited(make_delta: MakeDelta, tmp_path: Path) -> None:
+    file = smollm2_file()
+    base = export_gguf_model(None, file, tmp_path / "base.gguf", precision="f32")
+    model, _ = load_model(str(file))
+    delta = make_delta(model, layers=(6,), rank=1)
+    judge = LlamaCpp(base, [export_gguf_lora(delta, model, tmp_path / "lora.gguf")])
+    for scale in (1.0, 0.0):
+        judge.scales(scale)
+        with delta.apply(model) if scale else nullcontext():
+            gaps, worst = compare(judge, model, PROMPTS[:2], 8)
+        assert max(gaps) == 0.0
+        assert worst < 1e-3
