@@ -97,7 +97,7 @@ def import_facts(
                 )
         except KnowledgeGraphError:
             if new:  # an import that brought nothing leaves no empty file behind
-                for part in ("", "-wal", "-shm", ".lock"):
+                for part in ("", "-wal", "-shm", ".lock", ".sha256"):
                     graph.with_name(graph.name + part).unlink(missing_ok=True)
             raise
     data = {**asdict(report), "graph": str(graph)}

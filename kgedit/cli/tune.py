@@ -37,9 +37,10 @@ def tune(
     *,
     loading: Loading,
 ) -> None:
-    """Chooses layer and settings of a method for a model, on edits of facts that it recalls.
+    """Chooses layer and settings of a method for a model.
 
-    The preset goes into your configuration folder, where every command finds it.
+    They are tried on edits of facts that the model recalls. The preset goes into your configuration folder,
+    where every command finds it.
     """
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
