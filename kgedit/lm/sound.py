@@ -43,6 +43,7 @@ def check_sound(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, repo
         if weight.numel() and weight.is_floating_point() and not all(map(torch.isfinite, weight.detach().aminmax())):
             raise ValueError(f"its weights, or what its config makes of them, hold NaN or infinity ({name}).")
     _check_vocabulary(model, tokenizer)
+    _check_end_tokens(model)
     _check_computes(model)
 
 
@@ -56,6 +57,15 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     rows = embedding.weight.shape[0]
     if max(ordinary) >= rows:
         raise ValueError(f"its tokenizer has the token {max(ordinary)}, but the model has {rows} tokens.")
+
+
+def _check_end_tokens(model: PreTrainedModel) -> None:
+    """Ids of tokens that end an answer: whole numbers, one or several."""
+    for source in (model.config, model.generation_config):
+        ids = getattr(source, "eos_token_id", None)
+        for number in ids if isinstance(ids, list | tuple) else [ids]:
+            if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+                raise ValueError(f"its eos_token_id is {ids!r}, which is no number of a token.")
 
 
 def _check_computes(model: PreTrainedModel) -> None:

@@ -60,6 +60,13 @@ def other_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(stated))
 
 
+def end_token(value: Any) -> Damage:
+    def change(folder: Path) -> None:
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": value}))
+
+    return change
+
+
 GATE = "model.layers.1.mlp.gate_proj.weight"
 
 
@@ -97,6 +104,8 @@ GATE = "model.layers.1.mlp.gate_proj.weight"
         (weights(GATE, lambda tensor: tensor.to(torch.float8_e4m3fn)), f"{GATE} is F8"),
         (weights(GATE, lambda tensor: tensor.T.contiguous()), "another shape"),
         (weights(GATE, lambda tensor: tensor[None]), "another shape"),
+        (end_token(float("nan")), "eos_token_id is nan"),
+        (end_token([2, "x"]), "eos_token_id is .2, 'x'."),
         (other_tokenizer, "the token 5000, but the model has"),
     ],
     ids=str,
