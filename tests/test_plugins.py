@@ -96,7 +96,7 @@ def test_a_model_of_the_family_is_edited(package: Path, kgedit: Kgedit) -> None:
     StableLmForCausalLM(StableLmConfig(**{k: v for k, v in fields.items() if k != "head_dim"})).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     # The tiny model's last layer is layer 2, where the MLP output at the subject no longer reaches the target.
-    words = [word.replace("layer=2", "layer=1") for word in (*shown("edit"), "--model", str(folder))]
+    words = [word.replace("layer=2", "layer=1") for word in (*shown("edit"), "--model", str(folder), "--force")]
     result = kgedit(*words)
     assert list(result["weights"]) == ["model.layers.1.mlp.down_proj.weight"]
     assert result["probability_after"] > result["probability_before"]
