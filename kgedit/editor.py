@@ -42,6 +42,7 @@ from kgedit.lm.second_moment.shelf import MomentShelf
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, requests_in
 from kgedit.methods.before_loading import check_before_loading
+from kgedit.methods.gate import compute_each, compute_together
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
@@ -280,19 +281,18 @@ class Editor(TakesTurns):
         """The deltas of several edits, each on its own on the model as it is; nothing is written.
 
         Args:
-            requests: From `prepare`, or made by hand.
-            subgraphs: One per request; None where there is none.
+            requests, subgraphs: From `prepare`, or made by hand; no subgraph is None.
         """
-        return self.method.compute(self.workbench, requests, subgraphs)
+        return compute_each(self.method, self.workbench, requests, subgraphs)
 
     @in_turn
     def compute_cases(self, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case, making all its edits together on the model as it is; nothing is written.
 
         Args:
-            cases: Each a sequence of (request, subgraph or None), as `prepare` returns them.
+            cases: Each a sequence of what `prepare` returns.
         """
-        return self.method.together(self.workbench, cases)
+        return compute_together(self.method, self.workbench, cases)
 
     def prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         """Resolve names against the graph and collect the subgraph, without any model.

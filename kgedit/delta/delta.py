@@ -8,7 +8,7 @@ and export. Whoever keeps deltas (stack, journal, guards, previews) needs to kno
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,10 @@ from kgedit.delta.weights import digest, hash_weights, write_weights
 from kgedit.errors import EditDiverged, UnsupportedExport, WeightsChanged, WrongBase
 
 # Kinds that come with the package: name -> module and class. Others are known once their class is imported.
-KINDS: Mapping[str, str] = {"low-rank": "kgedit.delta.low_rank:LowRankDelta"}
+KINDS: Mapping[str, str] = {
+    "low-rank": "kgedit.delta.low_rank:LowRankDelta",
+    "gated": "kgedit.delta.gated:GatedDelta",
+}
 
 Detach = Callable[[], None]
 
@@ -85,6 +88,22 @@ class Delta(ABC):
         Raises:
             ValueError, KeyError, EditDiverged: It is not what `stored` returns.
         """
+
+    @classmethod
+    def joined(cls, deltas: Sequence[Delta], base_hash: str, manifest: dict[str, Any]) -> Self:
+        """Several deltas of this kind as one that does what they do together.
+
+        Args:
+            deltas: In the order in which they are applied.
+            base_hash: `hash_weights` of all weights concerned before the first.
+            manifest: Of the result.
+
+        Raises:
+            UnsupportedExport: This kind cannot be joined.
+        """
+        raise UnsupportedExport(
+            f"{len(deltas)} deltas of kind {cls.kind!r} cannot become one; save or export them one by one"
+        )
 
     def norms(self, model: nn.Module) -> dict[str, float]:
         """Relative Frobenius norm ||dW|| / ||W|| of each parameter's change, W as it is in the model now."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -50,12 +51,7 @@ class LowRankDelta(Delta):
         names = [update.name for update in self.updates]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"a delta needs at least one update, and each weight once, not {names}; see compose()")
-        try:
-            text = json.dumps(self.manifest, allow_nan=False, ensure_ascii=False)
-            text.encode()  # a lone surrogate could be written, but never read again
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"a manifest holds plain JSON values, no NaN, no objects: {error}") from error
-        object.__setattr__(self, "manifest", json.loads(text))
+        object.__setattr__(self, "manifest", plain_manifest(self.manifest))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,9 +124,49 @@ class LowRankDelta(Delta):
         )
         return cls(updates, stored.base_hash, stored.manifest)
 
+    @classmethod
+    def joined(cls, deltas: Sequence[Delta], base_hash: str, manifest: dict[str, Any]) -> Self:
+        """See `Delta.joined`: factors side by side, so ranks add.
+
+        Raises:
+            ValueError: Two store a weight differently.
+        """
+        parts: dict[str, list[WeightUpdate]] = {}
+        for update in (update for delta in deltas if isinstance(delta, LowRankDelta) for update in delta.updates):
+            parts.setdefault(update.name, []).append(update)
+        for name, updates in parts.items():
+            if len({(update.stored_shape, update.conv1d) for update in updates}) > 1:
+                raise ValueError(
+                    f"the deltas disagree on the shape or orientation of {name}: they belong to different models"
+                )
+        merged = tuple(
+            replace(
+                updates[0],
+                left=torch.cat([update.left for update in updates], dim=1),  # (d_in, sum of r)
+                right=torch.cat([update.right for update in updates], dim=1),  # (d_out, sum of r)
+            )
+            for updates in parts.values()
+        )
+        return cls(merged, base_hash, manifest)
+
     @cached_property
     def _update_of(self) -> dict[str, WeightUpdate]:
         return {update.name: update for update in self.updates}
+
+
+def plain_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A private copy of a manifest.
+
+    Raises:
+        ValueError: It is not plain JSON.
+    """
+    try:
+        text = json.dumps(manifest, allow_nan=False, ensure_ascii=False)
+        text.encode()  # a lone surrogate could be written, but never read again
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a manifest holds plain JSON values, no NaN, no objects: {error}") from error
+    copied: dict[str, Any] = json.loads(text)
+    return copied
 
 
 def as_low_rank(delta: Delta) -> LowRankDelta:

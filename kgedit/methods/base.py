@@ -44,6 +44,8 @@ class MethodSettings(BaseModel):
     Attributes:
         ending: Text that is learned behind the new object, e.g. "."; without it a name may go on as a longer one
             (Weimar as Weimar Republic). The published objectives have none.
+        gate: Least cosine between a token's key and the edit's own at which the change acts (`methods.gate`); outputs
+            elsewhere stay bit for bit the unedited model's. None for a change of the weights, which acts everywhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,7 @@ class MethodSettings(BaseModel):
     published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
 
     ending: str = Field(default="", max_length=8)
+    gate: float | None = Field(default=None, gt=0, lt=1)
 
     @field_validator("*")
     @classmethod

@@ -11,18 +11,12 @@ changes with every batch and enters through the Woodbury identity. docs/methods.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.lm.anatomy import anatomy_of
-from kgedit.lm.hooks import capture, frozen
-from kgedit.lm.padding import pad
 from kgedit.lm.second_moment.matrix import SecondMoment
-from kgedit.lm.tokens import PromptTokens, encode_prompt
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.metric import scale_of
 
@@ -73,28 +67,3 @@ def with_facts(moment: Moment, keys: Tensor, weight: float) -> Moment:
     plain = moment.matrix.double()
     both = plain + weight * held * (scale_of(moment) / held.diagonal().mean())
     return replace(moment, matrix=both)
-
-
-def subject_keys(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: Sequence[Asked], layers: Sequence[int]
-) -> Mapping[int, Tensor]:
-    """Layer -> keys (n, d_ff) at the subject's last token of each prompt, on the model as it is."""
-    anatomy = anatomy_of(model)
-    modules = {str(layer): anatomy.mlp_out(model, layer) for layer in layers}
-    rows: list[PromptTokens] = [encode_prompt(tokenizer, prompt, subject) for prompt, subject in asked]
-    rows.sort(key=lambda row: len(row.ids))
-    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        # What stands behind the subject has no say in its key.
-        ids, mask = pad([row.ids[: row.subject_last + 1] for row in part], 0, "right")
-        at = torch.tensor([row.subject_last for row in part])
-        with frozen(model), torch.no_grad(), capture(modules, inputs=True, rows=len(part)) as captured:
-            model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
-        for layer in layers:
-            keys = captured[str(layer)]  # (rows, seq, d_ff)
-            found[layer].append(keys[torch.arange(len(part)), at].float().cpu())
-    width = {layer: anatomy.weight(model, layer).shape[0 if anatomy.conv1d else 1] for layer in layers}
-    return {
-        layer: torch.cat([torch.zeros(0, width[layer], dtype=torch.float32), *parts]) for layer, parts in found.items()
-    }

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from kgedit.delta import Delta, LowRankDelta, WeightUpdate
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import FactPool
-from kgedit.ingest.decide.protected_keys import Asked, HeldMoment, subject_keys, with_facts
+from kgedit.ingest.decide.protected_keys import Asked, HeldMoment, with_facts
 from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
-from kgedit.methods.base import Workbench
+from kgedit.lm.tokens import encode_prompt
+from kgedit.methods.base import Computed, Workbench
 from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.engine.subject_keys import subject_keys
+from kgedit.methods.gate import with_gates
 
 Unedited = Callable[[], AbstractContextManager[None]]
 
@@ -81,6 +85,23 @@ class Writer:
             earlier: Changes applied before.
             more: Take more steps: a first attempt did not reach the goal.
         """
+        deltas = self._computed(items, earlier, more=more)
+        gate = self._editor.method.config.gate
+        if gate is None:
+            return deltas
+        with self._unedited():  # prefixes are those of the unedited model
+            bench = self._editor.workbench
+        requests = [[item.request] for item in items]
+        if self.shared:
+            (both,) = with_gates(bench, [Computed(deltas[0])], [[item.request for item in items]], gate)
+            return [both.delta] * len(items)
+        return [
+            computed.delta for computed in with_gates(bench, [Computed(delta) for delta in deltas], requests, gate)
+        ]
+
+    def _computed(
+        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+    ) -> list[Delta]:
         method = self._editor.method
         if self.shared:
             return [self._trained(items, earlier, more=more)] * len(items)
@@ -131,7 +152,7 @@ class Writer:
             bench = editor.workbench
             facts = self._recalled(settings.facts, self._seed + 1)
             asked = [(pool.text[fact.relation].cloze[0], fact.subject_label) for fact in facts]
-            keys = subject_keys(editor.model, editor.tokenizer, asked, tuple(bench.moments))
+            keys = self._keys(asked, tuple(bench.moments))
         moments = {
             layer: with_facts(moment, keys[layer], settings.fact_weight) for layer, moment in bench.moments.items()
         }
@@ -139,18 +160,19 @@ class Writer:
 
     def _protecting(self, items: Sequence[ResolvedChange]) -> Workbench:
         # Keys of changes are read off the model as it is: the edit will be asked on these weights.
-        editor, bench = self._editor, self._bench
-        keys = subject_keys(
-            editor.model,
-            editor.tokenizer,
-            [pair for item in items for pair in self._asked(item)],
-            tuple(bench.moments),
-        )
+        bench = self._bench
+        keys = self._keys([pair for item in items for pair in self._asked(item)], tuple(bench.moments))
         moments = {
             layer: HeldMoment(moment, keys[layer], self._settings.change_weight)
             for layer, moment in bench.moments.items()
         }
         return replace(bench, moments=moments)
+
+    def _keys(self, asked: Sequence[Asked], layers: Sequence[int]) -> Mapping[int, Tensor]:
+        """Layer -> keys (n, d_ff) of prompts and their subjects, the shortest prompts first."""
+        editor = self._editor
+        prompts = [encode_prompt(editor.tokenizer, prompt, subject) for prompt, subject in asked]
+        return subject_keys(editor.model, sorted(prompts, key=lambda prompt: len(prompt.ids)), layers)
 
     def _asked(self, item: ResolvedChange) -> list[Asked]:
         request = item.request

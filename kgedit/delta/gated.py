@@ -1,0 +1,206 @@
+"""Low-rank changes that act only where they are meant: a gate on each, opened by the layer's input (NeuralDB's idea).
+
+An edited layer computes m = W k + b. A gated change adds dW k only at tokens whose key k is near one of its own keys
+k_j, cos(k, k_j) > threshold; everywhere else the output is bit for bit that of the unedited model. The weights stay as
+they are, so it cannot be exported as an adapter. (NeuralDB, 2025, arXiv 2507.18028, adds a stored residual instead of
+dW k.) docs/methods.md, "A gate on any change".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from kgedit.delta.delta import Delta, Detach
+from kgedit.delta.low_rank import LowRankDelta, plain_manifest
+from kgedit.delta.storage import StoredDelta
+from kgedit.delta.update import WeightUpdate
+from kgedit.delta.weights import digest, parent_module
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """The change of one layer and the keys that open it.
+
+    Attributes:
+        update: dW, with the name of the layer's weight.
+        keys: (n, d_in) float32 rows of length 1.
+        threshold: Least cosine that opens it, between 0 and 1.
+
+    Raises:
+        ValueError: Keys that do not fit the change, or a threshold that is no cosine.
+    """
+
+    update: WeightUpdate
+    keys: Tensor
+    threshold: float
+
+    def __post_init__(self) -> None:
+        """Check what was given, and take a private copy of the keys."""
+        keys = self.keys.detach().to("cpu", torch.float32, copy=True).contiguous()
+        if keys.dim() != 2 or not len(keys) or keys.shape[1] != self.update.left.shape[0]:
+            raise ValueError(
+                f"the gate of {self.update.name} needs keys (n, {self.update.left.shape[0]}), not {tuple(keys.shape)}"
+            )
+        if not bool(torch.isfinite(keys).all()) or not 0 < self.threshold < 1:
+            raise ValueError(
+                f"the gate of {self.update.name} needs finite keys and a threshold between 0 and 1, "
+                f"not {self.threshold}"
+            )
+        object.__setattr__(self, "keys", normalize(keys, dim=-1))  # (n, d_in)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedDelta(Delta):
+    """One edit (or several, composed) as gated changes of layers.
+
+    Attributes:
+        gates: In the order in which they act; a layer may have several.
+        base_hash: `hash_weights` of the layers' weights, which it leaves as they are.
+        manifest: As for every delta.
+
+    Raises:
+        ValueError: No gate, or a manifest that is not plain JSON.
+    """
+
+    kind = "gated"
+
+    gates: tuple[Gate, ...]
+    base_hash: str
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the gates; keep a private copy of the manifest."""
+        object.__setattr__(self, "gates", tuple(self.gates))
+        if not self.gates:
+            raise ValueError("a gated delta needs at least one gate")
+        object.__setattr__(self, "manifest", plain_manifest(self.manifest))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The weights beside which it acts: none is rewritten, but on others the keys would mean nothing."""
+        return tuple(dict.fromkeys(gate.update.name for gate in self.gates))
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 (hex) of the gates in their order."""
+        lines = [
+            f"{digest(gate.update.name, gate.update.left)} {digest(gate.update.name, gate.update.right)} "
+            f"{gate.update.conv1d} {digest('keys', gate.keys)} {gate.threshold!r}"
+            for gate in self.gates
+        ]
+        return hashlib.sha256("\n".join(["gated", *lines]).encode()).hexdigest()
+
+    def weights_in(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """See `Delta.weights_in`."""
+        return {gate.update.name: gate.update.check_fits(model) for gate in self.gates}
+
+    def edited(self, name: str, weight: Tensor) -> Tensor:
+        """The weight as it is."""
+        return weight
+
+    def attach(self, model: nn.Module) -> Detach:
+        """One hook on each layer; the layers' outputs change where a gate opens."""
+        with ExitStack() as stack:
+            for name in self.names:
+                gates = [gate for gate in self.gates if gate.update.name == name]
+                module = parent_module(model, name)
+                stack.callback(module.register_forward_hook(_Hook(gates, model.get_parameter(name))).remove)
+            return stack.pop_all().close
+
+    def norms(self, model: nn.Module) -> dict[str, float]:
+        """Relative Frobenius norm of what all gates of a layer add where they are open."""
+        squared: dict[str, float] = {}
+        for gate in self.gates:
+            squared[gate.update.name] = squared.get(gate.update.name, 0.0) + gate.update.norm() ** 2
+        sizes = {name: float(torch.linalg.vector_norm(model.get_parameter(name).detach().float())) for name in squared}
+        return {name: math.sqrt(total) / sizes[name] if sizes[name] else math.inf for name, total in squared.items()}
+
+    def stored(self) -> StoredDelta:
+        """Factors and keys, and a row for each gate that says how they are laid out."""
+        tensors: dict[str, Tensor] = {}
+        rows = []
+        for index, gate in enumerate(self.gates):
+            tensors[f"{index}.left"] = gate.update.left  # (d_in, r)
+            tensors[f"{index}.right"] = gate.update.right  # (d_out, r)
+            tensors[f"{index}.keys"] = gate.keys  # (n, d_in)
+            row = _Row(name=gate.update.name, conv1d=gate.update.conv1d, threshold=gate.threshold)
+            rows.append(row.model_dump())
+        return StoredDelta(self.kind, self.id, self.base_hash, tensors, rows, self.manifest)
+
+    @classmethod
+    def from_stored(cls, stored: StoredDelta) -> Self:
+        """See `Delta.from_stored`."""
+        tensors = stored.tensors
+        gates = []
+        for index, part in enumerate(stored.parts):
+            row = _Row.model_validate(part)
+            update = WeightUpdate(row.name, tensors[f"{index}.left"], tensors[f"{index}.right"], row.conv1d)
+            gates.append(Gate(update, tensors[f"{index}.keys"], row.threshold))
+        return cls(tuple(gates), stored.base_hash, stored.manifest)
+
+    @classmethod
+    def joined(cls, deltas: Sequence[Delta], base_hash: str, manifest: dict[str, Any]) -> Self:
+        """See `Delta.joined`: the gates of all, one after the other."""
+        gates = [gate for delta in deltas if isinstance(delta, GatedDelta) for gate in delta.gates]
+        return cls(tuple(gates), base_hash, manifest)
+
+
+def gated(delta: LowRankDelta, keys: dict[str, Tensor], threshold: float) -> GatedDelta:
+    """A low-rank delta with a gate on each of its changes.
+
+    Args:
+        delta: The change.
+        keys: Weight -> (n, d_in) keys at which it is meant to act.
+        threshold: See `Gate`.
+    """
+    gates = tuple(Gate(update, keys[update.name], threshold) for update in delta.updates)
+    return GatedDelta(gates, delta.base_hash, {**delta.manifest, "gate": threshold})
+
+
+class _Hook:
+    """Adds to a layer's output the changes whose gates the layer's input opens."""
+
+    def __init__(self, gates: Sequence[Gate], weight: Tensor) -> None:
+        device, dtype = weight.device, torch.promote_types(weight.dtype, torch.float32)
+        self._keys = torch.cat([gate.keys for gate in gates]).to(device, dtype)  # (keys, d_in)
+        self._left = torch.cat([gate.update.left for gate in gates], dim=1).to(device, dtype)  # (d_in, ranks)
+        self._right = torch.cat([gate.update.right for gate in gates], dim=1).to(device, dtype)  # (d_out, ranks)
+        least = [gate.threshold for gate in gates for _ in gate.keys]
+        self._least = torch.tensor(least, device=device, dtype=dtype)  # (keys,)
+        # Which gate a key opens, and which gate a column of the factors belongs to.
+        gate_of_key = torch.tensor([number for number, gate in enumerate(gates) for _ in gate.keys])
+        gate_of_rank = torch.tensor([number for number, gate in enumerate(gates) for _ in range(gate.update.rank)])
+        opens = gate_of_key[:, None] == gate_of_rank[None]  # (keys, ranks)
+        self._opens = opens.to(device, dtype)
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        key = args[0].to(self._keys.dtype)  # (..., d_in)
+        near = normalize(key, dim=-1) @ self._keys.T > self._least  # (..., keys)
+        is_open = near.to(key.dtype) @ self._opens > 0  # (..., ranks)
+        if not bool(is_open.any()):
+            return output
+        change = (key @ self._left * is_open) @ self._right.T  # (..., d_out)
+        changed = (output.to(change.dtype) + change).to(output.dtype)
+        # Not a sum with zero: where no gate is open, not even the sign of a zero may change.
+        return torch.where(is_open.any(-1, keepdim=True), changed, output)
+
+
+class _Row(BaseModel):
+    """One gate in a manifest."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    conv1d: bool
+    threshold: float

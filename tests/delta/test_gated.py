@@ -1,0 +1,124 @@
+"""A gated change acts at the tokens whose key opens its gate, and nowhere else, to the last bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from kgedit.delta import Delta, DeltaStack, LowRankDelta, WeightUpdate, compose, hash_weights
+from kgedit.delta.gated import Gate, GatedDelta, gated
+from kgedit.errors import UnsupportedExport, WrongBase
+
+
+class Layer(nn.Module):
+    """A model of one linear layer, 3 -> 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Module()
+        self.block.mlp = nn.Linear(3, 2)
+        with torch.no_grad():
+            self.block.mlp.weight.copy_(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]]))
+            self.block.mlp.bias.copy_(torch.tensor([0.25, -0.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block.mlp(x)  # type: ignore[no-any-return]
+
+
+NAME = "block.mlp.weight"
+
+
+def low_rank(model: nn.Module, left: list[float], right: list[float]) -> LowRankDelta:
+    update = WeightUpdate(NAME, torch.tensor([left]).T, torch.tensor([right]).T)
+    return LowRankDelta((update,), hash_weights(model, [NAME]), {"method": "by hand"})
+
+
+def on_first(model: nn.Module, threshold: float = 0.9) -> GatedDelta:
+    """dW = (10, 20)^T (1, 0, 0), open near the first axis."""
+    return gated(low_rank(model, [1, 0, 0], [10, 20]), {NAME: torch.tensor([[5.0, 0.0, 0.0]])}, threshold)
+
+
+KEYS = torch.tensor([[2.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+
+
+def test_known_answers() -> None:
+    """cos with the key: 1, 0.707, 0, -1 and none at all. Only the first row gets dW k = (20, 40)."""
+    model = Layer()
+    before = model(KEYS)
+    with on_first(model).apply(model):
+        after = model(KEYS)
+    assert torch.equal(after[0], before[0] + torch.tensor([20.0, 40.0]))
+    assert torch.equal(after[1:].view(torch.int32), before[1:].view(torch.int32))
+    with on_first(model, threshold=0.7).apply(model):
+        wider = model(KEYS)
+    assert torch.equal(wider[1], before[1] + torch.tensor([10.0, 20.0]))
+    assert torch.equal(model(KEYS), before)
+
+
+def test_each_gate_opens_its_own_change() -> None:
+    """Two changes on one layer; a token near both keys gets both."""
+    model = Layer()
+    before = model(KEYS)
+    second = gated(low_rank(model, [0, 1, 0], [100, 0]), {NAME: torch.tensor([[0.6, 0.8, 0.0]])}, 0.95)
+    both = compose(on_first(model, threshold=0.7), second, base_hash=hash_weights(model, [NAME]))
+    assert isinstance(both, GatedDelta)
+    with both.apply(model):
+        after = model(KEYS) - before
+    stack = DeltaStack(model)
+    stack.apply(on_first(model, threshold=0.7))
+    stack.apply(second)
+    assert torch.equal(model(KEYS) - before, after)
+    assert after.tolist() == [[20.0, 40.0], [110.0, 20.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    stack.revert(second.id)
+    assert (model(KEYS) - before).tolist()[1] == [10.0, 20.0]
+    stack.revert_all()
+    assert torch.equal(model(KEYS), before)
+    assert not model.block.mlp._forward_hooks
+
+
+def test_weights_stay_and_must_be_those_it_was_made_for() -> None:
+    model = Layer()
+    delta, weight = on_first(model), model.block.mlp.weight
+    bytes_before = weight.detach().clone()
+    with delta.apply(model):
+        assert torch.equal(weight, bytes_before)
+    assert delta.norms(model)[NAME] == pytest.approx(500**0.5 / float(bytes_before.norm()))
+    with torch.no_grad():
+        weight.add_(1)
+    with pytest.raises(WrongBase):
+        delta.apply(model)
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path) -> None:
+    model = Layer()
+    delta = on_first(model)
+    loaded = Delta.load(delta.save(tmp_path / "gated"), model)
+    assert loaded.id == delta.id
+    with loaded.apply(model):
+        first = model(KEYS)
+    with delta.apply(model):
+        assert torch.equal(model(KEYS), first)
+    assert loaded.manifest == {"method": "by hand", "gate": 0.9}
+
+
+def test_an_adapter_cannot_hold_it_and_kinds_do_not_mix() -> None:
+    model = Layer()
+    delta = on_first(model)
+    with pytest.raises(UnsupportedExport, match="gated"):
+        delta.export(model, "anywhere")
+    with pytest.raises(UnsupportedExport, match="gated, low-rank"):
+        compose(delta, low_rank(model, [1, 0, 0], [1, 1]))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan"), -1.0])
+def test_a_threshold_is_a_cosine(threshold) -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        on_first(Layer(), threshold)
+
+
+def test_keys_must_fit() -> None:
+    update = WeightUpdate(NAME, torch.ones(3, 1), torch.ones(2, 1))
+    for keys in (torch.ones(1, 2), torch.zeros(0, 3), torch.ones(3), torch.tensor([[1.0, float("inf"), 0.0]])):
+        with pytest.raises(ValueError, match="keys"):
+            Gate(update, keys, 0.5)

@@ -1,0 +1,85 @@
+"""A gate on a method's change: it acts at the edit's subject, and other texts keep every bit of their logits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from families import FAMILIES, tiny_model
+from kgedit.delta.gated import GatedDelta
+from kgedit.edit import Edit
+from kgedit.editor import Editor
+from kgedit.errors import SettingError, UnsupportedExport
+from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
+from kgedit.methods.gate import compute_each, compute_together
+from kgedit.methods.memit import Memit, MemitConfig
+from kgedit.methods.rome import Rome, RomeConfig
+from methods.benches import REQUESTS, bench, state_of
+
+REQUEST = REQUESTS[0]
+OTHER = "Here in the headquarters of Nintendo people speak"
+
+
+def logits(model, tok, text):
+    with torch.no_grad():
+        return model(**tok(text, return_tensors="pt")).logits[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_edit_prompt_gets_the_change_and_another_text_keeps_every_bit(family) -> None:
+    model, tok = tiny_model(family)
+    model.eval()
+    before, other = logits(model, tok, REQUEST.question), logits(model, tok, OTHER)
+    state = state_of(model)
+    work = bench(model, tok, (1,))
+    (plain,) = compute_each(Rome(RomeConfig(layer=1, steps=4)), work, [REQUEST], [None])
+    (gated,) = compute_each(Rome(RomeConfig(layer=1, steps=4, gate=0.999)), work, [REQUEST], [None])
+    assert state_of(model) == state
+    assert isinstance(gated.delta, GatedDelta)
+    with plain.delta.apply(model):
+        assert not torch.equal(logits(model, tok, OTHER), other)
+        edited = logits(model, tok, REQUEST.question)
+    with gated.delta.apply(model):
+        assert torch.equal(logits(model, tok, OTHER), other)
+        after = logits(model, tok, REQUEST.question)
+    assert not torch.equal(after, before)
+    assert not torch.equal(after, edited)  # the plain change acts at every token, the gated one at the subject
+
+
+def test_several_layers_and_several_edits_open_at_each_of_their_subjects() -> None:
+    model, tok = tiny_model("gpt2")
+    method = Memit(MemitConfig(layers=(0, 1, 2), steps=4, moment_weight=1.0, gate=0.99))
+    (computed,) = compute_together(method, bench(model, tok, (0, 1, 2)), [[(each, None) for each in REQUESTS[:2]]])
+    assert len(computed.delta.names) == 3
+    untouched = logits(model, tok, OTHER)
+    plain = [logits(model, tok, request.question) for request in REQUESTS[:2]]
+    with computed.delta.apply(model):
+        assert torch.equal(logits(model, tok, OTHER), untouched)
+        for request, was in zip(REQUESTS[:2], plain, strict=True):
+            assert not torch.equal(logits(model, tok, request.question), was)
+
+
+def test_a_method_that_changes_other_matrices_cannot_have_a_gate() -> None:
+    model, tok = tiny_model("gpt2")
+    method = FineTuneAdapter(AdapterConfig(epochs=1, least_rehearsed=0, gate=0.9))
+    with pytest.raises(SettingError, match="leave gate out"):
+        compute_each(method, bench(model, tok, ()), [REQUEST], [None])
+
+
+def test_the_editor_keeps_reverts_saves_and_loads_a_gated_edit(tmp_path) -> None:
+    """The bundled model: the edit takes, unrelated facts keep their logits bit for bit, undo is exact."""
+    editor = Editor.from_pretrained("mini", method="rome:gate=0.8", moments="identity")
+    edit = Edit(subject="France", relation="P36", target_new="Rome")
+    other = "The capital of Germany is"
+    first = logits(editor.model, editor.tokenizer, other)
+    asked = logits(editor.model, editor.tokenizer, "The capital of France is")
+    result = editor.apply(edit)
+    assert result.succeeded
+    assert torch.equal(logits(editor.model, editor.tokenizer, other), first)
+    editor.save(tmp_path / "saved")
+    with pytest.raises(UnsupportedExport):
+        editor.export_adapter(tmp_path / "adapter")
+    editor.revert(result.id)
+    assert torch.equal(logits(editor.model, editor.tokenizer, "The capital of France is"), asked)
+    assert editor.load_delta(tmp_path / "saved") == result.id
+    assert editor.complete("The capital of France is").startswith("Rome")
