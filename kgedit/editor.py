@@ -280,8 +280,7 @@ class Editor(TakesTurns):
     def compute(self, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]) -> list[Computed]:
         """The deltas of several edits, each on its own on the model as it is; nothing is written.
 
-        Args:
-            requests, subgraphs: From `prepare`, or made by hand; no subgraph is None.
+        Requests and subgraphs are those of `prepare`, or made by hand; None where there is no subgraph.
         """
         return compute_each(self.method, self.workbench, requests, subgraphs)
 

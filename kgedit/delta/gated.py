@@ -52,12 +52,12 @@ class Gate:
             raise ValueError(
                 f"the gate of {self.update.name} needs keys (n, {self.update.left.shape[0]}), not {tuple(keys.shape)}"
             )
-        if not bool(torch.isfinite(keys).all()) or not 0 < self.threshold < 1:
+        if not bool(((keys.norm(dim=-1) - 1).abs() < 1e-3).all()) or not 0 < self.threshold < 1:
             raise ValueError(
-                f"the gate of {self.update.name} needs finite keys and a threshold between 0 and 1, "
+                f"the gate of {self.update.name} needs keys of length 1 and a threshold between 0 and 1, "
                 f"not {self.threshold}"
             )
-        object.__setattr__(self, "keys", normalize(keys, dim=-1))  # (n, d_in)
+        object.__setattr__(self, "keys", keys)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +161,10 @@ def gated(delta: LowRankDelta, keys: dict[str, Tensor], threshold: float) -> Gat
 
     Args:
         delta: The change.
-        keys: Weight -> (n, d_in) keys at which it is meant to act.
+        keys: Weight -> (n, d_in) keys at which it is meant to act, of any length.
         threshold: See `Gate`.
     """
-    gates = tuple(Gate(update, keys[update.name], threshold) for update in delta.updates)
+    gates = tuple(Gate(update, normalize(keys[update.name], dim=-1), threshold) for update in delta.updates)
     return GatedDelta(gates, delta.base_hash, {**delta.manifest, "gate": threshold})
 
 

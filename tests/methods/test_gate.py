@@ -69,7 +69,7 @@ def test_a_method_that_changes_other_matrices_cannot_have_a_gate() -> None:
 def test_the_editor_keeps_reverts_saves_and_loads_a_gated_edit(tmp_path) -> None:
     """The bundled model: the edit takes, unrelated facts keep their logits bit for bit, undo is exact."""
     editor = Editor.from_pretrained("mini", method="rome:gate=0.8", moments="identity")
-    edit = Edit(subject="France", relation="P36", target_new="Rome")
+    edit = Edit(subject="France", relation="P36", target_new="Q220")
     other = "The capital of Germany is"
     first = logits(editor.model, editor.tokenizer, other)
     asked = logits(editor.model, editor.tokenizer, "The capital of France is")

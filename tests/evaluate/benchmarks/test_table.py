@@ -49,7 +49,9 @@ def test_every_row_names_functions_that_are_there_and_has_tests(row: Benchmark) 
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(EvaluationError, match="no benchmark 'mquak'; did you mean 'mquake'. there are: counterfact, .*mquake"):
+    with pytest.raises(
+        EvaluationError, match="no benchmark 'mquak'; did you mean 'mquake'. there are: counterfact, .*mquake"
+    ):
         benchmark("mquak")
 
 
