@@ -16,8 +16,8 @@ from torch import Tensor
 from kgedit.lm.second_moment.matrix import ridged_factor
 
 SAMPLE_KEYS = 200  # keys of the text whose directions are compared
-# For independent halves of n / 2 tokens and keys of d dimensions the change is about 2 sqrt(d / n): a tenth takes 400
-# tokens a dimension, three tenths take 45.
+# For independent tokens, n / 2 in each half, and keys of d dimensions the change would be about 2 sqrt(d / n): a tenth
+# at 400 tokens a dimension, three tenths at 45. Tokens of a text are not independent; real texts need more.
 _SETTLED, _ENOUGH = 0.1, 0.3
 
 
