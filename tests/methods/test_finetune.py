@@ -250,6 +250,7 @@ def test_the_defaults_are_the_published_ones() -> None:
     published = {
         "layer": 1, "steps": 25, "learning_rate": 5e-4, "weight_decay": 0.0, "stop_loss": 0.01, "epsilon": None,
         "loss": "prompt_last", "ending": "",
+        "gate": None,
     }  # fmt: skip
     assert FineTuneConfig(layer=1).model_dump() == published
     assert BoundedConfig(layer=1).model_dump() == published | {"epsilon": 5e-4}

@@ -297,6 +297,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "early_stop": 0,
         "merge_subjects": False,
         "ending": "",
+        "gate": None,
         "prefixes": "5x10+10x10",
         "prefix_seeds": "words",
         "moment_ridge": 1e-6,

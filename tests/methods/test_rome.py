@@ -242,6 +242,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "stop_loss": 0.05,
         "key": "averaged",
         "ending": "",
+        "gate": None,
         "prefixes": "5x10+10x10",
         "prefix_seeds": "words",
         "moment_ridge": 1e-6,
