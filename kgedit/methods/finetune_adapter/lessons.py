@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,6 +18,8 @@ from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.glame.consequences import associated_paths, made, other_facts
 from kgedit.text.template import fill
+
+Item = TypeVar("Item")
 
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
 
@@ -68,8 +71,8 @@ def epoch(
     """
     questions: list[Question] = []
     for lesson in lessons:
-        questions += [lesson.wordings[0], *_some(lesson.wordings[1:], 2, rng), *_some(lesson.paths, 2, rng)]
-        questions += _some(lesson.around, 2, rng)
+        questions += [lesson.wordings[0], *some(lesson.wordings[1:], 2, rng), *some(lesson.paths, 2, rng)]
+        questions += some(lesson.around, 2, rng)
     drawn = rng.sample(list(facts), min(rehearsed, len(facts)))
     questions += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
     rng.shuffle(questions)
@@ -89,6 +92,11 @@ def encoded(
             yield row
 
 
+def some(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
+    """At most so many items, drawn without replacement."""
+    return rng.sample(list(items), min(count, len(items)))
+
+
 def _filled(request: Request, templates: Sequence[tuple[str, str]]) -> tuple[Question, ...]:
     return tuple((fill(template, request.subject), answer) for template, answer in templates)
 
@@ -103,7 +111,3 @@ def _recalled(bench: Workbench, questions: Sequence[Question]) -> tuple[Question
             kept.append(question)
     scores = score_rows(bench.model, rows)
     return tuple(question for question, score in zip(kept, scores, strict=True) if score.exact)
-
-
-def _some(questions: Sequence[Question], count: int, rng: random.Random) -> list[Question]:
-    return rng.sample(list(questions), min(count, len(questions)))

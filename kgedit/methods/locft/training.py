@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,10 +14,11 @@ from kgedit.delta.low_rank import as_low_rank
 from kgedit.errors import EditDiverged, EditError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.generation.endings import end_tokens
-from kgedit.lm.tokens import encode_pair, encode_prompt, encode_target
+from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.engine.trained_matrix import Ids, TrainedMatrix
+from kgedit.methods.finetune_adapter.lessons import encoded, some
 from kgedit.methods.locft.config import LocftConfig
 
 
@@ -118,14 +117,14 @@ class Training:
         rows = [row for edit in edits for row in edit]
         kept: list[_Row] = []
         for lesson in (*self._lessons, *self._earlier):
-            asked = [*_some(lesson.wordings[1:], config.wordings, rng), *_some(lesson.paths, config.wordings, rng)]
+            asked = [*some(lesson.wordings[1:], config.wordings, rng), *some(lesson.paths, config.wordings, rng)]
             rows += self._encoded(asked, self._ends)
         rows += self._encoded([lesson.wordings[0] for lesson in self._earlier], self._ends)
         wanted = round(config.rehearsed * len(edits))
         if wanted:
             around = [question for lesson in self._lessons for question in lesson.around]
-            near = _some(around, (wanted + 1) // 2 if self._facts else wanted, rng)
-            far = _some(self._facts, wanted - len(near), rng)
+            near = some(around, (wanted + 1) // 2 if self._facts else wanted, rng)
+            far = some(self._facts, wanted - len(near), rng)
             kept = self._encoded([*near, *(rng.choice(wordings) for wordings in far)], ())
         rng.shuffle(rows)
         rng.shuffle(kept)
@@ -166,15 +165,11 @@ class Training:
         ]
 
     def _encoded(self, questions: Sequence[Question], ends: Ids) -> list[_Row]:
-        """Questions in tokens; those that cannot be written or do not fit are left out."""
-        longest, rows = context_length(self._bench.model), []
-        for prompt, answer in questions:
-            with suppress(EditError):
-                row = _Row(*encode_pair(self._bench.tokenizer, prompt, answer + self._config.ending))
-                row = _Row(row.prompt, (*row.answer, *ends))
-                if len(row.text) <= longest:
-                    rows.append(row)
-        return rows
+        """Questions in tokens, the given ones behind each answer; those that do not fit are left out."""
+        # The last token of an answer is only predicted, so a row may be one longer than the context.
+        longest = context_length(self._bench.model) + 1 - len(ends)
+        rows = encoded(self._bench.tokenizer, questions, self._config.ending, longest=longest)
+        return [_Row(prompt, (*answer, *ends)) for prompt, answer in rows]
 
 
 def _scored(rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:
@@ -186,10 +181,6 @@ def _scored(rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:
     ]
     text_of, column, token = zip(*places, strict=True)
     return torch.tensor(text_of), torch.tensor(column), torch.tensor(token)
-
-
-def _some(items: Sequence[Any], count: int, rng: random.Random) -> list[Any]:
-    return rng.sample(list(items), min(count, len(items)))
 
 
 def _end_of_text(bench: Workbench) -> int:
