@@ -132,11 +132,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, store: Store, monkey
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("facts.nt.gz", gzip.compress(f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode())[:-6]),
+    [("facts.nt.gz", gzip.compress(f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode(), mtime=0)[:-6]),
      ("facts.ttl", b"Q1 P1 Q2 .\n"), ("facts.ttl.gz", b"no gzip"),
      ("facts.tsv", b""), 
      ("facts.tsv", b"a\tb\tc\n" * 3), ("facts.nt", b"Q1\tP1\tQ2\n"), ("facts.tsv.gz", b"no gzip"),
-     ("facts.tsv.gz", gzip.compress(b"Q1\tP1\tQ2\n")[:-6])],
+     ("facts.tsv.gz", gzip.compress(b"Q1\tP1\tQ2\n", mtime=0)[:-6])],
 )  # fmt: skip
 def test_a_file_without_facts_is_an_error(tmp_path: Path, store: Store, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)

@@ -57,7 +57,7 @@ def test_without_a_contact_no_public_endpoint_is_asked(settings: MakeSettings, t
         ("soon", 60, 60),
         (None, 60, 60),
         ("nan", 60, 60),
-        (email.utils.formatdate(time.time() + 100, usegmt=True), 1, 100),
+        ("a date in 100 s", 1, 100),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 60, 60),
     ],
 )
@@ -65,6 +65,8 @@ def test_it_waits_as_long_as_it_is_asked_to(
     server: SparqlServer, settings: MakeSettings, clock, header: str | None, least: float, most: float
 ) -> None:
     shown: list[float] = []
+    if header == "a date in 100 s":
+        header = email.utils.formatdate(time.time() + 100, usegmt=True)
     server.faults.append(Fault(status=429, headers={"Retry-After": header} if header else {}))
     asked = Endpoint(
         settings(server.url),

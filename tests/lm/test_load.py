@@ -98,7 +98,6 @@ def as_pickle(folder: Path) -> None:
         (with_config(model_type="nonsense"), "nonsense"),
         (with_config(model_type="t5"), "t5|T5"),
     ],
-    ids=str,
 )
 def test_half_a_model_is_refused(saved, tmp_path, damage, words, capfd) -> None:
     folder = tmp_path / "model"

@@ -108,7 +108,6 @@ GATE = "model.layers.1.mlp.gate_proj.weight"
         (end_token([2, "x"]), "eos_token_id is .2, 'x'."),
         (other_tokenizer, "the token 5000, but the model has"),
     ],
-    ids=str,
 )
 def test_a_model_that_makes_no_sense_is_refused(saved: Path, tmp_path: Path, damage: Damage, words: str) -> None:
     folder = tmp_path / "model"

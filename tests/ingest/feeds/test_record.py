@@ -151,7 +151,7 @@ def test_what_is_no_date_is_named(tmp_path: Path, dated: object) -> None:
         (f"{GOOD}\n{GOOD}\n".encode(), None),
         (f"\n[{GOOD},\n{GOOD}]".encode(), None),
         (b"subject,relation,target_new\nQ42,P27,Q142\nQ42,P27,Q142\n", None),
-        (gzip.compress(f"{GOOD}\n{GOOD}\n".encode()), None),
+        (gzip.compress(f"{GOOD}\n{GOOD}\n".encode(), mtime=0), None),
         (f"{GOOD}\n{GOOD}\n".encode(), "jsonl"),
     ],
 )
