@@ -383,7 +383,8 @@ class Editor(TakesTurns):
                     self._prefixes[plan] = sample_prefixes(self.model, self.tokenizer, plan, seed=self.seed)
         moments, prefixes = self.moments.of(layers, ridge=ridge), self._given_prefixes or self._prefixes[plan]
         earlier = requests_in(*(delta.manifest for delta in self._stack.deltas))
-        return Workbench(self.model, self.tokenizer, moments, prefixes, self.seed, self.progress, self.chat, earlier)
+        parts = (self.model, self.tokenizer, moments, prefixes, self.seed, self.progress, self.chat, earlier)
+        return Workbench(*parts, unedited_hash=self._stack.hash_unedited)
 
     def _composed(self) -> Delta:
         composed = self._stack.composed()

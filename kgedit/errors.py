@@ -79,6 +79,10 @@ class UnknownMethod(KgeditError):
     """No editing method of this name is registered; `kgedit models` lists the methods."""
 
 
+class UntrainedEditor(KgeditError):
+    """A method that learns to edit has not been trained for this model; the message names the command that does."""
+
+
 class SettingError(KgeditError):
     """A method has no setting of this name, or it cannot have this value; the message lists what there is."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from kgedit.methods.base import Method
+
 
 app = typer.Typer(short_help="Lists models, methods, benchmarks, feeds and plugins.")
 
@@ -61,7 +63,7 @@ def _listing() -> dict[str, Any]:
             name: {"title": row.title, "licence": row.licence, "fetched": fetched_file(row, cache_dir).is_file()}
             for name, row in FETCHABLE.items()
         },
-        "methods": {name: registry.load_method(name).summary for name in registry.method_names()},
+        "methods": {name: _about(registry.load_method(name)) for name in registry.method_names()},
         "families": {
             name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
             for name, row in anatomy.families().items()
@@ -74,6 +76,10 @@ def _listing() -> dict[str, Any]:
             if entries
         },
     }
+
+
+def _about(method: type[Method]) -> dict[str, str]:
+    return {field: getattr(method, field) for field in ("kind", "needs", "exports", "summary")}
 
 
 def _first_line(documented: object) -> str:
@@ -90,7 +96,8 @@ def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
         where = "fetched" if row["fetched"] else f"kgedit models fetch {name}"
         rows.append((name, where, f"{row['title']} ({row['licence']})"))
     yield table(["model", "where", "what it is"], rows)
-    yield table(["method", "what it does"], list(data["methods"].items()))
+    methods = [(name, *row.values()) for name, row in data["methods"].items()]
+    yield table(["method", "kind", "needs", "export", "what it does"], methods)
     kinds = [
         (
             name,

@@ -152,6 +152,7 @@ class Workbench:
         earlier: Requests whose edits are in force, as far as their deltas tell them; the model carries them.
         curriculum: What to train on beside the edits of one case, given the most known facts that are wanted; only
             methods that train on whole batches ask for it.
+        unedited_hash: Gives `model_hash` of the model without its edits; None where it carries none.
     """
 
     model: PreTrainedModel
@@ -163,6 +164,7 @@ class Workbench:
     chat: ChatForm | None = None
     earlier: Sequence[Request] = ()
     curriculum: Callable[[int], Curriculum] | None = None
+    unedited_hash: Callable[[], str] | None = None
 
     def chat_templates(self, request: Request) -> list[str]:
         """The request as it is put in a chat; none where edits are made for texts alone."""
@@ -190,6 +192,9 @@ class Method(ABC):
     Attributes:
         name: Name in the registry.
         summary: What it does, in one line for lists.
+        kind: Where it belongs in lists: "closed form", "fine-tuning", "hypernetwork" and the like.
+        needs: What must be there beside model and tokenizer, in lists; empty for nothing.
+        exports: What its changes can be exported as, in lists; empty for nothing.
         Config: Its kind of settings.
         uses_graph: Whether it reads subgraphs.
         shares_change: Whether all edits of a case share one change, so that none can be taken out of it.
@@ -198,6 +203,9 @@ class Method(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    kind: ClassVar[str] = ""
+    needs: ClassVar[str] = ""
+    exports: ClassVar[str] = "LoRA, GGUF"
     Config: ClassVar[type[MethodSettings]]
     uses_graph: ClassVar[bool] = False
     shares_change: ClassVar[bool] = False

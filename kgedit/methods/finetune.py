@@ -87,6 +87,7 @@ class FineTune(Method):
 
     name = "ft"
     summary = "Fine-tuning of one layer's MLP output matrix, without a bound."
+    kind = "fine-tuning"
     Config: ClassVar[type[MethodSettings]] = FineTuneConfig
     config: FineTuneConfig
 
@@ -164,6 +165,7 @@ class FineTuneBounded(FineTune):
 
     name = "ft-l"
     summary = "Fine-tuning of one layer's MLP output matrix, every entry within a bound (Zhu et al., 2020)."
+    kind = "fine-tuning"
     Config = BoundedConfig
 
 

@@ -129,6 +129,8 @@ class Memit(ValueMethod):
 
     name = "memit"
     summary = "Many facts at once, spread over a band of layers (Meng et al., 2023)."
+    kind = "closed form"
+    needs = "second moments"
     Config = MemitConfig
     config: MemitConfig
 

@@ -60,6 +60,8 @@ class Rome(ValueMethod):
 
     name = "rome"
     summary = "One fact as a rank-one change of one layer (Meng et al., 2022)."
+    kind = "closed form"
+    needs = "second moments"
     Config = RomeConfig
     config: RomeConfig
 

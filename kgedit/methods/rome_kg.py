@@ -119,6 +119,8 @@ class RomeKg(_WithGraph):
 
     name = "rome-kg"
     summary = "ROME, one after another, for a fact and what the graph says of its new object (GLAME's control)."
+    kind = "closed form"
+    needs = "second moments, graph"
     Config = RomeKgConfig
     config: RomeKgConfig
 
@@ -138,6 +140,8 @@ class MemitKg(_WithGraph):
 
     name = "memit-kg"
     summary = "MEMIT, all at once, for a fact and what the graph says of its new object (GLAME's control)."
+    kind = "closed form"
+    needs = "second moments, graph"
     Config = MemitKgConfig
     config: MemitKgConfig
 

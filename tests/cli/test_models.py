@@ -28,6 +28,14 @@ def test_every_table_is_listed(run: Run, monkeypatch) -> None:
 
 def test_no_two_rows_read_alike(run: Run) -> None:
     listed = run("models", "--json")
+    listed["methods"] = {name: row["summary"] for name, row in listed["methods"].items()}
     for name in ("methods", "benchmarks", "feeds"):
         lines = list(listed[name].values())
         assert len(set(lines)) == len(lines), name
+
+
+def test_each_method_says_its_kind_what_it_needs_and_what_it_exports(run: Run) -> None:
+    methods = run("models", "--json")["methods"]
+    assert all(row["kind"] for row in methods.values())
+    assert (methods["rome"]["needs"], methods["rome"]["exports"]) == ("second moments", "LoRA, GGUF")
+    assert (methods["ft"]["kind"], methods["ft"]["needs"]) == ("fine-tuning", "")

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from kgedit.errors import FileCorrupt, MomentMismatch
 from kgedit.io.atomic_files import write_files
+from kgedit.io.sealed import seal
 from kgedit.io.staging import sweep
-from kgedit.lm.second_moment.files import read_sealed, seal
+from kgedit.lm.second_moment.files import read_sums
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Checkpoint:
         sweep(self.path.parent)  # what a kill while writing left beside it
         if not self.path.exists():
             return None
-        totals, about = read_sealed(self.path)
+        totals, about = read_sums(self.path)
         if about.get("identity") != self.identity:
             raise MomentMismatch(
                 f"{self.path} holds sums of [{about.get('identity')}], asked for are [{self.identity}]; "

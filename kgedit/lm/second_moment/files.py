@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from kgedit.errors import FileCorrupt, MomentError, MomentMismatch
 from kgedit.io.atomic_files import write_files
+from kgedit.io.sealed import read_sealed, seal
 from kgedit.lm.second_moment.matrix import SecondMoment
 
 
@@ -44,7 +42,7 @@ def load_moment(path: Path, *, key: str | None = None, weights: str | None = Non
         FileCorrupt: The file is damaged or no moments file.
         MomentMismatch: The statistics belong to something else; both keys are named.
     """
-    tensors, about = read_sealed(path)
+    tensors, about = read_sums(path)
     try:
         moment = SecondMoment(int(about["layer"]), tensors["matrix"], int(about["count"]), about["key"])
     except (KeyError, ValueError) as error:
@@ -61,13 +59,8 @@ def load_moment(path: Path, *, key: str | None = None, weights: str | None = Non
     return moment
 
 
-def seal(tensors: dict[str, Tensor], about: dict[str, str]) -> bytes:
-    """Tensors with text fields as safetensors bytes, sealed with a checksum over both."""
-    return bytes(to_safetensors(tensors, {**about, "sha256": _checksum(tensors, about)}))
-
-
-def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a file of `seal`.
+def read_sums(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and text fields of a sealed file of statistics.
 
     Raises:
         MomentError: There is no such file.
@@ -75,20 +68,4 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     if not path.is_file():
         raise MomentError(f"{path} does not exist; collect the statistics first, or correct the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FileCorrupt(f"{path} cannot be read ({error}); delete it and collect the statistics anew") from error
-    if about.pop("sha256", None) != _checksum(tensors, about):
-        raise FileCorrupt(f"{path} is damaged: its checksum is wrong; delete it and collect the statistics anew")
-    return tensors, about
-
-
-def _checksum(tensors: dict[str, Tensor], about: dict[str, str]) -> str:
-    checksum = hashlib.sha256(repr(sorted(about.items())).encode())
-    for name in sorted(tensors):
-        checksum.update(f"{name}{tuple(tensors[name].shape)}{tensors[name].dtype}".encode())
-        checksum.update(tensors[name].contiguous().numpy().data)
-    return checksum.hexdigest()
+    return read_sealed(path, "delete it and collect the statistics anew")

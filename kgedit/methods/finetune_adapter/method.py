@@ -68,6 +68,8 @@ class FineTuneAdapter(Method):
 
     name = "finetune-adapter"
     summary = "One LoRA adapter trained on all edits together with what must stay (needs peft)."
+    kind = "fine-tuning"
+    needs = "peft"
     Config = AdapterConfig
     uses_graph = True
     shares_change = True

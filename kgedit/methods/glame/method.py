@@ -79,6 +79,8 @@ class Glame(ValueMethod):
 
     name = "glame"
     summary = "ROME's write with a value shaped by the knowledge graph around the edit (Zhang et al., 2024)."
+    kind = "closed form"
+    needs = "second moments, graph"
     uses_graph = True
     Config = GlameConfig
     config: GlameConfig
