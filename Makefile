@@ -2,6 +2,8 @@
 # make test   install what a developer needs; ruff, mypy, pytest
 # make lint   ruff and mypy alone
 # make mini   train the bundled model again (at most 90 minutes on two cores)
+# make bench  time every step beside the published procedure (under 15 minutes on two cores, nothing else running)
+# make bench-gpu   the same for large shapes, on a GPU
 # make clean  remove the environment and every cache
 
 PYTHON ?= python3.11
@@ -9,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint mini clean
+.PHONY: demo test lint mini bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -26,6 +28,12 @@ lint: $(VENV)/.installed-dev
 
 mini: $(VENV)/.installed
 	$(BIN)/kgedit mini train
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.bench --out out/bench.json
+
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.bench --gpu --out out/bench-gpu.json
 
 # The stamps are older than the two files that decide what is installed, or they are up to date.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -1,12 +1,22 @@
-"""The scripts of benchmarks/ find everything that they import."""
+"""The scripts of benchmarks/ find everything that they import; `benchmarks.bench` compares before it times."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from benchmarks.bench.__main__ import ROWS
+from benchmarks.bench.floor import Product, beginnings, block, optimisation
+from benchmarks.bench.rows import Options, Row, measured
+from benchmarks.bench.shapes import PLANS
+from benchmarks.bench.table import table
+from families import D_FF, D, tiny_model
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.methods.engine.objective import Objective, ObjectiveRow
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -21,3 +31,43 @@ def test_a_script_can_be_imported(script: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     assert module.__doc__
+
+
+@pytest.fixture
+def shape() -> SimpleNamespace:
+    """What a row needs of a shape."""
+    model, _ = tiny_model("gpt2")
+    return SimpleNamespace(model=model, anatomy=anatomy_of(model), tolerance=1e-4)
+
+
+def row(difference: float) -> Row:
+    return Row(lambda: None, lambda: None, lambda: difference, [Product(4, 4, 4)], units=2)
+
+
+def test_results_that_differ_are_never_timed(shape) -> None:
+    with pytest.raises(ArithmeticError, match="differ by 0.001"):
+        measured(row(1e-3), shape, Options(seconds=0))
+    with pytest.raises(ArithmeticError, match="nan"):
+        measured(row(float("nan")), shape, Options(seconds=0))
+
+
+def test_a_row_has_all_that_the_table_shows(shape) -> None:
+    found = measured(row(1e-6), shape, Options(seconds=0))
+    assert found["floor_operations"] == 2 * 4**3 / 2
+    line = table({"rows": [{"row": "rome", "shape": "tiny", **found}], "alone": []}).splitlines()[1]
+    assert line.split()[:2] == ["rome", "tiny"]
+    assert all(name in PLANS for _, names in ROWS.values() for name in names)
+
+
+def test_the_floor_counts_each_token_once(shape) -> None:
+    """Two sentences of which the first two tokens are the same; two tokens from the written one on, one scored."""
+    assert beginnings([(1, 2, 3), (1, 2, 4), (1, 2, 3)]) == 4
+    per_block = [(D, 3 * D), (D, D), (D, D_FF), (D_FF, D)]
+    assert [(one.inner, one.columns) for one in block(shape, 0, 5)] == per_block
+    rows = tuple(ObjectiveRow((1, 2, last, 5), 2, (3,), (7,), "target", 0.5) for last in (3, 4))
+    found = sum(one.operations for one in optimisation(shape, [Objective(rows)], 0, steps=3))
+    weights = sum(inner * columns for inner, columns in per_block)
+    mlp = 2 * D * D_FF
+    vocabulary = len(shape.model.get_output_embeddings().weight)
+    before, below, steps = 3 * 2 * weights, 4 * weights, 5 * (4 * weights + 4 * (weights - mlp) + 2 * mlp)
+    assert found == 2 * (before + below + steps + 5 * 2 * D * vocabulary)
