@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from kgedit.delta.in_context import longest_text, tokens_read_first
 from kgedit.delta.weights import editable_weight
 from kgedit.errors import NoSuchLayer, PluginError, UnsupportedModel
 from kgedit.io.plugins import load_plugin, plugins
@@ -278,9 +279,8 @@ def to_math(weight: Tensor, conv1d: bool) -> Tensor:
 
 
 def context_length(model: nn.Module) -> int:
-    """How many tokens the model can read, from its config; a large number when the config does not say."""
-    config = getattr(model, "config", None)
-    return int(getattr(config, "max_position_embeddings", None) or 1 << 20)
+    """How many tokens of a text the model can read; a large number when its config does not say."""
+    return longest_text(model) - tokens_read_first(model)
 
 
 def _refuse_wrapped(model: nn.Module) -> None:

@@ -34,6 +34,7 @@ METHODS: Mapping[str, str] = {
     "ft-l": "kgedit.methods.finetune:FineTuneBounded",
     "locft": "kgedit.methods.locft.method:Locft",
     "finetune-adapter": "kgedit.methods.finetune_adapter.method:FineTuneAdapter",
+    "ike": "kgedit.methods.ike:Ike",
 }
 
 GROUP = "kgedit.methods"

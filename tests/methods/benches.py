@@ -131,5 +131,5 @@ def small(name: str, **changes: Any) -> Method:
     """The method with few steps, and with layers that a tiny model has; `changes` of its settings."""
     kind = load_method(name)
     fields, _ = settings_for("a model of no preset", name, n_layers=3)
-    few = {"steps": 3} if "steps" in kind.Config.model_fields else {"epochs": 3}
+    few = {field: 3 for field in ("steps", "epochs") if field in kind.Config.model_fields}
     return kind(kind.Config.model_validate(fields | few | changes))

@@ -57,6 +57,7 @@ ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares 
     "ft-l": (False, False, False, False),
     "locft": (False, True, False, True),
     "finetune-adapter": (False, True, False, True),
+    "ike": (False, False, False, False),
 }
 
 

@@ -1,6 +1,6 @@
 """The control "pasted": the unedited model with the new facts pasted into each prompt, in place of an edit.
 
-In-context editing without demonstrations (IKE, Zheng et al., 2023): what a model does with a fact that it reads.
+What a model does with a fact that it reads. The method `ike` is the same as a change that can be applied and saved.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kgedit.evaluate.benchmarks.case import FollowUp, Questions, Replies
 from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.lm.generation.greedy import Ask
-from kgedit.text.boundary import boundary
+from kgedit.methods.ike import stated
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class PastedFacts:
     @classmethod
     def of(cls, rewrites: Sequence[Rewrite]) -> PastedFacts:
         """The new facts of a case."""
-        stated = (f"{one.text}{boundary(one.text, one.target_new)}{one.target_new}." for one in rewrites)
+        sentences = (stated(one.text, one.target_new) for one in rewrites)
         texts = (text for one in rewrites for text in (one.text, one.question) if text)
-        return cls(" ".join(stated), tuple(dict.fromkeys(texts)))
+        return cls(" ".join(sentences), tuple(dict.fromkeys(texts)))
 
     def into(self, prompt: str) -> str:
         """The prompt with the facts in it."""

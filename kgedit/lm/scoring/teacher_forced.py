@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kgedit.delta.in_context import tokens_read_first
 from kgedit.errors import TargetError
 from kgedit.lm.context import check_room
 from kgedit.lm.hooks import frozen, head_at
@@ -135,7 +136,8 @@ def _tree_tokens(model: PreTrainedModel, rows: Mapping[Ids, object]) -> int:
 
 
 def _takes_masks(model: PreTrainedModel) -> bool:
-    return model.config.model_type in _MASKS and model.config._attn_implementation in _ATTENTION
+    known = model.config.model_type in _MASKS and model.config._attn_implementation in _ATTENTION
+    return known and not tokens_read_first(model)
 
 
 def _batches(trees: Iterator[TokenTree], batch_tokens: int) -> Iterator[list[TokenTree]]:
