@@ -1,6 +1,7 @@
 # make demo   install what a user needs, and run the demonstration
 # make test   install what a developer needs; ruff, mypy, pytest
 # make lint   ruff and mypy alone
+# make docs   build the book into build/site; strict about links
 # make mini   train the bundled model again (at most 90 minutes on two cores)
 # make bench  time every step beside the published procedure (under 15 minutes on two cores, nothing else running)
 # make bench-gpu   the same for large shapes, on a GPU
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint mini bench bench-gpu clean
+.PHONY: demo docs test lint mini bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -25,6 +26,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
+	@echo "The book: build/site/index.html"
 
 mini: $(VENV)/.installed
 	$(BIN)/kgedit mini train
@@ -47,6 +52,12 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing kgedit and its development tools into $(VENV) (some minutes the first time) ..."
 	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing kgedit and the tools of the book into $(VENV) ..."
+	$(PIP_INSTALL) -e '.[docs]'
 	@touch $(VENV)/.installed $@
 
 clean:
