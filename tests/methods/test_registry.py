@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgedit.errors import KgeditError, SettingError, UnknownMethod
+from kgedit.methods.base import MethodSettings
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.registry import METHODS, load_method, method_for, method_names, parse_variant, settings_for
 
@@ -27,6 +28,15 @@ from kgedit.methods.registry import METHODS, load_method, method_for, method_nam
 )
 def test_a_variant_is_a_name_and_typed_settings(variant, expected) -> None:
     assert parse_variant(variant) == expected
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_gives_a_setting_of_all_methods_another_meaning(name) -> None:
+    """GLAME had a `gate` of its own, a share of a norm; the gate of all methods then took it for a cosine."""
+    own = load_method(name).Config.model_fields
+    for field, shared in MethodSettings.model_fields.items():
+        assert (own[field].annotation, own[field].description) == (shared.annotation, shared.description)
+    assert own["gate"].default is None
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class GlameConfig(ValueSettings):
         first_step: Length of L-BFGS's first step, as a share of the mean ||m|| over the layers; later ones are at
             most twice as long.
         gated: Take z's direction alone, times a trained gate per layer; published is z in its full length.
-        gate: How far the unfitted encoder's direction is followed at the start, as a share of the mean ||m||.
+        first_gate: How far the unfitted encoder's direction is followed at the start, as a share of the mean ||m||.
         free_offset: Train a free delta beside z; without z it is what is trained in any case.
         clamp: Bound of ||m* - m|| / ||m||, layer by layer.
         clamp_gradient: Whether gradients pass through the clamp; the released code's ignore it.
@@ -94,7 +94,7 @@ class GlameConfig(ValueSettings):
     weight_decay: float = Field(default=0.1, ge=0)
     first_step: float = Field(default=0.7, gt=0)
     gated: bool = True
-    gate: float = Field(default=0.35, ge=0)
+    first_gate: float = Field(default=0.35, ge=0)
     free_offset: bool = True
     clamp_gradient: bool = True
     clamp_from: int = Field(default=0, ge=0)

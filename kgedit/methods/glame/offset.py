@@ -35,7 +35,7 @@ class GraphOffset(nn.Module):
         self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset or encoder is None)
         size = base.norm(dim=-1)  # (layers,)
         self._bound, scale = config.clamp * size, float(size.mean())
-        start = torch.full_like(size, config.gate * scale)  # (layers,)
+        start = torch.full_like(size, config.first_gate * scale)  # (layers,)
         self.gate = nn.Parameter(start, requires_grad=encoder is not None and config.gated)
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self._optimizer: torch.optim.Optimizer | Lbfgs
