@@ -44,7 +44,7 @@ def write_tiny_llama(
         bos: Every text begins with "<s>".
         architecture: `general.architecture`.
         tensors: More tensors.
-        settings: More metadata; strings and whole numbers.
+        settings: More metadata, or other values of it; strings and whole numbers.
         leave_out: A tensor that the file lacks.
     """
     gguf = pytest.importorskip("gguf")
@@ -68,6 +68,7 @@ def write_tiny_llama(
     writer.add_vocab_size(config.vocab_size)
     _add_tokenizer(writer, tokenizer, split, bos)
     for key, value in (settings or {}).items():
+        writer.kv_data[0].pop(key, None)
         (writer.add_string if isinstance(value, str) else writer.add_uint32)(key, value)
     named = {name: value for name, value in _named(model).items() if name != leave_out}
     for name, value in {**named, **(tensors or {})}.items():

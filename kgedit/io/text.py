@@ -16,3 +16,8 @@ def reason(error: ValidationError) -> str:
 def short(text: str, limit: int = 80) -> str:
     """The text, or its beginning."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def sentence(text: str) -> str:
+    """The beginning of a library's message, which may have many lines, with a full stop."""
+    return short(" ".join(text.split()), 300).rstrip(".:, ") + "."

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import ChatTemplateError
+from kgedit.io.text import sentence
 from kgedit.text.boundary import stem
 from kgedit.text.template import LITERAL, SLOT, split_slot
 
@@ -121,9 +121,14 @@ def in_chat_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str,
     messages = [{"role": role, "content": text} for role, text in turns]
     try:
         text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except (TemplateError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ChatTemplateError(f"the chat template of this model fails: {reason}") from error
+    except Exception as error:  # a template is a program of its author
+        reason = sentence(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        raise ChatTemplateError(
+            f"the chat template of this model fails: {reason} Correct chat_template.jinja or tokenizer_config.json of "
+            "the model, or use it without a chat"
+        ) from error
+    if not text.strip():
+        raise ChatTemplateError("the chat template of this model gives no text; use the model without a chat")
     bos = tokenizer.bos_token
     adds_bos = bos is not None and tokenizer("x").input_ids[:1] == [tokenizer.bos_token_id]
     return text.removeprefix(bos) if adds_bos and bos else text

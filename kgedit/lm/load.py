@@ -13,13 +13,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.settings import Settings
 from kgedit.errors import LoadingError, UnknownModel
-from kgedit.io.text import short
+from kgedit.io.text import sentence
 from kgedit.lm.device import check_trust, checked_device, checked_dtype
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sound import check_sound
 from kgedit.lm.sources.catalogue import FETCHABLE
+from kgedit.lm.sources.convert import SOURCE
 from kgedit.lm.sources.folder import check_folder, hub_folder
 from kgedit.lm.sources.local import local_source
+from kgedit.lm.sources.sizes import check_size
 from kgedit.mini import MINI, mini_folder
 from kgedit.progress import Progress
 
@@ -70,7 +72,9 @@ def load_model(
             folder = (
                 Path(source) if Path(source).is_dir() else hub_folder(source, revision, with_code=trust_remote_code)
             )
-            _check_size(folder, check_folder(folder), trust_remote_code=trust_remote_code)
+            stored = check_folder(folder)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            check_size(config, stored, trust_remote_code=trust_remote_code)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -86,30 +90,20 @@ def load_model(
             model.eval()  # type: ignore[no-untyped-call]
             check_sound(model, tokenizer, loaded[1])
     except SafetensorError as error:
-        raise _unknown(name, f"its weights are damaged ({error}).") from error
+        raise _unknown(name, f"the weights in {folder} are damaged ({error}).{_made_anew(folder)}") from error
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError) as error:
-        raise _unknown(name, _sentence(str(error))) from error
+        raise _unknown(name, sentence(str(error))) from error
     except Exception as error:  # what a stranger's config makes the library raise is of any kind
-        reason = _sentence(f"{type(error).__name__}: {error}")
+        reason = sentence(f"{type(error).__name__}: {error}")
         raise _unknown(name, f"its config.json or tokenizer makes no sense: {reason}") from error
     return model, tokenizer
 
 
-def _check_size(folder: Path, stored: int, *, trust_remote_code: bool) -> None:
-    """Refuse a config that means far more weights than there are: transformers would fill them with random numbers."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    with torch.device("meta"):
-        laid_out = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)  # type: ignore[no-untyped-call]
-    meant = sum(parameter.numel() for parameter in laid_out.parameters())
-    if meant > 2 * stored:  # one of them may serve in two places
-        raise ValueError(f"its config means {meant:,} weights, its files have another shape: they hold {stored:,}.")
-
-
-def _sentence(text: str) -> str:
-    """The beginning of a library's message, which may have many lines."""
-    return short(" ".join(text.split()), 300).rstrip(".:, ") + "."
+def _made_anew(folder: Path) -> str:
+    """What to do about a damaged folder that was made from a GGUF file."""
+    return f" Delete {folder}: it is made anew from the GGUF file." if (folder / SOURCE).is_file() else ""
 
 
 def _unknown(name: str, reason: str) -> UnknownModel:

@@ -29,9 +29,19 @@ def test_the_tokens_are_those_of_the_template(bos: bool, system: str | None) -> 
 
 @pytest.mark.parametrize(
     ("template", "says"),
-    [(None, "no chat template"), ("{{ raise_exception('only pairs') }}", "only pairs"), ("{% for", "fails")],
+    [
+        (None, "no chat template"),
+        ("{{ raise_exception('only pairs') }}", "only pairs"),
+        ("{% for", "fails"),
+        ("{{ messages[0].content.nothing.at_all }}", "fails"),
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "RecursionError"),
+        ("{{ messages[0].__class__.__mro__ }}", "unsafe"),
+        ("{% set nothing = 1 %}", "gives no text"),
+        ({"tool_use": "{{ messages }}"}, "default"),
+    ],
 )
-def test_a_template_that_fails_is_one_clear_error(template: str | None, says: str) -> None:
+def test_a_template_that_fails_is_one_clear_error(template: object, says: str) -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = template
     with pytest.raises(ChatTemplateError, match=says) as caught:

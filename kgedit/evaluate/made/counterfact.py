@@ -1,10 +1,10 @@
-"""CounterFact records, with a portability question each, about facts that the bundled model knows."""
+"""CounterFact records about facts that a model knows, with a portability question where the facts give one."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
@@ -19,26 +19,40 @@ LEAST_SHARING = 2  # other subjects that have the old object, and that have the 
 MAX_PER_RELATION = 0.3  # of the records of a part; places of birth would otherwise be nearly half of them
 
 
-def sources(book: Book, seed: int) -> dict[str, Iterator[Draft]]:
-    """Drafts of each part; edits of the two parts have different subjects."""
+Onward = tuple[tuple[str, str], str]  # path of two relations through the new object, and the item that it leads to
+
+
+def sources(
+    book: Book, seed: int, *, sizes: Mapping[str, int] = RECORDS, portable: bool = True
+) -> dict[str, Iterator[Draft]]:
+    """Drafts of each part; edits of the two parts have different subjects.
+
+    Args:
+        book: The facts that the model knows.
+        seed: Seed of everything drawn.
+        sizes: Part -> how many records it is to have.
+        portable: Only records with a portability question; without, one is added where the facts give it.
+    """
     return {
-        part: _drafts(book, subjects, f"{seed} {part}", RECORDS[part]) for part, subjects in book.parts(seed).items()
+        part: _drafts(book, subjects, f"{seed} {part}", sizes[part], portable=portable)
+        for part, subjects in book.parts(seed).items()
+        if part in sizes
     }
 
 
-def _drafts(book: Book, subjects: frozenset[str], seed: str, count: int) -> Iterator[Draft]:
+def _drafts(book: Book, subjects: frozenset[str], seed: str, count: int, *, portable: bool) -> Iterator[Draft]:
     rng = random.Random(seed)
     taken: Counter[str] = Counter()
     numbered = [(number, fact) for number, fact in enumerate(book.facts) if fact.subject in subjects]
     for number, fact in rng.sample(numbered, len(numbered)):
         if book.text[fact.relation].single and taken[fact.relation] < MAX_PER_RELATION * count:
-            draft = _draft(book, fact, number, rng)
+            draft = _draft(book, fact, number, rng, portable=portable)
             if draft is not None:
                 taken[fact.relation] += 1
                 yield draft
 
 
-def _draft(book: Book, fact: Fact, number: int, rng: random.Random) -> Draft | None:
+def _draft(book: Book, fact: Fact, number: int, rng: random.Random, *, portable: bool) -> Draft | None:
     """One record, and all that the unedited model must know for it to mean something; None if the facts do not do.
 
     Known are the old object in the edit's wording and every paraphrase, the answers of the neighbourhood and
@@ -46,15 +60,22 @@ def _draft(book: Book, fact: Fact, number: int, rng: random.Random) -> Draft | N
     answer before the edit.
     """
     targets = book.targets(fact)
+    second_best: Draft | None = None
     # Take the first target, in random order, that has enough neighbours and a second hop whose answer changes.
     for target in rng.sample(targets, len(targets)):
         neighbours = _sharing(book, fact, fact.object, target)
         having = _sharing(book, fact, target, fact.object)
+        if min(len(neighbours), len(having)) < LEAST_SHARING or not book.apart(target, fact.object):
+            continue
+        record = _Record(book, fact, target, rng)
         onward = [pair for pair in book.onward(fact, target) if (fact.object, pair[0][1]) in book.object_of]
         onward = [pair for pair in onward if book.apart(pair[1], book.object_of[fact.object, pair[0][1]])]
-        if min(len(neighbours), len(having)) >= LEAST_SHARING and onward and book.apart(target, fact.object):
-            return _Record(book, fact, target, rng).draft(number, neighbours, having, rng.choice(onward))
-    return None
+        if onward:
+            return record.draft(number, neighbours, having, rng.choice(onward))
+        # Else the first that has the neighbours alone, if that will do.
+        if second_best is None and not portable:
+            second_best = record.draft(number, neighbours, having, None)
+    return second_best
 
 
 def _sharing(book: Book, fact: Fact, obj: str, other: str) -> list[str]:
@@ -68,9 +89,7 @@ class _Record:
     def __init__(self, book: Book, fact: Fact, target: str, rng: random.Random) -> None:
         self.book, self.fact, self.target, self.rng = book, fact, target, rng
 
-    def draft(
-        self, number: int, neighbours: Sequence[str], having: Sequence[str], onward: tuple[tuple[str, str], str]
-    ) -> Draft:
+    def draft(self, number: int, neighbours: Sequence[str], having: Sequence[str], onward: Onward | None) -> Draft:
         book, fact = self.book, self.fact
         old, new = book.labels[fact.object], book.labels[self.target]
         rewrite = Rewrite(
@@ -85,14 +104,14 @@ class _Record:
         )
         paraphrases = [book.fill(text, fact.subject) for text in book.wordings_of(fact.subject, fact.relation)]
         neighborhood, attributes = self._prompts(neighbours), self._prompts(having)
-        portability, premises = self._portability(onward)
+        portability, premises = (None, []) if onward is None else self._portability(onward)
         record = CounterFactRecord(
             case_id=0,
             rewrites=(rewrite,),
             paraphrases=tuple(paraphrases),
             neighborhood=tuple(Probe(prompt=prompt, answers=((old,),)) for prompt in neighborhood),
             attributes=tuple(Probe(prompt=prompt, answers=((new,),)) for prompt in attributes),
-            generation=self._generation(onward[0]),
+            generation=self._generation(onward),
             portability=portability,
             pararel_idx=number,
         )
@@ -113,7 +132,7 @@ class _Record:
         turns = (book.fill(own[turn], subject) for turn in range(most) for subject, own in shuffled if turn < len(own))
         return list(islice(turns, PROMPTS))
 
-    def _portability(self, onward: tuple[tuple[str, str], str]) -> tuple[Portability, list[Question]]:
+    def _portability(self, onward: Onward) -> tuple[Portability, list[Question]]:
         """The question one step beyond the new object, and what the model must know for it."""
         book, (path, answer) = self.book, onward
         template = self.rng.choice(book.questions(path) + book.questions(path, phrase=1))
@@ -129,8 +148,11 @@ class _Record:
             question=question, answer=labels[answer], aliases=book.other_names(answer), relation=relation
         ), known
 
-    def _generation(self, path: tuple[str, str]) -> tuple[str, ...]:
+    def _generation(self, onward: Onward | None) -> tuple[str, ...]:
         """Statements about the subject that the edited fact or what follows from it would complete."""
         book = self.book
-        templates = [*book.statements(path[:1]), *book.statements(path), *book.statements(path, phrase=1)]
-        return tuple(book.fill(template, self.fact.subject) for template in self.rng.sample(templates, PROMPTS))
+        templates = list(book.statements((self.fact.relation,)))
+        if onward is not None:
+            templates += [*book.statements(onward[0]), *book.statements(onward[0], phrase=1)]
+        drawn = self.rng.sample(templates, min(PROMPTS, len(templates)))
+        return tuple(book.fill(template, self.fact.subject) for template in drawn)

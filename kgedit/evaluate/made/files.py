@@ -1,4 +1,4 @@
-"""Writes the benchmark files for the bundled model: which cases, in which order, in which file."""
+"""Writes the benchmark files about what a model knows: which cases, in which order, in which file."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ def make_recalled_benchmark(
 
     Every fact of a chain before and after its edits, every old object, every neighbour and every fact that a
     portability question leads to is among the found ones, each asked in a wording in which the model gives it. The
-    questions of several hops are not asked beforehand: few models answer those.
+    questions of several hops are not asked beforehand: few models answer those. CounterFact records have a portability
+    question where the found facts give one.
 
     Args:
         suite: "mquake" or "counterfact".
@@ -133,8 +134,9 @@ def make_recalled_benchmark(
         for part, count in (sizes or _CHAINS).items():
             records[part] = _as_many(chains, mquake.slots(part, count))
     else:
-        singles = counterfact.sources(book, seed)
-        for part, count in (sizes or _SINGLES).items():
+        wanted = sizes or _SINGLES
+        singles = counterfact.sources(book, seed, sizes=wanted, portable=False)
+        for part, count in wanted.items():
             records[part] = _as_many(singles, [part] * count)
     if not any(records.values()):
         raise DataError(
@@ -179,7 +181,11 @@ def _numbered(records: Mapping[str, list[Record]], first: int) -> dict[str, list
 
 
 def _bytes(records: list[Record]) -> bytes:
-    return (json.dumps([_original(record) for record in records], ensure_ascii=False, indent=1) + "\n").encode()
+    written = [_original(record) for record in records]
+    if any("portability" in record for record in written):
+        # Where only some have the question, null says of the others that it was not lost.
+        written = [record | {"portability": record.get("portability")} for record in written]
+    return (json.dumps(written, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def _original(record: Record) -> dict[str, Any]:

@@ -17,11 +17,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from kgedit.errors import UnsupportedModel
 from kgedit.io.atomic_folder import whole_folder
+from kgedit.io.text import sentence
 from kgedit.io.whole_file import sha256_of
 from kgedit.lm.anatomy import FAMILIES, anatomy_of
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sources.gguf_file import check_is_gguf, field, open_model
 from kgedit.lm.sources.rope import ROPE_FREQUENCIES, rope_parameters
+from kgedit.lm.sources.sizes import check_counts, check_size
 from kgedit.lm.sources.tokenizer import split_as_llama_cpp
 from kgedit.progress import Progress
 
@@ -91,14 +93,18 @@ def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
             config = AutoConfig.from_pretrained(**source)
     except (ValueError, KeyError) as error:
         raise _unknown(path, architecture) from error
+    except Exception as error:  # what a stranger's metadata makes the library raise is of any kind
+        raise _senseless(path, architecture, error) from error
     if config.model_type not in FAMILIES:
         raise _unknown(path, architecture, config.model_type)
     try:
         with quiet(), redirect_stderr(StringIO()):  # the bar of the dequantisation knows no switch
+            check_counts(config.to_dict(), len(reader.tensors))
+            check_size(config, sum(int(tensor.n_elements) for tensor in reader.tensors))
             loaded: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(**source)
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UnsupportedModel(f"{path} cannot be read as a {architecture} model: {_first_line(error)}") from error
+    except Exception as error:  # as above
+        raise _senseless(path, architecture, error) from error
     model: PreTrainedModel = loaded[0]
     _check_complete(path, reader, model, loaded[1])
     rope = rope_parameters(path, reader, model.config)
@@ -138,5 +144,9 @@ def _unknown(path: Path, architecture: str, family: str | None = None) -> Unsupp
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _senseless(path: Path, architecture: str, error: Exception) -> UnsupportedModel:
+    reason = sentence(str(error) or type(error).__name__)
+    return UnsupportedModel(
+        f"{path} cannot be read as a {architecture} model: {reason} Its metadata may be damaged; fetch the "
+        "file again, or use the model's own folder from the hub"
+    )

@@ -1,7 +1,7 @@
 """The folder of a model, looked at before anything of it is loaded: what its weights are, where, and of what size.
 
 transformers follows whatever `model.safetensors.index.json`, `config.json` and `adapter_config.json` name, also out of
-the folder and into pickles, and makes a model of any size that a config asks for. Here both are refused first.
+the folder and into pickles. Here that is refused first, and so are senseless sizes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from huggingface_hub import snapshot_download
 from safetensors import safe_open
 
 from kgedit.io.atomic_files import is_plain_name
+from kgedit.lm.sources.sizes import check_counts
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _MASKS = (".bias", ".masked_bias", "position_ids", "inv_freq")  # buffers that old files hold beside the weights
-_LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
-_MOST_POSITIONS = 2**24  # the longest known context has 10 million tokens
 
 
 def hub_folder(hub_id: str, revision: str | None, *, with_code: bool) -> Path:
@@ -72,7 +70,7 @@ def check_folder(folder: Path) -> int:
             if dtype not in _FLOATS and not tensor.endswith(_MASKS):
                 raise ValueError(f"its weights are no floating-point numbers: {tensor} is {dtype}.")
             tensors, elements = tensors + 1, elements + math.prod(shape)
-    _check_counts(config, tensors)
+    check_counts(config, tensors)
     return elements
 
 
@@ -107,18 +105,6 @@ def _header(file: Path) -> Iterator[tuple[str, list[int], str]]:
         for name in opened.keys():  # noqa: SIM118
             part = opened.get_slice(name)
             yield name, part.get_shape(), part.get_dtype()
-
-
-def _check_counts(config: dict[str, Any], tensors: int) -> None:
-    """Sizes for which a model could not be laid out at all, not even without its weights."""
-    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-        for name, value in part.items():
-            most = tensors if name in _LAYER_COUNTS else _MOST_POSITIONS if name in _POSITIONS else 2**63 - 1
-            least = 1 if name in (*_LAYER_COUNTS, *_POSITIONS) else -(2**63)
-            if isinstance(value, int | float) and not least <= value <= most:
-                raise ValueError(
-                    f"its config.json has {name} = {value}, which is senseless for weights of {tensors} tensors."
-                )
 
 
 def _json_object(path: Path) -> dict[str, Any]:

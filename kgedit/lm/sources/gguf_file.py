@@ -40,8 +40,13 @@ def check_is_gguf(path: Path) -> None:
     Raises:
         FileCorrupt: It does not; says what it is instead where that can be told.
     """
-    with path.open("rb") as file:
-        head = file.read(len(_MAGIC))
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError as error:
+        raise FileCorrupt(
+            f"{path} cannot be read: {error.strerror or error}; check its rights and the disk"
+        ) from error
     if head != _MAGIC:
         instead = _KNOWN_BEGINNINGS.get(head, f"it begins with {head!r}" if head else "it is empty")
         raise FileCorrupt(f"{path} is no GGUF file, whatever its name says ({instead}); give the model's own file")

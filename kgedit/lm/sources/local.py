@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kgedit.errors import UnknownModel
 from kgedit.lm.sources.catalogue import FETCHABLE
-from kgedit.lm.sources.fetch import fetched_file
+from kgedit.lm.sources.fetch import check_hash, fetched_file
 from kgedit.progress import Progress
 
 
@@ -28,6 +28,8 @@ def local_source(name: str, cache_dir: Path, *, progress: Progress | None = None
         return name
     from kgedit.lm.sources.convert import converted
 
+    if name in FETCHABLE:
+        check_hash(gguf, FETCHABLE[name].file_sha256)
     return str(converted(gguf, cache_dir, progress=progress))
 
 
@@ -41,7 +43,11 @@ def _gguf_file(name: str, cache_dir: Path) -> Path | None:
             )
         return file
     path = Path(name)
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL in it
+        return None
+    if is_file:
         return path
     if not name or not path.is_dir() or (path / "config.json").is_file():
         return None

@@ -13,9 +13,9 @@ from kgedit.editor import Editor
 from kgedit.errors import DataError
 from kgedit.evaluate.benchmarks.reading import load
 from kgedit.evaluate.made import mined as mined_module
+from kgedit.evaluate.made.counterfact import MAX_PER_RELATION
 from kgedit.evaluate.made.files import MadeBenchmark, make_recalled_benchmark
 from kgedit.evaluate.made.mined import MinedBook, MinedFacts, fact_pool, mine
-from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.recall_walk import CHUNK, KnownFact
 from kgedit.lm.scoring.right_answers import right_answers
 from kgedit.mini.cases import Casebook
@@ -64,24 +64,9 @@ def test_the_walk_is_bounded_says_how_far_it_came_and_is_not_walked_twice(
         assert set(wordings) & set(statements[1:])
         prompts = [fill(wording, fact.subject_label) for wording in (statements[0], *wordings)]
         assert all(right_answers(editor.model, editor.tokenizer, [(prompt, fact.object_label) for prompt in prompts]))
-    monkeypatch.setattr(FactPool, "ask", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr(mined_module, "ask_all", lambda *_: pytest.fail("asked again"))
     assert mine(pool, editor.model, editor.tokenizer, most=2 * CHUNK, seed=2) == first
-
-
-def test_the_second_half_of_the_walk_is_near_what_the_first_recalled(editor, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[KnownFact] = []
-
-    def ask(pool: FactPool, model: object, tokenizer: object, facts: list[KnownFact]) -> list[bool]:
-        asked.extend(facts)
-        return [True] * len(facts)
-
-    monkeypatch.setattr(FactPool, "ask", ask)
-    mine(FactPool.of("mini", editor.graph, editor.text), editor.model, editor.tokenizer, most=2 * CHUNK, seed=2)
-    first, second = asked[:CHUNK], asked[CHUNK:]
-    objects, pairs = {fact.object for fact in first}, {(fact.relation, fact.object) for fact in first}
-    assert all(fact.subject in objects or (fact.relation, fact.object) in pairs for fact in second)
-    assert len(second) == CHUNK
+    assert mine(pool, editor.model, editor.tokenizer, most=CHUNK, seed=2).wordings.items() <= first.wordings.items()
 
 
 def test_counterfact_files_ask_only_in_wordings_in_which_a_fact_is_recalled(made, mined) -> None:
@@ -96,8 +81,33 @@ def test_counterfact_files_ask_only_in_wordings_in_which_a_fact_is_recalled(made
         assert {probe.prompt for probe in record.attributes} <= prompts[new]
         assert record.paraphrases
         assert record.neighborhood
-        assert record.portability is not None
+    assert any(record.portability for record in records)
     assert (made["counterfact"].model, made["counterfact"].recalled) == ("some", len(mined.wordings))
+
+
+def test_a_record_needs_no_portability_question_and_says_so_with_null(mined, tmp_path: Path) -> None:
+    """Facts of one relation lead nowhere; with a second one, the records that can have the question have it."""
+    known = {fact: wordings for fact, wordings in mined.wordings.items() if fact.relation == "P27"}
+    alone = make_recalled_benchmark("counterfact", tmp_path / "alone", MinedFacts(known), model="some")
+    loaded = load(alone.files["test"])
+    assert (loaded.format, len(loaded.records)) == ("counterfact", alone.cases["test"])
+    assert loaded.records
+    assert all(record.portability is None for record in loaded.records)
+    assert "portability" not in json.loads(Path(alone.files["test"]).read_text())[0]
+    some = {fact: own for fact, own in mined.wordings.items() if fact.relation == "P36" and fact.object < "Q2"}
+    mixed = make_recalled_benchmark("counterfact", tmp_path / "mixed", MinedFacts(known | some), model="some")
+    loaded = load(mixed.files["test"])
+    assert loaded.skipped == loaded.dropped == ()
+    have = [record.portability is not None for record in loaded.records]
+    assert any(have)
+    assert not all(have)
+    raw = json.loads(Path(mixed.files["test"]).read_text())
+    assert [record["portability"] is not None for record in raw] == have
+
+
+def test_no_relation_has_more_than_its_share_of_the_records(made) -> None:
+    for part, classes in made["counterfact"].classes.items():
+        assert max(classes.values()) <= MAX_PER_RELATION * made["counterfact"].cases[part]
 
 
 def test_mquake_chains_are_of_recalled_facts_before_and_after_the_edits(made, mined) -> None:

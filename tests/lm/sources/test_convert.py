@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from kgedit.errors import FileCorrupt, SaveFailed, UnsupportedModel
+from kgedit.errors import FileCorrupt, SaveFailed, UnknownModel, UnsupportedModel
 from kgedit.lm.load import load_model
 from kgedit.lm.sources import convert
 from kgedit.lm.sources.local import local_source
@@ -98,6 +99,13 @@ def test_a_renamed_file_is_told_from_a_gguf_file(tmp_path: Path, head: bytes, sa
         ({"leave_out": "blk.1.ffn_down.weight"}, "lacks"),
         ({"tensors": {"blk.0.attn_q.bias": np.ones(64, dtype=np.float32)}}, "would be lost"),
         ({"tensors": {"rope_freqs.weight": np.full(8, 3.0, dtype=np.float32)}}, "unknown kind"),
+        ({"settings": {"llama.block_count": 0}}, "num_hidden_layers = 0"),
+        ({"settings": {"llama.block_count": 1_000_000}}, "num_hidden_layers = 1000000"),
+        ({"settings": {"llama.block_count": "two"}}, "metadata may be damaged"),
+        ({"settings": {"llama.embedding_length": 2**31}}, "its config means .* weights"),
+        ({"settings": {"llama.attention.head_count": 0}}, "metadata may be damaged"),
+        ({"settings": {"tokenizer.ggml.model": "martian"}}, "martian"),
+        ({"settings": {"tokenizer.ggml.bos_token_id": 2**31}}, "metadata may be damaged"),
     ],
 )
 def test_what_cannot_be_read_or_edited_is_refused(tmp_path: Path, given: dict[str, object], says: str) -> None:
@@ -106,6 +114,16 @@ def test_what_cannot_be_read_or_edited_is_refused(tmp_path: Path, given: dict[st
     with pytest.raises(UnsupportedModel, match=says):
         local_source(str(file), tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+def test_a_damaged_folder_in_the_cache_says_how_it_is_made_anew(tiny: Path) -> None:
+    load_model(str(tiny))
+    (weights,) = (tiny.parent / "cache").rglob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(UnknownModel, match=f"weights in {weights.parent} are damaged .* Delete {weights.parent}"):
+        load_model(str(tiny))
+    shutil.rmtree(weights.parent)
+    load_model(str(tiny))
 
 
 def test_a_cache_that_cannot_be_written_is_one_clear_error(tiny: Path, tmp_path: Path) -> None:

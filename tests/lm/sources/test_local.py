@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from kgedit.errors import UnknownModel
+from kgedit.errors import FileCorrupt, UnknownModel
+from kgedit.io.whole_file import sha256_of
 from kgedit.lm.load import load_model
+from kgedit.lm.sources.catalogue import FETCHABLE
+from kgedit.lm.sources.fetch import fetched_file
 from kgedit.lm.sources.local import local_source
 from tiny_gguf import write_tiny_llama
 
 
-@pytest.mark.parametrize("name", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "./smollm2", ""])
+@pytest.mark.parametrize("name", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "./smollm2", "", "a" * 5000, "a\0b"])
 def test_hub_ids_and_folders_are_left_as_they_are(name: str, tmp_path: Path) -> None:
     assert local_source(name, tmp_path) == name
 
@@ -20,6 +23,15 @@ def test_hub_ids_and_folders_are_left_as_they_are(name: str, tmp_path: Path) -> 
 def test_a_model_that_was_not_fetched_names_the_command() -> None:
     with pytest.raises(UnknownModel, match="kgedit models fetch smollm2"):
         load_model("smollm2")
+
+
+def test_another_file_under_the_name_of_a_fetched_model_is_refused(tmp_path: Path) -> None:
+    file = fetched_file(FETCHABLE["smollm2"], tmp_path)
+    file.parent.mkdir(parents=True)
+    write_tiny_llama(file)
+    with pytest.raises(FileCorrupt, match=rf"{sha256_of(file)}, expected is b179c9523d.*fetch again"):
+        local_source("smollm2", tmp_path)
+    assert not (tmp_path / "models" / "converted").exists()
 
 
 def test_a_folder_with_one_gguf_file_is_that_file(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """CounterFact (Meng et al., 2022): the original layout, with portability (CounterFactPlus), and flattened.
 
-CounterFactPlus here is the set of Yao et al. (2023) that GLAME uses: one portability question per record. The set
-of the same name by Hoelscher-Obermaier et al. is another one.
+CounterFactPlus here is the set of Yao et al. (2023) that GLAME uses: one portability question per record (in made
+files, where the facts give one). The set of the same name by Hoelscher-Obermaier et al. is another one.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def read(raw: Mapping[str, Any], index: int, drop: Drop) -> CounterFactRecord:
 
 
 def read_plus(raw: Mapping[str, Any], index: int, drop: Drop) -> CounterFactRecord:
-    """A record of CounterFactPlus, which must have its portability question."""
+    """A record of CounterFactPlus, which must have its portability question, or say with null that there is none."""
     record = read(raw, index, drop)
-    if record.portability is None:
+    if "portability" not in raw:
         raise MalformedRecord("portability: the record has no portability question, unlike the others of its file")
     return record
 

@@ -1,0 +1,30 @@
+"""What is refused before the work: a file that is there, and a place that cannot be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kgedit.errors import SaveFailed
+from kgedit.io.existing import refuse_existing
+
+
+def test_a_file_that_is_there_needs_force(tmp_path: Path) -> None:
+    file = tmp_path / "mine"
+    file.write_text("mine")
+    with pytest.raises(SaveFailed, match="there already"):
+        refuse_existing(tmp_path / "new", file, force=False)
+    refuse_existing(tmp_path / "new" / "deep" / "er", file, force=True)
+    with pytest.raises(SaveFailed, match="is a folder"):
+        refuse_existing(tmp_path, force=True)
+    assert file.read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SaveFailed, match="file is no folder"):
+        refuse_existing(tmp_path / "file" / "new", force=False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(SaveFailed, match="is read-only"):
+        refuse_existing(tmp_path / "new", force=True)
