@@ -27,6 +27,7 @@ from kgedit.cli import (
     models,
     moments,
     relations,
+    train_editor,
     tune,
 )
 from kgedit.cli.output import error_line, write_error
@@ -62,6 +63,7 @@ app.command("locate")(locate.locate)
 app.command("moments")(moments.moments)
 app.command("relations")(relations.relations)
 app.command("tune")(tune.tune)
+app.command("train-editor")(train_editor.train_editor)
 app.add_typer(eval.app, name="eval")
 app.add_typer(export.app, name="export")
 app.add_typer(graph.app, name="graph")

@@ -33,6 +33,8 @@ METHODS: Mapping[str, str] = {
     "ft": "kgedit.methods.finetune:FineTune",
     "ft-l": "kgedit.methods.finetune:FineTuneBounded",
     "locft": "kgedit.methods.locft.method:Locft",
+    "mend": "kgedit.methods.mend.method:Mend",
+    "ke": "kgedit.methods.ke.method:Ke",
     "finetune-adapter": "kgedit.methods.finetune_adapter.method:FineTuneAdapter",
     "ike": "kgedit.methods.ike:Ike",
 }

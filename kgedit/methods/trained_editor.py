@@ -121,6 +121,10 @@ class TrainedMethod(Method):
             minutes: The most time; then what was best so far is returned.
         """
 
+    @abstractmethod
+    def fresh(self, bench: Workbench) -> TrainedEditor:
+        """The editor of the unedited model before any training, with which a training begins."""
+
     def trained(self, bench: Workbench) -> TrainedEditor:
         """The trained editor for the model of a workbench, which may carry edits.
 

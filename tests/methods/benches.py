@@ -18,6 +18,7 @@ from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Method, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.registry import load_method, settings_for
+from kgedit.methods.trained_editor import TrainedMethod
 
 # Lengths differ, and the longest is beyond the sliding windows of the tiny mistral and gemma2.
 PREFIXES = (
@@ -128,8 +129,14 @@ CASE = [(Request("Marie Curie", "{} is a citizen of", "Poland", "P27"), GRAPH), 
 
 
 def small(name: str, **changes: Any) -> Method:
-    """The method with few steps, and with layers that a tiny model has; `changes` of its settings."""
+    """The method with few steps, and with layers that a tiny model has; `changes` of its settings.
+
+    A method that learns edits as it does before any training.
+    """
     kind = load_method(name)
     fields, _ = settings_for("a model of no preset", name, n_layers=3)
     few = {field: 3 for field in ("steps", "epochs") if field in kind.Config.model_fields}
-    return kind(kind.Config.model_validate(fields | few | changes))
+    method = kind(kind.Config.model_validate(fields | few | changes))
+    if isinstance(method, TrainedMethod):
+        method.trained = method.fresh
+    return method

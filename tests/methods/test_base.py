@@ -56,6 +56,8 @@ ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares 
     "ft": (False, False, False, False),
     "ft-l": (False, False, False, False),
     "locft": (False, True, False, True),
+    "mend": (False, False, False, False),
+    "ke": (False, False, False, False),
     "finetune-adapter": (False, True, False, True),
     "ike": (False, False, False, False),
 }

@@ -25,6 +25,9 @@ class _Learner(TrainedMethod):
     def together(self, bench, cases):
         return []
 
+    def fresh(self, bench):
+        raise NotImplementedError
+
     def train(self, bench, lessons, held_out, *, minutes):
         raise NotImplementedError
 

@@ -35,11 +35,7 @@ def made_changes(
     rng = random.Random(seed)
     rng.shuffle(facts)
     # 2. New objects: those that some facts of the same relation have.
-    uses = Counter((fact.relation, fact.object) for fact in pool.facts)
-    objects: dict[str, list[str]] = {}
-    for (relation, item), number in sorted(uses.items()):
-        if number >= _USES:
-            objects.setdefault(relation, []).append(item)
+    objects = likely_objects(pool)
     # 3. One edit a subject, with an object drawn from these.
     edits: dict[str, Edit] = {}
     for fact in facts:
@@ -49,3 +45,13 @@ def made_changes(
                 subject=fact.subject, relation=fact.relation, target_new=rng.choice(others), target_true=fact.object
             )
     return list(edits.values())[:count]
+
+
+def likely_objects(pool: FactPool) -> dict[str, list[str]]:
+    """Relation -> the objects that some of its facts have, in order; new objects are drawn from these."""
+    uses = Counter((fact.relation, fact.object) for fact in pool.facts)
+    objects: dict[str, list[str]] = {}
+    for (relation, item), number in sorted(uses.items()):
+        if number >= _USES:
+            objects.setdefault(relation, []).append(item)
+    return objects

@@ -16,10 +16,9 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy, to_math
-from kgedit.lm.hooks import add_at, capture, head_at, replay
+from kgedit.lm.hooks import add_at, capture, head_at
 from kgedit.lm.padding import pad
-
-Ids = tuple[int, ...]
+from kgedit.methods.engine.states_below import Ids, StatesBelow
 
 
 class TrainedMatrix:
@@ -52,8 +51,7 @@ class TrainedMatrix:
         self.wide = torch.promote_types(self.weight.dtype, torch.float32)
         self._model, self._anatomy, self._layer, self._fill = model, anatomy, layer, fill
         self._device = self.weight.device
-        self._states: dict[Ids, Tensor] = {}  # text -> (tokens, d)
-        self._room = most_bytes
+        self._below = StatesBelow(model, anatomy, layer, fill, most_bytes=most_bytes)
 
     def no_change(self) -> Tensor:
         """A change of zeros to train, (d, d_ff)."""
@@ -79,8 +77,7 @@ class TrainedMatrix:
         }
         module = self._anatomy.mlp_out(self._model, self._layer)
         with ExitStack() as stack:
-            if self._layer:
-                stack.enter_context(replay(self._model, self._anatomy, self._layer, self._below(texts, inputs)))
+            stack.enter_context(self._below.skipped(texts))
             if change is not None:
                 keys = stack.enter_context(capture({"key": module}, inputs=True))
 
@@ -90,28 +87,3 @@ class TrainedMatrix:
                 stack.enter_context(add_at(module, with_change))
             stack.enter_context(head_at(self._model, rows, columns))
             return self._model(**inputs).logits[0].to(self.wide)  # type: ignore[no-any-return]
-
-    def _below(self, texts: Sequence[Ids], inputs: dict[str, Any]) -> Tensor:
-        """What the last block below the layer gives out, (texts, longest, d); kept for texts met before."""
-        if any(text not in self._states for text in texts):
-            with (
-                torch.no_grad(),
-                capture({"state": self._anatomy.block(self._model, self._layer - 1)}, stop=True) as out,
-            ):
-                self._model(**inputs)
-            self._keep(texts, out["state"])
-            return out["state"]
-        longest = max(len(text) for text in texts)
-        first = self._states[texts[0]]
-        state = first.new_zeros(len(texts), longest, first.shape[-1])  # (texts, longest, d)
-        for row, text in enumerate(texts):
-            state[row, : len(text)] = self._states[text]
-        return state
-
-    def _keep(self, texts: Sequence[Ids], state: Tensor) -> None:
-        for row, text in enumerate(texts):
-            own = state[row, : len(text)]  # (tokens, d)
-            size = own.numel() * own.element_size()
-            if text not in self._states and size <= self._room:
-                self._states[text] = own.clone()
-                self._room -= size

@@ -17,7 +17,8 @@ from kgedit.lm.generation.endings import end_tokens
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
-from kgedit.methods.engine.trained_matrix import Ids, TrainedMatrix
+from kgedit.methods.engine.states_below import Ids
+from kgedit.methods.engine.trained_matrix import TrainedMatrix
 from kgedit.methods.finetune_adapter.lessons import encoded, some
 from kgedit.methods.locft.config import LocftConfig
 

@@ -1,0 +1,47 @@
+"""`kgedit train-editor` on the bundled model: what it trains is found by `kgedit edit`, which needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kgedit.methods.trained_editor import TrainedEditor
+
+Run = Callable[..., Any]
+FEW = ("--facts", "8", "--report", "1", "--minutes", "0.001")
+SMALL = "mend:rank=2:layers=5:edits=2:held_out=2:check_every=1:training_steps=1"
+EDIT = ("--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
+
+
+def test_a_trained_editor_is_found_by_later_commands(run: Run, refused: Run, tmp_path: Path) -> None:
+    method = "mend:rank=2:layers=5"
+    assert "kgedit train-editor --method mend --model mini" in refused(
+        "edit", *EDIT, "--method", method, "--out", str(tmp_path / "out")
+    )
+    assert not (tmp_path / "out").exists()
+    found = run("train-editor", "--method", SMALL, *FEW, "--json")
+    assert TrainedEditor.load(Path(found["file"])).settings["rank"] == 2
+    assert (found["edits"], found["training"]["steps"]) == (1, 1)
+    assert found["figures"].keys() >= {"efficacy", "paraphrase", "neighborhood", "score"}
+    out = str(tmp_path / "out")
+    assert run("edit", *EDIT, "--method", method, "--out", out, "--json")["method"] == "mend"
+    own = tmp_path / "own.safetensors"
+    assert str(own) in run("train-editor", "--method", SMALL, *FEW, "--out", str(own))
+    assert own.is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--method", "rome"), "needs no training"),
+        (("--method", "mnd"), "mend"),
+        (("--minutes", "0"), "minutes"),
+        (("--method", "mend:layers=9"), "layer 9"),
+        (("--method", "mend:rank=0"), "rank"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(words: tuple[str, ...], named: str, refused: Run) -> None:
+    assert named in refused("train-editor", *words, *(() if "--minutes" in words else FEW))
