@@ -3,6 +3,7 @@
 # make lint   ruff and mypy alone
 # make docs   build the book into build/site; strict about links
 # make mini   train the bundled model again (at most 90 minutes on two cores)
+# make editors   train the editors that learn for the bundled model (at most 15 minutes each on two cores)
 # make bench  time every step beside the published procedure (under 15 minutes on two cores, nothing else running)
 # make bench-gpu   the same for large shapes, on a GPU
 # make clean  remove the environment and every cache
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo docs test lint mini bench bench-gpu clean
+.PHONY: demo docs test lint mini editors bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -33,6 +34,10 @@ docs: $(VENV)/.installed-docs
 
 mini: $(VENV)/.installed
 	$(BIN)/kgedit mini train
+
+editors: $(VENV)/.installed
+	$(BIN)/kgedit train-editor --method mend
+	$(BIN)/kgedit train-editor --method ke
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.bench --out out/bench.json

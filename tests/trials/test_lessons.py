@@ -36,7 +36,8 @@ def test_no_fact_is_edited_in_two_of_training_held_out_and_test(editor: Editor) 
 
 
 def test_a_lesson_asks_one_fact_in_all_wordings_and_keeps_others_of_its_relation(editor: Editor) -> None:
-    learned, _ = draw_lessons(editor, 12, 6, seed=3)
+    learned, held_out = draw_lessons(editor, 12, 6, seed=3)
+    assert all(len(lesson.around) >= 3 for lesson in held_out.lessons)
     old = {question for wordings in learned.facts for question in wordings}
     answers = dict(old)
     for lesson in learned.lessons:
