@@ -166,10 +166,12 @@ def _clearly_first(first: Candidate, second: Candidate) -> bool:
 def _described(index: NameIndex, candidate: Candidate) -> str:
     """An item with its number of links and up to two facts that tell what it is."""
     links = f"{candidate.links} link{'' if candidate.links == 1 else 's'}"
-    return f"{candidate.id} ({'; '.join([links, *_what_it_is(index, candidate.id)])})"
+    return f"{candidate.id} ({'; '.join([links, *what_it_is(index, candidate.id)])})"
 
 
-def _what_it_is(index: NameIndex, item: str) -> list[str]:
+def what_it_is(index: NameIndex, item: str) -> list[str]:
+    """Up to two facts that tell what an item is, in words; one that leads to it where it has none of its own."""
+
     def place(relation: str) -> int:
         return _TELLING.index(relation) if relation in _TELLING else len(_TELLING)
 

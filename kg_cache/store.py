@@ -171,6 +171,16 @@ class Store:
         query = "SELECT relation, subject FROM triple WHERE object = ? ORDER BY relation, subject LIMIT ?"
         return self._around(ids, query, lambda asked, p, s: Triple(f"Q{s}", f"P{p}", asked), limit)
 
+    def subjects(self, relation: str, object: str, *, limit: int = 500) -> list[str]:
+        """Items that have this object by this relation, by number.
+
+        Raises:
+            InvalidId: An id is malformed.
+        """
+        query = "SELECT subject FROM triple WHERE object = ? AND relation = ? ORDER BY subject LIMIT ?"
+        rows = self._db.rows(query, (self._canonical(object), _property(relation), limit))
+        return [f"Q{subject}" for (subject,) in rows]
+
     def _around(
         self, ids: Sequence[str], query: str, triple: Callable[[str, int, int], Triple], limit: int
     ) -> Neighbourhood:
@@ -298,6 +308,23 @@ class Store:
         return list(
             dict.fromkeys(name for (name,) in self._db.rows(query, (start, start + "\U0010ffff", len(text), limit)))
         )
+
+    def names_with(self, text: str, *, limit: int = 40) -> list[Name]:
+        """Names of items that begin with `text`, then those with a later word that does; case is ignored.
+
+        Later words are looked for in the first 100,000 names, so that an answer never waits for a whole dump.
+        """
+        start = fold(text)
+        begin = (
+            "SELECT entity, rank, text FROM name WHERE folded BETWEEN ? AND ? AND entity > 0 ORDER BY folded LIMIT ?"
+        )
+        within = (
+            "SELECT entity, rank, text FROM (SELECT * FROM name WHERE entity > 0 LIMIT 100000) "
+            "WHERE instr(folded, ?) LIMIT ?"
+        )
+        rows = self._db.rows(begin, (start, start + "\U0010ffff", limit))
+        rows += self._db.rows(within, (f" {start}", limit)) if len(rows) < limit else []
+        return [Name(f"Q{entity}", rank, text) for entity, rank, text in rows]
 
     def knows(self, id: str) -> bool:
         """Whether anything at all is stored about the item."""

@@ -151,6 +151,10 @@ class MissingExtra(KgeditError):
     """A part of kgedit needs packages that are not installed; the message names the extra to install."""
 
 
+class Stopped(KgeditError):
+    """Work was stopped by whoever asked for it, and nothing was changed; ask again when you want it."""
+
+
 class PluginError(KgeditError):
     """An installed plugin cannot be loaded, or its name is taken; update, rename or uninstall it."""
 

@@ -32,6 +32,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"evaluate", "ingest"},
         {"trials"},
         {"locate", "tune"},
+        {"workbench"},
         {"cli", "__main__"},
     ),
     "kgedit.evaluate": (

@@ -29,6 +29,7 @@ from kgedit.cli import (
     relations,
     train_editor,
     tune,
+    workbench,
 )
 from kgedit.cli.output import error_line, write_error
 
@@ -64,6 +65,7 @@ app.command("moments")(moments.moments)
 app.command("relations")(relations.relations)
 app.command("tune")(tune.tune)
 app.command("train-editor")(train_editor.train_editor)
+app.command("workbench")(workbench.workbench)
 app.add_typer(eval.app, name="eval")
 app.add_typer(export.app, name="export")
 app.add_typer(graph.app, name="graph")

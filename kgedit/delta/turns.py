@@ -10,6 +10,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, SupportsIndex, TypeVar
 
 from torch import nn
 
+from kgedit.delta.delta import Delta
 from kgedit.delta.stack import DeltaStack
 
 P = ParamSpec("P")
@@ -29,6 +30,11 @@ class TakesTurns:
         """Start with an empty history and the deltas of a model."""
         self.history = {}
         self._stack, self._lock = stack, RLock()
+
+    @property
+    def deltas(self) -> tuple[Delta, ...]:
+        """The applied deltas, in order; each can be saved, or tried on the unedited model, in any company."""
+        return self._stack.deltas
 
     @contextmanager
     def turn(self) -> Iterator[None]:

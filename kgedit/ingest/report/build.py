@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
 from kg_cache.errors import KnowledgeGraphError
-from kg_cache.graph import KnowledgeGraph, named
+from kg_cache.graph import KnowledgeGraph
 from kg_cache.ids import is_entity_id, is_relation_id
 from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
-from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.change import day, words
 from kgedit.ingest.decide.known_facts import ask_all
-from kgedit.ingest.decide.probes import Probes, probabilities
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
-from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun, SkippedRecord
+from kgedit.ingest.report.answers import Question, answers, followed, verdicts
+from kgedit.ingest.report.report import IngestReport, ReportedChange, ReportedRun, SkippedRecord
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunRecord
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.lm.base_name import public_name
-from kgedit.lm.generation.greedy import complete
 from kgedit.lm.loading import Loading
 from kgedit.methods.base import Request
 from kgedit.methods.registry import method_names
 from kgedit.progress import Progress
-from kgedit.text.answer import shown
-from kgedit.text.template import fill
 
 MOST_SKIPPED = 1000  # of one run; the others are in its plan
-MOST_FOLLOWED = 8  # consequences of one change that are asked
 
 # Fields of a run's result that differ between equal runs, or are reported elsewhere.
 _ELSEWHERE = {"feed", "classes", "refusals", "seconds", "recovered", "changed"}
-
-Question = tuple[str, str]  # prompt, right answer
 
 
 def build_report(
@@ -77,30 +69,30 @@ def report_on(
     # Only changes whose names still mean something can be asked.
     questions = [_question(request) for request, _ in filter(None, prepared)]
     with weights.trial([]):
-        before = iter(_answers(editor, questions))
+        before = iter(answers(editor, questions))
     if progress:
         progress("asking for the report", len(entries), 2 * len(entries))
-    now = iter(_answers(editor, questions))
+    now = iter(answers(editor, questions))
     right = iter(ask_all(editor.model, editor.tokenizer, questions))
     # What follows from each change in force, over one more fact of its subgraph.
-    followed = [
-        _followed(*resolved, editor.text) if resolved and entry.state == State.CHECKED else {}
+    around = [
+        followed(*resolved, editor.text) if resolved and entry.state == State.CHECKED else {}
         for entry, resolved in zip(entries, prepared, strict=True)
     ]
-    answered = iter(ask_all(editor.model, editor.tokenizer, [pair for asked in followed for pair in asked.values()]))
+    answered = iter(ask_all(editor.model, editor.tokenizer, [pair for asked in around for pair in asked.values()]))
     changes = []
-    for entry, resolved, asked in zip(entries, prepared, followed, strict=True):
+    for entry, resolved, asked in zip(entries, prepared, around, strict=True):
         change = _change(entry)
         if resolved is not None:
             request, subgraph = resolved
-            answers = {"question": _question(request)[0], "before": next(before), "now": next(now)}
+            said = {"question": _question(request)[0], "before": next(before), "now": next(now)}
             change = change.model_copy(
-                update={**answers, "right": next(right), **_labels(editor.graph, entry, request, subgraph)}
+                update={**said, "right": next(right), **_labels(editor.graph, entry, request, subgraph)}
             )
             found: dict[int, bool | None] = {place: next(answered) for place in asked}
             if subgraph is not None:
                 found |= {0: change.right} if entry.state == State.CHECKED else {}
-                change = change.model_copy(update={"answered": _verdicts(found, subgraph)})
+                change = change.model_copy(update={"answered": verdicts(found, subgraph)})
         changes.append(change)
     applied = [change.right is True for change in changes if change.state == State.CHECKED]
     return IngestReport(
@@ -121,51 +113,8 @@ def _prepared(editor: Editor, entry: Entry) -> tuple[Request, Subgraph | None] |
         return None
 
 
-def _followed(request: Request, subgraph: Subgraph | None, text: Verbalizer) -> dict[int, Question]:
-    """Place of a fact among those of the subgraph -> the question that reaches it through the new fact."""
-    if subgraph is None or request.relation is None:
-        return {}
-    place = {
-        (triple.subject, triple.relation, triple.object): number for number, triple in enumerate(subgraph.triples)
-    }
-    paths = [path for path in subgraph.paths() if text.composable((path.first, path.second))][:MOST_FOLLOWED]
-    return {
-        place[path.middle, path.second, path.object]: (
-            fill(text.prompts((path.first, path.second))[0], request.subject),
-            subgraph.labels[path.object],
-        )
-        for path in paths
-        if (path.middle, path.second, path.object) in place and named(subgraph.labels, path.object)
-    }
-
-
-def _verdicts(found: Mapping[int, bool | None], subgraph: Subgraph) -> tuple[bool | None, ...]:
-    """Whether each fact of the subgraph is answered; a relation with several objects is, if one of them is said."""
-    said = {subgraph.triples[place][:2] for place, right in found.items() if right}
-    return tuple(
-        None if place and not found.get(place) and triple[:2] in said else found.get(place)
-        for place, triple in enumerate(subgraph.triples)
-    )
-
-
 def _question(request: Request) -> Question:
     return request.question, request.target
-
-
-def _answers(editor: Editor, questions: Sequence[Question]) -> list[ReportedAnswer | None]:
-    """An answer for each question; None for one that cannot be put to the model (too long, no token)."""
-    if not questions:
-        return []
-    try:
-        lines = complete(editor.model, editor.tokenizer, [prompt for prompt, _ in questions], stop=("\n",))
-        texts = [shown(line, (right,)) for line, (_, right) in zip(lines, questions, strict=True)]
-    except EditError:
-        if len(questions) == 1:
-            return [None]
-        middle = len(questions) // 2
-        return _answers(editor, questions[:middle]) + _answers(editor, questions[middle:])
-    shares = probabilities(editor.model, editor.tokenizer, [Probes((question,)) for question in questions])
-    return [ReportedAnswer(text=text, probability=round(share, 4)) for text, share in zip(texts, shares, strict=True)]
 
 
 def _change(entry: Entry) -> ReportedChange:

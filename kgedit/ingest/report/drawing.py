@@ -19,6 +19,17 @@ _SIGNS = {True: "\u2713", False: "\u2717"}
 _LETTER = 6.6  # pixels, about, in the page's font
 
 
+STYLE = """
+svg { font: 12px system-ui, sans-serif }
+svg path { fill: none; stroke: #999 } svg path.new { stroke: #0072b2; stroke-width: 2.5 }
+svg path.no { stroke: #a33c00; stroke-dasharray: 6 3 } svg path.old { stroke-dasharray: 2 3 }
+svg text { paint-order: stroke; stroke: #fff; stroke-width: 4px; stroke-linejoin: round }
+svg text.edge { fill: #555; font-style: italic; font-size: 11px } svg circle { fill: #222 }
+svg .right { fill: #00674a } svg .wrong { fill: #a33c00 }
+"""
+"""CSS of the page that holds a drawing."""
+
+
 def draw(triples: Sequence[Labelled], answered: Sequence[bool | None] = (), *, old: str = "") -> str:
     """The facts as one `<svg>`, the first of them (the new fact) thick; same facts, same bytes.
 

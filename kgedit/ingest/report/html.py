@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from kgedit.ingest.report.drawing import draw
+from kgedit.ingest.report.drawing import STYLE, draw
 from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun
 from kgedit.ingest.store.entry import State
 from kgedit.io.atomic_files import write_files
@@ -16,12 +16,6 @@ _STYLE = """
 h3 { font-size: .95rem; margin: 1.6rem 0 .3rem } section { border-top: 1px solid #ddd }
 td, text, h3, p { unicode-bidi: isolate }
 .state { font-weight: 400; color: #555 }
-svg { font: 12px system-ui, sans-serif }
-svg path { fill: none; stroke: #999 } svg path.new { stroke: #0072b2; stroke-width: 2.5 }
-svg path.no { stroke: #a33c00; stroke-dasharray: 6 3 } svg path.old { stroke-dasharray: 2 3 }
-svg text { paint-order: stroke; stroke: #fff; stroke-width: 4px; stroke-linejoin: round }
-svg text.edge { fill: #555; font-style: italic; font-size: 11px } svg circle { fill: #222 }
-svg .right { fill: #00674a } svg .wrong { fill: #a33c00 }
 """
 _GROUPS = {
     State.CHECKED: "Applied",
@@ -48,7 +42,7 @@ _NUMBERS = (
 
 def to_html(report: IngestReport) -> str:
     """The page."""
-    return page(f"Changes of {report.model}", _parts(report), style=_STYLE)
+    return page(f"Changes of {report.model}", _parts(report), style=_STYLE + STYLE)
 
 
 def to_json(report: IngestReport) -> str:

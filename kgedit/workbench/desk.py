@@ -1,0 +1,101 @@
+"""What all windows of the workbench share, one model above all, and what each has of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kg_cache.store import Store
+from kgedit.editor import Editor
+from kgedit.errors import Stopped
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.loading import Loading
+from kgedit.methods.before_loading import check_before_loading
+from kgedit.methods.registry import method_for
+from kgedit.progress import Progress
+from kgedit.trials.effect import Effect
+
+
+@dataclass
+class Sitting:
+    """One window: the edits that it keeps, and the one that it tries.
+
+    Attributes:
+        kept: The edits that later ones are made on top of, in order.
+        tried: The last edit that was tried and is neither kept nor taken back.
+        stopping: Whether the work under way shall stop.
+    """
+
+    kept: list[Effect] = field(default_factory=list)
+    tried: Effect | None = None
+    stopping: bool = False
+
+
+@dataclass
+class Desk:
+    """What all windows share.
+
+    Attributes:
+        editor: Editor of the unedited model; each window's edits are on it only while it works for that window.
+        model: Name of the model, as it was given.
+        method: Name and settings of the method that is set.
+        graph: The local graph that is searched.
+        store: Folder of a store of changes, if one was named.
+        files: Folder for what is exported; it is deleted at the end.
+        loading: Device and the like, for what opens the store with its model.
+    """
+
+    editor: Editor
+    model: str
+    method: str
+    graph: Store
+    store: Path | None
+    files: Path
+    loading: Loading
+
+    def use(self, method: str) -> tuple[str, ...]:
+        """Set the method by its name, with settings behind it; returns notes about settings that are guesses.
+
+        Raises:
+            UnknownMethod, SettingError: There is no such method or setting.
+        """
+        check_before_loading(self.model, method)
+        depth = anatomy_of(self.editor.model).n_layers(self.editor.model)
+        self.editor.method, notes = method_for(self.model, method, depth)
+        return notes
+
+    @contextmanager
+    def seated(self, sitting: Sitting, progress: Progress | None = None, *, edited: bool = True) -> Iterator[Editor]:
+        """The editor with exactly a window's kept edits on it for the length of a `with` block.
+
+        Other windows wait; afterwards the weights are bit for bit the unedited ones.
+
+        Args:
+            sitting: The window.
+            progress: Called with (what, done, total).
+            edited: Whether its edits are on the model; else it is unedited.
+
+        Raises:
+            Stopped: The window asked to stop.
+        """
+        sitting.stopping = False
+        with self.editor.turn(), ExitStack() as applied:
+            self.editor.progress = stoppable(sitting, progress)
+            applied.callback(setattr, self.editor, "progress", None)
+            for effect in sitting.kept if edited else ():
+                applied.enter_context(self.editor.trial(effect.delta))
+            yield self.editor
+
+
+def stoppable(sitting: Sitting, progress: Progress | None) -> Progress:
+    """Progress that ends the work at its next step once the window asks to stop."""
+
+    def told(what: str, done: int, total: int) -> None:
+        if sitting.stopping:
+            raise Stopped("stopped; nothing was changed")
+        if progress:
+            progress(what, done, total)
+
+    return told

@@ -1,0 +1,135 @@
+"""The tab *Edit*: find a fact, change it, see what that does before and after, keep it or take it back, export."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kgedit.edit import Edit
+from kgedit.editor import Editor
+from kgedit.errors import UnknownEdit
+from kgedit.methods.registry import method_names
+from kgedit.trials.effect import effect_of
+from kgedit.workbench.desk import Desk, Sitting
+from kgedit.workbench.effect_html import effect_html, kept_html
+from kgedit.workbench.handling import MODEL, attempt, on_page
+from kgedit.workbench.picking import item_picker, relation_choices
+from kgedit.workbench.shown import block, plain_table, told
+
+KINDS = ("delta", "LoRA adapter", "GGUF LoRA adapter")
+
+
+def edit_tab(desk: Desk, sitting: Any) -> None:
+    """Build the tab; `sitting` is the page's state of one window."""
+    import gradio as gr
+
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            subject, subject_item = item_picker(desk.graph, "Subject", "Whose fact changes: a name, or a Wikidata id")
+            relation = gr.Dropdown(relation_choices(desk.graph, desk.editor.text), label="Relation", value=None)
+            target, target_item = item_picker(desk.graph, "New object", "What shall hold from now on")
+            prompt = gr.Textbox(
+                label="Wording of your own (optional)",
+                info="A sentence up to the new object, {} for the subject, as in: {} plays for. Names stay as typed.",
+            )
+            method = gr.Dropdown(
+                list(method_names()), value=desk.method, label="Method", allow_custom_value=True,
+                info="Settings may stand behind it: rome:layer=2",
+            )  # fmt: skip
+            with gr.Row():
+                trying = gr.Button("Try the edit", variant="primary")
+                stop = gr.Button("Stop")
+        with gr.Column(scale=5, min_width=300):
+            outcome = gr.HTML(told("Name a fact and try to change it; nothing stays changed until you keep it."))
+            with gr.Row():
+                keep, back = gr.Button("Keep"), gr.Button("Take back")
+            gr.Markdown("### Kept in this window")
+            kept = gr.HTML(kept_html([]))
+            with gr.Row():
+                kind = gr.Dropdown(list(KINDS), value=KINDS[0], label="Export as")
+                export = gr.Button("Export what is kept")
+            exported, problem = gr.File(label="Exported", visible=False), gr.HTML("")
+            gr.Markdown("### Ask")
+            question = gr.Textbox(label="The beginning of a sentence")
+            ask, answers = gr.Button("Ask both models"), gr.HTML("")
+
+    def try_it(
+        subject: str, subject_item: str | None, relation: str | None, target: str, target_item: str | None,
+        prompt: str, method: str, sitting: Sitting, progress: Any = gr.Progress(),  # noqa: B008 - how gradio is told
+    ) -> str:  # fmt: skip
+        def work() -> str:
+            edit = Edit(
+                subject=(not prompt and subject_item) or subject, relation=relation or None,
+                target_new=(not prompt and target_item) or target, prompt=prompt or None,
+            )  # fmt: skip
+            sitting.tried = None
+            with desk.seated(sitting, on_page(progress)) as editor:
+                notes = desk.use(method)
+                sitting.tried = effect_of(editor, edit)
+            return effect_html(sitting.tried, notes)
+
+        return attempt(work)
+
+    def keep_it(sitting: Sitting) -> tuple[Any, str]:
+        if sitting.tried is None:
+            return told("There is no edit to keep: try one first."), kept_html(sitting.kept)
+        sitting.kept.append(sitting.tried)
+        sitting.tried = None
+        return gr.skip(), kept_html(sitting.kept)
+
+    def take_back(sitting: Sitting) -> tuple[str, str]:
+        if sitting.tried is not None:
+            sitting.tried, text = None, "The edit that was tried is taken back."
+        elif sitting.kept:
+            text = f"Taken back: {sitting.kept.pop().result.target_new}. The model is as it was before that edit."
+        else:
+            text = "There is nothing to take back."
+        return told(text), kept_html(sitting.kept)
+
+    def export_it(kind: str, sitting: Sitting) -> tuple[Any, str]:
+        written: list[str] = []
+
+        def work() -> str:
+            with desk.seated(sitting) as editor:
+                written.append(str(exported_as(kind, editor, Path(tempfile.mkdtemp(dir=desk.files)))))
+            return ""
+
+        said = attempt(work)
+        return gr.File(value=written[0] if written else None, visible=bool(written)), said
+
+    def ask_both(question: str, sitting: Sitting) -> str:
+        def work() -> str:
+            rows = []
+            for name, edited in (("unedited", False), ("with the kept edits", True)):
+                with desk.seated(sitting, edited=edited) as editor:
+                    rows.append((name, editor.complete(question)))
+            return block([plain_table(["model", f"{question} …"], rows)])
+
+        return attempt(work)
+
+    given = [subject, subject_item, relation, target, target_item, prompt, method, sitting]
+    trying.click(try_it, given, outcome, **MODEL)
+    stop.click(
+        lambda sitting: setattr(sitting, "stopping", True), sitting, None, queue=False, api_visibility="private"
+    )
+    keep.click(keep_it, sitting, [outcome, kept], **MODEL)
+    back.click(take_back, sitting, [outcome, kept], **MODEL)
+    export.click(export_it, [kind, sitting], [exported, problem], **MODEL)
+    gr.on([ask.click, question.submit], ask_both, [question, sitting], answers, **MODEL)
+
+
+def exported_as(kind: str, editor: Editor, folder: Path) -> Path:
+    """Write what is applied, as one file to be downloaded.
+
+    Raises:
+        UnknownEdit: Nothing is applied.
+        UnsupportedExport: It cannot be written as this kind.
+    """
+    if not editor.deltas:
+        raise UnknownEdit("no edit is kept in this window, so there is nothing to export; try one and keep it first")
+    if kind == KINDS[2]:
+        return editor.export_gguf(folder / "adapter.gguf")
+    written = editor.save(folder / "delta") if kind == KINDS[0] else editor.export_adapter(folder / "adapter")
+    return Path(shutil.make_archive(str(written), "zip", written))

@@ -1,0 +1,79 @@
+"""The effect of an edit as HTML: before and after side by side, and the subgraph marked by what the model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from kgedit.ingest.report.drawing import draw
+from kgedit.ingest.report.report import ReportedAnswer
+from kgedit.io.html_page import note, table, verdict
+from kgedit.trials.effect import AskedTwice, Effect, Kind
+from kgedit.workbench.shown import LEGEND, block, percent
+
+_HEADINGS: dict[Kind, str] = {
+    "fact": "The fact itself",
+    "wordings": "The same fact in other words",
+    "consequences": "What follows from it",
+    "neighbours": "The same of others, which should stay",
+    "subject": "The subject's other facts, which should stay",
+}
+
+
+def effect_html(effect: Effect, notes: Sequence[str] = ()) -> str:
+    """The whole effect."""
+    return block(_parts(effect, notes))
+
+
+def _parts(effect: Effect, notes: Sequence[str]) -> Iterator[str]:
+    result = effect.result
+    took = "The edit took" if result.succeeded else "The edit did not take"
+    yield f"<h3>{verdict(result.succeeded, took)}: {escape(result.subject)}, {escape(result.target_new)}</h3>"
+    lines: list[list[str]] = []
+    for kind, heading in _HEADINGS.items():
+        asked = [each for each in effect.asked if each.kind == kind]
+        if asked:
+            before, after = (
+                sum(marks) for marks in zip(*((a.right_before, a.right_after) for a in asked), strict=True)
+            )
+            counts = [f"{before} of {len(asked)} right", f"{after} of {len(asked)} right"]
+            lines.append([f"<strong>{escape(heading)}</strong>", "", *(f"<strong>{text}</strong>" for text in counts)])
+            lines += map(_row, asked)
+    yield table(["asked", "right once edited", "before", "after"], lines)
+    yield note("The share is the probability of the right answer as a whole. All but the first question are in words "
+               "that no method was given. Of what should stay, only what the model knew before is asked.")  # fmt: skip
+    if effect.facts:
+        drawn = draw(effect.facts, effect.answered, old=effect.old)
+        yield f"<figure>{drawn}<figcaption>{escape(LEGEND)}</figcaption></figure>"
+    changed = ", ".join(f"{name} by {norm:.2g}" for name, norm in result.weights.items())
+    yield note(f"{result.method}, {result.seconds:.1f} s. Changed weights, relative to their norm: {changed}.")
+    yield from map(note, dict.fromkeys((*notes, *result.notes)))
+
+
+def _row(asked: AskedTwice) -> list[str]:
+    return [
+        f"{escape(asked.question)} …",
+        escape(asked.right[0]),
+        _answer(asked.before, asked.right_before),
+        _answer(asked.after, asked.right_after),
+    ]
+
+
+def _answer(answer: ReportedAnswer | None, right: bool) -> str:
+    if answer is None:
+        return "cannot be asked"
+    return f'{verdict(right, answer.text)} <span class="share">{escape(percent(answer.probability))}</span>'
+
+
+def kept_html(kept: Sequence[Effect]) -> str:
+    """The edits that a window keeps."""
+    if not kept:
+        return block(["<p>None yet.</p>"])
+    lines = [[str(number), *map(escape, _words(effect))] for number, effect in enumerate(kept, 1)]
+    return block([table(["no.", "subject", "relation or prompt", "new object"], lines)])
+
+
+def _words(effect: Effect) -> tuple[str, str, str]:
+    result = effect.result
+    relation = effect.facts[0][1] if effect.facts else result.edit.prompt or result.edit.relation or ""
+    return result.subject, relation, result.target_new

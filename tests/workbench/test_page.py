@@ -1,0 +1,126 @@
+"""The workbench in a browser: an edit by the keyboard alone, two windows, hostile names, and every width."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from kgedit.errors import SettingError
+
+WIDTHS = (390, 768, 1440)
+
+
+def field(page: Any, name: str) -> Any:
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+def typed(page: Any, text: str) -> None:
+    page.keyboard.type(text)
+
+
+def to(page: Any, target: Any) -> None:
+    """Move on by the Tab key until the element has the focus."""
+    for _ in range(40):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"the Tab key does not lead to {target}")
+
+
+QUESTION = "Albert Einstein is a citizen of"
+
+
+def ask(page: Any, answer: str) -> None:
+    """Ask both models, and see the window's own give this answer and the unedited one its old one."""
+    field(page, "The beginning of a sentence").fill(QUESTION)
+    page.get_by_role("button", name="Ask both models").click()
+    page.get_by_role("row").filter(has_text=re.compile(rf"with the kept edits\s*{answer}")).wait_for()
+    page.get_by_role("row").filter(has_text=re.compile(r"^unedited\s*United States of America")).wait_for()
+
+
+def wide(page: Any) -> list[int]:
+    """The widths at which the page is wider than the window."""
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            found.append(width)
+    return found
+
+
+def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(opened: Any, served: Any) -> None:
+    # 1. Find the subject by a part of its name, the relation by an everyday name, and the object.
+    to(opened, field(opened, "Subject"))
+    typed(opened, "einst")
+    einstein = opened.get_by_role("radio", name=re.compile(r"^Albert Einstein \(Q937\)"))
+    einstein.wait_for()
+    to(opened, opened.get_by_role("radio").first)
+    opened.keyboard.press("Space")
+    assert einstein.is_checked()
+    to(opened, opened.get_by_role("combobox", name="Relation"))
+    typed(opened, "nationality")
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Enter")
+    to(opened, field(opened, "New object"))
+    typed(opened, "France")
+    opened.get_by_role("radio", name=re.compile(r"^France \(Q142\)")).wait_for()
+    # 2. Try: the answer changes, the probability beside it.
+    to(opened, opened.get_by_role("button", name="Try the edit"))
+    opened.keyboard.press("Enter")
+    opened.get_by_text("The edit took").wait_for()
+    fact = opened.get_by_role("row").filter(has_text=QUESTION).first.inner_text()
+    assert re.search(r"United States of America 0\.0 %\s+France 9\d\.\d %", fact), fact
+    assert wide(opened) == []
+    # 3. Keep: this window's model says so, another window's does not.
+    to(opened, opened.get_by_role("button", name="Keep"))
+    opened.keyboard.press("Enter")
+    opened.get_by_role("table").filter(has_text="relation or prompt").wait_for()
+    ask(opened, "France")
+    other = opened.context.new_page()
+    other.goto(served.url)
+    ask(other, "United States of America")
+    # 4. Export, and take back: it answers as before.
+    opened.get_by_role("button", name="Export what is kept").click()
+    opened.locator("a[href*='delta.zip']").first.wait_for()
+    opened.get_by_role("button", name="Take back").click()
+    opened.get_by_text("Taken back: France").wait_for()
+    ask(opened, "United States of America")
+    opened.get_by_role("button", name="Export what is kept").click()
+    opened.get_by_text("there is nothing to export").wait_for()
+
+
+def test_a_hostile_name_is_text(opened: Any) -> None:
+    field(opened, "Subject").press_sequentially("zzyzx")
+    found = opened.get_by_role("radio", name=re.compile("Zzyzx"))
+    found.wait_for()
+    label = opened.locator("label").filter(has_text="Zzyzx").inner_text()
+    assert "<img src=x" in label
+    assert r"\u202egnirts" in label
+    found.check()
+    # In an error, too, which names what was typed.
+    field(opened, "New object").fill("<b id=taken>\u202e")
+    opened.get_by_role("button", name="Try the edit").click()
+    opened.get_by_role("alert").filter(has_text="relation").wait_for()
+    assert opened.title().startswith("kgedit workbench")
+    assert opened.locator("img[onerror], #taken").count() == 0
+
+
+def test_only_this_machine_is_served_without_a_token(served: Any) -> None:
+    request = urllib.request.Request(served.url, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request, timeout=30)
+    with urllib.request.urlopen(served.url, timeout=30) as answer:
+        assert "connect-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert not re.search(r'(?:src|href)="https?://', answer.read().decode())
+
+
+def test_an_address_must_be_one() -> None:
+    from kgedit.workbench.server import is_loopback
+
+    assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0")] == [True, True, True, False]
+    with pytest.raises(SettingError, match="no address"):
+        is_loopback("everywhere")
