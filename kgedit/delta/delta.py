@@ -25,6 +25,7 @@ from kgedit.errors import EditDiverged, UnsupportedExport, WeightsChanged, Wrong
 KINDS: Mapping[str, str] = {
     "low-rank": "kgedit.delta.low_rank:LowRankDelta",
     "gated": "kgedit.delta.gated:GatedDelta",
+    "keyed-store": "kgedit.delta.keyed:KeyedDelta",
     "in-context": "kgedit.delta.in_context:InContextDelta",
 }
 

@@ -23,6 +23,7 @@ from transformers import Cache, DynamicCache
 
 from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import plain_manifest
+from kgedit.delta.prompt_ends import prompts_at
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.weights import editable_weight
 from kgedit.errors import PromptError, UnsupportedModel
@@ -220,7 +221,8 @@ class _Context:
         self._reading = True
         try:
             self._base.eval()
-            with torch.no_grad():
+            # What is looked up in prompts is looked up in the text, not in the facts.
+            with torch.no_grad(), prompts_at(self._base, ()):
                 self._base(
                     input_ids=torch.tensor([self.ids], device=device), past_key_values=cache, use_cache=True
                 )  # fmt: skip

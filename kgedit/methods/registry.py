@@ -37,6 +37,8 @@ METHODS: Mapping[str, str] = {
     "ke": "kgedit.methods.ke.method:Ke",
     "finetune-adapter": "kgedit.methods.finetune_adapter.method:FineTuneAdapter",
     "ike": "kgedit.methods.ike:Ike",
+    "grace": "kgedit.methods.grace:Grace",
+    "horen": "kgedit.methods.grace:Horen",
 }
 
 GROUP = "kgedit.methods"

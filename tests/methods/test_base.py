@@ -60,6 +60,8 @@ ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares 
     "ke": (False, False, False, False),
     "finetune-adapter": (False, True, False, True),
     "ike": (False, False, False, False),
+    "grace": (False, False, False, False),
+    "horen": (False, False, False, False),
 }
 
 

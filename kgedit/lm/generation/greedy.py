@@ -146,7 +146,7 @@ def continue_greedily(
 
     going = [goes_on(number) for number in range(len(rows))]
     batch = list(range(len(rows)))  # numbers of the rows that the decoder still has
-    decoder = Decoder(model, rows, pad_id(tokenizer))
+    decoder = Decoder(model, rows, pad_id(tokenizer), begun=begun)
     while any(going):
         logits = decoder.logits()  # (batch, vocabulary)
         best = logits.argmax(-1)  # (batch,)

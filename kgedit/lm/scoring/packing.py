@@ -42,6 +42,10 @@ class TokenTree:
         self.paths[row] = tuple(whole)
         return whole
 
+    def path(self, prompt: Ids, target: Ids) -> tuple[int, ...]:
+        """Indices of the tokens of a prompt and of its target; the target's last token is not read."""
+        return self.paths[*prompt, *target[:-1]]
+
     def visible(self) -> NDArray[np.bool_]:
         """Which tokens each token sees, (n, n): its ancestors and itself."""
         visible = np.eye(len(self.tokens), dtype=np.bool_)

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kgedit.delta.in_context import tokens_read_first
+from kgedit.delta.prompt_ends import PromptPlace, prompt_watch, prompts_at
 from kgedit.errors import TargetError
 from kgedit.lm.context import check_room
 from kgedit.lm.hooks import frozen, head_at
@@ -27,6 +28,8 @@ from kgedit.lm.scoring.packing import Ids, TokenTree, pack_rows
 
 Row = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of its target."""
+
+_Packed = tuple[TokenTree, list[tuple[Ids, Ids]]]  # a tree, and the prompts and targets that it scores
 
 BATCH_TOKENS = 2048
 # A tree of tokens pays attention to all of itself, so small trees cost less; long rows need larger ones to share.
@@ -105,19 +108,24 @@ def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int
         check_room(model, prompt, len(target) - 1)
         targets[*prompt, *target[:-1]].append((prompt, target))
     scores: dict[tuple[Ids, Ids], TargetScore] = {}
-    for batch in _batches(pack_rows(targets, _tree_tokens(model, targets)), batch_tokens):
+    for batch in _batches(_packed(model, targets), batch_tokens):
         # Prompt and target -> where in the batch, as (tree, token), each token of the target is predicted.
         places = {
-            (prompt, target): [(number, node) for node in path[len(prompt) - 1 :][: len(target)]]
-            for number, tree in enumerate(batch)
-            for row, path in tree.paths.items()
-            for prompt, target in targets[row]
+            (prompt, target): [(number, node) for node in tree.path(prompt, target)[len(prompt) - 1 :]]
+            for number, (tree, scored) in enumerate(batch)
+            for prompt, target in scored
         }
+        prompts = [
+            PromptPlace(number, path)
+            for number, (tree, scored) in enumerate(batch)
+            for path in dict.fromkeys(tree.path(prompt, target)[: len(prompt)] for prompt, target in scored)
+        ]
         # Each place is computed once, also where several targets are predicted from it.
         index_of = {
             place: index for index, place in enumerate(dict.fromkeys(p for nodes in places.values() for p in nodes))
         }
-        logits = _forward(model, batch, list(index_of))  # (places, vocabulary)
+        with prompts_at(model, prompts):
+            logits = _forward(model, [tree for tree, _ in batch], list(index_of))  # (places, vocabulary)
         at = [index_of[place] for nodes in places.values() for place in nodes]
         labels = torch.tensor([token for _, target in places for token in target], device=logits.device)  # (tokens,)
         logps = (logits[at, labels] - logits.logsumexp(-1)[at]).tolist()  # (tokens,)
@@ -140,14 +148,38 @@ def _takes_masks(model: PreTrainedModel) -> bool:
     return known and not tokens_read_first(model)
 
 
-def _batches(trees: Iterator[TokenTree], batch_tokens: int) -> Iterator[list[TokenTree]]:
+def _packed(model: PreTrainedModel, targets: Mapping[Ids, Sequence[tuple[Ids, Ids]]]) -> Iterator[_Packed]:
+    """Trees of model inputs, each with the prompts and targets that it scores."""
+    for tree in pack_rows(targets, _tree_tokens(model, targets)):
+        scored = [pair for row in tree.paths for pair in targets[row]]
+        if prompt_watch(model) is None or not _mixed(tree, scored):
+            yield tree, scored
+            continue
+        # A change at a prompt's end must not be seen by a row whose prompt goes on there.
+        apart: dict[tuple[Ids, Ids], list[tuple[Ids, Ids]]] = defaultdict(list)
+        for prompt, target in scored:
+            apart[(*prompt, *target[:-1]), prompt].append((prompt, target))
+        for (row, _), pairs in apart.items():
+            alone = TokenTree()
+            alone.add(row, ())
+            yield alone, pairs
+
+
+def _mixed(tree: TokenTree, scored: Sequence[tuple[Ids, Ids]]) -> bool:
+    """Whether a token ends one prompt and stands elsewhere in the row of another."""
+    paths = [(tree.path(prompt, target), len(prompt) - 1) for prompt, target in scored]
+    ends = {path[end] for path, end in paths}
+    return any(node in ends for path, end in paths for node in (*path[:end], *path[end + 1 :]))
+
+
+def _batches(trees: Iterator[_Packed], batch_tokens: int) -> Iterator[list[_Packed]]:
     """Trees that run together, smallest first."""
-    batch: list[TokenTree] = []
-    for tree in sorted(trees, key=lambda tree: len(tree.tokens)):
-        if batch and (len(batch) + 1) * len(tree.tokens) > batch_tokens:
+    batch: list[_Packed] = []
+    for packed in sorted(trees, key=lambda packed: len(packed[0].tokens)):
+        if batch and (len(batch) + 1) * len(packed[0].tokens) > batch_tokens:
             yield batch
             batch = []
-        batch.append(tree)
+        batch.append(packed)
     if batch:
         yield batch
 

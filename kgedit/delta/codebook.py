@@ -1,0 +1,151 @@
+"""Keys with values and radii: which value answers a query, and what a further entry does to the others.
+
+GRACE (Hartvigsen et al., *Aging with GRACE*, NeurIPS 2023, arXiv 2211.11031) and HoReN differ in settings only.
+docs/methods.md, "GRACE and HoReN".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from kgedit.delta.prompt_ends import PromptPlace
+
+_APART = 1e-5  # between two balls that touch (GRACE's code)
+_SAME = 1e-4  # share of a key's length below which two keys are one, up to rounding
+_STILL = 1e-5  # a query that a Hopfield step moves by less is left where it is (HoReN's code)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How a query is made of a prompt and compared with the keys.
+
+    Attributes:
+        radius: Distance from its key up to which an entry answers, at first.
+        adapts: Whether radii grow and shrink with further entries (GRACE).
+        replaces: Whether a value stands in for the layer's output, or is added to it.
+        share: Share of the prompt's tokens, the last ones, whose inputs are averaged; 0 for the last token alone.
+        unit: Whether queries and keys have length 1.
+        pull: How far a Hopfield step moves a query towards the keys; 0 for none.
+        sharpness: Of the softmax in that step.
+    """
+
+    radius: float
+    adapts: bool
+    replaces: bool
+    share: float = 0.0
+    unit: bool = False
+    pull: float = 0.0
+    sharpness: float = 20.0
+
+    def query(self, inputs: Tensor, prompts: Sequence[PromptPlace]) -> Tensor:
+        """Queries (prompts, d_ff), float32, of the layer's inputs (rows, columns, d_ff)."""
+        queries = []
+        for row, columns in prompts:
+            last = list(columns)[-max(1, math.ceil(self.share * len(columns))) :]
+            queries.append(inputs[row, last].float().mean(dim=0))  # (d_ff,)
+        stacked = torch.stack(queries)  # (prompts, d_ff)
+        return normalize(stacked, dim=-1) if self.unit else stacked
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A key (d_ff,), its value (d,), and the token ids of the object that the value leads to."""
+
+    key: Tensor
+    value: Tensor
+    label: tuple[int, ...]
+
+
+class Codebook:
+    """Entries in the order in which they were added, with the radii that follow.
+
+    Attributes:
+        labels: The object of each, as token ids.
+    """
+
+    def __init__(self, lookup: Lookup, entries: Sequence[Entry], device: torch.device | str = "cpu") -> None:
+        """Add the entries one after another.
+
+        Args:
+            lookup: How queries are compared.
+            entries: At least one.
+            device: Where tensors lie.
+        """
+        self.lookup, self.labels = lookup, list[tuple[int, ...]]()
+        # Room for more rows than there are, so that a further entry does not copy all.
+        self._rows = [torch.empty(1, size, device=device) for size in (len(entries[0].key), len(entries[0].value), 1)]
+        # HoReN's null entry: a direction of no meaning, which a query that is near no key is pulled to instead.
+        null = torch.randn(len(entries[0].key), generator=torch.Generator().manual_seed(0)).to(device)  # (d_ff,)
+        self._null = normalize(null, dim=0)[None]  # (1, d_ff)
+        for entry in entries:
+            self.add(entry)
+
+    @property
+    def keys(self) -> Tensor:
+        """(n, d_ff), float32."""
+        return self._rows[0][: len(self.labels)]
+
+    @property
+    def values(self) -> Tensor:
+        """(n, d), float32."""
+        return self._rows[1][: len(self.labels)]
+
+    @property
+    def radii(self) -> Tensor:
+        """(n,), float32."""
+        return self._rows[2][: len(self.labels), 0]
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry; what becomes of the others' radii are GRACE's rules."""
+        key = entry.key.to(self.keys)
+        if not self.labels:
+            self._append(entry, self.lookup.radius)
+            return
+        distances = torch.linalg.vector_norm(self.keys - key, dim=-1)  # (n,)
+        nearest = int(distances.argmin())
+        distance, radius = float(distances[nearest]), float(self.radii[nearest])
+        # The same prompt again: the later edit stands in the place of the earlier one.
+        if distance <= _SAME * float(key.norm()):
+            self._replace(nearest, entry, radius)
+        # Add: it is far from all others.
+        elif not self.lookup.adapts or distance > self.lookup.radius + radius:
+            self._append(entry, self.lookup.radius)
+        # Expand: the nearest has the same object, so its ball comes to hold the new key; its value was trained on.
+        elif self.labels[nearest] == entry.label:
+            self.radii[nearest] = max(radius, distance)
+            self.values[nearest] = entry.value.to(key)
+        # Split: two objects, each with a ball of half the distance.
+        else:
+            self.radii[nearest] = distance / 2 - _APART
+            self._append(entry, distance / 2)
+
+    def _append(self, entry: Entry, radius: float) -> None:
+        number = len(self.labels)
+        if number == len(self._rows[0]):
+            self._rows = [torch.cat([rows, torch.empty_like(rows)]) for rows in self._rows]
+        self.labels.append(entry.label)
+        self._replace(number, entry, radius)
+
+    def _replace(self, number: int, entry: Entry, radius: float) -> None:
+        self.labels[number] = entry.label
+        for rows, row in zip(self._rows, (entry.key, entry.value, torch.tensor([radius])), strict=True):
+            rows[number] = row.to(rows)
+
+    def find(self, queries: Tensor) -> Tensor:
+        """Number of the entry that answers each query (q, d_ff): the nearest, if within its radius; else -1, (q,)."""
+        if self.lookup.pull:
+            # One damped step of a Hopfield network: q <- normalised (1 - a) q + a softmax(b q Q^T) Q.
+            stored = torch.cat([self._null, self.keys])  # (1 + n, d_ff)
+            drawn = normalize((self.lookup.sharpness * queries @ stored.T).softmax(-1) @ stored, dim=-1)  # (q, d_ff)
+            pulled = normalize((1 - self.lookup.pull) * queries + self.lookup.pull * drawn, dim=-1)  # (q, d_ff)
+            moves = torch.linalg.vector_norm(drawn - queries, dim=-1, keepdim=True) >= _STILL
+            queries = torch.where(moves, pulled, queries)
+        distances = torch.cdist(queries, self.keys, compute_mode="donot_use_mm_for_euclid_dist")  # (q, n)
+        nearest, number = distances.min(dim=-1)
+        return number.where(nearest <= self.radii[number], -1)  # (q,)
