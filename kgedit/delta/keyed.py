@@ -116,7 +116,7 @@ class KeyedDelta(Delta):
     def from_stored(cls, stored: StoredDelta) -> Self:
         """See `Delta.from_stored`."""
         (part,) = stored.parts
-        row = _Row.model_validate(part)
+        row = _Row.model_validate_json(json.dumps(part))
         parts = zip(stored.tensors["keys"], stored.tensors["values"], row.labels, strict=True)
         entries = tuple(Entry(key.clone(), value.clone(), tuple(label)) for key, value, label in parts)
         return cls(row.weight, row.lookup, entries, stored.base_hash, stored.manifest)
