@@ -54,7 +54,7 @@ class Lookup:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class KeyedValue:
     """A key (d_ff,), its value (d,), and the token ids of the object that the value leads to."""
 
     key: Tensor
@@ -69,7 +69,7 @@ class Codebook:
         labels: The object of each, as token ids.
     """
 
-    def __init__(self, lookup: Lookup, entries: Sequence[Entry], device: torch.device | str = "cpu") -> None:
+    def __init__(self, lookup: Lookup, entries: Sequence[KeyedValue], device: torch.device | str = "cpu") -> None:
         """Add the entries one after another.
 
         Args:
@@ -101,7 +101,7 @@ class Codebook:
         """(n,), float32."""
         return self._rows[2][: len(self.labels), 0]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: KeyedValue) -> None:
         """Add an entry; what becomes of the others' radii are GRACE's rules."""
         key = entry.key.to(self.keys)
         if not self.labels:
@@ -125,14 +125,14 @@ class Codebook:
             self.radii[nearest] = distance / 2 - _APART
             self._append(entry, distance / 2)
 
-    def _append(self, entry: Entry, radius: float) -> None:
+    def _append(self, entry: KeyedValue, radius: float) -> None:
         number = len(self.labels)
         if number == len(self._rows[0]):
             self._rows = [torch.cat([rows, torch.empty_like(rows)]) for rows in self._rows]
         self.labels.append(entry.label)
         self._replace(number, entry, radius)
 
-    def _replace(self, number: int, entry: Entry, radius: float) -> None:
+    def _replace(self, number: int, entry: KeyedValue, radius: float) -> None:
         self.labels[number] = entry.label
         for rows, row in zip(self._rows, (entry.key, entry.value, torch.tensor([radius])), strict=True):
             rows[number] = row.to(rows)

@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from kgedit.delta.codebook import Codebook, Entry, Lookup
+from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
 from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import PromptWatch, prompt_watch
@@ -48,7 +48,7 @@ class KeyedDelta(Delta):
 
     weight: str
     lookup: Lookup
-    entries: tuple[Entry, ...]
+    entries: tuple[KeyedValue, ...]
     base_hash: str
     manifest: dict[str, Any] = field(default_factory=dict)
 
@@ -118,7 +118,7 @@ class KeyedDelta(Delta):
         (part,) = stored.parts
         row = _Row.model_validate_json(json.dumps(part))
         parts = zip(stored.tensors["keys"], stored.tensors["values"], row.labels, strict=True)
-        entries = tuple(Entry(key.clone(), value.clone(), tuple(label)) for key, value, label in parts)
+        entries = tuple(KeyedValue(key.clone(), value.clone(), tuple(label)) for key, value, label in parts)
         return cls(row.weight, row.lookup, entries, stored.base_hash, stored.manifest)
 
     @classmethod
@@ -184,7 +184,7 @@ class _Store:
         return changed.reshape(output.shape)
 
 
-def _entries(parts: Sequence[KeyedDelta]) -> list[Entry]:
+def _entries(parts: Sequence[KeyedDelta]) -> list[KeyedValue]:
     return [entry for part in parts for entry in part.entries]
 
 

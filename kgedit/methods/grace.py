@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kgedit.delta import hash_weights
-from kgedit.delta.codebook import Codebook, Entry, Lookup
+from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
 from kgedit.delta.keyed import KeyedDelta, codebook_of
 from kgedit.delta.prompt_ends import PromptPlace, prompts_at
 from kgedit.graph.subgraph import Subgraph
@@ -159,7 +159,7 @@ class Grace(Method):
 
     def _entries(
         self, bench: Workbench, requests: Sequence[Request], book: Codebook | None
-    ) -> tuple[list[Entry], list[Solution]]:
+    ) -> tuple[list[KeyedValue], list[Solution]]:
         model, config, progress = bench.model, self.config, bench.progress
         anatomy, lookup, limit = anatomy_of(model), config.lookup, context_length(model)
         # One row per edit: the bare prompt and the new object, written at the prompt's last token.
@@ -196,7 +196,7 @@ class Grace(Method):
         entries = []
         for key, output, solution, label in zip(keys, outputs, solutions, labels, strict=True):
             value = output + solution.offset[0] if lookup.replaces else solution.offset[0]  # (d,)
-            entries.append(Entry(key.cpu(), value.detach().float().cpu(), tuple(label)))
+            entries.append(KeyedValue(key.cpu(), value.detach().float().cpu(), tuple(label)))
         return entries, solutions
 
     def _queries(self, bench: Workbench, prompts: Sequence[Sequence[int]]) -> Tensor:

@@ -7,15 +7,15 @@ import math
 import pytest
 import torch
 
-from kgedit.delta.codebook import Codebook, Entry, Lookup
+from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
 from kgedit.delta.prompt_ends import PromptPlace
 
 GRACE = Lookup(radius=1.0, adapts=True, replaces=True)
 ROME, OSLO = (1, 2), (3,)
 
 
-def entry(x: float, y: float, label: tuple[int, ...], value: float) -> Entry:
-    return Entry(torch.tensor([x, y]), torch.tensor([value]), label)
+def entry(x: float, y: float, label: tuple[int, ...], value: float) -> KeyedValue:
+    return KeyedValue(torch.tensor([x, y]), torch.tensor([value]), label)
 
 
 FIRST = entry(0, 0, ROME, 1)

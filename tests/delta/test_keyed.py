@@ -9,7 +9,7 @@ import torch
 
 from families import FAMILIES, tiny_model
 from kgedit.delta import Delta, DeltaStack, compose, hash_weights
-from kgedit.delta.codebook import Entry, Lookup
+from kgedit.delta.codebook import KeyedValue, Lookup
 from kgedit.delta.keyed import KeyedDelta
 from kgedit.delta.prompt_ends import prompt_watch
 from kgedit.errors import UnsupportedExport, UnsupportedModel
@@ -37,7 +37,7 @@ def store(model, *prompts, lookup=LOOKUP, seed=0) -> KeyedDelta:
         with capture(modules, inputs=True, rows=1) as keys, capture(modules, rows=1) as outputs:
             logits(model, prompt)
         value = 3 * torch.randn(outputs["k"].shape[-1], generator=generator)
-        entries.append(Entry(keys["k"][0, -1].clone(), value, prompt))
+        entries.append(KeyedValue(keys["k"][0, -1].clone(), value, prompt))
     return KeyedDelta(name, lookup, tuple(entries), hash_weights(model, [name]), {"method": "by hand"})
 
 
@@ -145,4 +145,4 @@ def test_it_is_saved_loaded_and_fits_its_layer_only(tmp_path) -> None:
     with pytest.raises(UnsupportedExport, match="several layers or settings"):
         compose(delta, store(model, PROMPT, lookup=replace(LOOKUP, radius=2.0)))
     with pytest.raises(ValueError, match="finite"):
-        replace(delta, entries=(Entry(torch.tensor([float("nan")]), torch.ones(1), ()),))
+        replace(delta, entries=(KeyedValue(torch.tensor([float("nan")]), torch.ones(1), ()),))
