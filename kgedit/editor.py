@@ -23,6 +23,7 @@ from kgedit.delta import Delta, DeltaStack
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.delta.turns import TakesTurns, in_turn
+from kgedit.delta.vocabulary import check_vocabulary
 from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.errors import TargetError, UnknownEdit, UnknownMethod
 from kgedit.graph.passages import fact_passages
@@ -30,7 +31,7 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.base_name import public_name
-from kgedit.lm.chat import ChatForm, noted
+from kgedit.lm.chat import ChatForm
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.generation.ranking import top_answers
 from kgedit.lm.load import load_model
@@ -42,7 +43,7 @@ from kgedit.lm.second_moment.shelf import MomentShelf
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, requests_in
 from kgedit.methods.before_loading import check_before_loading
-from kgedit.methods.gate import compute_each, compute_together
+from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
@@ -221,12 +222,9 @@ class Editor(TakesTurns):
         if before[0] == request.target:
             raise TargetError(f"{request.question!r} already gives {before[0]!r}: there is nothing to change")
         (computed,) = self.compute([request], [subgraph])
-        about = {
-            "model": public_name(self.model, self.name),
-            "edit": edit.model_dump(),
-            "graph_source": self.graph.name,
-        }
-        delta = computed.delta.noting(**about, **noted(self.chat))
+        delta = computed.delta.noting(
+            model=public_name(self.model, self.name), edit=edit.model_dump(), graph_source=self.graph.name
+        )
         weights = delta.norms(self.model)
         self._stack.apply(delta)
         after = self._answer(request)
@@ -346,10 +344,11 @@ class Editor(TakesTurns):
         """Apply a saved delta; its id is the handle for `revert`, and `history` lists the edits that it makes.
 
         Raises:
-            WrongBase: It was made for other weights.
+            WrongBase: It was made for other weights, or with another vocabulary.
             FileCorrupt: It is damaged.
         """
         delta = Delta.load(directory)
+        check_vocabulary(delta, self.tokenizer)
         self._stack.apply(delta)
         self.history[delta.id] = LoadedEdits.from_manifest(delta.id, delta.manifest)
         return delta.id

@@ -125,12 +125,15 @@ def _edits(
         return composed_of(store, **loading)
     from kgedit.delta import Delta, DeltaStack
     from kgedit.delta.low_rank import as_low_rank
+    from kgedit.delta.vocabulary import check_vocabulary
     from kgedit.lm.load import load_model
 
-    loaded, _ = load_model(model or "mini", progress=progress, **loading)
+    loaded, tokenizer = load_model(model or "mini", progress=progress, **loading)
     stack = DeltaStack(loaded)
     for folder in deltas or ():
-        stack.apply(Delta.load(folder))
+        each = Delta.load(folder)
+        check_vocabulary(each, tokenizer)
+        stack.apply(each)
     composed = stack.composed()
     if composed is None:
         raise typer.BadParameter("no delta was given")

@@ -152,6 +152,9 @@ def _read_manifest(directory: Path) -> _Manifest:
         with path.open("rb") as file:
             text = file.read(_MANIFEST_LIMIT + 1)
     except OSError as error:
+        other = _other_kind(directory)
+        if other is not None:
+            raise FileCorrupt(f"{directory} holds no delta of kgedit but {other}") from error
         raise corrupt(directory, f"{MANIFEST} cannot be read: {error.strerror}") from error
     if len(text) > _MANIFEST_LIMIT:
         raise corrupt(directory, f"{MANIFEST} is larger than {_MANIFEST_LIMIT} bytes")
@@ -164,6 +167,17 @@ def _read_manifest(directory: Path) -> _Manifest:
     if manifest.checksum != manifest.expected_checksum():
         raise corrupt(directory, f"{MANIFEST} was changed after it was written (its checksum does not fit)")
     return manifest
+
+
+def _other_kind(path: Path) -> str | None:
+    """What lies in the place of a delta, and what to do with it, where that can be told."""
+    if (path / "adapter_config.json").is_file():
+        return "a PEFT adapter, which peft loads; give the folder of the delta that it was exported from"
+    if (path / "config.json").is_file():
+        return "a model; give it as --model"
+    if path.is_file() and path.suffix == ".gguf":
+        return "a GGUF file, which llama.cpp loads; give the folder of the delta that it was exported from"
+    return None
 
 
 def _tensor_file_in(directory: Path) -> str | None:

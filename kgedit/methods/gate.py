@@ -17,26 +17,11 @@ from kgedit.delta import LowRankDelta
 from kgedit.delta.gated import GatedDelta, gated
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.errors import SettingError
-from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.tokens import PromptTokens, encode_prompt
-from kgedit.methods.base import Case, Computed, Method, Request, Workbench
+from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.subject_keys import subject_keys
-
-
-def compute_each(
-    method: Method, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
-) -> list[Computed]:
-    """`Method.compute`, behind gates where the method's settings ask for them."""
-    computed = method.compute(bench, requests, subgraphs)
-    return with_gates(bench, computed, [[request] for request in requests], method.config.gate)
-
-
-def compute_together(method: Method, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
-    """`Method.together`, behind gates where the method's settings ask for them."""
-    requests = [[request for request, _ in case] for case in cases]
-    return with_gates(bench, method.together(bench, cases), requests, method.config.gate)
 
 
 def with_gates(

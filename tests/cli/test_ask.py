@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,29 @@ def test_a_delta_for_other_weights_is_refused(other: str, delta: Path, refused: 
     before = files(delta)
     assert "hash" in refused("ask", "--model", other, "--delta", str(delta), PROMPT).lower()
     assert files(delta) == before
+
+
+def test_a_delta_for_another_vocabulary_is_refused(tiny: str, tmp_path: Path, delta: Path, refused: Run) -> None:
+    """The same weights under a tokenizer in which two words have each other's ids."""
+    folder = tmp_path / "swapped"
+    shutil.copytree(tiny, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    one, other = list(vocabulary)[-2:]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert "vocabulary of hash" in refused("ask", "--model", str(folder), "--delta", str(delta), PROMPT)
+    assert "vocabulary of hash" in refused(
+        "export", "gguf-lora", "--model", str(folder), "--delta", str(delta), "--out", str(tmp_path / "out.gguf")
+    )
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_what_is_no_delta_says_what_it_is(tiny: str, tmp_path: Path, delta: Path, refused: Run) -> None:
+    file = tmp_path / "some.gguf"
+    file.write_bytes(b"GGUF")
+    for path, told in ((delta / "adapter", "a PEFT adapter"), (Path(tiny), "a model"), (file, "a GGUF file")):
+        assert f"no delta of kgedit but {told}" in refused("ask", "--model", tiny, "--delta", str(path), PROMPT)
 
 
 def test_a_damaged_delta_is_refused(tiny: str, tmp_path: Path, delta: Path, refused: Run) -> None:

@@ -10,8 +10,8 @@ from kgedit.delta.gated import GatedDelta
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import SettingError, UnsupportedExport
+from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
-from kgedit.methods.gate import compute_each, compute_together
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import REQUESTS, bench, state_of

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import Delta, model_hash
+from kgedit.delta.vocabulary import check_vocabulary
 from kgedit.errors import FileCorrupt, MissingExtra, UnknownModel, WrongBase
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.exports.manifest import ExportCheck, ExportKind, ExportRecord, read_record
@@ -104,7 +105,9 @@ def _loaded(
             f"{base!r} has hash {computed}; name the right one with --model"
         )
     if record.kind is ExportKind.DELTA:
-        Delta.load(folder, model).apply(model)
+        delta = Delta.load(folder, model)
+        check_vocabulary(delta, tokenizer)
+        delta.apply(model)
         return model, tokenizer
     adapted: Any = _peft().PeftModel
     with warnings.catch_warnings():

@@ -1,0 +1,32 @@
+"""What every edit passes through, whatever the method: its computation, its gate, and what its manifest notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kgedit.delta.vocabulary import VOCABULARY, vocabulary_hash
+from kgedit.graph.subgraph import Subgraph
+from kgedit.lm.chat import noted
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench
+from kgedit.methods.gate import with_gates
+
+
+def compute_each(
+    method: Method, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+) -> list[Computed]:
+    """`Method.compute`, behind gates where the method's settings ask for them."""
+    computed = method.compute(bench, requests, subgraphs)
+    return _noting(bench, with_gates(bench, computed, [[request] for request in requests], method.config.gate))
+
+
+def compute_together(method: Method, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
+    """`Method.together`, behind gates where the method's settings ask for them."""
+    requests = [[request for request, _ in case] for case in cases]
+    return _noting(bench, with_gates(bench, method.together(bench, cases), requests, method.config.gate))
+
+
+def _noting(bench: Workbench, computed: Sequence[Computed]) -> list[Computed]:
+    """With the vocabulary and the chat form in the manifests."""
+    facts = {VOCABULARY: vocabulary_hash(bench.tokenizer), **noted(bench.chat)}
+    return [replace(each, delta=each.delta.noting(**facts)) for each in computed]
