@@ -115,6 +115,10 @@ class UnsupportedExport(KgeditError):
     """The delta cannot be written in the asked format."""
 
 
+class HubFailed(KgeditError):
+    """The Hugging Face hub cannot be reached, or refuses; check name and network, and log in."""
+
+
 class AlreadyApplied(KgeditError):
     """The same delta is applied already; applying it again would double it. Revert it first."""
 

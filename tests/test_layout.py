@@ -30,7 +30,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"resolve"},
         {"editor"},
         {"evaluate", "ingest"},
-        {"trials"},
+        {"sharing", "trials"},
         {"locate", "tune"},
         {"workbench"},
         {"cli", "__main__"},

@@ -10,4 +10,4 @@ def escaped(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return "".join(f"\\{sign}" if sign in "|<*_[]{}" else sign for sign in text)
+    return "".join(f"\\{sign}" if sign in "|*_[]{}" else sign for sign in text).replace("<", "&lt;")

@@ -12,6 +12,7 @@ from kgedit.cli.loading import loads_model
 from kgedit.cli.options import AsJson, Force, Store
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
+from kgedit.cli.push import push
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def delta(store: Store, out: Out, force: Force = False, as_json: AsJson = False,
 
 app.command("gguf-lora")(gguf_lora)
 app.command("gguf")(gguf)
+app.command("push")(push)
 
 
 def _export(

@@ -17,9 +17,10 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from kgedit.delta.storage import StoredDelta, corrupt, load_stored, save_stored
+from kgedit.delta.storage import MANIFEST, StoredDelta, corrupt, load_stored, save_stored
 from kgedit.delta.weights import digest, hash_weights, write_weights
 from kgedit.errors import EditDiverged, UnsupportedExport, WeightsChanged, WrongBase
+from kgedit.io.hub import download
 
 # Kinds that come with the package: name -> module and class. Others are known once their class is imported.
 KINDS: Mapping[str, str] = {
@@ -211,6 +212,24 @@ class Delta(ABC):
         if model is not None:
             delta.check_base(model)
         return delta
+
+    @classmethod
+    def from_pretrained(cls, name: str, model: nn.Module | None = None, *, revision: str | None = None) -> Self:
+        """`load` of a folder, or of a repository of the Hugging Face hub.
+
+        Args:
+            name: A folder that is there, else "owner/name".
+            model: See `load`.
+            revision: Branch, tag or commit on the hub.
+
+        Raises:
+            HubFailed: The hub cannot be reached, or has no such repository.
+            FileCorrupt, WrongBase: See `load`.
+        """
+        folder = Path(name)
+        if not folder.is_dir():
+            folder = download(name, (MANIFEST, "*.safetensors"), revision=revision)
+        return cls.load(folder, model)
 
 
 class Applied:

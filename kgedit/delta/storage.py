@@ -146,6 +146,15 @@ def load_stored(directory: Path) -> StoredDelta:
     return StoredDelta(manifest.kind, manifest.id, manifest.base_hash, tensors, manifest.updates, facts)
 
 
+def files_of(directory: Path) -> tuple[str, str]:
+    """Names of the two files of a delta that is saved in a folder.
+
+    Raises:
+        FileCorrupt: The folder holds no usable manifest.
+    """
+    return MANIFEST, _read_manifest(directory).tensors
+
+
 def _read_manifest(directory: Path) -> _Manifest:
     path = directory / MANIFEST
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from kgedit.io.hub import is_hub_id
 from kgedit.lm.sources.catalogue import FETCHABLE
 from kgedit.mini import MINI, mini_folder
 
@@ -49,6 +50,13 @@ def base_name(model: nn.Module) -> str | None:
 def public_name(model: nn.Module, given: str) -> str:
     """`base_name`; of a model that does not say where it is from, the last part of the name that it was given."""
     return base_name(model) or _last(given) or ""
+
+
+def hub_id(name: str) -> str | None:
+    """The hub id of the model that a public name stands for: a fetched model's origin; None where it has none."""
+    if name in FETCHABLE:
+        return FETCHABLE[name].origin.partition("huggingface.co/")[2] or None
+    return name if is_hub_id(name) else None
 
 
 def _last(path: str) -> str | None:
