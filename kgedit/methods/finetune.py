@@ -7,7 +7,7 @@ the layer's bias too; here a delta holds matrices only, so W alone is trained. d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -53,6 +53,8 @@ class FineTuneConfig(SteppedSettings):
             as a bag of tokens); "target" scores each behind those before it (FT-M).
     """
 
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "ft-m": {"loss": "target"}}
+
     layer: int = Field(ge=0)
     steps: int = Field(default=25, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0)
@@ -73,6 +75,8 @@ class BoundedConfig(FineTuneConfig):
     Attributes:
         epsilon: As for FT.
     """
+
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
 
     epsilon: float | None = Field(default=5e-4, gt=0)
 

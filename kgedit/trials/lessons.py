@@ -65,10 +65,10 @@ def draw_tests(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
 def _curriculum(editor: Editor, pool: FactPool, count: int, part: Part, seed: int) -> Curriculum:
     facts = pool.recalled(editor.model, editor.tokenizer, count, seed=seed, part=part)
     objects, labels = likely_objects(pool), {fact.object: fact.object_label for fact in pool.facts}
-    # What stays is compared with the unedited model's own answer, so it need not be recalled.
+    # What stays is compared with the unedited model's own answer, so it need not be recalled, nor be of one part.
     of_relation: dict[str, list[KnownFact]] = {}
     for fact in pool.facts:
-        if part_of(fact.subject, fact.relation) == part:
+        if part_of(fact.subject, fact.relation) != "measured":
             of_relation.setdefault(fact.relation, []).append(fact)
     rng = random.Random(f"{part} {seed}")
     lessons = []

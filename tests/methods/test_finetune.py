@@ -17,6 +17,7 @@ from kgedit.errors import EditDiverged, EditError, NoSuchLayer, PromptError, Tar
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.methods.base import Request
 from kgedit.methods.finetune import BoundedConfig, FineTune, FineTuneBounded, FineTuneConfig, full_update
+from kgedit.methods.registry import method_for
 from methods.benches import REQUESTS, bench, state_of
 
 REQUEST = REQUESTS[0]
@@ -258,3 +259,9 @@ def test_the_defaults_are_the_published_ones() -> None:
     for wrong in ({"epsilon": 0.0}, {"steps": 0}, {"loss": "all"}, {"learning_rate": -1}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             config(**wrong)
+
+
+def test_ft_m_scores_each_token_of_the_object_behind_those_before_it_and_bounds_nothing() -> None:
+    method, _ = method_for("a model of no preset", "ft:ft-m", 32)
+    assert (method.config.layer, method.config.loss, method.config.epsilon) == (21, "target", None)
+    assert (method.config.steps, method.config.learning_rate) == (25, 5e-4)

@@ -59,20 +59,27 @@ def wordings_of(request: Request, text: Verbalizer) -> tuple[Question, ...]:
 
 
 def epoch(
-    lessons: Sequence[Lesson], facts: Sequence[Sequence[Question]], rng: random.Random, *, rehearsed: int
+    lessons: Sequence[Lesson],
+    facts: Sequence[Sequence[Question]],
+    rng: random.Random,
+    *,
+    rehearsed: int,
+    beside: int = 2,
 ) -> list[Question]:
-    """The questions of one pass: of each lesson three wordings, two paths and two facts around it, and other facts.
+    """The questions of one pass: each edit prompt, what is asked beside it, and other facts.
 
     Args:
         lessons: The edits.
         facts: Known facts to draw from, each in all its wordings.
         rng: Draws.
         rehearsed: How many facts.
+        beside: How many further wordings, paths and facts around it are asked of each lesson.
     """
     questions: list[Question] = []
     for lesson in lessons:
-        questions += [lesson.wordings[0], *some(lesson.wordings[1:], 2, rng), *some(lesson.paths, 2, rng)]
-        questions += some(lesson.around, 2, rng)
+        questions.append(lesson.wordings[0])
+        for others in (lesson.wordings[1:], lesson.paths, lesson.around):
+            questions += some(others, beside, rng)
     drawn = rng.sample(list(facts), min(rehearsed, len(facts)))
     questions += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
     rng.shuffle(questions)

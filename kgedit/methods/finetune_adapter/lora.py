@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kgedit.delta import Delta, LowRankDelta, WeightUpdate
-from kgedit.errors import MissingExtra
+from kgedit.errors import MissingExtra, SettingError
 from kgedit.lm.hooks import frozen
 
 Factors = Mapping[str, tuple[Tensor, Tensor]]  # weight -> A (r, d_in), B (d_out, r)
@@ -31,6 +31,7 @@ def lora(
     modules: tuple[str, ...] | str,
     seed: int,
     begin: Factors | None = None,
+    dropout: float = 0.0,
 ) -> Iterator[Any]:
     """The model with a LoRA adapter; at the end it is as it was: modules, weights, gradient flags, random state.
 
@@ -38,12 +39,15 @@ def lora(
         model: The model.
         rank: r.
         scale: alpha / r.
-        modules: Names of the changed modules as peft takes them: a suffix each, or "all-linear".
-        seed: Draws A; B is zero.
+        modules: Names of the changed modules as peft takes them: a suffix each, or "all-linear"; "attention" for those
+            that peft has for the family.
+        seed: Draws A and what is dropped; B is zero.
         begin: Factors to begin with instead.
+        dropout: Share of the adapter's inputs that is dropped while the body runs.
 
     Raises:
         MissingExtra: peft is not installed.
+        SettingError: peft has no modules for the family.
     """
     peft = load_peft()
     with frozen(model), torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
@@ -51,15 +55,24 @@ def lora(
         config = peft.LoraConfig(
             r=rank,
             lora_alpha=rank * scale,
-            target_modules=modules if isinstance(modules, str) else list(modules),
-            lora_dropout=0.0,
+            target_modules=_targets(modules),
+            lora_dropout=dropout,
             task_type="CAUSAL_LM",
             fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         )
         with warnings.catch_warnings():
             # Of peft's, about a name that transformers has changed; nothing that a user could fix.
             warnings.simplefilter("ignore", FutureWarning)
-            adapter = peft.get_peft_model(model, config)
+            try:
+                adapter = peft.get_peft_model(model, config)
+            except ValueError as error:
+                raise SettingError(
+                    f"peft cannot put an adapter on the modules {modules!r} of a {model.config.model_type} model "
+                    f"({error}); name them, or set finetune-adapter:modules=all-linear"
+                ) from error
+        for name, module in adapter.named_modules():
+            if name.endswith("lora_dropout"):
+                module.train()  # all else is in evaluation mode
         try:
             for name, (a, b) in (begin or {}).items():
                 layer = adapter.get_submodule(f"base_model.model.{name.removesuffix('.weight')}")
@@ -113,6 +126,12 @@ def load_peft() -> Any:
     except ImportError as error:
         raise MissingExtra("the method finetune-adapter needs peft: pip install 'kgedit[peft]'") from error
     return peft
+
+
+def _targets(modules: tuple[str, ...] | str) -> list[str] | str | None:
+    if modules in ("attention", ("attention",)):
+        return None  # peft's own table
+    return modules if isinstance(modules, str) else list(modules)
 
 
 def _is_conv1d(model: PreTrainedModel, weight: str) -> bool:

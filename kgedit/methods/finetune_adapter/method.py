@@ -8,8 +8,8 @@ the others are trained anew without it. docs/methods.md, "Fine-tuning an adapter
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,10 +35,14 @@ class AdapterConfig(MethodSettings):
     Attributes:
         rank: Rank r of each weight's change.
         scale: alpha / r.
-        modules: Names of the changed modules as peft takes them: a suffix each, or "all-linear".
+        modules: Names of the changed modules as peft takes them: a suffix each, or "all-linear"; "attention" for those
+            that peft has for the family (queries and values of most).
+        dropout: Share of the adapter's inputs that is dropped in training.
+        beside: How many further wordings, consequences and facts around it are asked of each edit in a pass.
         epochs: Passes of a first attempt.
         more_epochs: Further passes of a second attempt, which begins with what the first one made.
-        learning_rate: AdamW's, falling linearly to a tenth.
+        learning_rate: AdamW's, falling linearly to the share `last_rate`.
+        last_rate: See `learning_rate`; 1 for a rate that stays.
         rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
         least_rehearsed: See `rehearsed`.
         facts: Known facts that these are drawn from.
@@ -48,12 +52,33 @@ class AdapterConfig(MethodSettings):
         ending: As for every method.
     """
 
+    # LoRA on the edits alone, as editors are compared with it: modules of the attention, Adam, nothing rehearsed.
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "lora": {
+            "rank": 8,
+            "scale": 4.0,
+            "modules": ("attention",),
+            "dropout": 0.1,
+            "beside": 0,
+            "epochs": 70,
+            "learning_rate": 5e-3,
+            "last_rate": 1.0,
+            "rehearsed": 0.0,
+            "least_rehearsed": 0,
+            "rows": 1,
+        },
+    }
+
     rank: int = Field(default=16, ge=1)
     scale: float = Field(default=2.0, gt=0)
     modules: tuple[str, ...] | str = "all-linear"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    beside: int = Field(default=2, ge=0)
     epochs: int = Field(default=10, ge=1)
     more_epochs: int = Field(default=6, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
+    last_rate: float = Field(default=0.1, gt=0, le=1)
     rehearsed: float = Field(default=4.0, ge=0)
     least_rehearsed: int = Field(default=200, ge=0)
     facts: int = Field(default=2500, ge=1)
@@ -121,6 +146,8 @@ class FineTuneAdapter(Method):
     def _curriculum(self, bench: Workbench, case: Case) -> Curriculum:
         if bench.curriculum is not None:
             return bench.curriculum(self.config.facts)
+        if not self.config.beside:
+            case = [(request, None) for request, _ in case]  # what follows from the edits is not asked
         return curriculum_of(bench, case, self.text, ending=self.config.ending)
 
     def _trained(self, bench: Workbench, curriculum: Curriculum) -> tuple[Factors, list[float]]:
@@ -131,23 +158,26 @@ class FineTuneAdapter(Method):
         rehearsed = max(int(config.rehearsed * len(lessons)), config.least_rehearsed)
         epochs = config.more_epochs if more else config.epochs
         begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
-        shape: dict[str, Any] = {"rank": config.rank, "scale": config.scale, "modules": config.modules}
+        shape: dict[str, Any] = {name: getattr(config, name) for name in ("rank", "scale", "modules", "dropout")}
+        asked: dict[str, int] = {"rehearsed": rehearsed, "beside": config.beside}
         means: list[float] = []
         with lora(bench.model, **shape, seed=bench.seed, begin=begin) as adapter:
             parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
             optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
             for number in range(epochs):
                 # Every pass draws other wordings, paths and facts.
-                questions = epoch([*lessons, *curriculum.earlier], curriculum.facts, rng, rehearsed=rehearsed)
+                questions = epoch([*lessons, *curriculum.earlier], curriculum.facts, rng, **asked)
                 limit = context_length(bench.model)
                 rows = list(encoded(bench.tokenizer, questions, config.ending, longest=limit))
                 batches = _batches(rows, config.rows, rng)
                 losses = []
                 for step, batch in enumerate(batches):
-                    # The rate falls linearly to a tenth; what is trained already starts at half.
+                    # The rate falls linearly; what is trained already starts at half.
                     done = (number + step / len(batches)) / epochs
                     for group in optimizer.param_groups:
-                        group["lr"] = config.learning_rate * (1 - 0.9 * done) * (0.5 if more else 1.0)
+                        group["lr"] = (
+                            config.learning_rate * (1 - (1 - config.last_rate) * done) * (0.5 if more else 1.0)
+                        )
                     loss = _loss(adapter, batch)
                     losses.append(float(loss.detach()))
                     if not bool(torch.isfinite(loss)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,11 @@ import torch
 from families import tiny_model
 from kgedit.edit import Edit
 from kgedit.editor import Editor
+from kgedit.errors import SettingError
 from kgedit.methods.curriculum import Curriculum, Lesson
+from kgedit.methods.finetune_adapter.lessons import epoch
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
+from kgedit.methods.registry import method_for
 from methods.benches import REQUESTS, bench, state_of
 
 pytest.importorskip("peft")
@@ -79,3 +83,35 @@ def test_a_second_attempt_begins_with_what_the_first_one_made() -> None:
         torch.cat([update.left.flatten() for update in computed.delta.updates]) for computed in (first, second)
     )
     assert 0 < float((after - before).norm()) < 0.5 * float(before.norm())
+
+
+def test_lora_as_published_learns_the_edit_alone_in_the_attention() -> None:
+    model, tok = tiny_model("gpt2")
+    before = state_of(model)
+    lora, _ = method_for("a model of no preset", f"{NAME}:lora:epochs=12", 3)
+    work = bench(model, tok, ())
+    one, other = lora.compute(work, REQUESTS[:2], [None, None])
+    assert state_of(model) == before
+    assert {name.split(".")[-2] for name in one.delta.names} == {"c_attn"}
+    assert one.delta.rank == 8
+    assert one.log["losses"][-1] < 0.5 * one.log["losses"][0]
+    assert one.delta.id != other.delta.id
+    (again,) = lora.compute(work, REQUESTS[:1], [None])  # what is dropped is drawn with the seed
+    assert again.delta.id == one.delta.id
+    without, _ = method_for("a model of no preset", f"{NAME}:lora:epochs=12:dropout=0", 3)
+    assert without.compute(work, REQUESTS[:1], [None])[0].delta.id != one.delta.id
+
+
+def test_a_family_for_which_peft_has_no_modules_is_refused_with_a_remedy() -> None:
+    model, tok = tiny_model("olmo2")
+    before = state_of(model)
+    lora, _ = method_for("a model of no preset", f"{NAME}:lora", 3)
+    with pytest.raises(SettingError, match="finetune-adapter:modules=all-linear"):
+        lora.compute(bench(model, tok, ()), REQUESTS[:1], [None])
+    assert state_of(model) == before
+
+
+def test_only_the_edit_prompt_is_asked_where_nothing_beside_it_is_wanted() -> None:
+    lesson = Lesson((("A is", "B"), ("Is A B?", "B")), paths=(("C is", "D"),), around=(("E is", "F"),))
+    assert epoch([lesson], (), random.Random(0), rehearsed=0, beside=0) == [("A is", "B")]
+    assert len(epoch([lesson], (), random.Random(0), rehearsed=0)) == 4
