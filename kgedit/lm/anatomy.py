@@ -76,6 +76,11 @@ class Anatomy:
         """The module that holds W: input k (..., d_ff), output m (..., d) including the bias."""
         return self.block(model, layer).get_submodule(self.mlp_out_path)
 
+    def mlp(self, model: nn.Module, layer: int) -> nn.Module | None:
+        """The module around W that maps the state before the MLP to m; None where the block itself is all there is."""
+        path = self.mlp_out_path.rpartition(".")[0]
+        return self.block(model, layer).get_submodule(path) if path else None
+
     def weight_name(self, layer: int) -> str:
         """Full parameter name of W, as in `model.named_parameters()`."""
         return f"{self.blocks_path}.{layer}.{self.mlp_out_path}.weight"

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kgedit.errors import NoSuchLayer
+from kgedit.lm.activations import fused_activations
 from kgedit.lm.anatomy import Anatomy
 
 
@@ -140,14 +142,15 @@ def replay(model: nn.Module, anatomy: Anatomy, layers: int, state: Tensor) -> It
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for parameters while the body runs; every flag is put back exactly."""
+    """Evaluation mode, fused activations, no gradients for parameters while the body runs; all is put back exactly."""
     training = [(module, module.training) for module in model.modules()]
     grads = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         model.eval()
         for parameter, _ in grads:
             parameter.requires_grad_(False)
-        yield
+        with fused_activations(model):
+            yield
     finally:
         for module, flag in training:
             module.training = flag
@@ -178,6 +181,37 @@ def head_at(model: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def only_at(module: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
+    """Run a module that treats each position by itself (an MLP) at some positions only; elsewhere it gives zeros.
+
+    Args:
+        module: Takes and gives (batch, seq, d).
+        rows: (n,) batch indices; a position may occur several times.
+        columns: (n,) sequence indices.
+    """
+    shape: list[int] = []  # (batch, seq) of the pass that is under way
+
+    def places(tensor: Tensor) -> Tensor:
+        different: Tensor = torch.unique(rows * shape[1] + columns)
+        return different.to(tensor.device)  # (places,)
+
+    def gather(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        shape[:] = args[0].shape[:2]
+        return args[0].flatten(0, 1).index_select(0, places(args[0])).unsqueeze(0), *args[1:]  # (1, places, d)
+
+    def scatter(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        everywhere = output.new_zeros(shape[0] * shape[1], output.shape[-1])
+        return everywhere.index_copy(0, places(output), output[0]).view(*shape, -1)  # (batch, seq, d)
+
+    handles = [module.register_forward_pre_hook(gather), module.register_forward_hook(scatter)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _skip(state: Tensor | None, as_tuple: bool) -> Callable[..., Any]:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import UnsupportedModel
@@ -41,7 +42,8 @@ from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.earlier_keys import EarlierKeys
 from kgedit.methods.engine.goals import anchored, merged, replayed
 from kgedit.methods.engine.metric import NullSpace, joint_solve, scale_of, soft_metric, written_share
-from kgedit.methods.engine.objective import Objective
+from kgedit.methods.engine.objective import Objective, ObjectiveRow
+from kgedit.methods.engine.subject_keys import last_keys, last_states
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
 from kgedit.methods.value_method import ValueMethod, ValueSettings
@@ -286,15 +288,15 @@ class Memit(ValueMethod):
         above: int,
     ) -> tuple[Tensor, Tensor]:
         """Keys (facts, d_ff) at a layer and hidden states (facts, d) of the one `above`, with `updates` applied."""
-        model, anatomy = bench.model, anatomy_of(bench.model)
+        model = bench.model
         applied = LowRankDelta(tuple(updates), base_hash="").apply(model, check=False) if updates else None
         try:
-            batch = EditBatch(model, anatomy, objectives, [layer])
-            higher = batch if layer == above else EditBatch(model, anatomy, objectives, [above])
+            keys = averaged_keys(model, objectives, (layer,))[layer]
+            bare = [upto(objective.rows[0]) for objective in objectives]
+            return keys, last_states(model, bare, above).to(model.device)
         finally:
             if applied is not None:
                 applied.revert()
-        return averaged_keys(batch, layer), higher.hidden[higher.first_rows]
 
     def _metric(self, bench: Workbench, layer: int) -> Moment:
         """What the old keys are measured with at a layer."""
@@ -312,9 +314,8 @@ class Memit(ValueMethod):
 
     def _keys_of(self, bench: Workbench, requests: Sequence[Request]) -> dict[int, Tensor]:
         """Layer -> keys (requests, d_ff) of edits that the model carries already."""
-        objectives, layers = [self._objective(bench, request) for request in requests], self.config.layers
-        batch = EditBatch(bench.model, anatomy_of(bench.model), objectives, layers)
-        return {layer: averaged_keys(batch, layer) for layer in layers}
+        objectives = [self._objective(bench, request) for request in requests]
+        return dict(averaged_keys(bench.model, objectives, self.config.layers))
 
     def _notes(self, bench: Workbench, shares: Tensor, reached: Tensor) -> tuple[str, ...]:
         """What to do about a write that went a small part of the way, since the old keys weigh too much."""
@@ -333,14 +334,24 @@ class Memit(ValueMethod):
         )
 
 
-def averaged_keys(batch: EditBatch, layer: int) -> Tensor:
-    """(edits, d_ff) mean key of each edit; the bare prompt weighs as much as all prefixes together."""
-    keys = []
-    for number, objective in enumerate(batch.objectives):
-        of_rows, _ = batch.of_edit(number, layer)  # (rows, d_ff)
-        bare, *behind = objective.contexts
-        keys.append(of_rows[bare] if not behind else (of_rows[bare] + of_rows[behind].mean(dim=0)) / 2)
-    return torch.stack(keys)
+def averaged_keys(
+    model: PreTrainedModel, objectives: Sequence[Objective], layers: Sequence[int]
+) -> Mapping[int, Tensor]:
+    """Layer -> (edits, d_ff) mean key of each edit; the bare prompt weighs as much as all prefixes together."""
+    rows = [[upto(objective.rows[index]) for index in objective.contexts] for objective in objectives]
+    found = last_keys(model, [ids for own in rows for ids in own], layers)
+    averaged = {}
+    for layer, keys in found.items():
+        parts = torch.split(keys.to(model.device), [len(own) for own in rows])  # each (rows, d_ff)
+        averaged[layer] = torch.stack(
+            [part[0] if len(part) == 1 else (part[0] + part[1:].mean(dim=0)) / 2 for part in parts]
+        )
+    return averaged
+
+
+def upto(row: ObjectiveRow) -> tuple[int, ...]:
+    """The tokens of a row up to the one that is written at."""
+    return row.ids[: row.place + 1]
 
 
 def reached_share(shares: Tensor, *, divided: bool = True) -> Tensor:

@@ -28,7 +28,7 @@ from kgedit.methods.base import (
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, optimise
-from kgedit.methods.engine.write_layers import write_layers
+from kgedit.methods.engine.write_layers import write_read
 from kgedit.methods.value_method import ValueMethod, ValueSettings
 
 
@@ -104,10 +104,8 @@ class Rome(ValueMethod):
             )
             # Step 2: each request's own rank-one change, as if it were the only one.
             base = hash_weights(model, [anatomy.weight_name(layer)])
-            groups = [
-                [(objective, solution.offset)] for objective, solution in zip(objectives, solutions, strict=True)
-            ]
-            written = write_layers(model, anatomy, groups, (layer,), bench.moments, key=config.key)
+            offsets_found = [solution.offset for solution in solutions]
+            written = write_read(batch, offsets_found, layer, bench.moments[layer], key=config.key)
         computed = []
         for updates, solution in zip(written, solutions, strict=True):
             log = {"losses": solution.losses, "parts": solution.parts}

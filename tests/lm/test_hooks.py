@@ -11,7 +11,7 @@ from torch import nn
 
 from families import D_FF, FAMILIES, D, tiny_model
 from kgedit.lm.anatomy import anatomy_of, to_math
-from kgedit.lm.hooks import add_at, capture, frozen, head_at, replay, rewrap, unwrap
+from kgedit.lm.hooks import add_at, capture, frozen, head_at, only_at, replay, rewrap, unwrap
 
 IDS = torch.tensor([[5, 9, 30], [7, 7, 8]])
 
@@ -135,3 +135,25 @@ def test_wrapping_keeps_the_kind() -> None:
     assert rewrap((torch.zeros(1), "cache"), new)[1] == "cache"
     with pytest.raises(TypeError, match="NoneType"):
         unwrap((None, 1))
+
+
+def test_a_module_at_some_places_gives_there_what_it_gives_and_zeros_elsewhere() -> None:
+    """A place that is named twice is computed once, and its gradient is that of the module itself."""
+    torch.manual_seed(0)
+    mlp = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 4))
+    hidden, rows, columns = torch.randn(2, 3, 4), torch.tensor([1, 0, 1]), torch.tensor([2, 0, 2])
+    places = torch.zeros(2, 3, 1)
+    places[rows, columns] = 1.0
+    seen: list[torch.Size] = []
+    handle = mlp[0].register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    with_hooks, whole = (hidden.clone().requires_grad_() for _ in range(2))
+    with only_at(mlp, rows, columns):
+        few = mlp(with_hooks)
+    assert seen == [torch.Size([1, 2, 6])]
+    handle.remove()
+    every = mlp(whole) * places
+    torch.testing.assert_close(few, every)
+    few.square().sum().backward()
+    every.square().sum().backward()
+    torch.testing.assert_close(with_hooks.grad, whole.grad)
+    assert _traces(mlp) == 0

@@ -16,7 +16,6 @@ from kgedit.lm.hooks import capture
 from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Request, requests_in
-from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.goals import anchored, merged, pilot_anchor
 from kgedit.methods.engine.metric import joint_solve
 from kgedit.methods.memit import Memit, averaged_keys
@@ -130,7 +129,7 @@ def test_facts_of_one_subject_share_a_value_and_a_mean_key() -> None:
     both = merged(objectives[:2])
     weights = {kind: sum(row.weight for row in both.rows if row.kind == kind) for kind in ("target", "essence")}
     assert weights == pytest.approx({"target": 1.0, "essence": 0.0625})
-    keys = averaged_keys(EditBatch(model, anatomy_of(model), objectives, [BAND[0]]), BAND[0])
+    keys = averaged_keys(model, objectives, BAND)[BAND[0]]
     mean = torch.stack([(keys[0] + keys[1]) / 2, keys[2]])
     expected = joint_solve(mean, method._metric(work, BAND[0]))
     assert torch.allclose(computed.delta.updates[0].left, expected, atol=1e-6)

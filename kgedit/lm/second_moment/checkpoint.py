@@ -15,6 +15,8 @@ from kgedit.io.sealed import seal
 from kgedit.io.staging import sweep
 from kgedit.lm.second_moment.files import read_sums
 
+_BAND = 512  # columns of a product
+
 
 @dataclass(slots=True)
 class Sums:
@@ -24,8 +26,8 @@ class Sums:
         position: Number of texts, from the first.
         count: Number of their tokens.
         chain: Hash of their token ids.
-        totals: Layer as text -> (d_ff, d_ff) float64; where halves are kept apart, "3" is the first and "3 second" the
-            other one of layer 3, and "3 keys" its sample keys.
+        totals: Layer as text -> (d_ff, d_ff) float64, right on and below the diagonal; where halves are kept
+            apart, "3" is the first and "3 second" the other one of layer 3, and "3 keys" its sample keys.
         second_count: Number of the second half's tokens.
     """
 
@@ -35,11 +37,19 @@ class Sums:
     totals: dict[str, Tensor]
     second_count: int = 0
 
-    def add(self, layer: str, half: int, products: Tensor) -> None:
-        """Add products (d_ff, d_ff) to the first (0) or second (1) half."""
-        name = layer if half == 0 else f"{layer} second"
-        total = self.totals.get(name)
-        self.totals[name] = products if total is None else total.to(products.device).add_(products)
+    def add(self, layer: str, half: int, keys: Tensor) -> None:
+        """Add the products of keys (n, d_ff), float32, to the first (0) or second (1) half.
+
+        Of the symmetric sum a triangle is enough: bands of columns, each up to the diagonal and as float32 products
+        that are added to the float64 sum in place.
+        """
+        name, width = layer if half == 0 else f"{layer} second", keys.shape[1]
+        if name not in self.totals:
+            self.totals[name] = torch.zeros(width, width, dtype=torch.float64, device=keys.device)
+        total = self.totals[name] = self.totals[name].to(keys.device)
+        for start in range(0, width, _BAND):
+            end = min(start + _BAND, width)
+            total[start:end, :end] += keys[:, start:end].T @ keys[:, :end]  # (band, end)
 
     def sample(self, layer: str, keys: Tensor, most: int) -> None:
         """Keep some keys (n, d_ff), until there are `most`."""
@@ -50,7 +60,7 @@ class Sums:
 
     def half(self, layer: int, half: int) -> Tensor:
         """Sum of one half, (d_ff, d_ff)."""
-        return self.totals[str(layer) if half == 0 else f"{layer} second"]
+        return _mirrored(self.totals[str(layer) if half == 0 else f"{layer} second"])
 
     def samples(self, layer: int) -> Tensor:
         """The sample keys, (n, d_ff)."""
@@ -59,7 +69,12 @@ class Sums:
     def total(self, layer: int) -> Tensor:
         """Sum over all texts, (d_ff, d_ff)."""
         first = self.totals[str(layer)]
-        return first + self.totals[f"{layer} second"] if f"{layer} second" in self.totals else first
+        return _mirrored(first + self.totals[f"{layer} second"] if f"{layer} second" in self.totals else first)
+
+
+def _mirrored(total: Tensor) -> Tensor:
+    """The whole of a symmetric matrix of which the triangle below the diagonal is known, exactly symmetric."""
+    return total.tril() + total.tril(-1).T
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,7 @@ def _add(
             torch.no_grad(),
             capture(modules, inputs=True, stop=True, rows=len(batch)) as keys,
         ):
-            model(input_ids=ids, attention_mask=mask)
+            model(input_ids=ids, use_cache=False)  # padding stands behind every token, so no mask is needed
         mask[:, :skip_first] = 0
         # Texts of a batch have similar lengths: taken in turn, they make two halves of the same size.
         second = (torch.arange(len(batch), device=mask.device) + before) % 2 * int(halves)  # (batch,)
@@ -216,7 +216,7 @@ def _add(
             for half in range(1 + halves):
                 counted = mask.bool() & (second == half).unsqueeze(1)  # (batch, seq)
                 k = padded[counted.to(padded.device)].float()  # (tokens, d_ff)
-                sums.add(name, half, (k.T @ k).double())  # (d_ff, d_ff)
+                sums.add(name, half, k)
                 if halves and half == 0:
                     sums.sample(name, k[:: max(1, len(k) // _KEYS_PER_BATCH)][:_KEYS_PER_BATCH], SAMPLE_KEYS)
         sums.count += int(mask.sum())

@@ -12,8 +12,9 @@ from kgedit.lm.anatomy import Anatomy
 from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.padded_batch import PaddedBatch
 
-# A padded batch of fewer rows costs more in overhead than it saves in padding.
+# A padded batch of fewer rows costs more in overhead than it saves in padding; a GPU is idle with so few.
 ROWS_PER_BATCH = 32
+_ROWS_PER_GPU_BATCH = 512
 
 
 class EditBatch:
@@ -43,7 +44,8 @@ class EditBatch:
         owner = [number for number, objective in enumerate(objectives) for _ in objective.rows]
         # Rows of similar length share a padded batch; results are brought back into the rows' own order.
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i].ids) - rows[i].place)
-        count = max(1, len(rows) // ROWS_PER_BATCH)
+        at_once = _ROWS_PER_GPU_BATCH if model.device.type == "cuda" else ROWS_PER_BATCH
+        count = max(1, len(rows) // at_once)
         groups = [by_length[len(rows) * k // count : len(rows) * (k + 1) // count] for k in range(count)]
         self._parts = [
             PaddedBatch(
@@ -91,8 +93,27 @@ class EditBatch:
         Returns:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
         """
-        total: dict[str, Tensor] = {}
+        if len(self._parts) == 1 or not (torch.is_grad_enabled() and offsets.requires_grad):
+            return _summed([part.losses(offsets) for part in self._parts])
+        # One part at a time goes forward and back, so that memory does not grow with the number of edits.
+        found, gradient = [], torch.zeros_like(offsets)
         for part in self._parts:
-            for kind, loss in part.losses(offsets).items():
-                total[kind] = total[kind] + loss if kind in total else loss
-        return total
+            own = offsets.detach().requires_grad_()
+            losses = part.losses(own)
+            # No edit's loss depends on another's offset: the sum has the gradient of each.
+            (of_part,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), own)
+            gradient += of_part
+            found.append({kind: loss.detach() for kind, loss in losses.items()})
+        total = _summed(found)
+        # A term of value zero carries the gradient to the offsets.
+        term = (offsets * gradient).sum(dim=(1, 2))  # (edits,)
+        first = next(iter(total))
+        return total | {first: total[first] + (term - term.detach())}
+
+
+def _summed(of_parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    total: dict[str, Tensor] = {}
+    for losses in of_parts:
+        for kind, loss in losses.items():
+            total[kind] = total[kind] + loss if kind in total else loss
+    return total

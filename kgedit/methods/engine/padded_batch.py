@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.cache import fork, prefill
-from kgedit.lm.hooks import add_at, capture, head_at, replay
+from kgedit.lm.hooks import add_at, capture, head_at, only_at, replay
 from kgedit.lm.padding import align, position_ids
 from kgedit.methods.engine.objective import ObjectiveRow
 
@@ -97,21 +97,35 @@ class PaddedBatch:
         outputs["state"] = self.anatomy.block(self.model, self.layers[0])
         rows = len(self.rows)
         with ExitStack() as stack:
-            captured = stack.enter_context(capture(outputs, rows=rows))
             keys = stack.enter_context(
                 capture({str(layer): module for layer, module in modules.items()}, inputs=True, rows=rows)
             )
-            logits = self._logits(stack)
+            captured = stack.enter_context(capture(outputs, rows=rows, stop=True))
+            self.model(**self.suffix, past_key_values=fork(self.past), use_cache=True)
         self.state = captured["state"]  # (rows, columns, d)
         self.hidden = self.state[:, 0].float()  # (rows, d)
         self.values = {layer: captured[f"m{layer}"][:, 0].float() for layer in self.layers}  # (rows, d)
         self.keys = {layer: keys[str(layer)][:, 0].float() for layer in self.layers}  # (rows, d_ff)
-        # What rows without targets are held to: the unedited distribution P.
-        self.kept = log_softmax(logits[self.token < 0], dim=-1)  # (kept, vocabulary)
+        # What rows without targets are held to: the unedited distribution P. No other row is run to the top.
+        kept = self.token < 0  # (scored,)
+        rows_kept, row_of = torch.unique(self.row_of[kept], return_inverse=True)
+        self.kept = torch.empty(0, device=self.device)
+        if len(rows_kept):
+            with ExitStack() as stack:
+                stack.enter_context(replay(self.model, self.anatomy, self.layers[0] + 1, self.state[rows_kept]))
+                logits = self._logits(stack, row_of, self.column[kept], rows_kept)
+            self.kept = log_softmax(logits, dim=-1)  # (kept, vocabulary)
 
-    def _logits(self, stack: ExitStack) -> Tensor:
-        stack.enter_context(head_at(self.model, self.row_of, self.column))
-        output = self.model(**self.suffix, past_key_values=fork(self.past), use_cache=True)
+    def _logits(self, stack: ExitStack, row_of: Tensor, column: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Float32 logits (scored, vocabulary) at some places of all rows, or of the given ones."""
+        stack.enter_context(head_at(self.model, row_of, column))
+        # Above its attention the last block is wanted at the same places alone.
+        last = self.anatomy.n_layers(self.model) - 1
+        mlp = self.anatomy.mlp(self.model, last)
+        if mlp is not None and last not in self.layers:
+            stack.enter_context(only_at(mlp, row_of, column))
+        suffix = self.suffix if rows is None else {name: tensor[rows] for name, tensor in self.suffix.items()}
+        output = self.model(**suffix, past_key_values=fork(self.past, rows), use_cache=True)
         logits: Tensor = output.logits[0].float()  # (scored, vocabulary)
         return logits
 
@@ -133,13 +147,15 @@ class PaddedBatch:
             stack.enter_context(replay(self.model, self.anatomy, first + 1, state))
             for number, layer in enumerate(above, start=1):
                 stack.enter_context(self._shift(layer, of_row[:, number]))
-            scores = log_softmax(self._logits(stack), dim=-1)  # (scored, vocabulary)
+            logits = self._logits(stack, self.row_of, self.column)  # (scored, vocabulary)
+        scores = log_softmax(logits, dim=-1)
         # Negative log-likelihood where a token is wanted, KL(edited || unedited) where the distribution is to stay.
         has_target = self.token >= 0
         per_position = torch.zeros_like(self.weight)
         per_position[has_target] = -scores[has_target].gather(1, self.token[has_target, None])[:, 0]
-        edited = scores[~has_target]
-        per_position[~has_target] = (edited.exp() * (edited - self.kept)).sum(dim=-1)
+        if len(self.kept):
+            edited = scores[~has_target]
+            per_position[~has_target] = (edited.exp() * (edited - self.kept)).sum(dim=-1)
         weighted = per_position * self.weight
         # Added up by edit, each kind of row for itself.
         edit = self.edit_of[self.row_of]

@@ -141,10 +141,12 @@ def optimise(
     # `remaining` holds the rows of the edits in `running`; both shrink as edits stop.
     running, remaining = list(range(len(offsets))), batch
     for step in range(steps + extra_steps):
-        # The loss of every running edit at its present offset.
-        current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
-        parts = remaining.losses(current)
-        penalties = torch.stack([offsets[number].penalty() for number in running])
+        last = step == steps + extra_steps - 1
+        # The loss of every running edit at its present offset; the last one is not followed by an update.
+        with torch.set_grad_enabled(not last):
+            current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
+            parts = remaining.losses(current)
+            penalties = torch.stack([offsets[number].penalty() for number in running])
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
         _record([solutions[number] for number in running], current, parts, total, step, stop_loss)
         if early_stop:
@@ -157,7 +159,7 @@ def optimise(
         going = [place for place, number in enumerate(running) if not solutions[number].stopped]
         if progress:
             progress(min(step + 1, steps), steps)
-        if not going or step == steps + extra_steps - 1:
+        if not going or last:
             break
         # One backward pass gives each edit its own gradient: no loss depends on another edit's offset.
         total[going].sum().backward()  # type: ignore[no-untyped-call]

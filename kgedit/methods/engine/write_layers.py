@@ -18,6 +18,7 @@ from kgedit.delta import WeightUpdate
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.hooks import add_at, capture
 from kgedit.lm.padding import pad
+from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Key, Moment, closed_form, joint_form
 from kgedit.methods.engine.objective import Objective
 
@@ -57,6 +58,25 @@ def write_layers(
     for chunk in _chunks(groups):
         forward = _Pass(model, anatomy, chunk, layers, moments, key, ridge)
         written += [tuple(updates) for updates in forward.run()]
+    return written
+
+
+def write_read(
+    batch: EditBatch, offsets: Sequence[Tensor], layer: int, moment: Moment, *, key: Key
+) -> list[tuple[WeightUpdate]]:
+    """The update of each edit of a batch, by itself, on the batch's one layer: its keys and values are read already.
+
+    Args:
+        batch: The prepared rows.
+        offsets: Of each edit m* - m, (1, d).
+        layer: The layer.
+        moment: Its second moment.
+        key: See `closed_form`; not "contexts".
+    """
+    anatomy, written = batch.anatomy, []
+    for number, (objective, offset) in enumerate(zip(batch.objectives, offsets, strict=True)):
+        left, right = closed_form(key, *batch.of_edit(number, layer), offset[0], objective.contexts, moment)
+        written.append((WeightUpdate(anatomy.weight_name(layer), left, right, anatomy.conv1d),))
     return written
 
 

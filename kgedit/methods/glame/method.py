@@ -17,7 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kgedit.delta import LowRankDelta, compose, hash_weights
+from kgedit.delta import LowRankDelta, WeightUpdate, compose, hash_weights
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
@@ -27,7 +27,7 @@ from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases,
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from kgedit.methods.engine.value import Solution, optimise
-from kgedit.methods.engine.write_layers import write_layers
+from kgedit.methods.engine.write_layers import write_layers, write_read
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.consequences import (
     Associations,
@@ -55,12 +55,14 @@ class _EditWork:
         objective: What it asks of the model.
         multihop_prompts: Prompts that reach it from elsewhere, those that end alike together.
         solution: What the optimisation gave; set by it.
+        updates: What is written, where the optimisation's batch has read all that it takes.
     """
 
     subgraph: Subgraph | None
     objective: Objective
     multihop_prompts: list[list[MultihopPrompt]]
     solution: Solution = field(init=False)
+    updates: tuple[WeightUpdate, ...] = ()
 
     def log(self) -> dict[str, Any]:
         """Numbers of the optimisation."""
@@ -191,11 +193,19 @@ class Glame(ValueMethod):
         )
         for edit, solution in zip(edits, solutions, strict=True):
             edit.solution = solution
+        # The published arithmetic on one layer needs nothing that the batch has not read.
+        if config.key != "contexts" and len(config.layers) == 1:
+            (layer,), found = config.layers, [solution.offset for solution in solutions]
+            written = write_read(batch, found, layer, bench.moments[layer], key=config.key)
+            for edit, updates in zip(edits, written, strict=True):
+                edit.updates = updates
 
     def _write(self, bench: Workbench, work: Sequence[Sequence[_EditWork]]) -> list[LowRankDelta]:
         """Step 3: the closed form (ROME, eq. 2), one solve per case and layer for all its edits."""
         config, anatomy = self.config, anatomy_of(bench.model)
         base = hash_weights(bench.model, [anatomy.weight_name(layer) for layer in self.moment_layers])
+        if all(edit.updates for case in work for edit in case):
+            return [LowRankDelta(edit.updates, base) for case in work for edit in case]
         groups = [[(edit.objective, edit.solution.offset) for edit in case] for case in work]
         written = write_layers(
             bench.model, anatomy, groups, config.layers, bench.moments, key=config.key, ridge=config.ridge

@@ -25,10 +25,10 @@ def test_a_carried_encoder_depends_on_the_edits_before_and_a_fresh_one_does_not(
         return [computed.delta.updates[0].right for computed in run(model, tok, settings, requests, graphs)]
 
     fresh, carrying = paper(), paper(carry_rgnn=True)
-    assert torch.equal(rights(fresh, this)[0], rights(fresh, other, this)[1])
+    torch.testing.assert_close(rights(fresh, this)[0], rights(fresh, other, this)[1], rtol=1e-4, atol=1e-5)
     first, second = rights(carrying, other, this)
     assert torch.equal(first, rights(carrying, other)[0])
-    assert not torch.allclose(second, rights(carrying, this)[0])
+    assert not torch.allclose(second, rights(carrying, this)[0], rtol=1e-2, atol=1e-3)
     # The same whether the edits come in one call or in two of one editor.
     method, work = Glame(carrying), bench(model, tok, carrying.layers)
     apart = [method.compute(work, [request], [graph])[0] for request, graph in (other, this)]
