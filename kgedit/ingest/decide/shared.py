@@ -9,12 +9,15 @@ from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.trial import Batch, Trial, TrialRunner
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
 
+MORE_ROUNDS = 2  # of training, for a batch that the guards of the whole model refuse, often by one fact of hundreds
+
 
 def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
     """Decide a batch as a whole.
 
     If a change fails its own guards, training goes on for all; what fails then is refused, and the others are trained
-    without it. The shared delta is accepted if the model as a whole passes the guards, else all is refused.
+    without it. The shared delta is accepted if the model as a whole passes the guards; else training, most of which is
+    rehearsal, goes on for `MORE_ROUNDS` at most, and then all is refused.
     """
     accepted: list[Accepted] = []
     refused: list[Refusal] = []
@@ -30,17 +33,22 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 refused += [trial.refusal() for trial in trials if trial.failures]
                 good = [trial.change for trial in trials if not trial.failures]
                 trials = runner.attempt(good, earlier, below, again=True)
-        passed = [trial for trial in trials if runner.passes(trial)]
-        refused += [trial.refusal() for trial in trials if not runner.passes(trial)]
         # 2. One delta for all that passed, against the guards of the model as a whole.
-        if passed:
+        for rounds_left in range(MORE_ROUNDS, -1, -1):
+            refused += [trial.refusal() for trial in trials if not runner.passes(trial)]
+            passed = [trial for trial in trials if runner.passes(trial)]
+            if not passed:
+                break
             runner.tell("checking the batch", 0, len(passed))
             joint = runner.together(batch, passed)
             warned = runner.mode == "warn" and joint.finite
             if warned or joint.good:
                 accepted += joint.accepted(warned=warned)
-            else:
+                break
+            if not rounds_left:
                 refused += joint.refused("another change of its batch failed")
+                break
+            trials = runner.attempt([trial.change for trial in passed], earlier, below, again=True)
     except EditError as error:
         refused += [Refusal(change.entry, str(error)) for change in _undecided(batch.changes, refused)]
     return Decision(tuple(accepted), tuple(refused))

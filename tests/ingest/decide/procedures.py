@@ -39,10 +39,15 @@ class FakeRunner:
         mended: Sequence[int] = (),
         harmful: Sequence[int] = (),
         diverging: Sequence[int] = (),
+        harmful_at_first: int = 0,
         mode: str = "refuse",
     ) -> None:
-        """`weak` fail their own guards, `mended` the first time only; `harmful` fail those of the whole model."""
+        """`weak` fail their own guards, `mended` the first time only; `harmful` fail those of the whole model.
+
+        Of all trials of several together, the first `harmful_at_first` fail those of the whole model.
+        """
         self.weak, self.mended, self.harmful, self.diverging, self.mode = weak, mended, harmful, diverging, mode
+        self.harmful_at_first = harmful_at_first
         self.attempts: list[list[int]] = []
         self.joint: list[list[int]] = []
 
@@ -63,7 +68,7 @@ class FakeRunner:
         self.joint.append(ids)
         if set(ids) & set(self.diverging):
             raise EditDiverged("not finite")
-        failures = ["harm"] if set(ids) & set(self.harmful) else []
+        failures = ["harm"] if set(ids) & set(self.harmful) or len(self.joint) <= self.harmful_at_first else []
         return JointTrial(trials, [{} for _ in ids], [[] for _ in ids], {"kept": 1.0}, failures)
 
     def passes(self, trial: Trial) -> bool:

@@ -34,7 +34,14 @@ def test_what_fails_twice_is_refused_and_the_others_are_trained_without_it() -> 
 def test_harm_refuses_the_whole_batch() -> None:
     runner = FakeRunner(harmful=(2,))
     assert [one.reason for one in decide(runner, 1, 2, 3).refused] == ["harm"] * 3
-    assert runner.joint == [[1, 2, 3]], "a shared delta is not halved"
+    assert runner.joint == [[1, 2, 3]] * 3, "a shared delta is not halved"
+
+
+def test_a_batch_that_harms_the_model_a_little_is_trained_on_before_all_of_it_is_refused() -> None:
+    runner = FakeRunner(weak=(2,), harmful_at_first=2)
+    decision = decide(runner, 1, 2, 3)
+    assert [one.entry.id for one in decision.accepted] == [1, 3]
+    assert runner.attempts == [[1, 2, 3], [1, 2, 3], [1, 3], [1, 3], [1, 3]]
 
 
 def test_with_warnings_nothing_is_trained_a_third_time() -> None:
