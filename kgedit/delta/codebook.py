@@ -33,6 +33,7 @@ class Lookup:
         unit: Whether queries and keys have length 1.
         pull: How far a Hopfield step moves a query towards the keys; 0 for none.
         sharpness: Of the softmax in that step.
+        scope: Hash of the matrix that queries are multiplied by, if there is one (SERAC's scope classifier).
     """
 
     radius: float
@@ -42,15 +43,26 @@ class Lookup:
     unit: bool = False
     pull: float = 0.0
     sharpness: float = 20.0
+    scope: str = ""
 
-    def query(self, inputs: Tensor, prompts: Sequence[PromptPlace]) -> Tensor:
-        """Queries (prompts, d_ff), float32, of the layer's inputs (rows, columns, d_ff)."""
+    def query(self, inputs: Tensor, prompts: Sequence[PromptPlace], projection: Tensor | None = None) -> Tensor:
+        """Queries, float32.
+
+        Args:
+            inputs: (rows, columns, d_ff), what the layer reads.
+            prompts: Where the prompts are.
+            projection: (m, d_ff), the matrix of `scope`.
+
+        Returns:
+            (prompts, m), or (prompts, d_ff) where there is no projection.
+        """
         queries = []
         for row, columns in prompts:
             last = list(columns)[-max(1, math.ceil(self.share * len(columns))) :]
             queries.append(inputs[row, last].float().mean(dim=0))  # (d_ff,)
         stacked = torch.stack(queries)  # (prompts, d_ff)
-        return normalize(stacked, dim=-1) if self.unit else stacked
+        stacked = normalize(stacked, dim=-1) if self.unit else stacked
+        return stacked if projection is None else stacked @ projection.T.to(stacked)  # (prompts, m)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ class KeyedDelta(Delta):
         entries: In their order.
         base_hash: `hash_weights` of `weight`.
         manifest: As for every delta.
+        projection: (m, d_ff) by which queries are multiplied before they are compared with keys (m,), if there is one.
 
     Raises:
         ValueError: No entry, entries of different sizes, numbers that are not finite, or a manifest that is not JSON.
@@ -51,10 +52,13 @@ class KeyedDelta(Delta):
     entries: tuple[KeyedValue, ...]
     base_hash: str
     manifest: dict[str, Any] = field(default_factory=dict)
+    projection: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check the entries; keep a private copy of the manifest."""
         object.__setattr__(self, "entries", tuple(self.entries))
+        if self.lookup.scope != ("" if self.projection is None else scope_of(self.projection)):
+            raise ValueError("the projection is not the one that the keys of the store were made with")
         tensors = [tensor for entry in self.entries for tensor in (entry.key, entry.value)]
         if len({(len(entry.key), len(entry.value)) for entry in self.entries}) != 1:
             raise ValueError("a keyed store needs at least one entry, and entries of one size")
@@ -80,9 +84,10 @@ class KeyedDelta(Delta):
         """See `Delta.weights_in`."""
         parameter = editable_weight(model, self.weight)
         entry = self.entries[0]
-        if sorted(parameter.shape) != sorted((len(entry.key), len(entry.value))):
+        d_ff = len(entry.key) if self.projection is None else self.projection.shape[1]
+        if sorted(parameter.shape) != sorted((d_ff, len(entry.value))):
             raise UnsupportedModel(
-                f"the store is for a layer of {len(entry.key)} inputs and {len(entry.value)} outputs, but "
+                f"the store is for a layer of {d_ff} inputs and {len(entry.value)} outputs, but "
                 f"{self.weight} has the shape {tuple(parameter.shape)}: it belongs to another model"
             )
         return {self.weight: parameter}
@@ -98,7 +103,7 @@ class KeyedDelta(Delta):
             watch = prompt_watch(model, make=True)
             if watch is None:
                 raise UnsupportedModel("a keyed store needs a causal language model of transformers")
-            store = _Store(parent_module(model, self.weight), self.lookup, watch)
+            store = _Store(parent_module(model, self.weight), self.lookup, self.projection, watch)
         store.put([*store.parts, self])
         return lambda: store.put([part for part in store.parts if part is not self])
 
@@ -108,6 +113,8 @@ class KeyedDelta(Delta):
             "keys": torch.stack([entry.key for entry in self.entries]),  # (n, d_ff)
             "values": torch.stack([entry.value for entry in self.entries]),  # (n, d)
         }
+        if self.projection is not None:
+            tensors["projection"] = self.projection  # (m, d_ff)
         labels = [list(entry.label) for entry in self.entries]
         row = _Row(weight=self.weight, labels=labels, lookup=self.lookup).model_dump(mode="json")
         return StoredDelta(self.kind, self.id, self.base_hash, tensors, [row], self.manifest)
@@ -119,7 +126,8 @@ class KeyedDelta(Delta):
         row = _Row.model_validate_json(json.dumps(part))
         parts = zip(stored.tensors["keys"], stored.tensors["values"], row.labels, strict=True)
         entries = tuple(KeyedValue(key.clone(), value.clone(), tuple(label)) for key, value, label in parts)
-        return cls(row.weight, row.lookup, entries, stored.base_hash, stored.manifest)
+        projection = stored.tensors.get("projection")
+        return cls(row.weight, row.lookup, entries, stored.base_hash, stored.manifest, projection)
 
     @classmethod
     def joined(cls, deltas: Sequence[Delta], base_hash: str, manifest: dict[str, Any]) -> Self:
@@ -132,7 +140,12 @@ class KeyedDelta(Delta):
         if len({(part.weight, part.lookup) for part in parts}) > 1:
             raise UnsupportedExport("stores of several layers or settings cannot become one; save them one by one")
         entries = tuple(_entries(parts))
-        return cls(parts[0].weight, parts[0].lookup, entries, base_hash, manifest)
+        return cls(parts[0].weight, parts[0].lookup, entries, base_hash, manifest, parts[0].projection)
+
+
+def scope_of(projection: Tensor) -> str:
+    """The hash by which a lookup names its projection."""
+    return digest("projection", projection)
 
 
 def codebook_of(model: nn.Module, weight: str, lookup: Lookup) -> Codebook | None:
@@ -146,10 +159,11 @@ class _Store:
 
     book: Codebook
 
-    def __init__(self, layer: nn.Module, lookup: Lookup, watch: PromptWatch) -> None:
+    def __init__(self, layer: nn.Module, lookup: Lookup, projection: Tensor | None, watch: PromptWatch) -> None:
         self.lookup, self._watch = lookup, watch
         self.parts: list[KeyedDelta] = []
         self._device = next(layer.parameters()).device
+        self._projection = None if projection is None else projection.to(self._device)
         self._leave, self._handle = watch.used(), layer.register_forward_hook(self)
 
     def put(self, parts: list[KeyedDelta]) -> None:
@@ -170,7 +184,7 @@ class _Store:
             return output
         rows = self._watch.rows
         inputs = args[0].reshape(rows, -1, args[0].shape[-1])  # (rows, columns, d_ff); OPT flattens its batch
-        found = self.book.find(self.lookup.query(inputs, prompts))  # (prompts,)
+        found = self.book.find(self.lookup.query(inputs, prompts, self._projection))  # (prompts,)
         hits = (found >= 0).nonzero()[:, 0].tolist()
         if not hits:
             return output

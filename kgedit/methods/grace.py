@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from kgedit.delta import hash_weights
 from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
@@ -126,6 +127,10 @@ class Grace(Method):
     Config: ClassVar[type[MethodSettings]] = GraceSettings
     config: KeyedSettings
 
+    def lookup(self, bench: Workbench) -> tuple[Lookup, Tensor | None]:
+        """How the store is consulted, and what queries are multiplied by."""
+        return self.config.lookup, None
+
     def compute(
         self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
     ) -> list[Computed]:
@@ -145,23 +150,32 @@ class Grace(Method):
             return []
         model, config = bench.model, self.config
         name = anatomy_of(model).weight_name(config.layer)
+        lookup, projection = self.lookup(bench)
         with frozen(model):
             base = hash_weights(model, [name])
-            entries, solutions = self._entries(bench, requests, codebook_of(model, name, config.lookup))
+            book = codebook_of(model, name, lookup)
+            entries, solutions = self._entries(bench, requests, lookup, projection, book)
         computed, start = [], 0
         for case in cases:
             own = slice(start, start + len(case))
             start = own.stop
             log = {"losses": [solution.losses for solution in solutions[own]]}
-            manifest = {"method": self.name, "settings": config.model_dump(), "seed": bench.seed, **log}
-            computed.append(Computed(KeyedDelta(name, config.lookup, tuple(entries[own]), base, manifest), log=log))
+            settings = config.model_dump(mode="json", exclude={"editor"})
+            manifest = {"method": self.name, "settings": settings, "seed": bench.seed, **log}
+            delta = KeyedDelta(name, lookup, tuple(entries[own]), base, manifest, projection)
+            computed.append(Computed(delta, log=log))
         return computed
 
     def _entries(
-        self, bench: Workbench, requests: Sequence[Request], book: Codebook | None
+        self,
+        bench: Workbench,
+        requests: Sequence[Request],
+        lookup: Lookup,
+        projection: Tensor | None,
+        book: Codebook | None,
     ) -> tuple[list[KeyedValue], list[Solution]]:
         model, config, progress = bench.model, self.config, bench.progress
-        anatomy, lookup, limit = anatomy_of(model), config.lookup, context_length(model)
+        anatomy, limit = anatomy_of(model), context_length(model)
         # One row per edit: the bare prompt and the new object, written at the prompt's last token.
         rows = []
         for request in requests:
@@ -171,7 +185,8 @@ class Grace(Method):
         labels = [encode_target(bench.tokenizer, request.target, request.question) for request in requests]
         # Entries act at their own prompts alone, so a further one is trained on the model without the store.
         with prompts_at(model, ()):
-            keys = self._queries(bench, [row.ids[: row.place + 1] for row in rows])  # (edits, d_ff)
+            prompts = [row.ids[: row.place + 1] for row in rows]
+            keys = queries(model, config.layer, prompts, lookup, projection)  # (edits, d_ff), or (edits, m)
             batch = EditBatch(model, anatomy, [Objective((row,)) for row in rows], (config.layer,))
             outputs = batch.values[config.layer]  # (edits, d)
             offsets = [
@@ -199,15 +214,21 @@ class Grace(Method):
             entries.append(KeyedValue(key.cpu(), value.detach().float().cpu(), tuple(label)))
         return entries, solutions
 
-    def _queries(self, bench: Workbench, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """What the store is asked for each prompt, (prompts, d_ff)."""
-        model = bench.model
-        module = anatomy_of(model).mlp_out(model, self.config.layer)
-        ids, mask = pad(prompts, 0, "right")  # (prompts, longest)
-        with torch.no_grad(), capture({"k": module}, inputs=True, stop=True, rows=len(prompts)) as captured:
-            model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
-        places = [PromptPlace(row, range(len(prompt))) for row, prompt in enumerate(prompts)]
-        return self.config.lookup.query(captured["k"], places)
+
+def queries(
+    model: PreTrainedModel,
+    layer: int,
+    prompts: Sequence[Sequence[int]],
+    lookup: Lookup,
+    projection: Tensor | None = None,
+) -> Tensor:
+    """What the store of a layer is asked for each prompt (token ids), (prompts, d_ff) or (prompts, m)."""
+    module = anatomy_of(model).mlp_out(model, layer)
+    ids, mask = pad(prompts, 0, "right")  # (prompts, longest)
+    with torch.no_grad(), capture({"k": module}, inputs=True, stop=True, rows=len(prompts)) as captured:
+        model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
+    places = [PromptPlace(row, range(len(prompt))) for row, prompt in enumerate(prompts)]
+    return lookup.query(captured["k"], places, projection)
 
 
 class Horen(Grace):

@@ -39,6 +39,7 @@ METHODS: Mapping[str, str] = {
     "ike": "kgedit.methods.ike:Ike",
     "grace": "kgedit.methods.grace:Grace",
     "horen": "kgedit.methods.grace:Horen",
+    "serac": "kgedit.methods.serac.method:Serac",
 }
 
 GROUP = "kgedit.methods"

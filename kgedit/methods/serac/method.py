@@ -1,0 +1,158 @@
+"""SERAC: a memory of edits, a trained scope classifier, a counterfactual for what is in scope (Mitchell et al., 2022).
+
+The memory is a keyed store (`delta.keyed`). A prompt in the scope of an edit, g > 1/2 for the nearest, goes to the
+counterfactual; any other keeps the model's output bit for bit. The paper's counterfactual is a second language model
+that reads the edit; here it is the model's own upper blocks, which read a value trained for the edit. docs/methods.md,
+"SERAC".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kg_cache.settings import Settings
+from kgedit.delta import model_hash
+from kgedit.delta.codebook import Lookup
+from kgedit.delta.keyed import scope_of
+from kgedit.errors import DataError
+from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.hooks import frozen
+from kgedit.lm.tokens import encode_texts
+from kgedit.methods.base import MethodSettings, Workbench
+from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.grace import Grace, KeyedSettings, queries
+from kgedit.methods.hyper.checkpoint import TrainingCheckpoint
+from kgedit.methods.serac.scope import REACH, ScopeCases, ScopeClassifier
+from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, TrainedSettings
+
+_ROWS = 128  # prompts that are read at once
+
+
+class SeracSettings(TrainedSettings, KeyedSettings):
+    """Hyper-parameters; those from `size` on belong to the training of the scope classifier.
+
+    Attributes:
+        size: Numbers in an embedding.
+        training_steps: Most steps.
+        rate: Adam's.
+        edits: Edits in a step.
+        check_every: Steps between two looks at edits that are held out.
+        patience: The training ends when these have not become better for so many steps.
+    """
+
+    shaping: ClassVar[tuple[str, ...]] = ("layer", "size")
+
+    size: int = Field(default=64, ge=1)
+    training_steps: int = Field(default=3000, ge=1)
+    rate: float = Field(default=1e-3, gt=0)
+    edits: int = Field(default=128, ge=2)
+    check_every: int = Field(default=50, ge=1)
+    patience: int = Field(default=600, ge=1)
+
+    @property
+    def lookup(self) -> Lookup:
+        """The direction at the prompt's last token; a value that stands in for the output."""
+        return Lookup(REACH, adapts=False, replaces=True, unit=True)
+
+
+class Serac(TrainedMethod, Grace):
+    """The method; see the module's docstring."""
+
+    name = "serac"
+    summary = "A memory of edits behind a trained classifier of what each is about (after Mitchell et al., 2022)."
+    kind = "memory"
+    needs = "a trained editor"
+    Config: ClassVar[type[MethodSettings]] = SeracSettings
+    config: SeracSettings
+
+    def lookup(self, bench: Workbench) -> tuple[Lookup, Tensor | None]:
+        """The trained classifier's."""
+        projection = self.trained(bench).tensors["projection"].float().cpu()
+        lookup = self.config.lookup
+        return Lookup(lookup.radius, adapts=False, replaces=True, unit=True, scope=scope_of(projection)), projection
+
+    def fresh(self, bench: Workbench) -> TrainedEditor:
+        """See `TrainedMethod.fresh`."""
+        settings = self.config.model_dump(mode="json", exclude={"editor"})
+        return TrainedEditor(self.name, model_hash(bench.model), self._new(bench).state_dict(), settings)
+
+    @torch.inference_mode(False)
+    def train(self, bench: Workbench, lessons: Curriculum, held_out: Curriculum, *, minutes: float) -> TrainedEditor:
+        """See `TrainedMethod.train`.
+
+        Raises:
+            DataError: There is no fact in two wordings with others of its relation.
+        """
+        config, fresh, classifier = self.config, self.fresh(bench), self._new(bench)
+        with frozen(bench.model):
+            learned, looked = (ScopeCases(part.lessons, self._reader(bench)) for part in (lessons, held_out))
+        if not learned.cases or not looked.cases:
+            raise DataError("no fact of the curriculum has two wordings and others of its relation; give more facts")
+        adam, best = torch.optim.Adam(classifier.parameters(), lr=config.rate), deepcopy(classifier)
+        told = hashlib.sha256(repr((lessons, held_out)).encode()).hexdigest()
+        identity = json.dumps([fresh.method, fresh.base, fresh.settings, bench.seed, told])
+        checkpoint = TrainingCheckpoint.at(Settings().cache_dir / "editors", self.name, identity)
+        modules = {"classifier": classifier, "best": best}
+        state: dict[str, Any] = checkpoint.read(modules, adam) or {"step": 0, "seconds": 0.0, "best_step": 0}
+        began, ended = time.monotonic() - state["seconds"], "after all steps"
+        for step in range(state["step"], config.training_steps):
+            if bench.progress:
+                bench.progress("training serac", step, config.training_steps)
+            # Every step draws by its number, so that a training that was stopped goes on with the same edits.
+            with torch.enable_grad():
+                loss, _ = learned.loss(classifier, random.Random(f"{bench.seed} {step}"), config.edits)
+                adam.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            if (step + 1) % config.check_every and step + 1 < config.training_steps:
+                continue
+            with torch.no_grad():
+                _, routed = looked.loss(classifier, random.Random(f"held out {bench.seed}"), len(looked.cases))
+            state |= {"step": step + 1, "seconds": time.monotonic() - began}
+            if "held_out" not in state or routed["score"] > state["held_out"]["score"]:
+                best.load_state_dict(classifier.state_dict())
+                state |= {"held_out": dict(routed), "best_step": step + 1}
+            checkpoint.write(modules, adam, state)
+            if step + 1 - state["best_step"] >= config.patience:
+                ended = "early"
+                break
+            if state["seconds"] >= 60 * minutes:
+                ended = "at the time limit"
+                break
+        if ended != "at the time limit":
+            checkpoint.remove()
+        figures = {"steps": state["step"], "best_step": state["best_step"], "ended": ended}
+        figures |= {"held_out": state.get("held_out"), "minutes": round(state["seconds"] / 60, 1)}
+        return TrainedEditor(fresh.method, fresh.base, best.state_dict(), fresh.settings, figures)
+
+    def _new(self, bench: Workbench) -> ScopeClassifier:
+        anatomy = anatomy_of(bench.model)
+        d_ff = anatomy.weight(bench.model, self.config.layer).shape[0 if anatomy.conv1d else 1]
+        return ScopeClassifier(self.config.size, d_ff, bench.seed)
+
+    def _reader(self, bench: Workbench) -> Any:
+        """Gives the directions (prompts, d_ff) of prompts, on the CPU; one that is too long for the context is cut."""
+        limit, progress = context_length(bench.model), bench.progress
+
+        def read(prompts: Sequence[str]) -> Tensor:
+            ids = [text.ids[-limit:] for text in encode_texts(bench.tokenizer, prompts)]
+            order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
+            rows: list[Tensor] = []
+            for start in range(0, len(order), _ROWS):
+                part = [ids[number] for number in order[start : start + _ROWS]]
+                rows.append(queries(bench.model, self.config.layer, part, self.config.lookup).cpu())
+                if progress:
+                    progress("reading prompts", min(start + _ROWS, len(order)), len(order))
+            return torch.cat(rows)[torch.tensor(order).argsort()]  # (prompts, d_ff)
+
+        return read
