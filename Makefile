@@ -38,6 +38,7 @@ mini: $(VENV)/.installed
 editors: $(VENV)/.installed
 	$(BIN)/kgedit train-editor --method mend
 	$(BIN)/kgedit train-editor --method ke
+	$(BIN)/kgedit train-editor --method serac
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.bench --out out/bench.json
