@@ -30,6 +30,13 @@ _LOOKS = {
     "ft": ("#CC79A7", "P"),
     "ft-l": ("#7A5195", "X"),
     "finetune-adapter": ("#8C7A00", "*"),
+    "locft": ("#B03A2E", "p"),
+    "mend": ("#117A65", "<"),
+    "ke": ("#6E2C00", ">"),
+    "ike": ("#5D6D7E", "+"),
+    "grace": ("#A04000", "d"),
+    "horen": ("#2E4053", "8"),
+    "serac": ("#884EA0", "H"),
 }
 # For methods of plugins: what the table above does not have.
 _OTHERS = (("#A6761D", "p"), ("#1B4F72", "d"), ("#922B21", "<"), ("#145A32", ">"), ("#6C3483", "8"), ("#B9770E", "H"))
