@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.options import AsJson
+from kgedit.cli.options import AsJson, Force
 from kgedit.cli.output import console, emit, line, table
 
 if TYPE_CHECKING:
@@ -23,14 +23,23 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Write a page here; Markdown or JSON if its name ends in .md or .json.")
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Compares finished runs: each with the first, over the cases that both have.
 
     Runs that differ in their seed only are taken together, with mean and spread.
     """
-    from kgedit.evaluate.compare import compare_runs
+    from kgedit.evaluate.compare import RunComparison, compare_runs
+    from kgedit.io.existing import has_fields_of, refuse_foreign
+    from kgedit.io.html_page import is_page
 
+    if out is not None:
+
+        def ours(content: bytes) -> bool:
+            return is_page(content) or has_fields_of(RunComparison, content)
+
+        refuse_foreign(out, ours=ours, force=force)
     found = compare_runs(runs)
     if out is not None:
         _write(found, out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, AsJson, Graph, Model
+from kgedit.cli.options import MOST, AsJson, Force, Graph, Model
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -79,6 +79,7 @@ def plan(
     any_kind: AnyKind = False,
     any_subject: AnySubject = False,
     out: Annotated[Path | None, typer.Option(help="Save the whole plan here, as JSON lines.")] = None,
+    force: Force = False,
     show: Annotated[int, typer.Option(min=0, max=MOST, help="Maximum number of records listed.")] = 20,
     as_json: AsJson = False,
     *,
@@ -91,8 +92,10 @@ def plan(
     options = feed_options(map, before, property, entity, since, limit)
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
-        from kgedit.ingest import make_plan, open_feed
+        from kgedit.ingest import Plan, make_plan, open_feed
 
+        if out is not None:
+            Plan.check_free(out, force=force)
         source = open_feed(feed, format, options)
         editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
         made = make_plan(

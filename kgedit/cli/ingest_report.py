@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Store
+from kgedit.cli.options import AsJson, Force, Store
 from kgedit.cli.output import emit, line
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -22,6 +22,7 @@ ReportFile = Annotated[
 def report(
     store: Store,
     out: Annotated[Path | None, typer.Option(help="The page; JSON if its name ends in .json.")] = None,
+    force: Force = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -33,8 +34,10 @@ def report(
     if out is None and not as_json:
         raise typer.BadParameter("name the file of the page, or ask for --json", param_hint="--out")
     with working("Loading the model") as advance:
-        from kgedit.ingest import build_report, write_report
+        from kgedit.ingest import build_report, check_report_file, write_report
 
+        if out is not None:
+            check_report_file(out, force=force)
         content = build_report(store, progress=advance, **loading)
         if out is not None:
             write_report(content, out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Force, Graph, Model
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -39,6 +39,7 @@ def locate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the page, the heat maps (SVG, PNG) and the numbers (JSON).")
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -48,9 +49,11 @@ def locate(
         raise typer.BadParameter("--subject and --prompt are given together, or neither of them")
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
-        from kgedit.locate.files import write_located
+        from kgedit.locate.files import check_folder_free, write_located
         from kgedit.locate.located import TracingSettings, locate_facts, locate_prompt
 
+        if out is not None:
+            check_folder_free(out, force=force)
         settings = TracingSettings(facts=facts, samples=samples, window=window, seed=seed)
         editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
         if subject is not None and prompt is not None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kgedit.ingest.plan.plan import Plan, Planned, Verdict
     from kgedit.ingest.plan.planner import make_plan
     from kgedit.ingest.report.build import build_report
-    from kgedit.ingest.report.html import write_report
+    from kgedit.ingest.report.html import check_report_file, write_report
     from kgedit.ingest.report.report import IngestReport
     from kgedit.ingest.runner import run
     from kgedit.ingest.store.entry import Entry, State
@@ -49,7 +49,7 @@ _HOME = {
     "plan.plan": ("Plan", "Planned", "Verdict"),
     "plan.planner": ("make_plan",),
     "report.build": ("build_report",),
-    "report.html": ("write_report",),
+    "report.html": ("check_report_file", "write_report"),
     "report.report": ("IngestReport",),
     "runner": ("run",),
     "store.entry": ("Entry", "State"),
@@ -81,6 +81,7 @@ __all__ = [
     "Verdict",
     "build_report",
     "calibrate",
+    "check_report_file",
     "export",
     "make_plan",
     "open_feed",

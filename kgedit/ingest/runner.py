@@ -18,7 +18,7 @@ from kgedit.ingest.intake import applied_change, state_before, take_in
 from kgedit.ingest.plan.planner import make_plan
 from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.report.build import report_on
-from kgedit.ingest.report.html import write_report
+from kgedit.ingest.report.html import check_report_file, write_report
 from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import Entry, State
@@ -82,6 +82,8 @@ def run(
         KgeditError: See `open_session`; what cannot be done about a single change is in the result.
     """
     options = options or FeedOptions()
+    if report is not None:
+        check_report_file(Path(report))
     source = open_feed(str(feed), format, options) if isinstance(feed, str | Path) else feed
     of_file = None
     if isinstance(feed, str | Path) and Path(feed).is_file():

@@ -36,6 +36,7 @@ pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; font-size: .8rem; ov
   .wide, figure { overflow: visible; background: none }
   th, td { white-space: normal } figure, tr, section { break-inside: avoid } pre { white-space: pre-wrap } }
 """
+_GENERATOR = '<meta name="generator" content="kgedit">'
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -51,9 +52,14 @@ def page(title: str, parts: Iterable[str], *, style: str = "") -> str:
     return printable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n{_GENERATOR}\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def is_page(content: bytes) -> bool:
+    """Whether a file's content is a page that was made here."""
+    return _GENERATOR.encode() in content[:1000]
 
 
 def table(heading: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -9,12 +9,29 @@ from pathlib import Path
 from kg_cache.text import printable
 from kgedit.errors import MissingExtra
 from kgedit.io.atomic_files import write_files
-from kgedit.io.html_page import note, page, table
+from kgedit.io.existing import has_fields_of, refuse_existing, refuse_foreign
+from kgedit.io.html_page import is_page, note, page, table
 from kgedit.lm.tracing.trace import KINDS
 from kgedit.locate.heat_map import average_map, prompt_map, severed_curves
 from kgedit.locate.located import Located
 
 _PROMPTS = 10  # prompts whose own maps are on the page
+
+
+_NAMES = ("locate.json", "locate.html", "mean-*.*", "severed.*", "prompt-*-*.*")
+
+
+def check_folder_free(directory: Path, *, force: bool = False) -> None:
+    """Refuse, before any work, to write over files of others; heat maps beside an earlier report are its own.
+
+    Raises:
+        SaveFailed: One is there, or the folder cannot be written.
+    """
+    page_file, numbers = directory / _NAMES[1], directory / _NAMES[0]
+    refuse_foreign(page_file, ours=is_page, force=force)
+    refuse_foreign(numbers, ours=lambda content: has_fields_of(Located, content), force=force)
+    drawings = [path for name in _NAMES[2:] for path in directory.glob(name)]
+    refuse_existing(*drawings, force=force or numbers.is_file())
 
 
 def write_located(located: Located, directory: Path) -> list[str]:

@@ -51,6 +51,7 @@ def test_a_plan_is_printed_saved_and_changes_nothing(feed: Path, tmp_path: Path)
         "known", "new", "implausible", "malformed",
     ]  # fmt: skip
     assert feed.read_text(encoding="utf-8").splitlines() == RECORDS
+    Plan.check_free(tmp_path / "plan.jsonl")  # an earlier plan is replaced
 
 
 def test_a_reader_gets_tables(feed: Path) -> None:
@@ -89,7 +90,8 @@ def test_columns_are_named_on_the_command_line(tmp_path: Path) -> None:
         (["stream", "--format", "stream", "--since", "soon"], "cannot start at 'soon'"),
         (["new.nt", "--format", "difference"], "--before"),
         (["Q42", "--format", "wikidata", "--property", "country"], "no property id"),
-        (["changes.jsonl", "--out", "changes.jsonl/plan"], "could not be written"),
+        (["changes.jsonl", "--out", "changes.jsonl/plan"], "cannot be written"),
+        (["changes.jsonl", "--out", "changes.jsonl"], "no earlier output of this command"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_in_one_line(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from kgedit.errors import SaveFailed
-from kgedit.io.existing import refuse_existing
+from kgedit.io.existing import has_fields_of, refuse_existing, refuse_foreign
+from kgedit.io.html_page import is_page, page
 
 
 def test_a_file_that_is_there_needs_force(tmp_path: Path) -> None:
@@ -28,3 +30,31 @@ def test_a_place_that_cannot_be_written_is_told_beforehand(tmp_path: Path, monke
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(SaveFailed, match="is read-only"):
         refuse_existing(tmp_path / "new", force=True)
+
+
+class _Kept(BaseModel):
+    one: int
+    other: str = ""
+
+
+def test_what_was_made_here_is_replaced_and_other_files_are_not(tmp_path: Path) -> None:
+    file = tmp_path / "out"
+
+    def check(*, force: bool = False) -> None:
+        refuse_foreign(file, ours=lambda content: is_page(content) or has_fields_of(_Kept, content), force=force)
+
+    check()
+    for ours in (page("Title", ["body"]), _Kept(one=1).model_dump_json()):
+        file.write_text(ours)
+        check()
+    for foreign in (
+        "",
+        "<!DOCTYPE html><html>mine</html>",
+        '{"one": 1}',
+        "[" * 100_000,
+        '{"one": 1, "other": "", "x": 1}',
+    ):
+        file.write_text(foreign)
+        with pytest.raises(SaveFailed, match="no earlier output"):
+            check()
+        check(force=True)

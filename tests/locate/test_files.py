@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kgedit.errors import SaveFailed
 from kgedit.lm.tracing.trace import Trace
-from kgedit.locate.files import write_located
+from kgedit.locate.files import check_folder_free, write_located
 from kgedit.locate.heat_map import average_map
 from kgedit.locate.located import Located, TracingSettings
 
@@ -44,6 +45,19 @@ def test_numbers_heat_maps_and_a_page_are_written(tmp_path: Path) -> None:
     assert "<b> is" not in page
     assert "\x1b" not in page
     assert average_map(report, "state") == average_map(report, "state")
+    check_folder_free(tmp_path / "out")  # an earlier report is replaced
+
+
+def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
+    for name in ("locate.html", "locate.json", "severed.png"):
+        file = tmp_path / name
+        file.write_text("mine")
+        with pytest.raises(SaveFailed, match=f"{name} is there"):
+            check_folder_free(tmp_path)
+        check_folder_free(tmp_path, force=True)
+        file.unlink()
+    (tmp_path / "notes.txt").write_text("mine")
+    check_folder_free(tmp_path)
 
 
 def test_without_matplotlib_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from kgedit.evaluate.report.cases import FILE as CASES
 from kgedit.evaluate.report.csv import to_csv
 from kgedit.evaluate.report.html import to_html
 from kgedit.evaluate.report.markdown import to_markdown
@@ -26,5 +28,5 @@ def write_report(report: SuiteReport, folder: Path) -> None:
     Raises:
         SaveFailed: The folder cannot be written.
     """
-    forms = {"md": to_markdown, "csv": to_csv, "html": to_html, "json": to_json}
+    forms = {"md": to_markdown, "csv": to_csv, "html": partial(to_html, cases=CASES), "json": to_json}
     write_files(folder, {f"report.{ending}": form(report).encode() for ending, form in forms.items()})

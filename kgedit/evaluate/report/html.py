@@ -29,12 +29,13 @@ from kgedit.evaluate.report.wording import (
 from kgedit.io.html_page import fold, note, page, table
 
 
-def to_html(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
+def to_html(report: SuiteReport, spread: Sequence[Spread] = (), *, cases: str = "") -> str:
     """The page; without matplotlib it has its tables, and says what is missing.
 
     Args:
         report: The report.
         spread: Figures over seeds, for a comparison of runs.
+        cases: File beside the page with the single cases, to be linked.
     """
     parts = [f"<h1>{escape(report.headline)}</h1>", *map(note, report.notes)]
     if not report.meaningful:
@@ -53,6 +54,8 @@ def to_html(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
         parts.append(fold(f"{len(rows)} texts", [f'<div class="words">{table(TEXTS_HEADING, rows)}</div>']))
     if (out := left_out(report)) is not None:
         parts.append(f"<p>{escape(out)}</p>")
+    if cases:
+        parts.append(f'<p><a href="{escape(cases)}">What each case was asked, and what every method said</a></p>')
     manifest = json.dumps(report.manifest, indent=2, ensure_ascii=False)
     parts += ["<h2>Manifest</h2>", fold("All that the figures depend on", [f"<pre>{escape(manifest)}</pre>"])]
     return page(report.suite, parts)

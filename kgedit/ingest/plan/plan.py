@@ -19,6 +19,7 @@ from kgedit.errors import FileCorrupt, PlanError
 from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.plan.policy import Policy
 from kgedit.io.atomic_files import write_files
+from kgedit.io.existing import refuse_foreign
 
 _END = b'{"records":'
 _LONGEST = 1 << 17  # bytes of a line; what a change may hold stays far below
@@ -168,6 +169,22 @@ class Plan(Iterable[Planned]):
             raise PlanError(
                 f"the plan {str(path)!r} cannot be read ({error.strerror or error}); check the path"
             ) from error
+
+    @staticmethod
+    def check_free(path: Path, *, force: bool = False) -> None:
+        """Refuse, before any work, to save a plan over something else.
+
+        Raises:
+            SaveFailed: The file is there and is no plan, or cannot be written.
+        """
+
+        def is_plan(content: bytes) -> bool:
+            try:
+                return bool(_header(content.partition(b"\n")[0], path))
+            except PlanError:
+                return False
+
+        refuse_foreign(path, ours=is_plan, force=force)
 
     def _lines(self) -> Iterator[bytes]:
         sha = hashlib.sha256()

@@ -10,7 +10,8 @@ from kgedit.ingest.report.drawing import STYLE, draw
 from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun
 from kgedit.ingest.store.entry import State
 from kgedit.io.atomic_files import write_files
-from kgedit.io.html_page import fold, note, page, table, verdict
+from kgedit.io.existing import has_fields_of, refuse_foreign
+from kgedit.io.html_page import fold, is_page, note, page, table, verdict
 
 _STYLE = """
 h3 { font-size: .95rem; margin: 1.6rem 0 .3rem } section { border-top: 1px solid #ddd }
@@ -48,6 +49,15 @@ def to_html(report: IngestReport) -> str:
 def to_json(report: IngestReport) -> str:
     """The same as JSON."""
     return report.model_dump_json(indent=2) + "\n"
+
+
+def check_report_file(path: Path, *, force: bool = False) -> None:
+    """Refuse, before any work, to write a report over something else.
+
+    Raises:
+        SaveFailed: The file is there and is no report, or cannot be written.
+    """
+    refuse_foreign(path, ours=lambda content: is_page(content) or has_fields_of(IngestReport, content), force=force)
 
 
 def write_report(report: IngestReport, path: Path) -> None:

@@ -80,6 +80,8 @@ def test_figures_are_explained_where_one_points_at_them_and_on_paper(report: Sui
     assert '<abbr title="the edit prompt: the new object is more probable than the old one">efficacy</abbr>' in text
     assert "<dt>multihop_2</dt><dd>a question over several facts" in text
     assert "n = 12, seed 0, model mini" in text
+    assert "cases.html" not in text
+    assert '<a href="cases.html">' in to_html(report, cases="cases.html")
     assert meaning("paraphrase_free_contains").endswith("holds a right name")
     assert meaning("own_figure") == ""
 

@@ -18,7 +18,7 @@ from kgedit.ingest.decide.guard import GuardSettings
 from kgedit.ingest.plan.plan import Verdict
 from kgedit.ingest.report.build import build_report
 from kgedit.ingest.report.drawing import draw
-from kgedit.ingest.report.html import to_html, to_json, write_report
+from kgedit.ingest.report.html import check_report_file, to_html, to_json, write_report
 from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun, SkippedRecord
 from kgedit.ingest.runner import apply_feed
 from kgedit.ingest.session import open_session
@@ -175,6 +175,10 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveFailed):
         write_report(report, tmp_path / "file" / "page.html")
+    for name in ("page.html", "page.json", "new.html"):
+        check_report_file(tmp_path / name)
+    with pytest.raises(SaveFailed, match="no earlier output"):
+        check_report_file(tmp_path / "file")
 
 
 def test_the_command_writes_the_page_and_prints_the_same_as_json(store, tmp_path, capsys) -> None:
