@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,5 +29,7 @@ def write_report(report: SuiteReport, folder: Path) -> None:
     Raises:
         SaveFailed: The folder cannot be written.
     """
-    forms = {"md": to_markdown, "csv": to_csv, "html": partial(to_html, cases=CASES), "json": to_json}
+    forms: dict[str, Callable[[SuiteReport], str]] = {
+        "md": to_markdown, "csv": to_csv, "html": partial(to_html, cases=CASES), "json": to_json
+    }  # fmt: skip
     write_files(folder, {f"report.{ending}": form(report).encode() for ending, form in forms.items()})
