@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli import ingest_plan, ingest_report
+from kgedit.cli import ingest_consolidate, ingest_plan, ingest_report
 from kgedit.cli.ingest_live import LiveTable
 from kgedit.cli.ingest_plan import (
     AnyKind,
@@ -26,6 +26,7 @@ from kgedit.cli.ingest_plan import (
     Since,
     feed_options,
 )
+from kgedit.cli.ingest_refusals import refusals
 from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, Store, moments_source
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kgedit.ingest import RunResult
-    from kgedit.ingest.store.run_record import RefusedChange
 
 app = typer.Typer(help="Batch ingestion: plans changes and applies them under guards.")
 app.command("plan")(ingest_plan.plan)
 app.command("report")(ingest_report.report)
+app.command("consolidate")(ingest_consolidate.consolidate)
 
 
 class GuardMode(StrEnum):
@@ -72,6 +73,14 @@ def run(
         int | None,
         typer.Option(min=1, max=MOST, help="Changes decided together; 16 by default, all for finetune-adapter."),
     ] = None,
+    consolidate_after: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            help="Train all changes into one adapter whenever so many were decided since the last time.",
+        ),
+    ] = None,
     format: Format = None,
     map: Mapped = None,
     before: Before = None,
@@ -101,8 +110,8 @@ def run(
         result = ingest(
             store, feed, model=model, method=method, graph=graph, format=format, options=options, policy=policy.value,
             check_kinds=not any_kind, any_subject=any_subject, guard=guard.value, batch=batch,
-            moments=moments_source(moments), seed=seed, report=report, on_decided=LiveTable(advance).show,
-            progress=advance, **loading,
+            consolidate_after=consolidate_after, moments=moments_source(moments), seed=seed, report=report,
+            on_decided=LiveTable(advance).show, progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 
@@ -195,16 +204,6 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
     )
     yield line(f"The guards watched {result.watched} other facts that the unedited model recalls.")
     if result.refusals:
-        rows_refused = [(change.id, *_named(change), change.reason) for change in result.refusals]
-        yield table(["change", "subject", "relation", "new object", "why refused"], rows_refused[:40])
+        yield refusals(result.refusals)
     yield from (line(note) for note in result.notes)
     yield line(f"kgedit journal list --store {store}")
-
-
-def _named(change: RefusedChange) -> tuple[str, str, str]:
-    """Subject, relation and new object, ids behind their labels."""
-    names = (change.subject, change.relation or "", change.target_new)
-    subject, relation, target = (
-        f"{change.labels[name]} ({name})" if name in change.labels else name for name in names
-    )
-    return subject, relation, target

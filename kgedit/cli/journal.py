@@ -78,13 +78,19 @@ def show(id: Id, store: Store, as_json: AsJson = False) -> None:
 def undo(id: Id, store: Store, as_json: AsJson = False, *, loading: Loading) -> None:
     """Undoes one change.
 
-    The weights become those that the remaining changes alone give.
+    The weights become those that the remaining changes alone give. Where a consolidation trained it, a counter-patch
+    brings the unedited model's answer back until the next one.
     """
     with working("Loading the model") as advance:
         from kgedit.ingest import undo as undo_change
 
         undone = undo_change(store, id, progress=advance, **loading)
     text = f"Change {id} is undone; the weights have hash {undone.weights_hash}."
+    if undone.answer is not None:
+        text += (
+            f" A counter-patch has the model answer {undone.answer!r} again, as unedited; the next consolidation "
+            "trains without the change."
+        )
     emit(undone.model_dump(), lambda: [line(text)], as_json=as_json)
 
 

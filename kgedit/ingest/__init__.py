@@ -11,8 +11,9 @@
 
 The folders are in the order in which a change passes through them, and each imports only those before it:
 `feeds`, `plan`, `store` (the journal), `decide`; then `exports` and `report`, which read a store. `intake` stands
-between plan and journal, `session` puts a store and a model together, `runner` runs over a feed, `maintenance` is what
-happens between runs. The public names are loaded when first used.
+between plan and journal, `session` puts a store and a model together, `runner` runs over a feed, `consolidation`
+trains all changes into one delta, `maintenance` is what else happens between runs. The public names are loaded when
+first used.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kgedit.ingest.calibration import Calibration, calibrate
     from kgedit.ingest.change import Change, MalformedChange, Provenance
+    from kgedit.ingest.consolidation import Consolidated, consolidate
     from kgedit.ingest.exports.manifest import ExportKind, ExportRecord
     from kgedit.ingest.exports.verify import ExportVerified, verify_export
     from kgedit.ingest.exports.write import export
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 _HOME = {
     "calibration": ("Calibration", "calibrate"),
     "change": ("Change", "MalformedChange", "Provenance"),
+    "consolidation": ("Consolidated", "consolidate"),
     "exports.manifest": ("ExportKind", "ExportRecord"),
     "exports.verify": ("ExportVerified", "verify_export"),
     "exports.write": ("export",),
@@ -61,6 +64,7 @@ _MODULE = {name: f"kgedit.ingest.{module}" for module, names in _HOME.items() fo
 __all__ = [
     "Calibration",
     "Change",
+    "Consolidated",
     "Entry",
     "ExportKind",
     "ExportRecord",
@@ -82,6 +86,7 @@ __all__ = [
     "build_report",
     "calibrate",
     "check_report_file",
+    "consolidate",
     "export",
     "make_plan",
     "open_feed",

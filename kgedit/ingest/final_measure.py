@@ -29,18 +29,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
             editor.model, editor.tokenizer, UNRELATED, seed=0, part="measured", without=touched
         )
     recalled = session.pool.ask(editor.model, editor.tokenizer, facts)
-    refusals = [
-        RefusedChange(
-            id=entry.id,
-            subject=entry.edit.subject,
-            relation=entry.edit.relation,
-            target_new=entry.edit.target_new,
-            reason=entry.reason,
-            numbers=entry.numbers,
-            labels=entry.change.labels,
-        )
-        for entry in journal.entries(State.REFUSED)
-    ]
+    refusals = [RefusedChange.of(entry, entry.reason, entry.numbers) for entry in journal.entries(State.REFUSED)]
     states = journal.counts()
     return RunResult(
         feed=feed,

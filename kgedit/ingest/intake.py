@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from kgedit.ingest.change import slot_key
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.plan.policy import InForce
-from kgedit.ingest.store.entry import NEXT, PlannedEdit, Received
+from kgedit.ingest.store.entry import OPEN, PlannedEdit, Received
 from kgedit.ingest.store.journal import Journal
 
 
@@ -25,7 +25,7 @@ def state_before(journal: Journal, planned: Planned) -> str | None:
         same = there is here
     else:
         same = (there.feed, there.position, there.dated) == (here.feed, here.position, here.dated)
-    return str(entry.state) if NEXT[entry.state] or same else None
+    return str(entry.state) if entry.state in OPEN or same else None
 
 
 def applied_change(journal: Journal, slot: str) -> InForce | None:
@@ -52,7 +52,7 @@ def take_in(journal: Journal, plan: Plan, fingerprint: str | None, counts: Mappi
         # 2. Changes that wait or are applied, told again with a newer date.
         for planned in plan.of(Verdict.DUPLICATE):
             entry, dated = journal.find(planned.key or ""), planned.dated
-            if entry is None or dated is None or not NEXT[entry.state]:
+            if entry is None or dated is None or entry.state not in OPEN:
                 continue
             if entry.change.dated is None or dated > entry.change.dated:
                 journal.note_evidence(

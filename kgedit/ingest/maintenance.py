@@ -8,11 +8,15 @@ from typing import Unpack
 from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
+from kgedit.ingest.counter_patch import counter
 from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.patching import patching_method
 from kgedit.ingest.plan.plan import Plan
 from kgedit.ingest.session import Session, open_edited, open_session
-from kgedit.ingest.store.store import open_store
-from kgedit.ingest.store.undo import undo_own_delta, undo_shared_delta
+from kgedit.ingest.store.consolidate import CONSOLIDATED
+from kgedit.ingest.store.entry import Entry
+from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.ingest.store.undo import carrier, others_of, undo_own_delta, undo_shared_delta, undoable
 from kgedit.lm.loading import Loading
 from kgedit.progress import Progress
 
@@ -23,12 +27,14 @@ class Undone(BaseModel):
     Attributes:
         undone: Number of the change.
         weights_hash: Hash of the weights that the remaining changes give.
+        answer: Where a counter-patch undid it, what the model answers again, as unedited; else None.
     """
 
     model_config = ConfigDict(frozen=True)
 
     undone: int
     weights_hash: str
+    answer: str | None = None
 
 
 class StoreVerified(BaseModel):
@@ -81,8 +87,8 @@ class Replayed(BaseModel):
 def undo(directory: str | Path, id: int, *, progress: Progress | None = None, **loading: Unpack[Loading]) -> Undone:
     """Undo one change of a store.
 
-    Changes that share an adapter are retrained without it; a delta of its own is left out, also when its file is
-    damaged.
+    A delta of its own is left out, also when its file is damaged. What a consolidation trained is undone by a
+    counter-patch; other changes that share an adapter are retrained without it.
 
     Args:
         directory: Folder of the store.
@@ -92,39 +98,53 @@ def undo(directory: str | Path, id: int, *, progress: Progress | None = None, **
 
     Raises:
         UnknownEdit: The journal has no such change.
-        JournalError: It is not applied.
+        JournalError: It is not applied, or no counter-patch undoes it.
         WrongBase: The model is not the store's.
     """
     with open_store(directory, write=True, create=False) as store:
-        entry, live = store.journal.entry(id), store.live()
-        shared = len(live.get(entry.delta or "", ())) > 1
-        model, graph = store.model, store.graph
-        # Whatever method trained the delta retrains it.
-        method = str(store.delta(entry.delta or "").manifest["method"]) if shared else ""
+        entry = undoable(store, id)
+        shared = carrier(store, entry) is not None
+        model, graph, method = store.model, store.graph, patching_method(store.journal)
+        if shared and not _consolidated(store, entry):
+            method = str(store.delta(entry.delta or "").manifest["method"])  # whatever trained it retrains it
     if shared:
         with open_session(directory, model=model, method=method, graph=graph, progress=progress, **loading) as session:
-            undo_in(session, id)
-            return Undone(undone=id, weights_hash=session.store.weights_hash)
+            return undo_in(session, id)
     with open_edited(directory, check=False, write=True, **loading) as (store, _, weights):
         undo_own_delta(store, weights, id)
         return Undone(undone=id, weights_hash=store.weights_hash)
 
 
-def undo_in(session: Session, id: int) -> None:
-    """Undo one change of an open store; where it shares its delta with others, these are retrained without it.
+def undo_in(session: Session, id: int) -> Undone:
+    """Undo one change of an open store; see `undo`.
 
     Raises:
         UnknownEdit: The journal has no such change.
-        JournalError: It is not applied, or the store was opened with another method than trained its delta.
+        JournalError: It is not applied, no counter-patch undoes it, or the store was opened with another method than
+            trained its delta.
     """
-    store, decider = session.store, session.decider
-    entry = store.journal.entry(id)
-    live = store.live_with_entries()
-    place = next((place for place, (_, entries) in enumerate(live) if id in {other.id for other in entries}), None)
-    others = [] if place is None else [other for other in live[place][1] if other.id != id]
-    if not others:
+    store, entry = session.store, undoable(session.store, id)
+    answer: str | None = None
+    if carrier(store, entry) is None:
         undo_own_delta(store, session.weights, id)
-        return
+    elif _consolidated(store, entry):
+        answer = counter(session, id)
+    else:
+        _retrain_without(session, entry)
+    return Undone(undone=id, weights_hash=store.weights_hash, answer=answer)
+
+
+def _consolidated(store: IngestStore, entry: Entry) -> bool:
+    """Whether the live delta that makes a change is not trained again at once when it is undone."""
+    shared = others_of(store, entry)
+    return not shared or CONSOLIDATED in store.delta(entry.delta or "").manifest
+
+
+def _retrain_without(session: Session, entry: Entry) -> None:
+    store, decider, id = session.store, session.decider, entry.id
+    live = store.live_with_entries()
+    place = [delta.id for delta, _ in live].index(entry.delta or "")
+    others = others_of(store, entry)
     if not decider.writer.shared:
         raise JournalError(
             f"change {id} shares an adapter with {len(others)} others, which are retrained without it; "
@@ -162,9 +182,13 @@ def replay(directory: str | Path, *, progress: Progress | None = None, **loading
         FileCorrupt, JournalError, WrongBase: See `verify`.
     """
     with open_edited(directory, **loading) as (store, editor, weights):
-        entries = store.journal.in_force()
+        # What a counter-patch undid is asked, too: its right answer is that of the unedited model.
+        entries = store.journal.carried()
         requests = [editor.resolver.resolve(entry.edit).request for entry in entries]
-        questions = [(request.question, request.target) for request in requests]
+        questions = [
+            (request.question, entry.undone_to or request.target)
+            for entry, request in zip(entries, requests, strict=True)
+        ]
         if progress:
             progress("asking the changes", 0, len(entries))
         right = ask_all(editor.model, editor.tokenizer, questions)

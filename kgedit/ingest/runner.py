@@ -11,10 +11,13 @@ from typing import Any, Unpack
 
 from kg_cache.graph import KnowledgeGraph
 from kgedit.ingest.change import Change, MalformedChange
+from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
+from kgedit.ingest.consolidation import check_methods, consolidate_in, waiting
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
 from kgedit.ingest.final_measure import final_measure
 from kgedit.ingest.intake import applied_change, state_before, take_in
+from kgedit.ingest.patching import BATCH
 from kgedit.ingest.plan.planner import make_plan
 from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.report.build import report_on
@@ -26,8 +29,6 @@ from kgedit.ingest.store.run_record import RunResult
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.progress import Progress
-
-BATCH = 16
 
 
 def run(
@@ -44,6 +45,8 @@ def run(
     any_subject: bool = False,
     guard: Mode = "refuse",
     batch: int | None = None,
+    consolidate_after: int | None = None,
+    consolidate_by: str = CONSOLIDATING,
     moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
@@ -69,6 +72,8 @@ def run(
         any_subject: See `make_plan`.
         guard: See `open_session`.
         batch: See `apply_feed`.
+        consolidate_after: See `apply_feed`.
+        consolidate_by: See `apply_feed`.
         moments: See `open_session`.
         seed: See `open_session`.
         settings: See `open_session`.
@@ -81,6 +86,8 @@ def run(
         FeedError: The feed as a whole cannot be read.
         KgeditError: See `open_session`; what cannot be done about a single change is in the result.
     """
+    if consolidate_after is not None:
+        check_methods(consolidate_by, method)
     options = options or FeedOptions()
     if report is not None:
         check_report_file(Path(report))
@@ -97,7 +104,8 @@ def run(
     ) as session:  # fmt: skip
         result = apply_feed(
             session, source.name, source, fingerprint=of_file, policy=policy, batch=batch, check_kinds=check_kinds,
-            any_subject=any_subject, on_decided=on_decided,
+            any_subject=any_subject, on_decided=on_decided, consolidate_after=consolidate_after,
+            consolidate_by=consolidate_by,
         )  # fmt: skip
         if report is not None:
             content = report_on(session.store, session.editor, session.weights, progress=progress)
@@ -116,6 +124,8 @@ def apply_feed(
     check_kinds: bool = True,
     any_subject: bool = False,
     on_decided: Callable[[Entry], None] | None = None,
+    consolidate_after: int | None = None,
+    consolidate_by: str = CONSOLIDATING,
 ) -> RunResult:
     """Apply a feed to an open store. A second run over the same feed changes nothing.
 
@@ -129,6 +139,8 @@ def apply_feed(
         check_kinds: See `make_plan`.
         any_subject: See `make_plan`.
         on_decided: Called with each change once it is decided.
+        consolidate_after: Consolidate whenever so many changes were decided since the last time.
+        consolidate_by: The method that does; see `consolidation.consolidate`.
     """
     started = time.monotonic()
     store, decider, journal = session.store, session.decider, session.store.journal
@@ -139,7 +151,7 @@ def apply_feed(
         counts, earlier = begun.counts, begun.result
     else:
         # 1. What other runs left waiting comes first, so that the plan is made against all that is then in force.
-        decided += _decide(session, size, on_decided)
+        decided += _decide(session, size, on_decided, consolidate_after, consolidate_by)
         plan = make_plan(
             changes, session.editor, names=session.names, policy=policy, check_kinds=check_kinds,
             any_subject=any_subject, progress=decider.progress,
@@ -150,7 +162,7 @@ def apply_feed(
             plan.save(store.plan_file(fingerprint))
         take_in(journal, plan, fingerprint, counts)
     # 2. Decide and commit batch by batch; each is durable before the next begins.
-    decided += _decide(session, size, on_decided)
+    decided += _decide(session, size, on_decided, consolidate_after, consolidate_by)
     # 3. Measure, unless nothing changed since this feed was measured.
     if earlier is not None and not decided and earlier.weights_hash == store.weights_hash:
         return earlier.model_copy(update={"changed": 0, "recovered": 0, "seconds": _since(started)})
@@ -163,18 +175,29 @@ def apply_feed(
     return result
 
 
-def _decide(session: Session, size: int, on_decided: Callable[[Entry], None] | None) -> int:
+def _decide(
+    session: Session,
+    size: int,
+    on_decided: Callable[[Entry], None] | None,
+    consolidate_after: int | None,
+    consolidate_by: str,
+) -> int:
     """Decide and commit the received changes, batch by batch; returns how many there were."""
     store, decider, journal = session.store, session.decider, session.store.journal
-    done, total = 0, journal.counts()[State.RECEIVED]
+    done, total, in_vain = 0, journal.counts()[State.RECEIVED], 0
     while entries := next_batch(session, size):
-        commit(store, session.weights, decider.decide(entries, store.live_with_entries(), journal.of_slot))
+        replaced = partial(journal.of_slot, countered=True)
+        commit(store, session.weights, decider.decide(entries, store.live_with_entries(), replaced))
         done += len(entries)
         for entry in entries:
             if on_decided:
                 on_decided(journal.entry(entry.id))
         if decider.progress:
             decider.progress("changes decided", done, total)
+        # What the guards refused as a whole is tried again once as many changes have come in again.
+        if consolidate_after is not None and waiting(session) - in_vain >= consolidate_after:
+            switched = consolidate_in(session, consolidate_by).switched
+            in_vain = 0 if switched else waiting(session)
     return done
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,9 @@ from kgedit.ingest.store.store import JOURNAL, LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
-from kgedit.methods.registry import method_for
+from kgedit.methods.registry import method_for, parse_variant
+from kgedit.mini import MINI
+from kgedit.mini.corpus import bundled_sentences
 from kgedit.presets import table
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
@@ -43,6 +45,8 @@ class Session:
         pool: Known facts.
         decider: Decides batches.
         recovered: Number of changes that a killed run had begun and that were finished on opening.
+        decider_by: Makes a decider of another method for the same store, model and guards; if its changes share a
+            delta, it trains what follows from all of them together.
         notes: What a reader should know about the method's settings, e.g. a layer that is a guess.
     """
 
@@ -53,6 +57,7 @@ class Session:
     pool: FactPool
     decider: Decider
     recovered: int
+    decider_by: Callable[[str], Decider]
     notes: tuple[str, ...] = ()
 
 
@@ -67,6 +72,7 @@ def open_session(
     moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
+    check: bool = True,
     progress: Progress | None = None,
     **loading: Unpack[Loading],
 ) -> Iterator[Session]:
@@ -81,6 +87,7 @@ def open_session(
         moments: See `Editor.from_pretrained`.
         seed: Seed of all draws.
         settings: Overrides of the preset's tables "guards" and "ingest", and of the method's own.
+        check: See `open_edited`; without it, nothing is finished either.
         progress: Called with (what, done, total).
         **loading: Device, precision and revision; see `lm.loading.Loading`. Precision and revision are noted in the
             store, and hold where it is opened again.
@@ -98,16 +105,21 @@ def open_session(
 
     chosen = WriteSettings.model_validate(settings_of("ingest"))
 
-    def loaded_with(loading: Loading) -> tuple[Editor, tuple[str, ...]]:
-        editor = Editor.from_pretrained(
-            model, method=method, graph=graph, moments=moments, seed=seed, progress=progress, **loading
-        )
-        name, layers = editor.method.name, anatomy_of(editor.model).n_layers(editor.model)
+    def fit(editor: Editor, method: str) -> tuple[str, ...]:
+        """Give an editor the method, with the settings for many edits; returns what to say about them."""
+        layers = anatomy_of(editor.model).n_layers(editor.model)
+        name = parse_variant(method)[0]
         changes = chosen.settings.get(name, {}) | overrides.get(name, {})
         # The write of a batch is taken apart by change, which that of later layers cannot be.
         chosen_method, notes = method_for(model, method, layers, changes)
         editor.method = chosen_method.without_later_layers()
-        return editor, notes
+        return notes
+
+    def loaded_with(loading: Loading) -> tuple[Editor, tuple[str, ...]]:
+        editor = Editor.from_pretrained(
+            model, method=method, graph=graph, moments=moments, seed=seed, progress=progress, **loading
+        )
+        return editor, fit(editor, method)
 
     # What cannot be loaded leaves no store behind.
     loaded = None if (Path(directory) / JOURNAL).exists() else loaded_with(loading)
@@ -123,11 +135,23 @@ def open_session(
         kept = KeptVerdicts(Settings().cache_dir / "recalled", weights.hash_unedited(), progress)
         pool = FactPool.of(model, editor.graph, editor.text, kept=kept, progress=progress)
         guards = Guard(GuardSettings.model_validate(settings_of("guards")), editor.model, editor.tokenizer, pool)
-        writer = Writer(editor, pool, chosen, unedited, seed)
-        recovered = recover(store, weights)
         names = Resolver(editor.graph, editor.text, remembered=REMEMBERED)
-        decider = Decider(editor, weights, names, pool, guards, writer, mode=guard, progress=progress)
-        yield Session(store, editor, weights, names, pool, decider, recovered, notes)
+        recovered = recover(store, weights) if check else 0
+
+        def decider_of(editor: Editor, *, follow: bool = False) -> Decider:
+            writer = Writer(editor, pool, chosen, unedited, seed, follow=follow)
+            return Decider(editor, weights, names, pool, guards, writer, mode=guard, progress=progress)
+
+        def decider_by(method: str) -> Decider:
+            texts = bundled_sentences if model == MINI else None
+            other = Editor(
+                editor.model, editor.tokenizer, editor.graph, None, moments=moments, texts=texts, seed=seed,
+                name=model, progress=progress,
+            )  # fmt: skip
+            fit(other, method)
+            return decider_of(other, follow=True)
+
+        yield Session(store, editor, weights, names, pool, decider_of(editor), recovered, decider_by, notes)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ Run = Callable[..., Any]
 OPTIONS = {"--device", "--dtype", "--revision", "--trust-remote-code"}
 LOADING = [
     "ask", "edit", "moments", "eval counterfact", "eval mquake", "ingest plan", "ingest run", "ingest calibrate",
-    "ingest report", "ingest verify", "journal undo", "journal verify", "journal replay", "export adapter",
-    "export checkpoint", "export delta", "export gguf", "export gguf-lora",
+    "ingest consolidate", "ingest report", "ingest verify", "journal undo", "journal verify", "journal replay",
+    "export adapter", "export checkpoint", "export delta", "export gguf", "export gguf-lora",
 ]  # fmt: skip
 
 

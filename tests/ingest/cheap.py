@@ -13,6 +13,7 @@ from torch import nn
 from kgedit.delta import DeltaStack, LowRankDelta, WeightUpdate, hash_weights
 from kgedit.edit import Edit
 from kgedit.ingest.store.commit import commit, recover
+from kgedit.ingest.store.consolidate import switch_to
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
 from kgedit.ingest.store.entry import Entry, PlannedEdit, Received, State
 from kgedit.ingest.store.store import IngestStore, open_store
@@ -87,3 +88,13 @@ def check_invariant(store: IngestStore, weights: DeltaStack) -> None:
     for name, parameter in fresh.named_parameters():
         assert torch.equal(parameter, weights.model.get_parameter(name)), name
     assert weights.hash() == store.weights_hash == DeltaStack(fresh, sole_writer=True).hash_unedited()
+
+
+def consolidate_cheaply(store: IngestStore, weights: DeltaStack, *, patches: int = 1, name: str = "all") -> None:
+    """Switch to one delta of all changes in force; the last ones stay patches on top of it."""
+    live = store.journal.in_force()
+    held, others = live[: len(live) - patches], live[len(live) - patches :]
+    shared = delta_of(name, weights.model)
+    trained = Decision(tuple(Accepted(entry, shared, {"p": 0.9}) for entry in held))
+    on_top = [Accepted(entry, delta_of(f"{entry.key} on {name}", weights.model), {"p": 0.8}) for entry in others]
+    switch_to(store, weights, trained, Decision(tuple(on_top)))

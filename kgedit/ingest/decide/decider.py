@@ -65,21 +65,24 @@ class Decider:
         self.editor, self.guard, self.writer, self.progress = editor, guard, writer, progress
         self.changes = ChangeResolver(editor, names, pool)
         self._weights = weights
-        self._runner = TrialRunner(editor, weights, self.changes, guard, writer, mode=mode, progress=progress)
+        self._runner = self._trials(mode)
 
     @torch.inference_mode(False)
     def decide(
         self,
         entries: Sequence[Entry],
         live: Sequence[tuple[Delta, Sequence[Entry]]],
-        of_slot: Callable[[str], Entry | None],
+        of_slot: Callable[[str], Entry | None] = lambda slot: None,
+        *,
+        begin: Delta | None = None,
     ) -> Decision:
         """Decide a batch.
 
         Args:
             entries: Its changes, of different facts.
             live: The live deltas, each with its changes.
-            of_slot: The applied change of a slot.
+            of_slot: The applied change of a slot, which a change of the batch is to supersede.
+            begin: A shared delta to go on from, which makes some of the changes already.
         """
         resolved: list[ResolvedChange] = []
         refused: list[Refusal] = []
@@ -88,9 +91,21 @@ class Decider:
                 resolved.append(self.changes.waiting(entry, of_slot(entry.slot)))
             except (EditError, KnowledgeGraphError) as error:
                 refused.append(Refusal(entry, str(error)))
+        if begin is not None:
+            self._runner.go_on_from(begin, resolved)
         decide = decide_shared if self.writer.shared else decide_independent
         decision = decide(Batch(resolved, live), self._runner)
         return Decision(decision.accepted, (*refused, *decision.refused))
+
+    @torch.inference_mode(False)
+    def patch(self, change: ResolvedChange, live: Sequence[tuple[Delta, Sequence[Entry]]]) -> Decision:
+        """A patch of one change whose questions are known; what the guards have against it is only noted.
+
+        Args:
+            change: The change.
+            live: The live deltas, each with its changes.
+        """
+        return decide_independent(Batch([change], live), self._trials("warn"))
 
     @torch.inference_mode(False)
     def retrain(self, entries: Sequence[Entry], below: Sequence[tuple[Delta, Sequence[Entry]]]) -> Delta:
@@ -104,3 +119,7 @@ class Decider:
         with self._weights.trial(remaining(below, set())):
             changes = [self.changes.waiting(entry) for entry in entries]
             return self.writer.propose(changes, earlier, more=False)[0]
+
+    def _trials(self, mode: Mode) -> TrialRunner:
+        parts = self.editor, self._weights, self.changes, self.guard, self.writer
+        return TrialRunner(*parts, mode=mode, progress=self.progress)

@@ -5,14 +5,16 @@ For methods that train on a whole batch (`Workbench.curriculum`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from kgedit.delta import Delta
+from kgedit.ingest.decide.followed import inverse_of
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.probes import NEIGHBOURS
 from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.resolved_change import ResolvedChange
-from kgedit.methods.curriculum import Curriculum, Lesson
+from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.finetune_adapter.lessons import wordings_of
 
 _EARLIER_WORDINGS = 3  # of a change applied before
@@ -25,6 +27,7 @@ def batch_curriculum(
     pool: FactPool,
     *,
     begin: Delta | None,
+    follows: Mapping[int, tuple[Question, ...]] = MappingProxyType({}),
 ) -> Curriculum:
     """What a batch is trained on.
 
@@ -34,30 +37,38 @@ def batch_curriculum(
         facts: Known facts that may be rehearsed.
         pool: Wordings of facts.
         begin: What a first attempt at the same changes made, if there was one.
+        follows: What follows from each change by its number, where that is known of all of them together.
     """
-    # Changes speak of facts that the unedited model had otherwise.
+    # Changes speak of facts that the unedited model had otherwise, also from the objects' side.
     changed = {item.slot for item in (*items, *earlier)}
+    for item in (*items, *earlier) if follows else ():
+        if inverse := inverse_of(item, pool.text):
+            changed |= {(end, inverse) for end in (item.edit.target_new, item.edit.target_true) if end}
     staying = [fact for fact in facts if (fact.subject, fact.relation) not in changed]
-    before = [lesson(item, pool, ()) for item in earlier]
+    before = [lesson(item, pool, (), follows.get(item.entry.id)) for item in earlier]
     return Curriculum(
-        lessons=tuple(lesson(item, pool, staying) for item in items),
+        lessons=tuple(lesson(item, pool, staying, follows.get(item.entry.id)) for item in items),
         earlier=tuple(Lesson(old.wordings[:_EARLIER_WORDINGS], old.paths) for old in before),
         facts=tuple(pool.questions(fact) for fact in staying),
         begin=begin,
     )
 
 
-def lesson(item: ResolvedChange, pool: FactPool, facts: Sequence[KnownFact]) -> Lesson:
+def lesson(
+    item: ResolvedChange, pool: FactPool, facts: Sequence[KnownFact], follows: tuple[Question, ...] | None = None
+) -> Lesson:
     """What is learned of one change; the wordings that its check asks are not among them.
 
     Args:
         item: The change.
         pool: Wordings of facts.
         facts: Known facts that may be rehearsed; none that a guard watches is among them.
+        follows: What follows from it; by default the paths that its check asks.
     """
     probes, relation = item.probes, item.request.relation
     wordings = tuple(pair for pair in wordings_of(item.request, pool.text) if pair not in probes.wordings)
     # Neighbours: the same relation of other subjects, those with the same old object first.
     near = [fact for fact in facts if fact.relation == relation and fact.subject != item.edit.subject]
     near.sort(key=lambda fact: fact.object != item.edit.target_true)
-    return Lesson(wordings, probes.paths, (*probes.subject, *map(pool.question, near[:NEIGHBOURS])))
+    paths = probes.paths if follows is None else follows
+    return Lesson(wordings, paths, (*probes.subject, *map(pool.question, near[:NEIGHBOURS])))

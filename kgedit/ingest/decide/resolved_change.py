@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
-from kgedit.ingest.store.entry import Entry
+from kgedit.ingest.store.entry import Entry, State
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
 from kgedit.resolve import Resolver
@@ -52,7 +52,7 @@ class ChangeResolver:
     def __init__(self, editor: Editor, names: Resolver, pool: FactPool) -> None:
         """Take the editor, what resolves the names of its graph, and the facts that probes are drawn from."""
         self._editor, self._names, self._pool = editor, names, pool
-        self._applied: dict[int, ResolvedChange] = {}
+        self._applied: dict[tuple[int, State], ResolvedChange] = {}
 
     def waiting(self, entry: Entry, replaces: Entry | None = None) -> ResolvedChange:
         """A change that is to be decided; the model is asked, as it is, which facts around it it recalls.
@@ -70,14 +70,19 @@ class ChangeResolver:
     def applied(self, entry: Entry) -> ResolvedChange:
         """A change that is applied, with questions about the new fact only; resolved once.
 
+        Of one that a counter-patch undid, what must stay is the answer of the unedited model.
+
         Does not query the model: its answers depend on what was applied meanwhile, so a resumed run would differ from
         an uninterrupted one.
         """
-        if entry.id not in self._applied:
+        key = entry.id, entry.state
+        if key not in self._applied:
             request, subgraph = self._prepare(entry.edit)
+            if entry.undone_to:
+                request, subgraph = replace(request, target=entry.undone_to), None
             probes = fact_probes(request, self._editor.text)
-            self._applied[entry.id] = ResolvedChange(entry, entry.edit, request, subgraph, probes)
-        return self._applied[entry.id]
+            self._applied[key] = ResolvedChange(entry, entry.edit, request, subgraph, probes)
+        return self._applied[key]
 
     def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         resolved = self._names.resolve(edit)

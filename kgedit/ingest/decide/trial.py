@@ -32,8 +32,9 @@ class Batch:
     def staying(self, changes: Iterable[ResolvedChange]) -> tuple[list[Delta], list[Entry]]:
         """The live deltas and the applied changes that remain when these changes supersede others."""
         gone = superseded(changes)
-        entries = [entry for _, entries in self.live for entry in entries if entry.id not in gone]
-        return remaining(self.live, gone), entries
+        # A change that was countered is there twice: in the delta that makes it, and in its counter-patch.
+        staying = {entry.id: entry for _, entries in self.live for entry in entries if entry.id not in gone}
+        return remaining(self.live, gone), list(staying.values())
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,16 @@ class TrialRunner:
             if not self.writer.shared:  # a shared delta's norm is no one change's
                 numbers["norm"] = norm
             trials.append(Trial(change, delta, numbers, tuple(self.guard.failures(numbers))))
+        self.writer.note_satisfied(trial.change.entry.id for trial in trials if not trial.failures)
         return trials
+
+    def go_on_from(self, delta: Delta, changes: Sequence[ResolvedChange]) -> None:
+        """Have the next shared delta trained further from one; what it makes already is found by asking it once."""
+        self.tell("asking what the delta in force makes", 0, len(changes))
+        with self.weights.trial([delta]):
+            measured = measure(self.editor.model, self.editor.tokenizer, [change.probes for change in changes])
+        good = [not self.guard.failures(numbers) for numbers in measured]
+        self.writer.go_on_from(delta, [one.entry.id for one, passes in zip(changes, good, strict=True) if passes])
 
     def together(self, batch: Batch, trials: Sequence[Trial], admitted: Sequence[Trial] = ()) -> JointTrial:
         """Apply trials beside all that stays applied and what is admitted so far, and measure the whole model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -14,6 +14,7 @@ from torch import Tensor
 from kgedit.delta import Delta, LowRankDelta, WeightUpdate
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.ingest.decide.followed import followed
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.protected_keys import Asked, HeldMoment, with_facts
 from kgedit.ingest.decide.recall_walk import KnownFact
@@ -21,7 +22,7 @@ from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.lm.tokens import encode_prompt
 from kgedit.methods.base import Computed, Workbench
-from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.subject_keys import subject_keys
 from kgedit.methods.gate import with_gates
 
@@ -57,7 +58,14 @@ class Writer:
     """
 
     def __init__(
-        self, editor: Editor, pool: FactPool, settings: WriteSettings, unedited: Unedited, seed: int = 0
+        self,
+        editor: Editor,
+        pool: FactPool,
+        settings: WriteSettings,
+        unedited: Unedited,
+        seed: int = 0,
+        *,
+        follow: bool = False,
     ) -> None:
         """Take what is needed; statistics, keys and facts are read once there is something to write.
 
@@ -67,13 +75,32 @@ class Writer:
             settings: How dear they are.
             unedited: A context in which the model is unedited.
             seed: Draws the facts.
+            follow: Train what follows from all changes together, instead of the paths that their checks ask.
         """
+        self._follow = follow
         self._editor, self._pool, self._settings, self._text = editor, pool, settings, Verbalizer.bundled()
         self._unedited, self._seed = unedited, seed
         self.name, self.shared = editor.method.name, editor.method.shares_change
         self._rehearsed: list[KnownFact] | None = None
         # The last shared delta, and the changes that it was trained on.
         self._last: tuple[frozenset[int], Delta] | None = None
+        # Of those, the ones that it makes, where training goes on from a delta that was in force.
+        self._satisfied: frozenset[int] | None = None
+
+    def go_on_from(self, delta: Delta, satisfied: Iterable[int]) -> None:
+        """Train further from a shared delta that makes most changes already, and only the other changes.
+
+        Args:
+            delta: The delta.
+            satisfied: Numbers of the changes that it makes. They are rehearsed, as changes made earlier are.
+        """
+        self._satisfied = frozenset(satisfied)
+        self._last = self._satisfied, delta
+
+    def note_satisfied(self, satisfied: Iterable[int]) -> None:
+        """Note which changes the last shared delta makes, if training goes on from one that was in force."""
+        if self._satisfied is not None:
+            self._satisfied = frozenset(satisfied)
 
     def propose(
         self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
@@ -121,18 +148,33 @@ class Writer:
 
     def _trained(self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool) -> Delta:
         """One delta of all changes; with `more`, training begins with the last one that made them all."""
-        # A second attempt, also without some of the changes, goes on from the weights of the first.
+        # 1. A second attempt, also without some of the changes, goes on from the weights of the first. Training that
+        # goes on from a delta in force leaves alone what that makes already.
         ids = frozenset(item.entry.id for item in items)
-        begin = self._last[1] if more and self._last is not None and ids <= self._last[0] else None
+        begin: Delta | None = None
+        if self._last is not None and (self._satisfied is not None or (more and ids <= self._last[0])):
+            begin = self._last[1]
+        satisfied = self._satisfied or frozenset()
+        wanted = [item for item in items if item.entry.id not in satisfied]
+        if not wanted and begin is not None:
+            return begin
+        made = [item for item in items if item.entry.id in satisfied]
 
+        # 2. Train the others.
         def curriculum(facts: int) -> Curriculum:
             if self._rehearsed is None:
                 self._rehearsed = self._recalled(facts, self._seed + 2)
-            return batch_curriculum(items, earlier, self._rehearsed, self._pool, begin=begin)
+            before = [*earlier, *made]
+            follows: Mapping[int, tuple[Question, ...]] = {}
+            if self._follow:
+                editor = self._editor
+                with self._unedited():
+                    follows = followed(editor.model, editor.tokenizer, [*wanted, *before], editor.text)
+            return batch_curriculum(wanted, before, self._rehearsed, self._pool, begin=begin, follows=follows)
 
         with self._unedited():
             bench = self._editor.workbench
-        case = [(item.request, item.subgraph) for item in items]
+        case = [(item.request, item.subgraph) for item in wanted]
         delta = self._editor.method.together(replace(bench, curriculum=curriculum), [case])[0].delta
         self._last = ids, delta
         return delta

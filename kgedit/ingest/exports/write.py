@@ -76,10 +76,10 @@ def export(
         live = store.live()
         if list(live) != [delta.id for delta in weights.deltas]:
             raise StoreBusy(f"a run changes the store {directory} just now; let it finish and try again")
-        if not live:
+        if not store.journal.in_force():
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
         # 1. The questions of each change, asked on the store's weights.
-        changes = _changes(editor, [entry for entries in live.values() for entry in entries], progress)
+        changes = _changes(editor, store.journal.in_force(), progress)
         # 2. One delta of all, compressed where that is asked for.
         composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
         errors: dict[str, float] = {}

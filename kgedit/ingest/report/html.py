@@ -23,6 +23,7 @@ _GROUPS = {
     State.REFUSED: "Refused",
     State.SUPERSEDED: "Superseded by a later change of the same fact",
     State.UNDONE: "Undone",
+    State.COUNTERED: "Undone by a counter-patch, until the next consolidation",
     State.APPLIED: "Applied, not yet noted as checked",
     State.PREPARED: "Prepared, not yet applied",
     State.RECEIVED: "Received, not yet decided",

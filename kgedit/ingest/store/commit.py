@@ -62,7 +62,8 @@ def finish(store: IngestStore, weights: DeltaStack) -> int:
         journal.move([Move(entry=entry.id, state=State.RECEIVED, reason=str(error)) for entry in waiting])
         return 0
     # Deltas stay that make at least one change which no waiting change supersedes.
-    superseded = {old.id for entry in waiting if (old := journal.of_slot(entry.slot)) is not None}
+    before = (journal.of_slot(entry.slot, countered=True) for entry in waiting)
+    superseded = {old.id for old in before if old is not None}
     kept = [id for id, entries in store.live().items() if any(entry.id not in superseded for entry in entries)]
     loaded = {delta.id: delta for delta in weights.deltas}
     weights.put([*(loaded[id] if id in loaded else store.delta(id) for id in kept), *fresh.values()])

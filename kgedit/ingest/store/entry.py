@@ -19,9 +19,13 @@ class State(StrEnum):
     APPLIED = "applied"
     CHECKED = "checked"
     REFUSED = "refused"
+    COUNTERED = "countered"
     UNDONE = "undone"
     SUPERSEDED = "superseded"
 
+
+# A change in one of these states waits or is applied; the same change is not received a second time then.
+OPEN = (State.RECEIVED, State.PREPARED, State.APPLIED, State.CHECKED)
 
 # The states that may follow each state.
 NEXT: Mapping[State, frozenset[State]] = {
@@ -29,11 +33,32 @@ NEXT: Mapping[State, frozenset[State]] = {
     # Back to received: the delta on disk turned out damaged, so it is computed again.
     State.PREPARED: frozenset({State.APPLIED, State.REFUSED, State.RECEIVED}),
     State.APPLIED: frozenset({State.CHECKED, State.REFUSED, State.RECEIVED}),
-    State.CHECKED: frozenset({State.UNDONE, State.SUPERSEDED}),
-    State.REFUSED: frozenset(),
+    # Checked or refused again: a consolidation decides about all of them anew.
+    State.CHECKED: frozenset({State.CHECKED, State.REFUSED, State.COUNTERED, State.UNDONE, State.SUPERSEDED}),
+    State.REFUSED: frozenset({State.CHECKED}),
+    # A shared delta still makes it, and a counter-patch on top answers as the unedited model does.
+    State.COUNTERED: frozenset({State.UNDONE, State.SUPERSEDED}),
     State.UNDONE: frozenset(),
     State.SUPERSEDED: frozenset(),
 }
+
+
+class Countered(BaseModel):
+    """How a change was undone that shares its delta: the delta stays, and a counter-patch on top of it.
+
+    The change's own fields `delta` and `place` are those of the counter-patch then.
+
+    Attributes:
+        delta: Id of the shared delta, which still makes the change.
+        place: Its place among the applied deltas.
+        answer: What the unedited model answers; the target of the counter-patch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delta: str
+    place: int
+    answer: str
 
 
 class PlannedEdit(BaseModel):
@@ -46,6 +71,7 @@ class PlannedEdit(BaseModel):
         newest: The newest date that any record gave for it, where it is newer than that of its provenance.
         labels: Ids of the edit -> their labels in the graph when it was planned.
         notes: What was taken for what, as the plan said.
+        countered: How it was undone, where that was by a counter-patch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +82,7 @@ class PlannedEdit(BaseModel):
     newest: AwareDatetime | None = None
     labels: dict[str, str] = {}
     notes: tuple[str, ...] = ()
+    countered: Countered | None = None
 
     @property
     def dated(self) -> AwareDatetime | None:
@@ -115,6 +142,18 @@ class Entry(Received):
         """The edit that it asks for."""
         return self.change.edit
 
+    @property
+    def undone_to(self) -> str:
+        """What the model answers again, as unedited, where a counter-patch undid the change; else empty."""
+        return self.change.countered.answer if self.state == State.COUNTERED and self.change.countered else ""
+
+    @property
+    def parts(self) -> list[tuple[int, str]]:
+        """Place and id of every delta that it keeps applied: its own; with a counter-patch the shared one, too."""
+        own = [(self.place or 0, self.delta or "")]
+        under = self.change.countered if self.state == State.COUNTERED else None
+        return own if under is None else [(under.place, under.delta), *own]
+
 
 class Step(BaseModel):
     """One step that a change took; nothing is decided by its `time`, which is the clock's."""
@@ -134,7 +173,7 @@ class Move(BaseModel):
         entry: Id of the entry.
         state: Its new state.
         reason: Why, where the state does not tell.
-        batch, place, delta, numbers: New values of these fields of the entry; None leaves a field as it is.
+        batch, place, delta, numbers, change: New values of these fields of the entry; None leaves a field as it is.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -146,3 +185,4 @@ class Move(BaseModel):
     place: int | None = None
     delta: str | None = None
     numbers: dict[str, float] | None = None
+    change: PlannedEdit | None = None

@@ -1,10 +1,13 @@
 """The journal: the state of every change, in one SQLite file that survives a killed process and a power cut.
 
     received -> prepared -> applied -> checked -> undone | superseded
-       |            |          |
-       +------------+----------+--> refused
+       |            |          |       |    ^ |
+       +------------+----------+-------+> refused
+                                              +-> countered -> undone | superseded
 
 A change is `prepared` once its delta is on disk, flushed and named by its hash; the model carries the `checked` ones.
+A consolidation decides about applied and refused changes again. What shares its delta with others is `countered` when
+it is undone, until a consolidation trains the others without it.
 Sequence numbers alone decide the order of events: a clock that goes backwards changes nothing.
 """
 
@@ -109,7 +112,9 @@ class Journal:
                         f"possible are: {', '.join(sorted(NEXT[now])) or 'none'}"
                     )
                 # 2. The row, then the step that seals it.
-                columns = move.model_dump(exclude={"entry"}, exclude_none=True)
+                columns = move.model_dump(exclude={"entry", "change"}, exclude_none=True)
+                if move.change is not None:
+                    columns["change"] = _dump(move.change.model_dump(mode="json"))
                 if move.numbers is not None:
                     columns["numbers"] = _dump({name: _plain(value) for name, value in move.numbers.items()})
                 names = ", ".join(f"{name} = ?" for name in columns)
@@ -156,9 +161,24 @@ class Journal:
         """The applied changes, in the order in which their deltas are applied."""
         return list(self._entries("WHERE state = ? ORDER BY place, id", (State.CHECKED,)))
 
-    def of_slot(self, slot: str) -> Entry | None:
-        """The applied change of a fact; None if there is none."""
-        return next(self._entries("WHERE slot = ? AND state = ?", (slot, State.CHECKED)), None)
+    def carried(self) -> list[Entry]:
+        """The changes that keep deltas applied, in the order of these: those in force and those countered."""
+        states = (State.CHECKED, State.COUNTERED)
+        return list(self._entries("WHERE state IN (?, ?) ORDER BY place, id", states))
+
+    def of_slot(self, slot: str, *, countered: bool = False) -> Entry | None:
+        """The applied change of a fact; None if there is none.
+
+        Args:
+            slot: Key of the fact.
+            countered: A change counts that was undone by a counter-patch: a later one supersedes it all the same.
+        """
+        states = (State.CHECKED, State.COUNTERED if countered else State.CHECKED)
+        return next(self._entries("WHERE slot = ? AND state IN (?, ?)", (slot, *states)), None)
+
+    def all_of_slot(self, slot: str) -> list[Entry]:
+        """Every change of a fact, in the order of receipt."""
+        return list(self._entries("WHERE slot = ? ORDER BY id", (slot,)))
 
     def counts(self) -> dict[str, int]:
         """Number of entries in each state; all states are there."""
@@ -169,6 +189,12 @@ class Journal:
         """The next free batch number and the next free place."""
         ((batch, place),) = self._rows("SELECT coalesce(max(batch), 0) + 1, coalesce(max(place), 0) + 1 FROM entry")
         return batch, place
+
+    def decided_after(self, batch: int) -> int:
+        """Number of changes in force or refused that were decided in batches behind one."""
+        states = (State.CHECKED, State.REFUSED)
+        ((count,),) = self._rows("SELECT count(*) FROM entry WHERE batch > ? AND state IN (?, ?)", (batch, *states))
+        return int(count)
 
     def steps(self, id: int) -> list[Step]:
         """What happened to one change."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, JsonValue
+
+from kgedit.ingest.store.entry import Entry
 
 
 class RefusedChange(BaseModel):
@@ -17,6 +21,19 @@ class RefusedChange(BaseModel):
     reason: str
     numbers: dict[str, JsonValue]
     labels: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, entry: Entry, reason: str, numbers: Mapping[str, JsonValue]) -> RefusedChange:
+        """A change of the journal, with why it was refused and what was measured of it."""
+        return cls(
+            id=entry.id,
+            subject=entry.edit.subject,
+            relation=entry.edit.relation,
+            target_new=entry.edit.target_new,
+            reason=reason,
+            numbers=dict(numbers),
+            labels=entry.change.labels,
+        )
 
 
 class RunResult(BaseModel):

@@ -86,10 +86,11 @@ class IngestStore:
         return self.journal.entries(*states)
 
     def live(self) -> dict[str, list[Entry]]:
-        """Id of each live delta -> the changes that it makes, in the order in which deltas are applied."""
+        """Id of each live delta -> the changes that it makes or counters, in the order in which deltas are applied."""
         changes_of: dict[str, list[Entry]] = {}
-        for entry in self.journal.in_force():
-            changes_of.setdefault(entry.delta or "", []).append(entry)
+        placed = [(place, entry.id, id, entry) for entry in self.journal.carried() for place, id in entry.parts]
+        for _, _, id, entry in sorted(placed, key=lambda part: part[:2]):
+            changes_of.setdefault(id, []).append(entry)
         return changes_of
 
     def live_deltas(self) -> list[Delta]:
@@ -104,9 +105,11 @@ class IngestStore:
                 deltas.append(self.delta(id))
             except FileCorrupt as error:
                 numbers = ", ".join(str(entry.id) for entry in entries)
+                undo = f"undo it with `kgedit journal undo --store {self.directory} {entries[0].id}`"
+                anew = f"train them again with `kgedit ingest consolidate --store {self.directory} --anew`"
                 raise FileCorrupt(
-                    f"{error} It belongs to change {numbers} of the journal; without a copy, undo it with "
-                    f"`kgedit journal undo --store {self.directory} {entries[0].id}`."
+                    f"{error} It belongs to change {numbers} of the journal; without a copy, "
+                    f"{anew if len(entries) > 1 else undo}."
                 ) from error
         return deltas
 
@@ -144,9 +147,7 @@ class IngestStore:
 
     def remove_unnamed(self) -> int:
         """Delete deltas that no applied or waiting change names; returns how many there were."""
-        named = {
-            entry.delta for entry in self.journal.entries(State.PREPARED, State.APPLIED, State.CHECKED) if entry.delta
-        }
+        named = {*self.live(), *(entry.delta for entry in self.journal.entries(State.PREPARED, State.APPLIED))}
         folder = self.directory / DELTAS
         unnamed = [path for path in folder.iterdir() if path.name not in named] if folder.is_dir() else []
         for path in unnamed:

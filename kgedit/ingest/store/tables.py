@@ -6,13 +6,13 @@ from pathlib import Path
 
 from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy
+from kgedit.ingest.store import entry
 from kgedit.ingest.store.checksums import ENTRY, checksum, entry_checksum
-from kgedit.ingest.store.entry import NEXT, State
 
 APPLICATION_ID = 0x6B676A72  # "kgjr": tells a journal from any other SQLite file
 VERSION = 2
 
-OPEN = ", ".join(f"'{state}'" for state in State if NEXT[state])
+OPEN = ", ".join(f"'{state}'" for state in entry.OPEN)
 """The states of a change that waits or is applied, as SQL."""
 
 _SCHEMA = f"""

@@ -1,4 +1,8 @@
-"""Undoes a change: the weights become those that the remaining changes alone give."""
+"""Undoes a change: the weights become those that the remaining changes alone give.
+
+Where a consolidated delta makes it, that stays until the next consolidation, and a counter-patch on top of it answers
+as the unedited model does.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,47 @@ from collections.abc import Sequence
 
 from kgedit.delta import Delta, DeltaStack
 from kgedit.errors import JournalError
-from kgedit.ingest.store.entry import Entry, Move, State
+from kgedit.ingest.store.entry import Countered, Entry, Move, State
 from kgedit.ingest.store.store import IngestStore
+from kgedit.ingest.store.switch import switched
 
 _REASON = "undone on request"
+
+
+def undoable(store: IngestStore, id: int) -> Entry:
+    """The change, if it can be undone.
+
+    Raises:
+        UnknownEdit: The journal has no such change.
+        JournalError: It is not applied.
+    """
+    entry = store.journal.entry(id)
+    if entry.state == State.COUNTERED:
+        raise JournalError(f"change {id} is undone already, by a counter-patch")
+    if entry.state != State.CHECKED:
+        raise JournalError(f"change {id} is {entry.state}, not applied; `kgedit journal list` shows those that are")
+    return entry
+
+
+def others_of(store: IngestStore, entry: Entry) -> list[Entry]:
+    """The other changes in force that share the delta of one."""
+    return [one for one in store.live()[entry.delta or ""] if one.id != entry.id and one.state == State.CHECKED]
+
+
+def carrier(store: IngestStore, entry: Entry) -> tuple[int, str] | None:
+    """Place and id of the live delta that makes a change of this fact when this one is taken out; None if none does.
+
+    That is the delta which it shares with others, or one which shares out what it superseded.
+    """
+    live = store.live()
+    if others_of(store, entry):
+        return entry.place or 0, entry.delta or ""
+    for old in store.journal.all_of_slot(entry.slot):
+        under = old.change.countered
+        id = under.delta if under else old.delta
+        if old.id != entry.id and id in live and id != entry.delta:
+            return min(place for one in live[id] for place, named in one.parts if named == id), id
+    return None
 
 
 def undo_own_delta(store: IngestStore, weights: DeltaStack, id: int) -> None:
@@ -19,12 +60,16 @@ def undo_own_delta(store: IngestStore, weights: DeltaStack, id: int) -> None:
         UnknownEdit: The journal has no such change.
         JournalError: It is not applied, or shares its delta with others: see `undo_shared_delta`.
     """
-    entry, live = store.journal.entry(id), store.live()
-    if entry.state != State.CHECKED:
-        raise JournalError(f"change {id} is {entry.state}, not applied; `kgedit journal list` shows those that are")
-    if len(live[entry.delta or ""]) > 1:
+    entry = undoable(store, id)
+    if others_of(store, entry):
         raise JournalError(f"change {id} shares the delta {entry.delta} with others")
-    _apply_and_note(store, weights, [delta for delta in live if delta != entry.delta], entry)
+    # What was countered in the same delta goes with it, and so do the counter-patches.
+    countered = [one for one in store.live()[entry.delta or ""] if one.id != id]
+    gone = {entry.delta, *(one.delta for one in countered)}
+    with switched(store, weights, [delta for delta in store.live() if delta not in gone]):
+        why = "the delta that made it is no longer applied"
+        moves = [Move(entry=one.id, state=State.UNDONE, reason=why) for one in countered]
+        store.journal.move([Move(entry=id, state=State.UNDONE, reason=_REASON), *moves])
 
 
 def undo_shared_delta(
@@ -33,33 +78,48 @@ def undo_shared_delta(
     """Undo a change that shares its delta: a delta of the other changes alone takes its place."""
     delta = weights.on_base(retrained)
     store.save_delta(delta)
-    order = [delta.id if id == entry.delta else id for id in store.live()]
-    _apply_and_note(store, weights, order, entry, [other.id for other in others], delta.id)
+    with switched(store, weights, [delta.id if id == entry.delta else id for id in store.live()]):
+        why = f"its shared delta was computed again without change {entry.id}"
+        store.journal.replace_delta([other.id for other in others], delta.id, why)
+        store.journal.move([Move(entry=entry.id, state=State.UNDONE, reason=_REASON)])
 
 
-def _apply_and_note(
-    store: IngestStore,
-    weights: DeltaStack,
-    order: Sequence[str],
-    undone: Entry,
-    others: Sequence[int] = (),
-    shared_delta: str = "",
+def undo_by_counter_patch(
+    store: IngestStore, weights: DeltaStack, entry: Entry, patch: Delta, answer: str, numbers: dict[str, float]
 ) -> None:
-    """Apply the deltas in this order and note it; if the journal cannot be written, the weights are as before."""
-    # 1. The weights in memory, from deltas that are loaded or on disk.
-    before = weights.deltas
-    loaded = {delta.id: delta for delta in before}
-    weights.put([loaded[id] if id in loaded else store.delta(id) for id in order])
-    # 2. The journal, in one transaction with the hash that it now vouches for.
-    try:
-        with store.journal.writing():
-            if others:
-                why = f"its shared delta was computed again without change {undone.id}"
-                store.journal.replace_delta(others, shared_delta, why)
-            move = Move(entry=undone.id, state=State.UNDONE, reason=_REASON)
-            store.journal.move([move], about={"weights_hash": weights.hash()})
-    except BaseException:
-        weights.put(before)
-        raise
-    # 3. Files that nothing names any more.
-    store.remove_unnamed()
+    """Undo a change that another live delta goes on making: a counter-patch is applied on top of all others.
+
+    Args:
+        store: The store, open for writing.
+        weights: The model's weights with the live deltas applied.
+        entry: The change.
+        patch: The counter-patch.
+        answer: What the unedited model answers, and the model with the counter-patch.
+        numbers: What was measured of it.
+
+    Raises:
+        ValueError: No live delta makes the change.
+    """
+    carried = carrier(store, entry)
+    if carried is None:
+        raise ValueError(f"no live delta makes change {entry.id}, so there is nothing to counter")
+    delta = weights.on_base(patch).noting(counters=entry.id, answer=answer)
+    store.save_delta(delta)
+    _, last = store.journal.next_numbers()
+    own = entry.delta if not others_of(store, entry) else None
+    with switched(store, weights, [*(id for id in store.live() if id != own), delta.id]):
+        countered = Countered(delta=carried[1], place=carried[0], answer=answer)
+        store.journal.move(
+            [
+                Move(
+                    entry=entry.id,
+                    state=State.COUNTERED,
+                    reason=f"{_REASON}, by a counter-patch: the model answers {answer!r} again, as unedited; "
+                    "the next consolidation trains without the change",
+                    place=last,
+                    delta=delta.id,
+                    numbers=numbers,
+                    change=entry.change.model_copy(update={"countered": countered}),
+                )
+            ]
+        )

@@ -23,6 +23,7 @@ Item = TypeVar("Item")
 
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
 
+_EARLIER = 2  # earlier edits that are rehearsed in a pass, for each new one
 _WORDINGS = 8  # a rehearsed fact is asked for in one of its first wordings
 
 
@@ -84,6 +85,19 @@ def epoch(
     questions += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
     rng.shuffle(questions)
     return questions
+
+
+def drawn(earlier: Sequence[Lesson], lessons: int, least: int, rng: random.Random) -> Sequence[Lesson]:
+    """Earlier edits to rehearse in one pass: a few for each new one, so that the cost is that of what is new.
+
+    Args:
+        earlier: Edits made before.
+        lessons: Number of new ones.
+        least: The fewest in all.
+        rng: Draws.
+    """
+    count = max(_EARLIER * lessons, least)
+    return earlier if len(earlier) <= count else some(earlier, count, rng)
 
 
 def encoded(

@@ -25,7 +25,7 @@ from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum
-from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, encoded, epoch
+from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
 
 
@@ -44,7 +44,7 @@ class AdapterConfig(MethodSettings):
         learning_rate: AdamW's, falling linearly to the share `last_rate`.
         last_rate: See `learning_rate`; 1 for a rate that stays.
         rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
-        least_rehearsed: See `rehearsed`.
+        least_rehearsed: See `rehearsed`; so many of the edits made earlier are rehearsed as well.
         facts: Known facts that these are drawn from.
         rows: Sequences per step.
         order: Hops of the subgraph that gives paths and the subject's other facts.
@@ -166,7 +166,8 @@ class FineTuneAdapter(Method):
             optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
             for number in range(epochs):
                 # Every pass draws other wordings, paths and facts.
-                questions = epoch([*lessons, *curriculum.earlier], curriculum.facts, rng, **asked)
+                earlier = drawn(curriculum.earlier, len(lessons), config.least_rehearsed, rng)
+                questions = epoch([*lessons, *earlier], curriculum.facts, rng, **asked)
                 limit = context_length(bench.model)
                 rows = list(encoded(bench.tokenizer, questions, config.ending, longest=limit))
                 batches = _batches(rows, config.rows, rng)

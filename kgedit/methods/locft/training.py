@@ -19,8 +19,10 @@ from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.engine.states_below import Ids
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
-from kgedit.methods.finetune_adapter.lessons import encoded, some
+from kgedit.methods.finetune_adapter.lessons import drawn, encoded, some
 from kgedit.methods.locft.config import LocftConfig
+
+_LEAST_EARLIER = 200  # edits made earlier that are rehearsed in a pass, if there are so many
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,11 @@ class Training:
         config = self._config
         rows = [row for edit in edits for row in edit]
         kept: list[_Row] = []
-        for lesson in (*self._lessons, *self._earlier):
+        earlier = drawn(self._earlier, len(edits), _LEAST_EARLIER, rng)
+        for lesson in (*self._lessons, *earlier):
             asked = [*some(lesson.wordings[1:], config.wordings, rng), *some(lesson.paths, config.wordings, rng)]
             rows += self._encoded(asked, self._ends)
-        rows += self._encoded([lesson.wordings[0] for lesson in self._earlier], self._ends)
+        rows += self._encoded([lesson.wordings[0] for lesson in earlier], self._ends)
         wanted = round(config.rehearsed * len(edits))
         if wanted:
             around = [question for lesson in self._lessons for question in lesson.around]

@@ -1,0 +1,167 @@
+"""A store that is consolidated, with a tiny model: one transaction, and undo of what shares a trained delta."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingest.cheap import (
+    batches,
+    check_invariant,
+    consolidate_cheaply,
+    decide,
+    delta_of,
+    names,
+    received,
+    refused,
+    reopen,
+)
+from kgedit.delta import DeltaStack
+from kgedit.errors import JournalError
+from kgedit.ingest.store.commit import commit
+from kgedit.ingest.store.consolidate import switch_to
+from kgedit.ingest.store.decision import Decision, Refusal
+from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.store import DELTAS, IngestStore
+from kgedit.ingest.store.undo import carrier, undo_by_counter_patch, undo_own_delta
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = [name for name in names(7, 20) if not refused(f"key-{name}")]
+
+
+def patched(directory: Path, *changes: str) -> tuple[IngestStore, DeltaStack]:
+    store, weights = reopen(directory)
+    store.journal.receive(received(name) for name in changes)
+    batches(store, weights, 2)
+    return store, weights
+
+
+def counter(store: IngestStore, weights: DeltaStack, id: int) -> None:
+    entry = store.journal.entry(id)
+    undo_by_counter_patch(store, weights, entry, delta_of(f"counter {id}", weights.model), "as before", {"p": 1.0})
+
+
+def shape(store: IngestStore) -> list[list[int]]:
+    """Numbers of the changes of each live delta."""
+    return [[entry.id for entry in entries] for entries in store.live().values()]
+
+
+def test_a_consolidation_replaces_all_patches_by_one_delta_and_what_it_does_not_hold(tmp_path: Path) -> None:
+    store, weights = patched(tmp_path, *GOOD[:4])
+    with store:
+        assert shape(store) == [[1], [2], [3], [4]]
+        consolidate_cheaply(store, weights)
+        assert shape(store) == [[1, 2, 3], [4]]
+        assert len(list((tmp_path / DELTAS).iterdir())) == 2
+        assert store.journal.steps(4)[-1].reason == "consolidated: a patch on top of the others"
+        assert store.journal.entry(1).numbers == {"p": 0.9}
+        check_invariant(store, weights)
+        # Patches of later changes come on top, and go into the next consolidation.
+        store.journal.receive([received(GOOD[4])])
+        batches(store, weights, 2)
+        assert shape(store) == [[1, 2, 3], [4], [5]]
+        consolidate_cheaply(store, weights, patches=0, name="again")
+        assert shape(store) == [[1, 2, 3, 4, 5]]
+    store, weights = reopen(tmp_path)  # the chain of checksums is whole, and the weights are those noted
+    with store:
+        check_invariant(store, weights)
+
+
+def test_what_neither_delta_nor_patch_holds_is_refused_with_its_numbers_and_what_was_refused_can_come_in(
+    tmp_path: Path,
+) -> None:
+    store, weights = patched(tmp_path, *GOOD[:2])
+    with store:
+        store.journal.receive([received(GOOD[2])])
+        (third,) = store.entries(State.RECEIVED)
+        commit(store, weights, Decision(refused=(Refusal(third, "weak", {"p": 0.1}),)))
+        first, second = store.journal.in_force()
+        accepted = decide([second, store.journal.entry(third.id)], weights.model).accepted
+        switch_to(store, weights, Decision(accepted), Decision(refused=(Refusal(first, "weaker", {"p": 0.2}),)))
+        assert [entry.state for entry in store.entries()] == [State.REFUSED, State.CHECKED, State.CHECKED]
+        assert (store.journal.entry(1).reason, store.journal.entry(1).numbers) == ("weaker", {"p": 0.2})
+        check_invariant(store, weights)
+
+
+def test_a_process_killed_before_any_single_write_leaves_the_old_answers(tmp_path: Path) -> None:
+    store, weights = patched(tmp_path / "source", *GOOD[:3])
+    with store:
+        old = weights.hash()
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    script = ROOT / "tests" / "ingest" / "kill_switch.py"
+    command = [sys.executable, script, tmp_path / "source", tmp_path / "killed"]
+    subprocess.run(command, check=True, env=environment)
+    killed = sorted((tmp_path / "killed").iterdir(), key=lambda path: int(path.name))
+    assert len(killed) > 8
+    switched = []
+    for directory in killed:
+        store, weights = reopen(directory)
+        with store:
+            check_invariant(store, weights)
+            switched.append(weights.hash() != old)
+            assert shape(store) == ([[1, 2], [3]] if switched[-1] else [[1], [2], [3]])
+            if not switched[-1]:  # what was left of the killed one is in nobody's way
+                consolidate_cheaply(store, weights)
+                check_invariant(store, weights)
+    assert switched == sorted(switched), "there is one point from which on it is done"
+    assert (switched[0], switched[-1]) == (False, True)
+
+
+def test_what_shares_a_delta_is_undone_by_a_counter_patch_until_the_next_consolidation(tmp_path: Path) -> None:
+    store, weights = patched(tmp_path, *GOOD[:4])
+    with store:
+        consolidate_cheaply(store, weights)
+        with pytest.raises(JournalError, match="shares the delta"):
+            undo_own_delta(store, weights, 2)
+        counter(store, weights, 2)
+        entry = store.journal.entry(2)
+        assert (entry.state, entry.undone_to) == (State.COUNTERED, "as before")
+        assert "next consolidation" in entry.reason
+        assert shape(store) == [[1, 2, 3], [4], [2]]
+        assert [one.id for one in store.journal.in_force()] == [1, 3, 4]
+        check_invariant(store, weights)
+        with pytest.raises(JournalError, match="undone already"):
+            undo_own_delta(store, weights, 2)
+    store, weights = reopen(tmp_path)
+    with store:
+        check_invariant(store, weights)
+        consolidate_cheaply(store, weights, patches=0, name="without")
+        assert shape(store) == [[1, 3, 4]]
+        assert store.journal.entry(2).state == State.UNDONE
+        assert "trained without it" in store.journal.entry(2).reason
+        check_invariant(store, weights)
+
+
+def test_a_change_undone_by_a_counter_patch_may_come_again_and_supersedes_that(tmp_path: Path) -> None:
+    store, weights = patched(tmp_path, *GOOD[:3])
+    with store:
+        consolidate_cheaply(store, weights, patches=0)
+        counter(store, weights, 2)
+        assert store.journal.receive([received(GOOD[1])]) == 1
+        batches(store, weights, 2)
+        assert shape(store) == [[1, 3], [4]]
+        assert [entry.state for entry in store.entries()][1] == State.SUPERSEDED
+        check_invariant(store, weights)
+        # The shared delta still makes the change: to leave out its patch would not undo it.
+        assert carrier(store, store.journal.entry(4)) == (store.journal.entry(1).place, store.journal.entry(1).delta)
+        counter(store, weights, 4)
+        assert shape(store) == [[1, 4, 3], [4]]
+        check_invariant(store, weights)
+
+
+def test_the_last_change_of_a_shared_delta_takes_the_delta_and_its_counter_patches_with_it(tmp_path: Path) -> None:
+    store, weights = patched(tmp_path, *GOOD[:3])
+    with store:
+        consolidate_cheaply(store, weights)
+        counter(store, weights, 1)
+        assert carrier(store, store.journal.entry(2)) is None
+        undo_own_delta(store, weights, 2)
+        assert shape(store) == [[3]]
+        assert [entry.state for entry in store.entries()] == [State.UNDONE, State.UNDONE, State.CHECKED]
+        undo_own_delta(store, weights, 3)
+        assert weights.hash() == weights.hash_unedited()
+        check_invariant(store, weights)

@@ -1,0 +1,198 @@
+"""Consolidation of the bundled model's patches: one delta of all changes, and what it does not hold stays a patch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ingest.store.test_commit import SMALL, alone, same, small
+from kgedit.delta import Delta, DeltaStack, LowRankDelta, WeightUpdate
+from kgedit.errors import FileCorrupt, JournalError, SettingError, UnknownEdit
+from kgedit.ingest import Consolidated, RunResult, State, consolidate, export, open_store, replay, undo, verify
+from kgedit.ingest.change import change_key, slot_key
+from kgedit.ingest.decide.writer import Writer
+from kgedit.ingest.session import open_edited
+from kgedit.ingest.store.commit import commit
+from kgedit.ingest.store.decision import Accepted, Decision, Refusal
+from kgedit.ingest.store.entry import PlannedEdit, Received
+from kgedit.ingest.store.store import DELTAS
+from kgedit.mini.cases import Casebook
+
+pytest.importorskip("peft")
+
+SETTINGS = {
+    **SMALL,
+    "guards": {**SMALL["guards"], "probability": 0.0},
+    "finetune-adapter": {"epochs": 9, "least_rehearsed": 12, "facts": 60, "rank": 8},
+    "locft": {"epochs": 16, "learning_rate": 4e-3, "rows": 32, "wordings": 1, "rehearsed": 4.0},
+}
+RUN = RunResult(
+    feed="test", method="rome", records=4, classes={}, accepted=3, refused=1, superseded=0, accepted_right=1.0,
+    unrelated_recalled=1.0, unrelated_asked=0, refusals=(), weights_hash="",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_unrelated_facts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kgedit.ingest.final_measure.UNRELATED", 20)
+        yield
+
+
+def consolidated(directory: Path, **changed) -> Consolidated:
+    return consolidate(directory, settings=SETTINGS, **changed)
+
+
+def copied(store: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(store, folder / "store"))
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory, mini) -> Path:
+    """A store with patches of three changes, which do next to nothing, and a fourth that was refused."""
+    directory = tmp_path_factory.mktemp("patched")
+    cases = Casebook().draw(7, seed=1001)
+    weights = DeltaStack(mini.model, sole_writer=True)
+    name = "transformer.h.1.mlp.c_proj.weight"
+    d_in, d_out = mini.model.get_parameter(name).shape
+    with open_store(directory, write=True) as store:
+        store.bind("mini", weights.hash_unedited())
+        edits = [cases[number].edit for number in (0, 1, 2, 6)]
+        store.journal.begin_run(
+            "0" * 64,
+            {},
+            (Received(key=change_key(e), slot=slot_key(e), change=PlannedEdit(edit=e)) for e in edits),
+        )
+        *held, last = store.entries(State.RECEIVED)
+        accepted = []
+        for entry in held:
+            update = WeightUpdate(name, torch.full((d_in, 1), 1e-4 * entry.id), torch.ones(d_out, 1), conv1d=True)
+            accepted.append(
+                Accepted(entry, LowRankDelta((update,), weights.base_hash([name]), {"method": "rome"}), {})
+            )
+        commit(store, weights, Decision(tuple(accepted), (Refusal(last, "weak", {"probability": 0.1}),)))
+        store.journal.end_run("0" * 64, RUN)
+    weights.put([])
+    return directory
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, patched) -> Path:
+    """The same store, the changes in force consolidated into an adapter."""
+    directory = copied(patched, tmp_path_factory.mktemp("trained"))
+    result = consolidated(directory, refused=False)
+    assert (result.switched, result.asked, result.trained, result.patches) == (True, 3, 3, 0)
+    assert (result.accepted_right, result.unrelated_asked) == (1.0, 20)
+    return directory
+
+
+@pytest.fixture
+def training(trained, monkeypatch) -> list[tuple[list[int], bool]]:
+    """In place of any training: the adapter of `trained`. Lists what was to be trained, and whether it was begun."""
+    asked: list[tuple[list[int], bool]] = []
+    with open_store(trained) as store:
+        (delta,) = store.live_deltas()
+
+    def train(self: Writer, items, earlier, *, more: bool) -> Delta:
+        asked.append(([item.entry.id for item in items if item.entry.id not in (self._satisfied or ())], more))
+        return delta
+
+    monkeypatch.setattr(Writer, "_trained", train)
+    return asked
+
+
+def test_all_changes_are_one_delta_and_the_store_is_whole(trained, patched) -> None:
+    with open_store(patched) as before, open_store(trained) as store:
+        live = store.journal.in_force()
+        assert [entry.id for entry in live] == [1, 2, 3]
+        assert [len(entries) for entries in before.live().values()] == [1, 1, 1]
+        assert [len(entries) for entries in store.live().values()] == [3]
+        assert {path.name for path in (trained / DELTAS).iterdir()} == {live[0].delta}, "the patches are gone"
+        assert "trained into one delta with 2 others" in store.journal.steps(1)[-1].reason
+        assert store.delta(str(live[0].delta)).manifest["consolidated"] == [1, 2, 3]
+    assert verify(trained).deltas == 1
+    with small(trained) as session:
+        assert same(session, alone(session, live[0]))
+
+
+def test_the_changes_are_trained_into_one_matrix(patched, tmp_path) -> None:
+    directory = copied(patched, tmp_path)
+    result = consolidated(directory, method="locft", refused=False)
+    assert (result.switched, result.trained + result.patches) == (True, 3)
+    with open_store(directory) as store:
+        assert store.delta(result.delta).names == ("transformer.h.3.mlp.c_proj.weight",)
+    assert verify(directory).deltas == 1 + result.patches
+
+
+def test_a_later_consolidation_trains_what_the_one_in_force_does_not_make_and_patches_what_it_cannot(
+    trained, tmp_path, training
+) -> None:
+    directory = copied(trained, tmp_path)
+    result = consolidated(directory)
+    assert training == [([4], False), ([4], True), ([], True)], "what fails is trained further, and nothing else"
+    assert (result.trained, result.patches, result.tried_again, result.refused) == (3, 1, 1, ())
+    with open_store(directory) as store:
+        assert [len(entries) for entries in store.live().values()] == [3, 1]
+        assert [entry.state for entry in store.entries()] == [State.CHECKED] * 4
+    assert replay(directory).right == 1.0
+
+
+def test_nothing_is_switched_where_the_guards_refuse_the_whole(patched, tmp_path, training) -> None:
+    directory = copied(patched, tmp_path)
+    hash = verify(directory).weights_hash
+    strict = {**SETTINGS, "guards": {**SETTINGS["guards"], "norm_cumulative": 1e-9}}
+    result = consolidate(directory, settings=strict, refused=False)
+    assert (result.switched, result.trained, len(result.failed)) == (False, 0, 3)
+    assert "norm_cumulative" in result.failed[0].reason
+    assert verify(directory).weights_hash == hash == result.weights_hash
+
+
+def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_training(
+    trained, tmp_path, mini, training
+) -> None:
+    directory = copied(trained, tmp_path)
+    with open_store(directory) as store:
+        request = mini.resolver.resolve(store.journal.entry(2).edit).request
+    unedited = mini.complete(request.question)
+    undone = undo(directory, 2)
+    assert undone.answer == unedited != request.target
+    with open_edited(directory) as (store, editor, _):
+        assert editor.complete(request.question) == unedited
+        assert store.journal.entry(2).state == State.COUNTERED
+    replayed = replay(directory)
+    assert replayed.right == 1.0
+    assert {answer.id: answer.answer for answer in replayed.answers}[2] == unedited
+    assert [change.id for change in export(directory, tmp_path / "out", "delta").changes] == [1, 3]
+    consolidated(directory, refused=False)
+    assert training == [([1, 3], False)]
+    with open_store(directory) as store:
+        assert store.journal.entry(2).state == State.UNDONE
+
+
+def test_a_damaged_consolidated_file_is_named_and_made_again(trained, tmp_path, training) -> None:
+    directory = copied(trained, tmp_path)
+    (file,) = (directory / DELTAS).glob("*/*.safetensors")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(FileCorrupt, match=rf"{file.parent.name}.*change 1, 2, 3 of the journal.*--anew"):
+        verify(directory)
+    consolidated(directory, anew=True, refused=False)
+    assert training == [([1, 2, 3], False)]
+    assert verify(directory).deltas == 1
+
+
+def test_what_cannot_be_consolidated_is_said_before_a_model_is_loaded(patched, tmp_path) -> None:
+    with pytest.raises(SettingError, match="glame makes a patch of each change"):
+        consolidate(patched, method="glame")
+    with pytest.raises(SettingError, match="locft makes no patches"):
+        consolidate(patched, patch_method="locft")
+    open_store(tmp_path / "empty", write=True).close()
+    with pytest.raises(JournalError, match="nothing to consolidate"):
+        consolidate(tmp_path / "empty")
+    with pytest.raises(UnknownEdit, match="no change 9"):
+        consolidate(patched, without=[9])
