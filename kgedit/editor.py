@@ -255,13 +255,13 @@ class Editor(TakesTurns):
             yield self
 
     @contextmanager
-    def trial(self, delta: Delta) -> Iterator[None]:
-        """A computed delta on top of the applied ones for the length of a `with` block.
+    def trial(self, *deltas: Delta) -> Iterator[None]:
+        """Computed deltas, in their order, on top of the applied ones for the length of a `with` block.
 
         Raises:
             AlreadyApplied, WrongBase, WeightsChanged, UnsupportedModel, EditDiverged: See `DeltaStack.apply`.
         """
-        with self.turn(), self._stack.trial([*self._stack.deltas, self._stack.accepted(delta)]):
+        with self.turn(), self._stack.trial([*self._stack.deltas, *map(self._stack.accepted, deltas)]):
             yield
 
     @in_turn

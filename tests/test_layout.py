@@ -54,6 +54,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"final_measure", "exports", "report"},
         {"consolidation", "counter_patch"},
         {"runner", "maintenance"},
+        {"review"},
         {"calibration"},
     ),
 }

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Method, Model, Moments, moments_source, store_folder
+from kgedit.cli.options import AsJson, Graph, Method, Moments, moments_source, store_folder
 from kgedit.cli.output import emit, line
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -17,7 +17,10 @@ from kgedit.lm.loading import Loading
 
 @loads_model
 def workbench(
-    model: Model = "mini",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="See `kgedit models`; by default the store's, or else mini (bundled)."),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option("--store", callback=store_folder, help="Folder of ingested changes, for the journal."),
@@ -40,7 +43,7 @@ def workbench(
     It is served until Ctrl-C. Needs the extra `workbench`.
     """
     with ExitStack() as stack:
-        with working(f"Loading {model}") as advance:
+        with working("Loading the model") as advance:
             from kgedit.workbench.server import serving
 
             page = serving(

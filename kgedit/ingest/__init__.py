@@ -12,8 +12,8 @@
 The folders are in the order in which a change passes through them, and each imports only those before it:
 `feeds`, `plan`, `store` (the journal), `decide`; then `exports` and `report`, which read a store. `intake` stands
 between plan and journal, `session` puts a store and a model together, `runner` runs over a feed, `consolidation`
-trains all changes into one delta, `maintenance` is what else happens between runs. The public names are loaded when
-first used.
+trains all changes into one delta, `maintenance` is what else happens between runs, `review` is for people who decide
+change by change. The public names are loaded when first used.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kgedit.ingest.report.build import build_report
     from kgedit.ingest.report.html import check_report_file, write_report
     from kgedit.ingest.report.report import IngestReport
+    from kgedit.ingest.review import accept, receive, refuse
     from kgedit.ingest.runner import run
     from kgedit.ingest.store.entry import Entry, State
     from kgedit.ingest.store.run_record import RunResult
@@ -54,6 +55,7 @@ _HOME = {
     "report.build": ("build_report",),
     "report.html": ("check_report_file", "write_report"),
     "report.report": ("IngestReport",),
+    "review": ("accept", "receive", "refuse"),
     "runner": ("run",),
     "store.entry": ("Entry", "State"),
     "store.run_record": ("RunResult",),
@@ -83,6 +85,7 @@ __all__ = [
     "StoreVerified",
     "Undone",
     "Verdict",
+    "accept",
     "build_report",
     "calibrate",
     "check_report_file",
@@ -91,6 +94,8 @@ __all__ = [
     "make_plan",
     "open_feed",
     "open_store",
+    "receive",
+    "refuse",
     "replay",
     "run",
     "undo",

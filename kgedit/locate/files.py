@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from kgedit.io.atomic_files import write_files
 from kgedit.io.existing import has_fields_of, refuse_existing, refuse_foreign
 from kgedit.io.html_page import is_page, note, page, table
 from kgedit.lm.tracing.trace import KINDS
-from kgedit.locate.heat_map import average_map, prompt_map, severed_curves
+from kgedit.locate.heat_map import Form, average_map, prompt_map, severed_curves
 from kgedit.locate.located import Located
 
 _PROMPTS = 10  # prompts whose own maps are on the page
@@ -47,39 +48,40 @@ def write_located(located: Located, directory: Path) -> list[str]:
     Raises:
         SaveFailed: Disk full, read-only folder and the like.
     """
-    files = {"locate.json": located.model_dump_json(indent=1).encode()}
-    shown: list[tuple[str, bytes]] = []  # caption and SVG
-    try:
-        shown = [(caption, drawing) for name, caption, drawing in _drawings(located, files)]
-        problem = ""
-    except MissingExtra as error:
-        problem = str(error)
-    files["locate.html"] = _page(located, shown, problem).encode()
+    files = {"locate.json": located.model_dump_json(indent=1).encode(), "locate.html": to_html(located).encode()}
+    forms: tuple[Form, ...] = ("svg", "png")
+    for form in forms:
+        with suppress(MissingExtra):
+            files |= {f"{name}.{form}": drawing for name, _, drawing in _drawings(located, form)}
     write_files(directory, files)
     return list(files)
 
 
-def _drawings(located: Located, files: dict[str, bytes]) -> list[tuple[str, str, bytes]]:
-    """Name, caption and SVG of each drawing; both forms are added to the files."""
-    drawings: list[tuple[str, str, bytes]] = []
-    for form in ("svg", "png"):
-        made: list[tuple[str, str, bytes]] = []
-        if len(located.traces) > 1:
-            made += [
-                (f"mean-{kind}", f"Average indirect effect: {kind}", average_map(located, kind, form))
-                for kind in located.effects
-            ]
-        if located.severed:
-            made.append(("severed", "Parts cut off", severed_curves(located, form)))
-        for number, traced in enumerate(located.traces[:_PROMPTS]):
-            made += [
-                (f"prompt-{number}-{kind}", traced.prompt, prompt_map(traced, kind, form))
-                for kind in KINDS
-                if kind in traced.effects
-            ]
-        files |= {f"{name}.{form}": drawing for name, _, drawing in made}
-        drawings = drawings or made
-    return drawings
+def to_html(located: Located) -> str:
+    """The page, which loads nothing else; without matplotlib it has its tables, and says what is missing."""
+    try:
+        return _page(located, [(caption, drawing) for _, caption, drawing in _drawings(located, "svg")], "")
+    except MissingExtra as error:
+        return _page(located, [], str(error))
+
+
+def _drawings(located: Located, form: Form) -> list[tuple[str, str, bytes]]:
+    """Name, caption and content of each drawing."""
+    made: list[tuple[str, str, bytes]] = []
+    if len(located.traces) > 1:
+        made += [
+            (f"mean-{kind}", f"Average indirect effect: {kind}", average_map(located, kind, form))
+            for kind in located.effects
+        ]
+    if located.severed:
+        made.append(("severed", "Parts cut off", severed_curves(located, form)))
+    for number, traced in enumerate(located.traces[:_PROMPTS]):
+        made += [
+            (f"prompt-{number}-{kind}", traced.prompt, prompt_map(traced, kind, form))
+            for kind in KINDS
+            if kind in traced.effects
+        ]
+    return made
 
 
 def _page(located: Located, shown: list[tuple[str, bytes]], problem: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from kgedit.editor import Editor
 from kgedit.errors import Stopped
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.loading import Loading
+from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.registry import method_for
 from kgedit.progress import Progress
@@ -42,6 +43,8 @@ class Desk:
         model: Name of the model, as it was given.
         method: Name and settings of the method that is set.
         graph: The local graph that is searched.
+        graph_file: Its file; None for the bundled one.
+        moments: Second moments, see `Editor.from_pretrained`.
         store: Folder of a store of changes, if one was named.
         files: Folder for what is exported; it is deleted at the end.
         loading: Device and the like, for what opens the store with its model.
@@ -51,6 +54,8 @@ class Desk:
     model: str
     method: str
     graph: Store
+    graph_file: Path | None
+    moments: MomentSource
     store: Path | None
     files: Path
     loading: Loading
@@ -81,12 +86,12 @@ class Desk:
             Stopped: The window asked to stop.
         """
         sitting.stopping = False
-        with self.editor.turn(), ExitStack() as applied:
+        with self.editor.turn(), self.editor.trial(*(effect.delta for effect in sitting.kept if edited)):
             self.editor.progress = stoppable(sitting, progress)
-            applied.callback(setattr, self.editor, "progress", None)
-            for effect in sitting.kept if edited else ():
-                applied.enter_context(self.editor.trial(effect.delta))
-            yield self.editor
+            try:
+                yield self.editor
+            finally:
+                self.editor.progress = None
 
 
 def stoppable(sitting: Sitting, progress: Progress | None) -> Progress:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgedit.workbench.compare_tab import compare_tab
 from kgedit.workbench.desk import Desk, Sitting
 from kgedit.workbench.edit_tab import edit_tab
+from kgedit.workbench.journal_tab import journal_tab
+from kgedit.workbench.locate_tab import locate_tab
 
 _SITTING = 24 * 3600.0  # seconds after which what a closed window kept is forgotten
 
@@ -17,8 +20,15 @@ def build_page(desk: Desk) -> Any:
     with gr.Blocks(title=f"kgedit workbench: {desk.model}", analytics_enabled=False) as page:
         sitting = gr.State(Sitting(), time_to_live=_SITTING)
         gr.Markdown(f"# kgedit workbench\nModel: {desk.model}. Facts: {desk.graph.name}.")
-        with gr.Tabs(), gr.Tab("Edit"):
-            edit_tab(desk, sitting)
+        with gr.Tabs():
+            with gr.Tab("Edit"):
+                edit_tab(desk, sitting)
+            with gr.Tab("Journal") as journal:
+                journal_tab(desk, journal, sitting)
+            with gr.Tab("Compare"):
+                compare_tab()
+            with gr.Tab("Where is it stored"):
+                locate_tab(desk, sitting)
     return page
 
 

@@ -33,7 +33,7 @@ def item_picker(graph: Store, label: str, hint: str) -> tuple[Any, Any]:
         items = search_items(graph, text, limit=_FOUND)
         return gr.Radio(choices=[(entry(item), item.id) for item in items], value=None, visible=bool(items))
 
-    box.input(
+    box.change(  # not `input`, which a paste does not raise
         search, box, found, queue=False, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
     )
     return box, found

@@ -16,8 +16,10 @@ from kg_cache.bundled import bundled_store
 from kg_cache.store import Store
 from kgedit.editor import Editor
 from kgedit.errors import MissingExtra, SettingError
+from kgedit.ingest.store.store import JOURNAL, open_store
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
+from kgedit.mini import MINI
 from kgedit.progress import Progress
 from kgedit.workbench.desk import Desk
 from kgedit.workbench.page import build_page, theme
@@ -65,7 +67,7 @@ class Served:
 
 @contextmanager
 def serving(
-    model: str = "mini",
+    model: str | None = None,
     *,
     method: str = "glame",
     graph: str | Path | None = None,
@@ -79,9 +81,9 @@ def serving(
     """Serve the workbench for the length of a `with` block.
 
     Args:
-        model: See `Editor.from_pretrained`.
+        model: See `Editor.from_pretrained`; by default the store's, or else the bundled one.
         method: The method that is set at first.
-        graph: File of facts; by default the bundled snapshot.
+        graph: File of facts; by default the store's, or else the bundled snapshot.
         moments: See `Editor.from_pretrained`.
         store: Folder of ingested changes, for the journal.
         host: Address to listen on; any but this machine's own asks for a token.
@@ -101,6 +103,7 @@ def serving(
     except ImportError as error:
         raise MissingExtra("the workbench needs gradio; install it with pip install 'kgedit[workbench]'") from error
     token = None if is_loopback(host) else secrets.token_urlsafe(24)
+    model, graph = _of_the_store(store, model, graph)
     facts = bundled_store() if graph is None else Store.open(graph, read_only=True)
     editor = Editor.from_pretrained(
         model, method=method, graph=facts, moments=moments, progress=progress, **(loading or {})
@@ -108,7 +111,17 @@ def serving(
     editor.progress = None
     with tempfile.TemporaryDirectory(prefix="kgedit-workbench-") as files:
         os.environ["GRADIO_TEMP_DIR"] = files  # what is exported is copied there to be downloaded
-        desk = Desk(editor, model, method, facts, Path(store) if store else None, Path(files), loading or {})
+        desk = Desk(
+            editor=editor,
+            model=model,
+            method=method,
+            graph=facts,
+            graph_file=None if graph is None else Path(graph),
+            moments=moments,
+            store=None if store is None else Path(store),
+            files=Path(files),
+            loading=loading or {},
+        )
         # A page of another site cannot reach this one under a name of its own (DNS rebinding).
         hosts = ["localhost", "127.0.0.1", "::1", host] if token is None else ["*"]
         page = build_page(desk)
@@ -166,3 +179,13 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         raise SettingError(f"{host!r} is no address to listen on; give one such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def _of_the_store(
+    directory: str | Path | None, model: str | None, graph: str | Path | None
+) -> tuple[str, str | Path | None]:
+    """Model and graph as given, or else those that a store belongs to."""
+    if directory is not None and (Path(directory) / JOURNAL).exists():
+        with open_store(directory) as store:
+            return model or store.model or MINI, graph or store.graph
+    return model or MINI, graph

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ingest.stores import edited_store
 from kg_cache.bundled import bundled_store
 from kg_cache.graph import Entity, Triple
 from kg_cache.store import Store
@@ -19,7 +20,7 @@ HOSTILE = "Zzyzx <img src=x onerror=\"document.title='taken'\"> \u202egnirts"
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The page over the bundled graph, to which an item with a hostile name is added."""
+    """The page over the bundled graph, with an item of a hostile name, and a store with two changes."""
     pytest.importorskip("gradio", reason="the extra `workbench` is not installed")
     from kgedit.workbench.server import serving
 
@@ -27,7 +28,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     shutil.copy(bundled_store().path, graph)
     with Store.open(graph) as store:
         store.add([Triple("Q999000001", "P27", "Q142")], [Entity(id="Q999000001", label=HOSTILE)], "test")
-    with serving("mini", method="rome", graph=graph, moments="identity") as page:
+    store = edited_store(graph.parent / "store")
+    with serving("mini", method="rome", graph=graph, moments="identity", store=store) as page:
         yield page
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evaluate.test_compare import run as finished
 from kgedit.errors import SettingError
 
 WIDTHS = (390, 768, 1440)
@@ -94,7 +96,7 @@ def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(opened: A
 
 
 def test_a_hostile_name_is_text(opened: Any) -> None:
-    field(opened, "Subject").press_sequentially("zzyzx")
+    field(opened, "Subject").fill("zzyzx")  # all at once, as a paste
     found = opened.get_by_role("radio", name=re.compile("Zzyzx"))
     found.wait_for()
     label = opened.locator("label").filter(has_text="Zzyzx").inner_text()
@@ -107,6 +109,53 @@ def test_a_hostile_name_is_text(opened: Any) -> None:
     opened.get_by_role("alert").filter(has_text="relation").wait_for()
     assert opened.title().startswith("kgedit workbench")
     assert opened.locator("img[onerror], #taken").count() == 0
+
+
+def test_a_change_of_the_journal_is_undone_and_the_answer_returns(opened: Any) -> None:
+    opened.get_by_role("tab", name="Journal").click()
+    opened.get_by_text("1 to 2 of 2").wait_for()
+    opened.get_by_role("combobox", name="Change").click()
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Enter")
+    now, unedited = (
+        opened.get_by_role("row").filter(has_text=re.compile(f"^{who}")) for who in ("with what", "unedited")
+    )
+    now.wait_for()
+    said = [row.get_by_role("cell").nth(1).inner_text() for row in (unedited, now)]
+    assert said[0] != said[1]
+    link = opened.get_by_role("link", name="https://example.org/a_b").first
+    assert link.get_attribute("rel") == "noopener noreferrer"
+    assert wide(opened) == []
+    opened.get_by_role("button", name="Undo").click()
+    opened.get_by_text("is undone; the weights").wait_for()
+    opened.get_by_role("row").filter(has_text=re.compile(f"^with what is in force\\s*{re.escape(said[0])}")).wait_for()
+    # What is undone cannot be refused, and the state is found by its name.
+    opened.get_by_role("button", name="Refuse").click()
+    opened.get_by_role("alert").filter(has_text="does not wait").wait_for()
+    opened.get_by_role("textbox", name="Search").fill("no such change")
+    opened.get_by_text("No change fits.").wait_for()
+
+
+def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path) -> None:
+    folders = [
+        finished(tmp_path / "first", {"rome": [0.0] * 8}),
+        finished(tmp_path / "second", {"rome": [1.0] * 8}, settings={"rome": {"layer": 3}}),
+    ]
+    opened.get_by_role("tab", name="Compare").click()
+    opened.get_by_role("textbox", name="Folders of runs").fill("\n".join(map(str, folders)))
+    opened.get_by_role("button", name="Compare").click()
+    frame = opened.frame_locator("iframe[title='Comparison of runs']")
+    frame.get_by_role("columnheader", name="rome@second").first.wait_for()
+    opened.get_by_role("tab", name="Where is it stored").click()
+    opened.get_by_role("button", name="Trace").click()
+    opened.get_by_role("alert").filter(has_text="name the subject").wait_for()
+    opened.get_by_role("textbox", name="Subject of the fact").fill("Albert Einstein")
+    opened.get_by_role("textbox", name="Sentence up to the answer").fill("{} was born in")
+    opened.get_by_role("spinbutton", name="Noisy runs").fill("1")
+    opened.get_by_role("button", name="Trace").click()
+    traced = opened.frame_locator("iframe[title='Where the fact is stored']")
+    traced.get_by_role("img").first.wait_for()
+    assert wide(opened) == []
 
 
 def test_only_this_machine_is_served_without_a_token(served: Any) -> None:

@@ -1,0 +1,46 @@
+"""The tab *Where is it stored*: causal tracing of a typed fact, its heat maps and the curves of severed parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgedit.errors import PromptError
+from kgedit.locate.files import to_html
+from kgedit.locate.located import TracingSettings, locate_prompt
+from kgedit.workbench.desk import Desk, Sitting
+from kgedit.workbench.handling import MODEL, attempt, on_page
+from kgedit.workbench.shown import framed
+
+
+def locate_tab(desk: Desk, sitting: Any) -> None:
+    """Build the tab; `sitting` is the page's state of one window."""
+    import gradio as gr
+
+    with gr.Row():
+        subject = gr.Textbox(label="Subject of the fact", placeholder="Albert Einstein")
+        prompt = gr.Textbox(
+            label="Sentence up to the answer", placeholder="Albert Einstein was born in",
+            info="It names the subject, or has {} in its place",
+        )  # fmt: skip
+        samples = gr.Number(value=4, minimum=1, maximum=100, precision=0, label="Noisy runs")
+    with gr.Row():
+        tracing, stop = gr.Button("Trace", variant="primary"), gr.Button("Stop")
+    shown = gr.HTML("")
+
+    def trace(
+        subject: str, prompt: str, samples: int, sitting: Sitting, progress: Any = gr.Progress()  # noqa: B008
+    ) -> str:  # fmt: skip
+        def work() -> str:
+            if not subject.strip() or not prompt.strip():
+                raise PromptError("name the subject and a sentence about it that ends where the answer begins")
+            settings = TracingSettings(samples=int(samples))
+            with desk.seated(sitting, on_page(progress), edited=False) as editor:
+                located = locate_prompt(editor, subject, prompt, settings, progress=editor.progress)
+            return framed(to_html(located), "Where the fact is stored")
+
+        return attempt(work)
+
+    tracing.click(trace, [subject, prompt, samples, sitting], shown, **MODEL)
+    stop.click(
+        lambda sitting: setattr(sitting, "stopping", True), sitting, None, queue=False, api_visibility="private"
+    )
