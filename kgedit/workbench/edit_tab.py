@@ -110,7 +110,7 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
         return attempt(work)
 
     given = [subject, subject_item, relation, target, target_item, prompt, method, sitting]
-    trying.click(try_it, given, outcome, **MODEL)
+    trying.click(try_it, given, outcome, scroll_to_output=True, **MODEL)
     stop.click(
         lambda sitting: setattr(sitting, "stopping", True), sitting, None, queue=False, api_visibility="private"
     )

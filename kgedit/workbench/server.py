@@ -145,7 +145,7 @@ def serving(
         try:
             yield Served(url, token, page)
         finally:
-            page.close()
+            page.close(verbose=False)
 
 
 class Headers:

@@ -24,6 +24,7 @@ STYLE = (
 .kg figure text { fill: #1a1a1a } .kg figcaption { font-size: .85rem; color: #444 }
 .kg iframe { width: 100%; height: 75vh; border: 1px solid #8886; background: #fff }
 .kg .share { white-space: nowrap; opacity: .85 } .kg h3 { margin-top: 1rem; font-weight: 600 }
+.dark button[role="tab"][aria-selected="true"] { color: #93c5fd }
 .gradio-container footer { display: none }
 .gradio-container .kg-search label { white-space: normal; overflow-wrap: anywhere; unicode-bidi: isolate }
 """
