@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from kgedit.ingest import RunResult
 
-app = typer.Typer(help="Batch ingestion: plans changes and applies them under guards.")
+app = typer.Typer(help="Plans changes and applies them under guards.")
 app.command("plan")(ingest_plan.plan)
 app.command("report")(ingest_report.report)
 app.command("consolidate")(ingest_consolidate.consolidate)

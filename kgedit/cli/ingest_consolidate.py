@@ -56,7 +56,7 @@ def consolidate(
     *,
     loading: Loading,
 ) -> None:
-    """Trains all changes in force into one delta, and drops their patches.
+    """Trains all changes in force into one delta.
 
     What it does not hold stays a patch. The exit code is 1 if nothing was accepted; the store is as it was then.
     """

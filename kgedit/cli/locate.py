@@ -44,7 +44,7 @@ def locate(
     *,
     loading: Loading,
 ) -> None:
-    """Finds the layers that carry a model's facts, by causal tracing."""
+    """Traces which layers carry a model's facts."""
     if (subject is None) != (prompt is None):
         raise typer.BadParameter("--subject and --prompt are given together, or neither of them")
     with working(f"Loading {model}") as advance:

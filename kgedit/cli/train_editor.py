@@ -42,7 +42,7 @@ def train_editor(
     *,
     loading: Loading,
 ) -> None:
-    """Trains a method that learns to edit (mend, ke, serac), once for each model.
+    """Trains a method that learns to edit, for a model.
 
     It learns from changes of facts that the model recalls, and is measured on changes of others. A command that was
     stopped goes on where it was.
