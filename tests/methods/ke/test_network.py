@@ -63,7 +63,7 @@ def test_the_multiplier_rises_while_the_constraint_is_broken_and_is_never_negati
     with torch.no_grad():
         objective.multiplier.fill_(-2.0)
     objective.bounded()
-    assert float(objective.multiplier) == 0.0
+    assert objective.multiplier.item() == 0.0
     for taken, margin in ((0.9, 0.5), (0.95, 0.4), (1.0, 0.32)):
         objective.looked(taken)
         assert float(objective.margin) == pytest.approx(margin)

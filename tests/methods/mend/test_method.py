@@ -10,7 +10,7 @@ from kgedit.delta import DeltaStack, LowRankDelta
 from kgedit.errors import SettingError, UntrainedEditor
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.methods.base import Method
-from kgedit.methods.gate import compute_each
+from kgedit.methods.computing import compute_each
 from kgedit.methods.mend.method import Mend, MendConfig
 from kgedit.methods.registry import load_method
 from methods.benches import REQUESTS, bench, small, state_of
