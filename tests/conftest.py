@@ -29,6 +29,12 @@ def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _as_wide_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are written without a terminal's width, whatever a library run by an earlier test has said it is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
     """A test that would leave the machine fails with a message instead of depending on a network."""

@@ -50,7 +50,7 @@ def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: 
     file, delta = edited
     out = ("--out", str(tmp_path / "x.gguf"))
     assert "--store" in refused("export", "gguf-lora", *out)
-    assert "another model" in refused("export", "gguf-lora", "--model", "mini", "--delta", delta, *out)
+    assert "other tokens" in refused("export", "gguf-lora", "--model", "mini", "--delta", delta, *out)
     Path(file).rename(tmp_path / "moved.gguf")
     assert "gone" in refused("export", "gguf", "--model", str(tmp_path / "moved.gguf"), "--delta", delta, *out)
     assert not (tmp_path / "x.gguf").exists()
