@@ -81,22 +81,22 @@ class ScopeCases:
 
         Args:
             classifier: What is trained.
-            rng: Draws the edits, and two prompts of each on either side.
+            rng: Draws the edits, and a wording of each.
             size: Edits in the batch.
         """
         drawn = rng.sample(self.cases, min(size, len(self.cases)))
-        embed = {
-            name: classifier(self.directions[index])
-            for name, index in {
-                "edit": [case.edit for case in drawn],
-                "inside": [rng.choice(case.inside) for case in drawn],
-                "outside": [rng.choice(case.outside) for case in drawn],
-            }.items()
-        }
-        inside = (embed["edit"] - embed["inside"]).square().sum(-1)  # (edits,) -log g of the pairs in scope
-        outside = (embed["edit"] - embed["outside"]).square().sum(-1)  # (edits,)
+        edit = classifier(self.directions[[case.edit for case in drawn]])  # (edits, m)
+        wording = classifier(self.directions[[rng.choice(case.inside) for case in drawn]])  # (edits, m)
+        inside = (edit - wording).square().sum(-1)  # (edits,) -log g of the pairs in scope
+        # Of the facts around an edit the nearest one: most of them are far away from the start.
+        outside = torch.stack(
+            [
+                (classifier(self.directions[list(case.outside)]) - own).square().sum(-1).amin()
+                for case, own in zip(drawn, edit, strict=True)
+            ]
+        )  # (edits,)
         # Of the other edits' prompts the nearest one, unless it asks the same fact.
-        others = (embed["edit"][:, None] - embed["inside"][None]).square().sum(-1)  # (edits, edits)
+        others = (edit[:, None] - wording[None]).square().sum(-1)  # (edits, edits)
         asks_it = torch.tensor([[{c.edit, *c.inside} & {d.edit, *d.inside} != set() for d in drawn] for c in drawn])
         nearest = others.masked_fill(asks_it.to(others.device), math.inf).amin(-1)  # (edits,)
         apart = torch.cat([outside, nearest[nearest.isfinite()]])
