@@ -15,7 +15,6 @@ from kgedit.ingest.intake import applied_change, state_before, take_in
 from kgedit.ingest.plan.plan import Plan
 from kgedit.ingest.plan.planner import make_plan
 from kgedit.ingest.session import open_session
-from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import Entry, Move, Received, State
 from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.store import open_store
@@ -110,13 +109,13 @@ def accept(
         directory, model=model, method=method, graph=graph, guard=guard, moments=moments, settings=settings,
         progress=progress, **loading,
     ) as session:  # fmt: skip
-        store, journal = session.store, session.store.journal
+        journal = session.store.journal
         chosen = [_waiting(journal, id) for id in dict.fromkeys(ids)]
         left = chosen
         while left:
             # Changes of one fact are decided one after another.
             batch = sorted({entry.slot: entry for entry in reversed(left)}.values(), key=lambda entry: entry.id)
-            commit(store, session.weights, session.decider.decide(batch, store.live_with_entries(), journal.of_slot))
+            session.decide(batch)
             decided = {entry.id for entry in batch}
             left = [entry for entry in left if entry.id not in decided]
         return [journal.entry(entry.id) for entry in chosen]

@@ -23,7 +23,6 @@ from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.report.build import report_on
 from kgedit.ingest.report.html import check_report_file, write_report
 from kgedit.ingest.session import Session, open_session
-from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunResult
 from kgedit.lm.loading import Loading
@@ -183,17 +182,16 @@ def _decide(
     consolidate_by: str,
 ) -> int:
     """Decide and commit the received changes, batch by batch; returns how many there were."""
-    store, decider, journal = session.store, session.decider, session.store.journal
+    progress, journal = session.decider.progress, session.store.journal
     done, total, in_vain = 0, journal.counts()[State.RECEIVED], 0
     while entries := next_batch(session, size):
-        replaced = partial(journal.of_slot, countered=True)
-        commit(store, session.weights, decider.decide(entries, store.live_with_entries(), replaced))
+        session.decide(entries)
         done += len(entries)
         for entry in entries:
             if on_decided:
                 on_decided(journal.entry(entry.id))
-        if decider.progress:
-            decider.progress("changes decided", done, total)
+        if progress:
+            progress("changes decided", done, total)
         # What the guards refused as a whole is tried again once as many changes have come in again.
         if consolidate_after is not None and waiting(session) - in_vain >= consolidate_after:
             switched = consolidate_in(session, consolidate_by).switched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,8 @@ from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.writer import Writer, WriteSettings
 from kgedit.ingest.plan.planner import REMEMBERED
-from kgedit.ingest.store.commit import apply_live, recover
+from kgedit.ingest.store.commit import apply_live, commit, recover
+from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.store import JOURNAL, LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.loading import Loading
@@ -59,6 +60,13 @@ class Session:
     recovered: int
     decider_by: Callable[[str], Decider]
     notes: tuple[str, ...] = ()
+
+    def decide(self, entries: Sequence[Entry]) -> None:
+        """Decide changes that wait, no two of one fact, and commit what was decided."""
+        store = self.store
+        # A change that a counter-patch undid is superseded as one in force is.
+        replaced = partial(store.journal.of_slot, countered=True)
+        commit(store, self.weights, self.decider.decide(entries, store.live_with_entries(), replaced))
 
 
 @contextmanager

@@ -12,10 +12,22 @@ import torch
 from ingest.store.test_commit import SMALL, alone, same, small
 from kgedit.delta import Delta, DeltaStack, LowRankDelta, WeightUpdate
 from kgedit.errors import FileCorrupt, JournalError, SettingError, UnknownEdit
-from kgedit.ingest import Consolidated, RunResult, State, consolidate, export, open_store, replay, undo, verify
+from kgedit.ingest import (
+    Consolidated,
+    RunResult,
+    State,
+    accept,
+    consolidate,
+    export,
+    open_store,
+    replay,
+    undo,
+    verify,
+)
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide.writer import Writer
-from kgedit.ingest.session import open_edited
+from kgedit.ingest.runner import apply_feed
+from kgedit.ingest.session import open_edited, open_session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
 from kgedit.ingest.store.entry import PlannedEdit, Received
@@ -167,6 +179,23 @@ def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_traini
     assert replayed.right == 1.0
     assert {answer.id: answer.answer for answer in replayed.answers}[2] == unedited
     assert [change.id for change in export(directory, tmp_path / "out", "delta").changes] == [1, 3]
+    # In review, too, a later change of the fact takes the place of the counter-patch.
+    again = Path(shutil.copytree(directory, tmp_path / "again"))
+    with open_store(again, write=True) as store:
+        later = store.journal.entry(2).edit.model_copy(update={"target_new": "Q90"})
+        assert store.journal.receive(
+            [Received(key=change_key(later), slot=slot_key(later), change=PlannedEdit(edit=later))]
+        )
+    by_run = Path(shutil.copytree(again, tmp_path / "by_run"))
+    (decided,) = accept(again, [5], method="rome", guard="warn", moments="identity", settings=SETTINGS)
+    with open_store(again) as store:
+        assert (store.journal.entry(2).state, decided.state) == (State.SUPERSEDED, State.CHECKED)
+    with open_session(
+        by_run, model="mini", method="rome", guard="warn", moments="identity", settings=SETTINGS
+    ) as session:
+        apply_feed(session, "none", [], fingerprint=None)
+        assert session.store.journal.entry(5).delta == decided.delta, "computed without the counter-patch"
+    assert verify(again).deltas == 2
     consolidated(directory, refused=False)
     assert training == [([1, 3], False)]
     with open_store(directory) as store:
