@@ -85,9 +85,9 @@ class Desk:
         Raises:
             Stopped: The window asked to stop.
         """
-        sitting.stopping = False
+        told_by = stoppable(sitting, progress)
         with self.editor.turn(), self.editor.trial(*(effect.delta for effect in sitting.kept if edited)):
-            self.editor.progress = stoppable(sitting, progress)
+            self.editor.progress = told_by
             try:
                 yield self.editor
             finally:
@@ -95,7 +95,8 @@ class Desk:
 
 
 def stoppable(sitting: Sitting, progress: Progress | None) -> Progress:
-    """Progress that ends the work at its next step once the window asks to stop."""
+    """Progress of new work that ends it at its next step once the window asks to stop, from now on."""
+    sitting.stopping = False
 
     def told(what: str, done: int, total: int) -> None:
         if sitting.stopping:

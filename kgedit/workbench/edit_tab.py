@@ -14,7 +14,7 @@ from kgedit.methods.registry import method_names
 from kgedit.trials.effect import effect_of
 from kgedit.workbench.desk import Desk, Sitting
 from kgedit.workbench.effect_html import effect_html, kept_html
-from kgedit.workbench.handling import MODEL, attempt, on_page
+from kgedit.workbench.handling import MODEL, attempt, on_page, stops
 from kgedit.workbench.picking import item_picker, relation_choices
 from kgedit.workbench.shown import block, plain_table, told
 
@@ -111,9 +111,7 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
 
     given = [subject, subject_item, relation, target, target_item, prompt, method, sitting]
     trying.click(try_it, given, outcome, scroll_to_output=True, **MODEL)
-    stop.click(
-        lambda sitting: setattr(sitting, "stopping", True), sitting, None, queue=False, api_visibility="private"
-    )
+    stops(stop, sitting)
     keep.click(keep_it, sitting, [outcome, kept], **MODEL)
     back.click(take_back, sitting, [outcome, kept], **MODEL)
     export.click(export_it, [kind, sitting], [exported, problem], **MODEL)

@@ -21,7 +21,7 @@ from kgedit.ingest.review import accept, receive, refuse
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.workbench.desk import Desk, Sitting, stoppable
-from kgedit.workbench.handling import MODEL, attempt, on_page
+from kgedit.workbench.handling import MODEL, attempt, on_page, stops
 from kgedit.workbench.journal_html import STATES, change_html, list_html, plan_html
 from kgedit.workbench.shown import framed, told
 
@@ -97,7 +97,6 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
 
     def undo_it(id: int | None, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work(id: int) -> str:
-            sitting.stopping = False
             undo(directory, id, progress=stoppable(sitting, on_page(progress)), **desk.loading)
             return told(f"Change {id} is undone; the weights are those that the remaining changes give.")
 
@@ -105,7 +104,6 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
 
     def accept_it(id: int | None, warned: bool, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work(id: int) -> str:
-            sitting.stopping = False
             (entry,) = accept(
                 directory, [id], method=desk.method, guard="warn" if warned else "refuse", moments=desk.moments,
                 progress=stoppable(sitting, on_page(progress)), **desk.loading,
@@ -123,7 +121,6 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
 
     def receive_it(feed: str | None, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work() -> str:
-            sitting.stopping = False
             if feed is None:
                 raise UnknownEdit("no file is chosen; choose a feed of changes first")
             plan = receive(
@@ -136,7 +133,6 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
 
     def report_it(sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work() -> str:
-            sitting.stopping = False
             told_by = stoppable(sitting, on_page(progress))
             return framed(to_html(build_report(directory, progress=told_by, **desk.loading)), "Report of the store")
 
@@ -146,7 +142,6 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
         written: list[str] = []
 
         def work() -> str:
-            sitting.stopping = False
             out = Path(tempfile.mkdtemp(dir=desk.files)) / KINDS[kind]
             export(directory, out, KINDS[kind], progress=stoppable(sitting, on_page(progress)), **desk.loading)
             written.append(shutil.make_archive(str(out), "zip", out))
@@ -160,9 +155,7 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     gr.on([tab.select, state.change, page.change], list_them, asked, found, **quick)
     text.change(list_them, asked, found, trigger_mode="always_last", **quick)
     change.input(show, [change, sitting], shown, **MODEL)
-    stop.click(
-        lambda sitting: setattr(sitting, "stopping", True), sitting, None, queue=False, api_visibility="private"
-    )
+    stops(stop, sitting)
     for button, handler, given in (
         (undoing, undo_it, [change, sitting]),
         (accepting, accept_it, [change, warned, sitting]),

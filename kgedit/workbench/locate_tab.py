@@ -8,7 +8,7 @@ from kgedit.errors import PromptError
 from kgedit.locate.files import to_html
 from kgedit.locate.located import TracingSettings, locate_prompt
 from kgedit.workbench.desk import Desk, Sitting
-from kgedit.workbench.handling import MODEL, attempt, on_page
+from kgedit.workbench.handling import MODEL, attempt, on_page, stops
 from kgedit.workbench.shown import framed
 
 
@@ -41,6 +41,4 @@ def locate_tab(desk: Desk, sitting: Any) -> None:
         return attempt(work)
 
     tracing.click(trace, [subject, prompt, samples, sitting], shown, **MODEL)
-    stop.click(
-        lambda sitting: setattr(sitting, "stopping", True), sitting, None, queue=False, api_visibility="private"
-    )
+    stops(stop, sitting)
