@@ -249,11 +249,19 @@ class Method(ABC):
         """The method with `factor` times the optimisation steps, for edits that a first attempt did not make."""
         return type(self)(self.config.longer(factor))
 
-    @abstractmethod
     def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
     ) -> list[Computed]:
-        """One delta per request, each computed as if it were the only one; the model is unchanged at exit."""
+        """One delta per request, each computed as if it were the only one; the model is unchanged at exit.
+
+        By default a case for each. A method of single facts, whose `together` is `one_after_another`, has its own.
+
+        Args:
+            bench: What it works with.
+            requests: The edits.
+            subgraphs: One per request; none where none is read.
+        """
+        return self.together(bench, single_cases(requests, subgraphs))
 
     @abstractmethod
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
@@ -287,6 +295,11 @@ def one_after_another(method: Method, bench: Workbench, cases: Sequence[Case]) -
                 parts += method.compute(bench, [request], [subgraph])
         computed.append(_as_one(parts))
     return computed
+
+
+def single_cases(requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()) -> list[Case]:
+    """A case for each request, with its subgraph if there are any."""
+    return [[pair] for pair in zip(requests, subgraphs or [None] * len(requests), strict=True)]
 
 
 def check_cases(cases: Sequence[Case]) -> None:

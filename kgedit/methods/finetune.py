@@ -17,7 +17,6 @@ from torch.nn.functional import log_softmax
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged
-from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
@@ -94,12 +93,6 @@ class FineTune(Method):
     kind = "fine-tuning"
     Config: ClassVar[type[MethodSettings]] = FineTuneConfig
     config: FineTuneConfig
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
-    ) -> list[Computed]:
-        """One delta per request, each trained alone (subgraphs are not read)."""
-        return self.together(bench, [[(request, None)] for request in requests])
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:

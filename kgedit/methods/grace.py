@@ -20,7 +20,6 @@ from kgedit.delta import hash_weights
 from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
 from kgedit.delta.keyed import KeyedDelta, codebook_of
 from kgedit.delta.prompt_ends import PromptPlace, prompts_at
-from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
 from kgedit.lm.padding import pad
@@ -130,12 +129,6 @@ class Grace(Method):
     def lookup(self, bench: Workbench) -> tuple[Lookup, Tensor | None]:
         """How the store is consulted, and what queries are multiplied by."""
         return self.config.lookup, None
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
-    ) -> list[Computed]:
-        """One entry per request (subgraphs are not read)."""
-        return self.together(bench, [[(request, None)] for request in requests])
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:

@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerBase
 from kg_cache import snapshot
 from kgedit.delta import hash_weights
 from kgedit.delta.in_context import Ids, InContextDelta
-from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.context import check_room
@@ -64,12 +63,6 @@ class Ike(Method):
     exports = ""
     Config = IkeSettings
     config: IkeSettings
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
-    ) -> list[Computed]:
-        """One change in context per request (subgraphs are not read)."""
-        return self.together(bench, [[(request, None)] for request in requests])
 
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One change in context per case, with all of its facts.

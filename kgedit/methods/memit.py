@@ -26,7 +26,6 @@ from transformers import PreTrainedModel
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import UnsupportedModel
-from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import (
@@ -151,12 +150,6 @@ class Memit(ValueMethod):
     def writes_jointly(self) -> bool:
         """Unless the facts of a subject share a column."""
         return not self.config.merge_subjects
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
-    ) -> list[Computed]:
-        """One delta per request, each written alone (subgraphs are not read)."""
-        return self.together(bench, [[(request, None)] for request in requests])
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:

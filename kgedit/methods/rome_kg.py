@@ -92,12 +92,6 @@ class _WithGraph(ValueMethod):
         """How the subgraphs it is handed should be built."""
         return {"order": ORDER, "max_edges": self.config.max_edges, "edge_choice": self.config.edge_choice}
 
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
-    ) -> list[Computed]:
-        """One delta per request, with what its subgraph adds."""
-        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
-
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case: all its facts and what their subgraphs add."""
         check_cases(cases)

@@ -18,12 +18,11 @@ from torch.nn.functional import cross_entropy
 
 from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.errors import EditDiverged
-from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
@@ -109,12 +108,6 @@ class FineTuneAdapter(Method):
     def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""
         return {"order": self.config.order, "max_edges": self.config.max_edges}
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
-    ) -> list[Computed]:
-        """One delta per request, each an adapter of its own."""
-        return self.together(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
 
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One adapter per case; `bench.curriculum`, where there is one, says what its edits are trained on.

@@ -23,7 +23,7 @@ from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.represent import represent
-from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases, one_after_another
+from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases, one_after_another, single_cases
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, keep_rows, path_rows, target_rows
 from kgedit.methods.engine.value import Solution, optimise
@@ -121,10 +121,10 @@ class Glame(ValueMethod):
         return type(self)(self.config.longer(factor), self.text)
 
     def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
+        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
     ) -> list[Computed]:
         """One delta per request; the optimisation of all requests shares one batch."""
-        return self._joint(bench, [[pair] for pair in zip(requests, subgraphs, strict=True)])
+        return self._joint(bench, single_cases(requests, subgraphs))
 
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case: what one edit changes counts in the graphs of the others, and one write serves all.

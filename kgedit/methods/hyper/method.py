@@ -12,7 +12,6 @@ import torch
 
 from kg_cache.settings import Settings
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights, model_hash
-from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
@@ -71,16 +70,6 @@ class HyperMethod(TrainedMethod):
     def scaled(self, bench: Workbench, matrices: Sequence[EditedMatrix], changes: Changes, edit: Row) -> Changes:
         """The change of one edit as it is written."""
         return changes
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
-    ) -> list[Computed]:
-        """One delta per request (subgraphs are not read).
-
-        Raises:
-            UntrainedEditor, WrongBase, SettingError, FileCorrupt: See `TrainedMethod.trained`.
-        """
-        return self.together(bench, [[(request, None)] for request in requests])
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:

@@ -15,13 +15,12 @@ from typing import Any
 import torch
 
 from kgedit.delta import LowRankDelta, hash_weights
-from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
 from kgedit.lm.prefixes import PrefixPlan
-from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Method, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
 from kgedit.methods.finetune import full_update
@@ -55,13 +54,6 @@ class Locft(Method):
     def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""
         return {"order": self.config.order_of_graph, "max_edges": self.config.max_edges}
-
-    def compute(
-        self, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None] = ()
-    ) -> list[Computed]:
-        """One delta per request, each trained alone."""
-        graphs = subgraphs or [None] * len(requests)
-        return self.together(bench, [[pair] for pair in zip(requests, graphs, strict=True)])
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
