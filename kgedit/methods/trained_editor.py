@@ -6,6 +6,7 @@ safetensors with a checksum and lies in the cache, where later commands find it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import weakref
@@ -27,6 +28,7 @@ from kgedit.io.sealed import read_sealed, seal
 from kgedit.lm.base_name import base_name
 from kgedit.methods.base import Method, MethodSettings, Workbench
 from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.engine.training_checkpoint import TrainingCheckpoint
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,25 @@ def editor_file(method: str, base: str) -> Path:
         method: The method's name.
         base: `model_hash` of the unedited model.
     """
-    return Settings().cache_dir / "editors" / f"{method}-{base[:16]}.safetensors"
+    return _folder() / f"{method}-{base[:16]}.safetensors"
+
+
+def checkpoint_of(fresh: TrainedEditor, seed: int, lessons: Curriculum, held_out: Curriculum) -> TrainingCheckpoint:
+    """Where the cache keeps the state of an unfinished training; another for all that it depends on.
+
+    Args:
+        fresh: The editor that it begins with.
+        seed: Of what its steps draw.
+        lessons: See `TrainedMethod.train`.
+        held_out: Likewise.
+    """
+    told = hashlib.sha256(repr((lessons, held_out)).encode()).hexdigest()
+    identity = json.dumps([fresh.method, fresh.base, fresh.settings, seed, told])
+    return TrainingCheckpoint.at(_folder(), fresh.method, identity)
+
+
+def _folder() -> Path:
+    return Settings().cache_dir / "editors"
 
 
 class TrainedSettings(MethodSettings):

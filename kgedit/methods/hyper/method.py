@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 
-from kg_cache.settings import Settings
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights, model_hash
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
@@ -26,12 +23,11 @@ from kgedit.methods.engine.edit_gradient import (
     edit_gradient,
     mlp_matrices,
 )
-from kgedit.methods.hyper.checkpoint import TrainingCheckpoint
 from kgedit.methods.hyper.config import HyperSettings
 from kgedit.methods.hyper.course import Course
 from kgedit.methods.hyper.network import Condition, Hypernetwork, TrainingObjective
 from kgedit.methods.hyper.training import HyperTraining
-from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod
+from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, checkpoint_of
 
 
 class HyperMethod(TrainedMethod):
@@ -120,8 +116,6 @@ class HyperMethod(TrainedMethod):
             EditDiverged: A loss is NaN or infinite.
         """
         matrices, fresh = self._matrices(bench), self.fresh(bench)
-        told = hashlib.sha256(repr((lessons, held_out)).encode()).hexdigest()
-        identity = json.dumps([fresh.method, fresh.base, fresh.settings, bench.seed, told])
         network = self._new_network(bench, matrices)
         objective, optimizer = self.trainer(network)
         with frozen(bench.model), torch.enable_grad():
@@ -141,7 +135,7 @@ class HyperMethod(TrainedMethod):
                 matrices=matrices,
                 course=course(lessons),
                 held_out=course(held_out),
-                checkpoint=TrainingCheckpoint.at(Settings().cache_dir / "editors", self.name, identity),
+                checkpoint=checkpoint_of(fresh, bench.seed, lessons, held_out),
                 seed=bench.seed,
                 progress=bench.progress,
             )

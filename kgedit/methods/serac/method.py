@@ -8,19 +8,14 @@ that reads the edit; here it is the model's own upper blocks, which read a value
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
-import time
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from kg_cache.settings import Settings
 from kgedit.delta import model_hash
 from kgedit.delta.codebook import Lookup
 from kgedit.delta.keyed import scope_of
@@ -30,10 +25,10 @@ from kgedit.lm.hooks import frozen
 from kgedit.lm.tokens import encode_texts
 from kgedit.methods.base import MethodSettings, Workbench
 from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.engine.training_loop import TrainingLoop
 from kgedit.methods.grace import Grace, KeyedSettings, queries
-from kgedit.methods.hyper.checkpoint import TrainingCheckpoint
 from kgedit.methods.serac.scope import REACH, ScopeCases, ScopeClassifier
-from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, TrainedSettings
+from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, TrainedSettings, checkpoint_of
 
 _ROWS = 128  # prompts that are read at once
 
@@ -98,41 +93,25 @@ class Serac(TrainedMethod, Grace):
             learned, looked = (ScopeCases(part.lessons, self._reader(bench)) for part in (lessons, held_out))
         if not learned.cases or not looked.cases:
             raise DataError("no fact of the curriculum has two wordings and others of its relation; give more facts")
-        adam, best = torch.optim.Adam(classifier.parameters(), lr=config.rate), deepcopy(classifier)
-        told = hashlib.sha256(repr((lessons, held_out)).encode()).hexdigest()
-        identity = json.dumps([fresh.method, fresh.base, fresh.settings, bench.seed, told])
-        checkpoint = TrainingCheckpoint.at(Settings().cache_dir / "editors", self.name, identity)
-        modules = {"classifier": classifier, "best": best}
-        state: dict[str, Any] = checkpoint.read(modules, adam) or {"step": 0, "seconds": 0.0, "best_step": 0}
-        began, ended = time.monotonic() - state["seconds"], "after all steps"
-        for step in range(state["step"], config.training_steps):
-            if bench.progress:
-                bench.progress("training serac", step, config.training_steps)
-            # Every step draws by its number, so that a training that was stopped goes on with the same edits.
-            with torch.enable_grad():
-                loss, _ = learned.loss(classifier, random.Random(f"{bench.seed} {step}"), config.edits)
-                adam.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+        adam = torch.optim.Adam(classifier.parameters(), lr=config.rate)
+        loop = TrainingLoop(
+            self.name, classifier, adam, config.training_steps, config.check_every, config.patience,
+            checkpoint_of(fresh, bench.seed, lessons, held_out), progress=bench.progress,
+        )  # fmt: skip
+
+        @torch.enable_grad()
+        def step(number: int) -> None:
+            loss, _ = learned.loss(classifier, random.Random(f"{bench.seed} {number}"), config.edits)
+            adam.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
-            if (step + 1) % config.check_every and step + 1 < config.training_steps:
-                continue
-            with torch.no_grad():
-                _, routed = looked.loss(classifier, random.Random(f"held out {bench.seed}"), len(looked.cases))
-            state |= {"step": step + 1, "seconds": time.monotonic() - began}
-            if "held_out" not in state or routed["score"] > state["held_out"]["score"]:
-                best.load_state_dict(classifier.state_dict())
-                state |= {"held_out": dict(routed), "best_step": step + 1}
-            checkpoint.write(modules, adam, state)
-            if step + 1 - state["best_step"] >= config.patience:
-                ended = "early"
-                break
-            if state["seconds"] >= 60 * minutes:
-                ended = "at the time limit"
-                break
-        if ended != "at the time limit":
-            checkpoint.remove()
-        figures = {"steps": state["step"], "best_step": state["best_step"], "ended": ended}
-        figures |= {"held_out": state.get("held_out"), "minutes": round(state["seconds"] / 60, 1)}
+
+        @torch.no_grad()
+        def look() -> dict[str, Any]:
+            _, routed = looked.loss(classifier, random.Random(f"held out {bench.seed}"), len(looked.cases))
+            return dict(routed)
+
+        best, figures = loop.run(step, look, minutes)
         return TrainedEditor(fresh.method, fresh.base, best.state_dict(), fresh.settings, figures)
 
     def _new(self, bench: Workbench) -> ScopeClassifier:
