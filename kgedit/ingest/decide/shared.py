@@ -34,7 +34,7 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 good = [trial.change for trial in trials if not trial.failures]
                 trials = runner.attempt(good, earlier, below, again=True)
         # 2. One delta for all that passed, against the guards of the model as a whole.
-        for rounds_left in range(MORE_ROUNDS, -1, -1):
+        for further in range(MORE_ROUNDS + 1):
             refused += [trial.refusal() for trial in trials if not runner.passes(trial)]
             passed = [trial for trial in trials if runner.passes(trial)]
             if not passed:
@@ -45,10 +45,10 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
             if warned or joint.good:
                 accepted += joint.accepted(warned=warned)
                 break
-            if not rounds_left:
-                refused += joint.refused("another change of its batch failed")
-                break
-            trials = runner.attempt([trial.change for trial in passed], earlier, below, again=True)
+            if further < MORE_ROUNDS:
+                trials = runner.attempt([trial.change for trial in passed], earlier, below, again=True)
+        else:
+            refused += joint.refused("another change of its batch failed")
     except EditError as error:
         refused += [Refusal(change.entry, str(error)) for change in _undecided(batch.changes, refused)]
     return Decision(tuple(accepted), tuple(refused))
