@@ -11,7 +11,9 @@ import typer
 
 from kgedit.lm.loading import Loading
 
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps ...; the CPU by default.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps ..., or auto: all GPUs; the CPU by default.")
+]
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"] | None,
     typer.Option("--dtype", help="Precision of the weights; the stored one by default."),

@@ -47,5 +47,7 @@ def fork(cache: Cache, rows: Tensor | None = None) -> Cache:
     forked = copy.copy(cache)
     forked.layers = [copy.copy(layer) for layer in cache.layers]
     if rows is not None:
-        forked.batch_select_indices(rows)
+        for layer in forked.layers:  # each on the device of its block, where a model is spread over several
+            keys = getattr(layer, "keys", None)
+            layer.batch_select_indices(rows if keys is None else rows.to(keys.device))  # type: ignore[union-attr]
     return forked

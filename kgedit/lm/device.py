@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 
 import torch
+from torch import nn
 
 from kg_cache.nearest import did_you_mean, nearest
-from kgedit.errors import LoadingError
+from kgedit.errors import LoadingError, MissingExtra
 from kgedit.lm.loading import DTYPES
 
+SPREAD = "auto"  # as accelerate calls it: over all devices of the machine, in the order of the layers
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -29,7 +32,7 @@ def checked_device(name: str | None) -> torch.device:
     if kind not in _DEVICES:
         near = ["cuda"] if kind in {"gpu", "nvidia", "rocm"} else nearest(kind, _DEVICES, count=1)
         raise LoadingError(
-            f"{name!r} is no device; {did_you_mean(near)}there are: {', '.join(_DEVICES)}, and e.g. cuda:1"
+            f"{name!r} is no device; {did_you_mean(near)}there are: {', '.join(_DEVICES)}, e.g. cuda:1, and {SPREAD}"
         )
     count = _count(kind)
     if number >= count:
@@ -39,6 +42,31 @@ def checked_device(name: str | None) -> torch.device:
             "leave --device out for the CPU, or install a torch that is built for the device"
         )
     return torch.device(kind, number) if parts and parts[2] else torch.device(kind)
+
+
+def check_can_spread() -> None:
+    """Refuse to spread a model without the package that does it.
+
+    Raises:
+        MissingExtra: accelerate is not installed.
+    """
+    if find_spec("accelerate") is None:
+        raise MissingExtra("--device auto needs accelerate; install it with pip install 'kgedit[accelerate]'")
+
+
+def check_all_on_devices(model: nn.Module) -> None:
+    """Refuse a model of which a part stays in main memory or on disk until it is used: it cannot be edited there.
+
+    Raises:
+        LoadingError: The devices together hold only a part of it.
+    """
+    waiting = [name for name, parameter in model.named_parameters() if parameter.device.type == "meta"]
+    if waiting:
+        raise LoadingError(
+            f"the devices of this machine together cannot hold the model: {len(waiting)} tensors, {waiting[0]!r} the "
+            "first, would stay outside, where they cannot be edited; use --dtype bfloat16, more devices, or leave "
+            "--device out for the CPU"
+        )
 
 
 def repeatable(device: torch.device) -> str:

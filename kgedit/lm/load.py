@@ -14,7 +14,14 @@ from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.settings import Settings
 from kgedit.errors import LoadingError, UnknownModel
 from kgedit.io.text import sentence
-from kgedit.lm.device import check_trust, checked_device, checked_dtype
+from kgedit.lm.device import (
+    SPREAD,
+    check_all_on_devices,
+    check_can_spread,
+    check_trust,
+    checked_device,
+    checked_dtype,
+)
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sound import check_sound
 from kgedit.lm.sources.catalogue import FETCHABLE
@@ -42,7 +49,8 @@ def load_model(
     Args:
         name: "mini" (the bundled model), a fetched model ("smollm2"), a GGUF file or a folder with one, a folder
             with safetensors, or a hub id. A folder that is called like a model here is "./mini".
-        device: Torch device, e.g. "cuda" or "cuda:1"; the CPU by default.
+        device: Torch device, e.g. "cuda" or "cuda:1"; "auto" spreads the layers over all GPUs of the machine; the CPU
+            by default.
         dtype: Of the weights; "auto" is the stored one, except for the bundled model, which is stored in half
             precision and computes in float32.
         revision: Branch, tag or commit on the hub.
@@ -52,12 +60,16 @@ def load_model(
     Raises:
         UnknownModel: Nothing of this name can be loaded, or not all of it: files are damaged, missing, no safetensors,
             or elsewhere; or what is loaded computes nothing that is finite.
-        FileCorrupt, UnsupportedModel, SaveFailed, MissingExtra: A GGUF file; see `sources.convert.converted`.
-        LoadingError: The device is not on this machine, the precision is unknown, a local model has no revisions, or
-            remote code is to run without a pinned commit.
+        FileCorrupt, UnsupportedModel, SaveFailed: A GGUF file; see `sources.convert.converted`.
+        LoadingError: The device is not on this machine, the devices together cannot hold the model, the precision is
+            unknown, a local model has no revisions, or remote code is to run without a pinned commit.
+        MissingExtra: A model is to be spread, or a GGUF file read, without the package for it.
     """
     check_trust(revision, trust_remote_code=trust_remote_code)
-    place, dtype = checked_device(device), checked_dtype(dtype)
+    spread = device == SPREAD
+    if spread:
+        check_can_spread()
+    place, dtype = checked_device(None if spread else device), checked_dtype(dtype)
     source = str(mini_folder()) if name == MINI else local_source(name, Settings().cache_dir, progress=progress)
     if dtype == "auto" and name and Path(source).absolute() == mini_folder():
         dtype = torch.float32
@@ -81,17 +93,20 @@ def load_model(
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
+                device_map=SPREAD if spread else None,
                 trust_remote_code=trust_remote_code,
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
             model: PreTrainedModel = loaded[0]
-            if device:
+            if spread:
+                check_all_on_devices(model)
+            elif device:
                 model.to(place)  # type: ignore[arg-type]
             model.eval()  # type: ignore[no-untyped-call]
             check_sound(model, tokenizer, loaded[1])
     except SafetensorError as error:
         raise _unknown(name, f"the weights in {folder} are damaged ({error}).{_made_anew(folder)}") from error
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, LoadingError):
         raise
     except (OSError, ValueError) as error:
         raise _unknown(name, sentence(str(error))) from error

@@ -268,9 +268,11 @@ class Memit(ValueMethod):
         lengths, left_out = (values + delta).norm(dim=-1).tolist(), list[int]()
         if config.anchor:
             delta, left_out = anchored(values, delta, config.anchor)
+        wanted = {layer: hidden + delta}
         if config.forward_replay:
-            return _Found(solutions, replayed(model, anatomy, objectives, config.layers, delta), lengths, left_out)
-        return _Found(solutions, {layer: hidden + delta}, lengths, left_out)
+            wanted = replayed(model, anatomy, objectives, config.layers, delta)
+        # Phase 2 computes where the model takes its input, whichever devices the layers are on.
+        return _Found(solutions, {at: z.to(model.device) for at, z in wanted.items()}, lengths, left_out)
 
     def _measured(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kgedit.errors import LoadingError
-from kgedit.lm.device import check_trust, checked_device, checked_dtype, repeatable
+from kgedit.errors import LoadingError, MissingExtra
+from kgedit.lm import device
+from kgedit.lm.device import check_all_on_devices, check_trust, checked_device, checked_dtype, repeatable
 from kgedit.lm.load import load_model
 
 
@@ -54,3 +55,25 @@ def test_precisions_and_remote_code_are_checked() -> None:
 def test_a_local_model_has_no_revisions() -> None:
     with pytest.raises(LoadingError, match="has no revisions"):
         load_model("mini", revision="main")
+
+
+def test_auto_without_a_gpu_is_the_cpu_and_changes_no_answer() -> None:
+    prompt = "The capital of Germany is"
+    answers = []
+    for name in ("auto", None):
+        model, tokenizer = load_model("mini", device=name)
+        ids = torch.tensor([tokenizer(prompt).input_ids], device=model.device)
+        answers.append(model(input_ids=ids).logits[0, -1].argmax().item())
+    assert answers[0] == answers[1]
+
+
+def test_a_model_of_which_a_part_waits_elsewhere_is_refused_by_name() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, device="meta"))
+    with pytest.raises(LoadingError, match=r"2 tensors, '1\.weight' the first"):
+        check_all_on_devices(model)
+
+
+def test_auto_without_accelerate_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"kgedit\[accelerate\]"):
+        load_model("mini", device="auto")

@@ -87,7 +87,7 @@ def replayed(
         stack.enter_context(add_at(blocks[str(layers[0])], shift, rows=len(rows)))
         states = stack.enter_context(capture(blocks, rows=len(rows)))
         model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
-    return {layer: states[str(layer)][edits, place].float() for layer in layers}
+    return {layer: states[str(layer)][edits, place].float().to(offsets.device) for layer in layers}
 
 
 def merged(objectives: Sequence[Objective]) -> Objective:

@@ -104,8 +104,10 @@ class PaddedBatch:
             self.model(**self.suffix, past_key_values=fork(self.past), use_cache=True)
         self.state = captured["state"]  # (rows, columns, d)
         self.hidden = self.state[:, 0].float()  # (rows, d)
-        self.values = {layer: captured[f"m{layer}"][:, 0].float() for layer in self.layers}  # (rows, d)
-        self.keys = {layer: keys[str(layer)][:, 0].float() for layer in self.layers}  # (rows, d_ff)
+        values = {layer: captured[f"m{layer}"][:, 0].float() for layer in self.layers}
+        self.values = {layer: value.to(self.device) for layer, value in values.items()}  # (rows, d)
+        keys_of = {layer: keys[str(layer)][:, 0].float() for layer in self.layers}
+        self.keys = {layer: key.to(self.device) for layer, key in keys_of.items()}  # (rows, d_ff)
         # What rows without targets are held to: the unedited distribution P. No other row is run to the top.
         kept = self.token < 0  # (scored,)
         rows_kept, row_of = torch.unique(self.row_of[kept], return_inverse=True)
@@ -167,7 +169,7 @@ class PaddedBatch:
 
     def _shift(self, layer: int, offset: Tensor) -> AbstractContextManager[None]:
         def change(output: Tensor) -> Tensor:
-            return torch.cat([output[:, :1] + offset.unsqueeze(1).to(output.dtype), output[:, 1:]], dim=1)
+            return torch.cat([output[:, :1] + offset.unsqueeze(1).to(output), output[:, 1:]], dim=1)
 
         return add_at(self.anatomy.mlp_out(self.model, layer), change, rows=len(self.rows))
 
