@@ -95,7 +95,9 @@ class FullForward:
 def explicit_inverse(moment: Tensor, ridge: float) -> Tensor:
     """C^-1 in float64, with a ridge that is a share of C's mean diagonal."""
     wide = moment.double()
-    return torch.inverse(wide + ridge * wide.diagonal().mean() * torch.eye(len(wide), dtype=wide.dtype))
+    return torch.inverse(
+        wide + ridge * wide.diagonal().mean() * torch.eye(len(wide), dtype=wide.dtype, device=wide.device)
+    )
 
 
 def rome_edit(
@@ -217,7 +219,7 @@ def second_moment(
     """C of a layer, (d_ff, d_ff) float64: whole forward passes over padded batches in the order of the texts."""
     matrix, seen = anatomy_of(model).mlp_out(model, layer), {}
     ids = [tokenizer(text)["input_ids"] for text in texts]
-    total, count = torch.zeros((), dtype=torch.float64), 0
+    total, count = torch.zeros((), dtype=torch.float64, device=model.device), 0
     handle = matrix.register_forward_hook(lambda module, args, out: seen.update(key=args[0]))
     try:
         for start in range(0, len(ids), rows):
@@ -228,11 +230,11 @@ def second_moment(
             with torch.no_grad():
                 model(input_ids=padded, attention_mask=mask)
             keys = seen["key"][mask.bool()].float()  # (tokens, d_ff)
-            total = total + (keys.T @ keys).double().cpu()
+            total = total + (keys.T @ keys).double()
             count += len(keys)
     finally:
         handle.remove()
-    return total / count
+    return (total / count).cpu()
 
 
 def score(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,7 +38,7 @@ def test_a_script_can_be_imported(script: Path, monkeypatch: pytest.MonkeyPatch)
 def shape() -> SimpleNamespace:
     """What a row needs of a shape."""
     model, _ = tiny_model("gpt2")
-    return SimpleNamespace(model=model, anatomy=anatomy_of(model), tolerance=1e-4)
+    return SimpleNamespace(model=model, anatomy=anatomy_of(model), tolerance=1e-4, in_float32=nullcontext)
 
 
 def row(difference: float) -> Row:

@@ -26,7 +26,7 @@ from kgedit.methods.rome import Rome, RomeConfig, rome_objective
 from kgedit.mini import MINI
 from kgedit.mini.cases import Casebook
 
-_CHECKED_STEPS = 3
+_CHECKED_STEPS, _CHECKED_EDITS = 3, 8
 _MOMENT_WEIGHT = 100.0
 
 
@@ -65,8 +65,9 @@ class RomeWork:
         ]
 
     def difference(self) -> float:
-        """Of the first edit after a few steps."""
-        (first, *_), (plain,) = self.ours(_CHECKED_STEPS), self.published(self.requests[:1], _CHECKED_STEPS)
+        """Of the first edit of a small batch after a few steps."""
+        few = replace(self, requests=self.requests[:_CHECKED_EDITS])
+        (first, *_), (plain,) = few.ours(_CHECKED_STEPS), self.published(self.requests[:1], _CHECKED_STEPS)
         return apart(first, [plain])
 
     def row(self, options: Options, baseline_edits: int) -> Row:
@@ -99,7 +100,8 @@ def one_rome_of_5(shape: Shape, options: Options) -> Row:
 
 def many_rome(shape: Shape, options: Options) -> Row:
     """Many edits in one batch, behind 21 templates; the baseline makes a few, one at a time."""
-    return RomeWork(shape, [request for request, _ in edits(options.edits, options.seed)], 21).row(options, 3)
+    count = min(options.edits, shape.plan.most)
+    return RomeWork(shape, [request for request, _ in edits(count, options.seed)], 21).row(options, 3)
 
 
 def many_rome_of_5(shape: Shape, options: Options) -> Row:
@@ -158,8 +160,8 @@ def one_glame(shape: Shape, options: Options) -> Row:
 
 
 def many_glame(shape: Shape, options: Options) -> Row:
-    """Some edits by GLAME as published in one batch; the baseline makes one."""
-    return _glame(shape, options, min(options.edits, 8))
+    """Many edits by GLAME as published in one batch, some on a CPU; the baseline makes one."""
+    return _glame(shape, options, min(options.edits, shape.plan.most if shape.plan.gpu else 8))
 
 
 def _glame(shape: Shape, options: Options, count: int) -> Row:

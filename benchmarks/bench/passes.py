@@ -30,6 +30,8 @@ def moments(shape: Shape, options: Options) -> Row:
     """Second moments of one layer, for a thousand tokens."""
     texts, tokens = passages(shape, options)
     layer = shape.plan.layer
+    # Where the baseline takes long, it reads the first of the texts alone.
+    part = texts[: len(texts) // 4] if shape.plan.gpu else texts
 
     def difference() -> float:
         few = texts[:16]
@@ -39,11 +41,11 @@ def moments(shape: Shape, options: Options) -> Row:
 
     return Row(
         ours=lambda: collect(shape.model, shape.tokenizer, texts, [layer], batch_tokens=_BATCH),
-        baseline=lambda: second_moment(shape.model, shape.tokenizer, texts, layer),
+        baseline=lambda: second_moment(shape.model, shape.tokenizer, part, layer),
         difference=difference,
         products=_products(shape, [layer], tokens),
         units=tokens / 1000,
-        baseline_units=tokens / 1000,
+        baseline_units=sum(len(shape.tokenizer(text)["input_ids"]) for text in part) / 1000,
     )
 
 

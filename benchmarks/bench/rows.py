@@ -24,6 +24,7 @@ class Options:
         tokens: Of text that second moments are collected from.
         seconds: For the repetitions of a row; each side runs once at least.
         seed: Draws edits and cases.
+        minutes: No row begins later than this; 0 sets no limit.
     """
 
     edits: int = 100
@@ -32,6 +33,10 @@ class Options:
     tokens: int = 16384
     seconds: float = 20.0
     seed: int = 0
+    minutes: float = 0.0
+
+
+ON_GPU = Options(seconds=3.0)  # a GPU is lent for minutes
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ def measured(row: Row, shape: Shape, options: Options) -> dict[str, Any]:
     Raises:
         ArithmeticError: They are not.
     """
-    difference = row.difference() if row.difference else None
+    with shape.in_float32():
+        difference = row.difference() if row.difference else None
     if difference is not None and not difference <= shape.tolerance:
         raise ArithmeticError(f"the results differ by {difference:.2g}, allowed is {shape.tolerance:g}")
     device = torch.device(shape.model.device)

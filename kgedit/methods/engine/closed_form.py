@@ -65,19 +65,30 @@ def closed_form(
     Raises:
         IllConditioned: The key is (nearly) orthogonal to C^-1 k, so the change would explode.
     """
-    wide, shift = keys.double().cpu(), offset.double().cpu()
     # All keys of the objective at once: 1 at the subject, 0 at the tokens behind it.
     if key == "contexts":
+        wide = keys.double().cpu()
         shares = torch.ones(len(wide), 1, dtype=wide.dtype)  # (rows, 1)
         if later is not None:
             wide = torch.cat([wide, later.double().cpu()])  # (rows + tokens, d_ff)
             shares = torch.cat([shares, shares.new_zeros(len(later), 1)])  # (rows + tokens, 1)
-        return joint_form(wide, moment.solve(wide), shares, ridge), _column(shift)
-    # One key: the direction is C^-1 k_bar, scaled so that the key that is solved for gives 1.
-    averaged = wide[contexts].mean(dim=0)  # (d_ff,)
-    direction = moment.solve(averaged.unsqueeze(0)).double().cpu()[0]  # (d_ff,)
+        return joint_form(wide, moment.solve(wide), shares, ridge), _column(offset.double().cpu())
+    return rank_one(key, keys, values, offset, contexts, moment.solve(averaged_key(keys, contexts).unsqueeze(0))[0])
+
+
+def averaged_key(keys: Tensor, contexts: list[int]) -> Tensor:
+    """k_bar, the mean over the contexts, (d_ff,) float64 on the CPU."""
+    return keys.double().cpu()[contexts].mean(dim=0)
+
+
+def rank_one(
+    key: Key, keys: Tensor, values: Tensor, offset: Tensor, contexts: list[int], direction: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`closed_form` with one key, where its direction C^-1 k_bar (d_ff,) is known."""
+    wide, shift, direction = keys.double().cpu(), offset.double().cpu(), direction.double().cpu()
+    # Scaled so that the key that is solved for gives 1.
     if key == "averaged":
-        solved_for = averaged
+        solved_for = averaged_key(keys, contexts)
         right = values[0].double().cpu() + shift - values[contexts].double().cpu().mean(dim=0)  # (d,)
     else:
         solved_for, right = wide[0], shift

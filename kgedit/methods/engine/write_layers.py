@@ -19,7 +19,7 @@ from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.hooks import add_at, capture
 from kgedit.lm.padding import pad
 from kgedit.methods.engine.batch import EditBatch
-from kgedit.methods.engine.closed_form import Key, Moment, closed_form, joint_form
+from kgedit.methods.engine.closed_form import Key, Moment, averaged_key, closed_form, joint_form, rank_one
 from kgedit.methods.engine.objective import Objective
 
 EditGroup = Sequence[tuple[Objective, Tensor]]  # edits solved for together, each with its offset m* - m, (layers, d)
@@ -73,9 +73,14 @@ def write_read(
         moment: Its second moment.
         key: See `closed_form`; not "contexts".
     """
+    read = [batch.of_edit(number, layer) for number in range(len(batch.objectives))]
+    contexts = [objective.contexts for objective in batch.objectives]
+    # C^-1 k_bar of all edits in one solve: it reads the whole factor, which is far larger than the keys.
+    averaged = [averaged_key(keys, of_edit) for (keys, _), of_edit in zip(read, contexts, strict=True)]
+    directions = moment.solve(torch.stack(averaged))  # (edits, d_ff)
     anatomy, written = batch.anatomy, []
-    for number, (objective, offset) in enumerate(zip(batch.objectives, offsets, strict=True)):
-        left, right = closed_form(key, *batch.of_edit(number, layer), offset[0], objective.contexts, moment)
+    for (keys, values), offset, of_edit, direction in zip(read, offsets, contexts, directions, strict=True):
+        left, right = rank_one(key, keys, values, offset[0], of_edit, direction)
         written.append((WeightUpdate(anatomy.weight_name(layer), left, right, anatomy.conv1d),))
     return written
 
