@@ -13,6 +13,7 @@ from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import console, emit, line
 from kgedit.cli.progress import working
+from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
 from kgedit.lm.loading import Loading
 
@@ -83,6 +84,19 @@ def evaluate(
     batch_edits: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Number of cases that are edited and scored together.")
     ] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(
+            help="Lengths, e.g. 1,10,100: so many cases are edited, --batch-edits of them at a time (1), and at each "
+            "length all so far are asked again and the model is measured as a whole."
+        ),
+    ] = None,
+    asked_at_most: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST, help="--sequence: the most cases of a length that are asked more than their edits."
+        ),
+    ] = 200,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +156,8 @@ def evaluate(
             "seed": seed,
             "sequential": sequential,
             "batch_edits": batch_edits,
+            "sequence": lengths_in(sequence),
+            "asked_at_most": asked_at_most,
             "styles": [style.strip() for style in styles.split(",") if style.strip()],
             "prompts": prompts,
             "match": match,
@@ -161,6 +177,18 @@ def evaluate(
         "out": None if out is None else str(out),
     }
     emit(result.report.model_dump(mode="json") | details, lambda: _shown(result, out), as_json=as_json)
+
+
+def lengths_in(text: str | None) -> tuple[int, ...]:
+    """The lengths of a sequence; whether they ascend is checked with the other settings.
+
+    Raises:
+        EvaluationError: One is no whole number.
+    """
+    words = [word.strip() for word in (text or "").split(",") if word.strip()]
+    if wrong := [word for word in words if not word.isascii() or not word.isdigit() or len(word) > len(str(MOST))]:
+        raise EvaluationError(f"{wrong[0]!r} is no length of a sequence; write whole numbers, e.g. 1,10,100,1000")
+    return tuple(int(word) for word in words)
 
 
 def _shown(result: EvaluationResult, out: Path | None) -> Iterator[RenderableType]:

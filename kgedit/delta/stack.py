@@ -238,6 +238,14 @@ class DeltaStack:
             norms[name] = float(torch.linalg.vector_norm(change) / torch.linalg.vector_norm(base.double()))
         return norms
 
+    def growth(self) -> dict[str, float]:
+        """Frobenius norm of each weight that the applied deltas touch, ||W|| / ||W_0||."""
+        sizes = {name: torch.linalg.vector_norm(base.double()) for name, base in self._base.items()}
+        return {
+            name: float(torch.linalg.vector_norm(self.model.get_parameter(name).detach().double()) / size)
+            for name, size in sizes.items()
+        }
+
     # Inside
 
     @contextmanager

@@ -36,6 +36,14 @@ class TakesTurns:
         """The applied deltas, in order; each can be saved, or tried on the unedited model, in any company."""
         return self._stack.deltas
 
+    def norms(self) -> dict[str, float]:
+        """||W - W_0|| / ||W_0|| of each weight that the applied deltas touch; see `DeltaStack.norms`."""
+        return self._stack.norms()
+
+    def growth(self) -> dict[str, float]:
+        """||W|| / ||W_0|| of each weight that the applied deltas touch; see `DeltaStack.growth`."""
+        return self._stack.growth()
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Keep other threads out for the length of a `with` block; if it raises, all is as before it."""

@@ -40,6 +40,32 @@ class Row(Frozen):
     values: Values
 
 
+class LengthRow(Frozen):
+    """The model as a whole after some edits of a sequence.
+
+    Attributes:
+        method: What edits it.
+        length: Number of cases of the file so far.
+        edits: Edits that the model carries; fewer than the cases have where some were refused.
+        asked: Cases that were asked.
+        asked_all: Those of them that were asked everything, the others their edits alone.
+        seconds: Of computing the edits, for each of them.
+        growth: Edited matrix -> its Frobenius norm, as a multiple of what it is unedited.
+        change: Edited matrix -> norm of its change, as a share of its own norm unedited.
+        perplexity: Of held-out text, as a multiple of the unedited model's; at most 1e300.
+    """
+
+    method: str
+    length: int
+    edits: int
+    asked: int
+    asked_all: int
+    seconds: float
+    growth: dict[str, float]
+    change: dict[str, float]
+    perplexity: float
+
+
 class LeftOut(Frozen):
     """A case without values, and why.
 

@@ -140,6 +140,8 @@ class BenchmarkCase:
         subject_facts: Prompts about other facts of the subject; without any, the graph's are asked.
         target_names: For each rewrite the names of its new object that the record tells; empty if it tells none.
         texts: What the model under test said, text by text with its verdict, as far as the report shows it.
+        brief: The same case asked for its edits alone, for sequences too long to ask every case everything; None where
+            there is no such form.
     """
 
     id: str
@@ -156,6 +158,7 @@ class BenchmarkCase:
     subject_facts: tuple[str, ...] = ()
     target_names: tuple[tuple[str, ...], ...] = ()
     texts: Callable[[Replies, Replies], tuple[SaidText, ...]] = lambda replies, before: ()
+    brief: BenchmarkCase | None = None
 
     @property
     def all_questions(self) -> Questions:

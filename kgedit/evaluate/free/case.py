@@ -63,6 +63,11 @@ def _free(case: BenchmarkCase, form: FreeForm, ends: set[str]) -> BenchmarkCase:
         if rewrite.target_true
     ]
 
+    brief = [probe for probe in edits if probe.figure == "efficacy"]
+
+    def judge_brief(replies: Replies, before: Replies) -> Values:
+        return figures_of(judge_all(brief, replies, before, form.match))
+
     def texts(replies: Replies, before: Replies) -> tuple[SaidText, ...]:
         return (*case.texts(replies, before), *judge_all(probes, replies, before, form.match))
 
@@ -73,11 +78,30 @@ def _free(case: BenchmarkCase, form: FreeForm, ends: set[str]) -> BenchmarkCase:
         known = figures_of(judge_all(old, before, before, form.match))
         return {**case.judge_unedited(before), **known}
 
-    asked = Questions(
+    return replace(
+        case,
+        questions=case.questions + _questions(probes),
+        judge=judge,
+        judge_unedited=judge_unedited,
+        texts=texts,
+        brief=BenchmarkCase(
+            case.id,
+            case.rewrites,
+            _questions(brief),
+            judge_brief,
+            asked_before=case.asked_before,
+            recalled=case.recalled,
+            hops=case.hops,
+        ),
+    )
+
+
+def _questions(probes: Sequence[FreeProbe]) -> Questions:
+    """What probes ask, each prompt once."""
+    return Questions(
         asks=tuple(dict.fromkeys(probe.ask for probe in probes if isinstance(probe.ask, Ask))),
         follow_ups=tuple(probe.ask for probe in probes if isinstance(probe.ask, FollowUp)),
     )
-    return replace(case, questions=case.questions + asked, judge=judge, judge_unedited=judge_unedited, texts=texts)
 
 
 def _about_edit(case: BenchmarkCase, number: int, form: FreeForm, rng: random.Random) -> Iterator[FreeProbe]:

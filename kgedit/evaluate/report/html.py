@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from kgedit.errors import MissingExtra
-from kgedit.evaluate.report import plots
+from kgedit.evaluate.report import curves, plots
 from kgedit.evaluate.report.estimates import Spread
+from kgedit.evaluate.report.lengths import LENGTHS_NOTE, length_table
 from kgedit.evaluate.report.meanings import meaning
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
@@ -41,7 +42,9 @@ def to_html(report: SuiteReport, spread: Sequence[Spread] = (), *, cases: str = 
     if not report.meaningful:
         parts.append(f"<p>{escape(NO_TABLE)}</p>")
     elif report.methods:
-        parts += [*_figures(report), "<h2>Figures</h2>", _estimates(report), note(LEGEND), *_meanings(report)]
+        if report.lengths:
+            parts += ["<h2>By number of edits</h2>", _lengths(report), note(LENGTHS_NOTE)]
+        parts += [*_drawn(report), "<h2>Figures</h2>", _estimates(report), note(LEGEND), *_meanings(report)]
         parts += [f"<p>{escape(sentence)}</p>" for sentence in differences(report)]
         if report.comparisons:
             parts += ["<h2>Differences</h2>", note("Paired over the cases that both have."), _compared(report)]
@@ -61,16 +64,25 @@ def to_html(report: SuiteReport, spread: Sequence[Spread] = (), *, cases: str = 
     return page(report.suite, parts)
 
 
-def _figures(report: SuiteReport) -> Iterable[str]:
+def _drawn(report: SuiteReport) -> Iterable[str]:
     basis = basis_of(report)
+    drawn: list[tuple[str | None, str]]
     try:
-        drawn = [
-            (plots.dots(report), f"Means and 95 % bootstrap intervals; {basis}."),
-            (plots.by_hops(report), f"Multi-hop figures by the number of hops, with 95 % intervals; {basis}."),
-        ]
+        if report.lengths:  # every method stands there many times: curves say more than dots
+            drawn = [(curves.by_length(report), f"Each method by the number of edits; {basis}.")]
+        else:
+            drawn = [
+                (plots.dots(report), f"Means and 95 % bootstrap intervals; {basis}."),
+                (plots.by_hops(report), f"Multi-hop figures by the number of hops, with 95 % intervals; {basis}."),
+            ]
     except MissingExtra as error:
         return [note(str(error))]
     return [_figure(svg, caption) for svg, caption in drawn if svg is not None]
+
+
+def _lengths(report: SuiteReport) -> str:
+    heading, rows = length_table(report)
+    return table([escape(name) for name in heading], [[escape(cell) for cell in row] for row in rows])
 
 
 def _figure(svg: str, caption: str) -> str:

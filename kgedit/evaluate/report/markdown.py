@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from kg_cache.text import printable
 from kgedit.evaluate.report.estimates import Spread
+from kgedit.evaluate.report.lengths import LENGTHS_NOTE, length_table
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import (
@@ -35,6 +36,9 @@ def to_markdown(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
         parts.append(NO_TABLE)
     elif report.methods:
         names = list(report.methods)
+        if report.lengths:
+            heading, rows = length_table(report)
+            parts += [table(heading, [list(map(plain, row)) for row in rows]), LENGTHS_NOTE]
         lines = [[plain(metric), *(_cell(report, name, metric) for name in names)] for metric in report.metrics]
         parts += [table(["", *map(plain, names)], lines), LEGEND]
     if report.meaningful and report.comparisons:

@@ -9,11 +9,21 @@ from kgedit.evaluate.report.estimates import Comparison, Estimate
 from kgedit.evaluate.report.figures import MAIN, Figures, figure_names
 from kgedit.evaluate.report.headline import headline_of, meaningful
 from kgedit.evaluate.report.texts import ShownText, shown_texts
-from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, CaseTexts, Frozen, Row, Values
+from kgedit.evaluate.results import (
+    NOT_RECALLED,
+    PASTED,
+    RECALLED,
+    UNEDITED,
+    CaseTexts,
+    Frozen,
+    LengthRow,
+    Row,
+    Values,
+)
 
 
 class SuiteReport(Frozen):
-    """Report of a run of one benchmark. It holds no times: equal rows give equal bytes.
+    """Report of a run of one benchmark. It holds no times but those of a sequence: equal rows give equal bytes.
 
     Attributes:
         suite: Name of the benchmark.
@@ -26,6 +36,7 @@ class SuiteReport(Frozen):
         manifest: What another person needs to repeat the run.
         texts: What the models said, of each figure one case, where texts are kept.
         notes: What a reader should know beside the figures: settings that were guessed, where moments come from.
+        lengths: Of a sequence of edits: the model as a whole at each length, method by method.
     """
 
     suite: str
@@ -38,6 +49,7 @@ class SuiteReport(Frozen):
     manifest: dict[str, Any]
     texts: tuple[ShownText, ...] = ()
     notes: tuple[str, ...] = ()
+    lengths: tuple[LengthRow, ...] = ()
 
     @property
     def meaningful(self) -> bool:
@@ -59,6 +71,7 @@ def build_report(
     seed: int,
     texts: Iterable[CaseTexts] = (),
     notes: Sequence[str] = (),
+    lengths: Sequence[LengthRow] = (),
 ) -> SuiteReport:
     """Make the report of a run.
 
@@ -70,6 +83,7 @@ def build_report(
         seed: Of the resampling.
         texts: What the models said, method by method in the order of the cases.
         notes: See `SuiteReport`.
+        lengths: Likewise; only methods at the last length are compared, and their texts shown.
     """
     by_method: dict[str, dict[str, Values]] = {}
     for row in rows:
@@ -81,9 +95,11 @@ def build_report(
         name: {metric: estimate for metric, estimate in figures.of(name).items() if metric != RECALLED}
         for name in order
     }
+    last = max((row.length for row in lengths), default=None)
+    compared = [name for name in order if last is None or name == UNEDITED or name.endswith(f"@{last}")]
     comparisons = tuple(
         Comparison.of(metric, method, other, difference)
-        for method, other in pairs_of(order)
+        for method, other in pairs_of(compared)
         for metric, difference in figures.compared(method, other).items()
         if metric != RECALLED
     )
@@ -99,8 +115,9 @@ def build_report(
         comparisons=comparisons,
         left_out=dict(sorted(left_out.items())),
         manifest=dict(manifest),
-        texts=shown_texts(texts, MAIN),
+        texts=shown_texts((text for text in texts if text.method in compared), MAIN),
         notes=tuple(notes),
+        lengths=tuple(lengths),
     )
 
 

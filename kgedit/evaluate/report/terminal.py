@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kg_cache.text import printable
+from kgedit.evaluate.report.lengths import LENGTHS_NOTE, length_table
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_NOTE, text_rows
 from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out
@@ -33,6 +34,8 @@ def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType
     if not report.meaningful:
         parts.append(Text(NO_TABLE))
     elif report.methods:
+        if report.lengths:
+            parts += [_lengths(report), Text(LENGTHS_NOTE, style="dim")]
         parts += [_table(report, *block) for block in _blocks(report, width)]
         parts += [Text(LEGEND, style="dim"), *map(Text, differences(report))]
     if report.texts:
@@ -40,6 +43,21 @@ def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType
     if (out := left_out(report)) is not None:
         parts.append(Text(out))
     return parts
+
+
+def _lengths(report: SuiteReport) -> Table:
+    """The sequence, a line for each method and length."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heading, lines = length_table(report)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(heading):
+        made.add_column(Text(name.replace("_", "_\n")), justify="right" if place else "left", overflow="fold")
+    for line in lines:
+        made.add_row(*map(Text, line))
+    return made
 
 
 def _blocks(report: SuiteReport, width: int) -> Iterator[tuple[Sequence[str], Sequence[str], bool]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from kg_cache.settings import Settings as CacheSettings
 from kgedit.delta import model_hash
@@ -16,9 +17,11 @@ from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, Le
 from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
+from kgedit.evaluate.run.lengths import Lengths, at_length
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
 from kgedit.evaluate.run.pasted import ask_pasted
+from kgedit.evaluate.run.sequence import ASKED_TOGETHER, SequenceRun
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
 from kgedit.progress import Progress
@@ -32,8 +35,9 @@ class CaseRunner:
     Attributes:
         settings: What was asked for.
         folder: Where the results are.
-        cases: All cases, in the order of the file.
-        labels: The methods so far; in sequential mode each a second time, for the scores at the end.
+        cases: All cases, in the order of the file; in a sequence in the form in which the unedited model is asked.
+        labels: The methods so far; in sequential mode each a second time, for the scores at the end, and in a sequence
+            once for each length.
         cut: Number of prompts whose beginning was lost, since the context is too short.
     """
 
@@ -55,8 +59,13 @@ class CaseRunner:
             progress: Called with (what, done, total).
         """
         self.settings, self.folder, self.cases, self._progress = settings, folder, cases, progress
+        lengths = settings.sequence
+        self._lengths = Lengths(cases, lengths, most=settings.asked_at_most, seed=settings.seed) if lengths else None
+        if self._lengths:
+            self.cases = self._lengths.asked_unedited()
         self.cut = 0
-        self._methods = len(settings.variants) * (2 if settings.sequential else 1) + (PASTED in manifest.methods)
+        times = len(lengths) or (2 if settings.sequential else 1)
+        self._methods = len(settings.variants) * times + (PASTED in manifest.methods)
         self.labels: list[str] = []
         self._weights = manifest.model.weights
         model = [manifest.model.model_dump(mode="json"), manifest.versions]
@@ -68,8 +77,8 @@ class CaseRunner:
 
     def ask_unedited(self, editor: Editor) -> None:
         """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
-        self._tell("unedited", 0)
-        for done, chunk in _chunks(self.cases, CHUNK):
+        self.tell("unedited", 0)
+        for done, chunk in _chunks(self.cases, ASKED_TOGETHER if self._lengths else CHUNK):
             before: Before = self._answers.of(chunk, editor.model, editor.tokenizer)
             for item in before.left_out:
                 self.folder.leave_out(item)
@@ -85,7 +94,7 @@ class CaseRunner:
                         )
                     else:
                         self._add(case, UNEDITED, values, replies, replies)
-            self._tell("unedited", done)
+            self.tell("unedited", done)
 
     def ask_pasted(self, editor: Editor) -> None:
         """The rows of the unedited model that reads the new facts in each prompt."""
@@ -97,14 +106,18 @@ class CaseRunner:
                 try:
                     replies = ask_pasted(editor.model, editor.tokenizer, *asked, seed=self.settings.seed)
                 except EditError as error:
-                    self._take(PASTED, CaseRefused(case, error), editor)
+                    self.take(PASTED, CaseRefused(case, error), editor)
                     continue
                 before = self._before[case.id]
                 self._add(case, PASTED, case.values(replies, before), replies, before)
-            self._tell(PASTED, done, len(cases))
+            self.tell(PASTED, done, len(cases))
 
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
         """All cases under one method; the editor is only opened if something is left to do."""
+        if self._lengths:
+            self.labels += [at_length(label, length) for length in self._lengths.lengths]
+            SequenceRun(label, self._lengths, self.settings, self.folder, self._deltas(label), self).run(opener)
+            return
         self.labels.append(label)
         cases = [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
         if self.settings.sequential:
@@ -113,17 +126,17 @@ class CaseRunner:
         size = self.settings.batch_edits or CHUNK
         stages_of = alone if self.settings.batch_edits is None else together
         editor: Editor | None = None
-        self._tell(label, 0, len(cases))
+        self.tell(label, 0, len(cases))
         for done, chunk in _chunks(cases, size):
             scored = done - len(chunk)
             # A chunk with a gap is computed again as a whole: its numbers depend on what shared its batches.
             if not all(self.folder.is_done(case.id, label) for case in chunk):
                 editor = editor or opener()
                 for stage in stages_of(editor, chunk):
-                    self._take(label, stage, editor)
+                    self.take(label, stage, editor)
                     scored += 1 if isinstance(stage, CaseRefused) else len(stage.cases)
-                    self._tell(label, scored, len(cases))
-            self._tell(label, done, len(cases))
+                    self.tell(label, scored, len(cases))
+            self.tell(label, done, len(cases))
         if editor is not None and model_hash(editor.model) != self._weights:
             raise NotReverted(f"the model's weights differ after all edits of {label} were reverted")
 
@@ -133,25 +146,29 @@ class CaseRunner:
         self.labels.append(end)
         if all(self.folder.is_done(case.id, name) for case in cases for name in (label, end)):
             return
-        editor, kept = opener(), self.folder.path / "deltas" / hashlib.sha256(label.encode()).hexdigest()[:12]
+        editor, kept = opener(), self._deltas(label)
         # Every edit is applied again on resuming, from its stored delta; only cases without a row are scored.
         for done, case in enumerate(cases, start=1):
             if not self.folder.is_out(case.id, label):
-                stage = on_top(editor, case, kept / f"{done:06}")
-                if isinstance(stage, CaseRefused) or not self.folder.is_done(case.id, label):
-                    self._take(label, stage, editor)
+                for stage in on_top(editor, [case], kept / f"{done:06}"):
+                    if isinstance(stage, CaseRefused) or not self.folder.is_done(case.id, label):
+                        self.take(label, stage, editor)
             if self.folder.is_out(case.id, label) and not self.folder.is_out(case.id, end):
                 reason = self.folder.left_out[case.id, label]
                 self.folder.leave_out(reason.model_copy(update={"method": end}))
-            self._tell(label, done, len(cases))
+            self.tell(label, done, len(cases))
         # The model now carries all edits: every case once more.
         for done, chunk in _chunks(cases, CHUNK):
             remaining = tuple(case for case in chunk if not self.folder.is_out(case.id, end))
             if remaining and not all(self.folder.is_done(case.id, end) for case in remaining):
-                self._take(end, Stage(remaining), editor)
-            self._tell(end, done, len(cases))
+                self.take(end, Stage(remaining), editor)
+            self.tell(end, done, len(cases))
 
-    def _take(self, label: str, stage: Stage | CaseRefused, editor: Editor) -> None:
+    def _deltas(self, label: str) -> Path:
+        """Where the deltas of a method are kept."""
+        return self.folder.path / "deltas" / hashlib.sha256(label.encode()).hexdigest()[:12]
+
+    def take(self, label: str, stage: Stage | CaseRefused, editor: Editor) -> None:
         """Score the cases of a stage, or note why there is none."""
         if isinstance(stage, CaseRefused):
             error = stage.error
@@ -173,7 +190,8 @@ class CaseRunner:
         self.folder.add(row, case.texts(replies, before), answers_of(case, label, replies, now - self._since))
         self._since = now
 
-    def _tell(self, what: str, done: int, total: int | None = None) -> None:
+    def tell(self, what: str, done: int, total: int | None = None) -> None:
+        """Say how many cases of a method are scored."""
         if self._progress:
             place = f" (method {len(self.labels)} of {self._methods})" if self.labels else ""
             self._progress(f"{what}{place}: cases scored", done, len(self.cases) if total is None else total)

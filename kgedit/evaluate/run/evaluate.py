@@ -29,6 +29,7 @@ from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut
 from kgedit.evaluate.run.case_runner import AT_END, CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
+from kgedit.evaluate.run.lengths import at_length
 from kgedit.evaluate.run.manifest import make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.io.atomic_files import write_files
@@ -156,12 +157,19 @@ def _cases(
     cases: list[BenchmarkCase] = []
     left_out: list[LeftOut] = []
     for record in loaded.records[: settings.limit]:
+        if len(cases) == settings.most_cases:
+            break
         try:
             cases.append(case_of(record, options))
         except Unusable as error:
             left_out.append(LeftOut(case=str(record.case_id), method=None, reason=str(error), detail=str(error)))
     if not cases:
         raise EvaluationError(f"{settings.data} holds no case that can be scored. {loaded.summary()}")
+    if settings.sequence and len(cases) < settings.sequence[-1]:
+        raise EvaluationError(
+            f"{settings.data} holds {len(cases)} cases that can be scored, but the sequence goes up to "
+            f"{settings.sequence[-1]}; take lengths up to {len(cases)}, or a larger file"
+        )
     return cases, left_out
 
 
@@ -209,7 +217,8 @@ def _result(runner: CaseRunner, settings: EvaluationSettings, notes: tuple[str, 
     """The report over all rows of the folder, written beside them."""
     folder, manifest = runner.folder, runner.folder.manifest
     # Methods of earlier commands in this folder as well, with their scores at the end of a sequence of edits.
-    stages = [label + stage for label in manifest["methods"] for stage in ("", AT_END)]
+    ends = ("", AT_END, *(at_length("", length) for length in settings.sequence))
+    stages = [label + end for label in manifest["methods"] for end in ends]
     scored = {method for _, method in folder.rows} | {method for _, method in folder.left_out} | {UNEDITED}
     names = [label for label in stages if label in scored or label in runner.labels]
     rows = in_order(folder.rows, [case.id for case in runner.cases], names)
@@ -238,6 +247,12 @@ def _result(runner: CaseRunner, settings: EvaluationSettings, notes: tuple[str, 
         seed=settings.seed,
         texts=in_order(folder.texts, [case.id for case in runner.cases], names),
         notes=notes,
+        lengths=[
+            row
+            for label in manifest["methods"]
+            for length in settings.sequence
+            if (row := folder.lengths.get((label, length))) is not None
+        ],
     )
     write_report(report, folder.path)
     answers = in_order(folder.answers, [case.id for case in runner.cases], names)

@@ -13,15 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from kg_cache.lock import LockTimeout, exclusive
 from kgedit.errors import EvaluationError, FileCorrupt, OtherRun, SaveFailed
-from kgedit.evaluate.results import CaseAnswers, CaseTexts, LeftOut, Row, SaidText
+from kgedit.evaluate.results import CaseAnswers, CaseTexts, LeftOut, LengthRow, Row, SaidText
 from kgedit.evaluate.run.more import extended, fits
 from kgedit.io.atomic_files import write_files
 from kgedit.io.durable import append
 from kgedit.io.staging import sweep
 from kgedit.io.text import short
 
-MANIFEST, ROWS, LEFT_OUT, TEXTS, ANSWERS = (
-    "manifest.json", "rows.jsonl", "left_out.jsonl", "texts.jsonl", "answers.jsonl",
+MANIFEST, ROWS, LEFT_OUT, TEXTS, ANSWERS, LENGTHS = (
+    "manifest.json", "rows.jsonl", "left_out.jsonl", "texts.jsonl", "answers.jsonl", "lengths.jsonl",
 )  # fmt: skip
 _REPORTS = ("report.json", "report.md", "report.csv", "report.html", "cases.html")
 
@@ -38,6 +38,7 @@ class RunFolder:
         left_out: (case, method) -> why it has none; method None where the case is left out altogether.
         texts: (case, method) -> what the model said, where texts are kept.
         answers: (case, method) -> everything it was asked.
+        lengths: (method, length) -> the model as a whole at that length of a sequence, which is finished with it.
     """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any], *, mend: bool = True) -> None:
@@ -53,6 +54,7 @@ class RunFolder:
         self.left_out = {(item.case, item.method): item for item in _read(path / LEFT_OUT, LeftOut, mend)}
         self.texts = {(item.case, item.method): item for item in _read(path / TEXTS, CaseTexts, mend)}
         self.answers = {(item.case, item.method): item for item in _read(path / ANSWERS, CaseAnswers, mend)}
+        self.lengths = {(row.method, row.length): row for row in _read(path / LENGTHS, LengthRow, mend)}
 
     def add(self, row: Row, texts: tuple[SaidText, ...] = (), answers: CaseAnswers | None = None) -> None:
         """Keep a row and the texts that it rests on; what is there already stays as it is."""
@@ -67,6 +69,11 @@ class RunFolder:
         if (row.case, row.method) not in self.rows:
             append(self.path / ROWS, row.model_dump_json().encode() + b"\n")
             self.rows[row.case, row.method] = row
+
+    def finish_length(self, row: LengthRow) -> None:
+        """Keep what a whole length of a sequence gave; the rows of its cases come before it."""
+        append(self.path / LENGTHS, row.model_dump_json().encode() + b"\n")
+        self.lengths[row.method, row.length] = row
 
     def leave_out(self, item: LeftOut) -> None:
         """Keep the reason why a case has no row; the first one counts."""
@@ -133,7 +140,7 @@ def _claim(path: Path, manifest: dict[str, Any], cases: Sequence[str]) -> dict[s
     try:
         there = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        others = [name for name in (ROWS, LEFT_OUT, TEXTS, ANSWERS, *_REPORTS) if (path / name).exists()]
+        others = [name for name in (ROWS, LEFT_OUT, TEXTS, ANSWERS, LENGTHS, *_REPORTS) if (path / name).exists()]
         if others:
             raise EvaluationError(
                 f"{path} holds {', '.join(others)} without the {MANIFEST} of a run, so it is somebody else's; "

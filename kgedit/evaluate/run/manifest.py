@@ -20,6 +20,7 @@ from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
 from kgedit.evaluate.run.more import ids_hash
+from kgedit.evaluate.run.sequence import ASKED_TOGETHER
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.device import repeatable
 from kgedit.methods.base import MethodSettings
@@ -71,6 +72,14 @@ class ScoringPart(Frozen):
     zsre_target: str | None = None
 
 
+class SequencePart(Frozen):
+    """Lengths of a sequence of edits, how many cases of each are asked everything, and how many in shared batches."""
+
+    lengths: tuple[int, ...]
+    asked_at_most: int
+    asked_together: int
+
+
 class RunManifest(Frozen):
     """All that the numbers of a run depend on. It names no path, so that it is the same on another machine.
 
@@ -84,11 +93,12 @@ class RunManifest(Frozen):
         methods: "unedited", "pasted" where it was asked for, and the label of each method.
         settings: Label -> the method's full settings.
         mode: Which edits the model carries while a case is scored; see `run.modes`.
-        together: Cases whose edits the model carries together.
+        together: Cases whose edits the model carries together; in a sequence those that are edited together.
         chunk: Cases whose edits share one optimisation batch.
         seed: Seed of everything drawn.
         scoring: Options of scoring.
         versions: Versions of the packages that compute the numbers.
+        sequence: The lengths, where there are any.
     """
 
     suite: str
@@ -105,6 +115,7 @@ class RunManifest(Frozen):
     seed: int
     scoring: ScoringPart
     versions: dict[str, str]
+    sequence: SequencePart | None = None
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -159,7 +170,7 @@ def make_manifest(
             skipped=len(loaded.skipped),
         ),
         cases=CasesPart(
-            limit=settings.limit,
+            limit=settings.most_cases,
             recalled_only=settings.recalled_only,
             number=len(cases),
             sha256=ids_hash(cases),
@@ -191,4 +202,9 @@ def make_manifest(
             zsre_target=options.zsre_target if settings.suite == "zsre" else None,
         ),
         versions=versions(),
+        sequence=SequencePart(
+            lengths=settings.sequence, asked_at_most=settings.asked_at_most, asked_together=ASKED_TOGETHER
+        )
+        if settings.sequence
+        else None,
     )

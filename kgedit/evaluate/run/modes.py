@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,13 +18,22 @@ from kgedit.lm.anatomy import context_length
 from kgedit.methods.base import Computed, Request
 from kgedit.methods.engine.objective import target_rows
 
+# In the manifest of a delta that is kept: the time that its computation took.
+_SECONDS = "seconds"
+
 Edits = list[tuple[Request, Subgraph | None]]
 
 
 class Stage(NamedTuple):
-    """A moment of a run: the model carries edits, and these cases are scored now."""
+    """A moment of a run: the model carries edits, and these cases are scored now.
+
+    Attributes:
+        cases: Those whose edits came last.
+        seconds: Of computing their edits, where they are kept on disk.
+    """
 
     cases: tuple[BenchmarkCase, ...]
+    seconds: float = 0.0
 
 
 class CaseRefused(NamedTuple):
@@ -58,45 +68,52 @@ def together(editor: Editor, chunk: Sequence[BenchmarkCase]) -> Iterator[Stage |
     Raises:
         NotReverted: A weight differs after the edits were reverted.
     """
-    ready, refused = _prepared(editor, chunk)
+    found, cases, refused = _joint(editor, chunk)
     yield from refused
-    while ready:
-        (computed,) = _computed(editor, [[edit for _, edits in ready for edit in edits]])
-        if not isinstance(computed, EditError):
-            with _applied(editor, computed.delta):
-                yield Stage(tuple(case for case, _ in ready))
-            return
-        results = _computed(editor, [edits for _, edits in ready])
-        refused_alone = [number for number, result in enumerate(results) if isinstance(result, EditError)]
-        faulty = refused_alone or range(len(ready))  # where each is possible alone, it is their sum that is not
-        for number in faulty:
-            error = results[number]
-            yield CaseRefused(ready[number][0], error if isinstance(error, EditError) else computed)
-        ready = [prepared for number, prepared in enumerate(ready) if number not in faulty]
+    if found is not None:
+        with _applied(editor, found):
+            yield Stage(cases)
 
 
-def on_top(editor: Editor, case: BenchmarkCase, folder: Path) -> Stage | CaseRefused:
-    """The case's edits on top of all earlier ones; they are kept.
+def on_top(
+    editor: Editor, chunk: Sequence[BenchmarkCase], folder: Path, *, stay: bool = True
+) -> Iterator[Stage | CaseRefused]:
+    """The edits of some cases, computed together, on top of all that the editor carries.
 
     Args:
-        editor: Editor that carries the earlier edits.
-        case: The case.
-        folder: Where its delta is kept, so that a resumed run need not compute it again.
+        editor: The editor.
+        chunk: The cases, without those that were refused before.
+        folder: Where their delta is kept, so that a resumed run need not compute it again.
+        stay: Leave the edits in the model; otherwise they are reverted when the stage is over.
+
+    Raises:
+        NotReverted: A weight differs after the edits were reverted.
     """
+    cases = {case.id: case for case in chunk}
     if not _is_stored(folder):
-        ready, refused = _prepared(editor, [case])
-        if refused:
-            return refused[0]
-        (computed,) = _computed(editor, [ready[0][1]])
-        if isinstance(computed, EditError):
-            return CaseRefused(case, computed)
-        computed.delta.save(folder)
+        started = time.perf_counter()
+        found, _, refused = _joint(editor, chunk)
+        seconds = time.perf_counter() - started
+        # The refusals first: with a delta on disk nobody would compute them again.
+        for item in refused:
+            del cases[item.case.id]
+            yield item
+        if found is None:
+            return
+        found.noting(**{_SECONDS: seconds}).save(folder)
+    delta = Delta.load(folder)
+    stage = Stage(tuple(cases.values()), delta.manifest.get(_SECONDS, 0.0))
+    if not stay:
+        with _applied(editor, delta):
+            yield stage
+        return
     try:
         with suppress(AlreadyApplied):  # the same once more changes nothing
             editor.load_delta(folder)
     except EditError as error:  # the edited weights do not fit the model's dtype any more
-        return CaseRefused(case, error)
-    return Stage((case,))
+        yield from (CaseRefused(case, error) for case in stage.cases)
+    else:
+        yield stage
 
 
 def prepare(editor: Editor, rewrites: Sequence[Rewrite]) -> Edits:
@@ -127,6 +144,28 @@ def _is_stored(folder: Path) -> bool:
     except FileCorrupt:  # not there, or the run was stopped while it was written
         return False
     return True
+
+
+def _joint(
+    editor: Editor, chunk: Sequence[BenchmarkCase]
+) -> tuple[Delta | None, tuple[BenchmarkCase, ...], list[CaseRefused]]:
+    """One delta for the edits of as many of the cases as have one together; which these are, and the others."""
+    ready, refused = _prepared(editor, chunk)
+    while ready:
+        (computed,) = _computed(editor, [[edit for _, edits in ready for edit in edits]])
+        if not isinstance(computed, EditError):
+            return computed.delta, tuple(case for case, _ in ready), refused
+        if editor.method.shares_change:  # trained on all of them: each alone would say little, and take long
+            refused += [CaseRefused(case, computed) for case, _ in ready]
+            break
+        results = _computed(editor, [edits for _, edits in ready])
+        refused_alone = [number for number, result in enumerate(results) if isinstance(result, EditError)]
+        faulty = refused_alone or range(len(ready))  # where each is possible alone, it is their sum that is not
+        for number in faulty:
+            error = results[number]
+            refused.append(CaseRefused(ready[number][0], error if isinstance(error, EditError) else computed))
+        ready = [prepared for number, prepared in enumerate(ready) if number not in faulty]
+    return None, (), refused
 
 
 def _prepared(

@@ -32,7 +32,11 @@ class EvaluationSettings(BaseModel):
         anyway: Run the methods, and show their figures, also where the unedited model recalls next to no case's facts.
         seed: Of prefixes, encoders, sampled texts and resampling.
         sequential: Edits are kept: each case is edited on top of all earlier ones, and all are asked again at the end.
-        batch_edits: Number of cases that are edited together, in one computation, and scored together.
+        batch_edits: Number of cases that are edited together, in one computation, and scored together; in a sequence
+            only edited together.
+        sequence: Lengths of a sequence of edits: the cases of the file are edited one batch after another, and at each
+            of these numbers of cases all so far are asked again; see `run.lengths`.
+        asked_at_most: The most cases of a length that are asked everything; the others are asked their edits alone.
         styles: How MQuAKE's questions are put.
         prompts: Folder of MQuAKE's published demonstrations.
         match: When a generated answer counts; by default exactly for mini, which ends its sentences with the name, and
@@ -63,6 +67,8 @@ class EvaluationSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**32)
     sequential: bool = False
     batch_edits: int | None = Field(default=None, ge=1)
+    sequence: tuple[int, ...] = ()
+    asked_at_most: int = Field(default=200, ge=1)
     styles: tuple[Style, ...] = Field(default=("zero_shot",), min_length=1)
     prompts: Path | None = None
     match: Literal["begins", "contains", "exact"] | None = None
@@ -81,11 +87,24 @@ class EvaluationSettings(BaseModel):
     def _one_mode(self) -> EvaluationSettings:
         if self.sequential and self.batch_edits is not None:
             raise ValueError("edits are either kept one after another (sequential) or made in batches, not both")
+        if self.sequence and self.sequential:
+            raise ValueError("give sequential, which asks after every edit, or the lengths of a sequence, not both")
+        if self.sequence and self.limit is not None:
+            raise ValueError("the longest length of a sequence is the number of its cases; leave the limit out")
+        if any(length < 1 for length in self.sequence) or list(self.sequence) != sorted({*self.sequence}):
+            raise ValueError(f"lengths of a sequence are whole numbers from 1, each above the last: {self.sequence}")
         return self
 
     @property
-    def mode(self) -> Literal["alone", "together", "sequential"]:
+    def most_cases(self) -> int | None:
+        """Number of cases that are run, from the beginning of the file; None for all."""
+        return self.sequence[-1] if self.sequence else self.limit
+
+    @property
+    def mode(self) -> Literal["alone", "together", "sequential", "sequence"]:
         """Which edits the model carries while a case is scored; see `run.modes`."""
+        if self.sequence:
+            return "sequence"
         if self.sequential:
             return "sequential"
         return "alone" if self.batch_edits is None else "together"

@@ -7,7 +7,6 @@ accepted earlier still answer right.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -16,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.ingest.decide.known_facts import FactPool, ask_all
 from kgedit.ingest.decide.recall_walk import KnownFact
-from kgedit.lm.scoring.teacher_forced import score_rows
+from kgedit.lm.scoring.perplexity import perplexity
 from kgedit.lm.tokens import encode_text
 
 Mode = Literal["refuse", "warn"]
@@ -80,11 +79,7 @@ class Guard:
 
     def perplexity(self, model: PreTrainedModel) -> float:
         """Of the fixed sentences, per token; infinite where the model gives no number any more."""
-        if not self._sentences:
-            return 1.0
-        scores = score_rows(model, [(ids[:1], ids[1:]) for ids in self._sentences])
-        mean = math.fsum(logp for score in scores for logp in score.logprobs) / sum(len(score.ids) for score in scores)
-        return math.exp(min(-mean, 700.0)) if math.isfinite(mean) else math.inf
+        return perplexity(model, self._sentences) if self._sentences else 1.0
 
     def batch(
         self, model: PreTrainedModel, earlier: Sequence[tuple[str, str]], changed: set[tuple[str, str]]

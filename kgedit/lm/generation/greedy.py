@@ -44,7 +44,7 @@ class Continuation(NamedTuple):
 
 
 def answer_all(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asks: Iterable[Ask], *, batch_size: int = 64
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asks: Iterable[Ask], *, batch_size: int | None = None
 ) -> dict[Ask, str]:
     """Continue every different prompt once.
 
@@ -53,7 +53,7 @@ def answer_all(
         tokenizer: Its tokenizer.
         asks: Prompts and where their answers end. A prompt that leaves no room for an answer of 16 tokens (or of
             its limit, if that is less) loses its beginning; answers also end where the context ends.
-        batch_size: Prompts per forward pass.
+        batch_size: Most prompts per forward pass; by default as many as suit the model's device.
 
     Returns:
         Ask -> continuation, without the prompt and without white space around it.
@@ -71,7 +71,7 @@ def answer_all(
         rows.append(fit(text, context - min(limit, LEAST_ROOM)))
         limits.append(min(limit, context - len(rows[-1])))
     answers: dict[Ask, str] = {}
-    for batch in batches([len(row) for row in rows], limits, context, batch_size):
+    for batch in batches([len(row) for row in rows], limits, context, batch_size, on_gpu=model.device.type == "cuda"):
         asked = [different[i] for i in batch]
         continuations = continue_greedily(
             model, tokenizer, [rows[i] for i in batch], [limits[i] for i in batch], [ask.until for ask in asked]

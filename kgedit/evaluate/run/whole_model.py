@@ -1,0 +1,73 @@
+"""What edits did to the model as a whole: size of the edited matrices, perplexity of text that speaks of no edit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from importlib.resources import files
+
+from kgedit.editor import Editor
+from kgedit.evaluate.benchmarks.case import BenchmarkCase
+from kgedit.evaluate.results import LengthRow
+from kgedit.lm.anatomy import context_length
+from kgedit.lm.scoring.perplexity import perplexity
+from kgedit.lm.tokens import encode_text
+from kgedit.mini import MINI
+from kgedit.mini.corpus import bundled_sentences
+
+_SENTENCES = 200  # of the bundled model's own training text
+_MOST = 1e300  # a multiple of the perplexity that still is a number in JSON
+
+
+def held_out_texts(model: str, cases: Sequence[BenchmarkCase], *, seed: int) -> list[str]:
+    """Texts in which no edit's subject or object occurs.
+
+    Args:
+        model: Name of the model. For the bundled one they are sentences that it was trained on, since it knows no
+            other words; for others paragraphs of plain English prose that were written for this purpose.
+        cases: The cases of the run.
+        seed: Draws the sentences.
+    """
+    if model != MINI:
+        text = files("kgedit.evaluate.run").joinpath("held_out.txt").read_text(encoding="utf-8")
+        return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    named = {
+        name for case in cases for one in case.rewrites for name in (one.subject, one.target_new, one.target_true)
+    }
+    sentences = list(bundled_sentences())
+    random.Random(seed).shuffle(sentences)
+    apart = (sentence for sentence in sentences if not any(name and name in sentence for name in named))
+    return [sentence for sentence, _ in zip(apart, range(_SENTENCES), strict=False)]
+
+
+class WholeModel:
+    """Measures a model against what it was before its edits."""
+
+    def __init__(self, editor: Editor, texts: Sequence[str]) -> None:
+        """Read the unedited model.
+
+        Args:
+            editor: It carries no edit yet.
+            texts: Held-out texts; what does not fit into the context is cut off.
+        """
+        longest = context_length(editor.model)
+        rows = (encode_text(editor.tokenizer, text)[:longest] for text in texts)
+        self._editor, self._rows = editor, [row for row in rows if len(row) > 1]
+        self._before = perplexity(editor.model, self._rows)
+
+    def measure(
+        self, method: str, length: int, *, edits: int, asked: int, asked_all: int, seconds: float
+    ) -> LengthRow:
+        """The model as it is now; what is given stands in `LengthRow`, `seconds` for all edits together."""
+        multiple = perplexity(self._editor.model, self._rows) / self._before
+        return LengthRow(
+            method=method,
+            length=length,
+            edits=edits,
+            asked=asked,
+            asked_all=asked_all,
+            seconds=seconds / max(edits, 1),
+            growth=self._editor.growth(),
+            change=self._editor.norms(),
+            perplexity=min(multiple, _MOST),
+        )
