@@ -35,6 +35,7 @@ METHODS: Mapping[str, str] = {
     "locft": "kgedit.methods.locft.method:Locft",
     "mend": "kgedit.methods.mend.method:Mend",
     "ke": "kgedit.methods.ke.method:Ke",
+    "kn": "kgedit.methods.kn:Kn",
     "finetune-adapter": "kgedit.methods.finetune_adapter.method:FineTuneAdapter",
     "ike": "kgedit.methods.ike:Ike",
     "grace": "kgedit.methods.grace:Grace",

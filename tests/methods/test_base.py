@@ -58,6 +58,7 @@ ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares 
     "locft": (False, True, False, True),
     "mend": (False, False, False, False),
     "ke": (False, False, False, False),
+    "kn": (False, False, False, False),
     "finetune-adapter": (False, True, False, True),
     "ike": (False, False, False, False),
     "grace": (False, False, False, False),
