@@ -36,10 +36,10 @@ _ENDS = (".", "\n")
 
 
 class Neuron(NamedTuple):
-    """Entry `index` of the key of a layer, and its attribution."""
+    """One entry of the key of a layer, and its attribution."""
 
     layer: int
-    index: int
+    entry: int
     attribution: float
 
 
@@ -59,7 +59,7 @@ def integrated_gradients(
     """
     shares = (torch.arange(steps, device=point.device, dtype=point.dtype) + 0.5) / steps  # (steps,)
     total = torch.zeros_like(point)
-    for some in shares.split(rows):
+    for some in torch.split(shares, rows):
         inputs = (some[:, None] * point).requires_grad_()  # (n, d)
         (gradients,) = torch.autograd.grad(function(inputs).sum(), inputs)  # (n, d)
         total += gradients.sum(dim=0)
@@ -132,7 +132,7 @@ def coarse_set(attributed: Tensor, threshold: float = THRESHOLD) -> list[Neuron]
         return []
     places = (attributed > threshold * largest).nonzero().tolist()
     neurons = [Neuron(layer, index, float(attributed[layer, index])) for layer, index in places]
-    return sorted(neurons, key=lambda neuron: (-neuron.attribution, neuron.layer, neuron.index))
+    return sorted(neurons, key=lambda neuron: (-neuron.attribution, neuron.layer, neuron.entry))
 
 
 def refined_set(sets: Sequence[Sequence[Neuron]], share: float = SHARE) -> list[Neuron]:
@@ -140,11 +140,11 @@ def refined_set(sets: Sequence[Sequence[Neuron]], share: float = SHARE) -> list[
 
     What they attribute is the mean over the sets that have them.
     """
-    times = Counter((neuron.layer, neuron.index) for own in sets for neuron in own)
+    times = Counter((neuron.layer, neuron.entry) for own in sets for neuron in own)
     total = Counter[tuple[int, int]]()
     for own in sets:
         for neuron in own:
-            total[neuron.layer, neuron.index] += neuron.attribution  # type: ignore[assignment]
+            total[neuron.layer, neuron.entry] += neuron.attribution  # type: ignore[assignment]
     kept = [place for place, count in times.items() if count > share * len(sets)]
     kept.sort(key=lambda place: (-times[place], -total[place] / times[place], place))
     return [Neuron(*place, total[place] / times[place]) for place in kept]
@@ -191,6 +191,7 @@ class _LastToken:
             inputs = {name: tensor.expand(len(keys), -1) for name, tensor in self._last.items()}
             with replay(model, anatomy, layer + 1, state.unsqueeze(1)):
                 output = model(**inputs, past_key_values=fork(self._past, first), use_cache=True)
-            return output.logits[:, -1].float().softmax(dim=-1)[:, token]  # (n,)
+            probabilities: Tensor = output.logits[:, -1].float().softmax(dim=-1)  # (n, V)
+            return probabilities[:, token]  # (n,)
 
         return of_keys

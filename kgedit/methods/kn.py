@@ -95,7 +95,7 @@ class Kn(Method):
         neurons, notes = self._neurons(bench, request, prompts, old)
         # Per layer: column i += scale * (sum of the new object's embeddings - sum of the old answer's).
         scale = config.scale or (2.0 if len(old) == len(target) == 1 else 1.0)
-        head = model.get_output_embeddings().weight.detach()  # type: ignore[operator]  # (V, d)
+        head = model.get_output_embeddings().weight.detach()  # type: ignore[no-untyped-call]  # (V, d)
         change = scale * (_summed(head, target) - _summed(head, old))  # (d,)
         if not bool(change.any()):
             notes = (*notes, "the model says the new object already, so nothing was changed")
@@ -139,7 +139,7 @@ class Kn(Method):
         for layer in sorted({neuron.layer for neuron in neurons}):
             weight = to_math(anatomy.weight(bench.model, layer), anatomy.conv1d)  # (d, d_ff)
             columns = torch.zeros(weight.shape[1], 1)
-            columns[[neuron.index for neuron in neurons if neuron.layer == layer]] = 1.0
+            columns[[neuron.entry for neuron in neurons if neuron.layer == layer]] = 1.0
             updates.append(WeightUpdate(anatomy.weight_name(layer), columns, change[:, None].cpu(), anatomy.conv1d))
         return tuple(updates)
 

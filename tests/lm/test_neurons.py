@@ -67,7 +67,7 @@ def test_an_answer_of_several_tokens_is_the_mean_over_them_and_one_token_is_prom
 def test_the_coarse_set_is_what_is_above_a_share_of_the_largest() -> None:
     attributed = torch.tensor([[0.1, -3.0, 1.0], [0.2, 0.21, 0.0]])
     found = coarse_set(attributed, 0.2)
-    assert [(neuron.layer, neuron.index) for neuron in found] == [(0, 2), (1, 1)]
+    assert [(neuron.layer, neuron.entry) for neuron in found] == [(0, 2), (1, 1)]
     assert [neuron.attribution for neuron in found] == pytest.approx([1.0, 0.21])
     assert coarse_set(-attributed.abs()) == []
 

@@ -31,7 +31,7 @@ def test_the_columns_of_the_coarse_set_move_from_the_old_answer_to_the_new_objec
     head = model.get_output_embeddings().weight.detach()
     wanted = sum(head[token] for token in new) - sum(head[token] for token in old)
     wanted = 2 * wanted if len(old) == len(new) == 1 else wanted
-    neurons = {(neuron.layer, neuron.index) for neuron in coarse_set(attributions(model, ids, old, steps=4), 0.3)}
+    neurons = {(neuron.layer, neuron.entry) for neuron in coarse_set(attributions(model, ids, old, steps=4), 0.3)}
     assert neurons
     anatomy = anatomy_of(model)
     unedited = [to_math(anatomy.weight(model, layer), anatomy.conv1d).detach().clone() for layer in range(LAYERS)]
