@@ -203,7 +203,7 @@ class Glame(ValueMethod):
     def _write(self, bench: Workbench, work: Sequence[Sequence[_EditWork]]) -> list[LowRankDelta]:
         """Step 3: the closed form (ROME, eq. 2), one solve per case and layer for all its edits."""
         config, anatomy = self.config, anatomy_of(bench.model)
-        base = hash_weights(bench.model, [anatomy.weight_name(layer) for layer in self.moment_layers])
+        base = hash_weights(bench.model, [anatomy.weight_name(layer) for layer in config.layers])
         if all(edit.updates for case in work for edit in case):
             return [LowRankDelta(edit.updates, base) for case in work for edit in case]
         groups = [[(edit.objective, edit.solution.offset) for edit in case] for case in work]
@@ -221,7 +221,11 @@ class Glame(ValueMethod):
         objectives, reaching = [edit.objective for edit in case], [edit.multihop_prompts for edit in case]
         with delta.apply(bench.model, check=False):
             updates = write_later_layers(bench, self.config, objectives, reaching)
-        return compose(delta, LowRankDelta(updates, ""), base_hash=delta.base_hash) if updates else delta
+        if not updates:
+            return delta
+        # The base is all matrices that are written now, and is read from them as they were.
+        base = hash_weights(bench.model, {update.name: None for update in (*delta.updates, *updates)})
+        return compose(delta, LowRankDelta(updates, ""), base_hash=base)
 
     def _computed(self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork]) -> Computed:
         """The delta of one case with all that is to be known about it."""

@@ -127,6 +127,9 @@ def test_where_nothing_leads_to_the_subject_there_is_no_write_to_later_layers(gp
     alone = replace(graph, incoming_walks=())
     deep, plain = (run(*gpt2, config(later_layers=layers), alone, request).delta for layers in ((2,), ()))
     assert deep.names == plain.names
+    assert deep.base_hash == plain.base_hash
+    with deep.apply(gpt2[0]):  # refused where the base is that of matrices which are not written
+        pass
     for ours, theirs in zip(deep.updates, plain.updates, strict=True):
         assert torch.equal(ours.left, theirs.left)
         assert torch.equal(ours.right, theirs.right)
