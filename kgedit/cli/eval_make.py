@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @loads_model
 def make(
-    suite: Annotated[Literal["mquake", "counterfact"], typer.Option(help="Benchmark to make.")],
+    suite: Annotated[Literal["mquake", "counterfact", "reverse"], typer.Option(help="Benchmark to make.")],
     out: Annotated[Path, typer.Option(help="Folder for SUITE-dev.json and SUITE-test.json.")],
     model: Model = MINI,
     graph: Graph = None,

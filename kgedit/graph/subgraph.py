@@ -8,7 +8,7 @@ to the subject is kept beside it, for methods that ask for it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple, named
@@ -131,6 +131,27 @@ class Subgraph:
             TwoHops(self.center, first, self.target, second, end)
             for _, end, second, _ in edges
             if end not in (self.center, self.target) and self.center != self.target
+        )
+
+    def turned(self, relation: str, label: str) -> Subgraph:
+        """The graph around the same fact told from its object's side: what is known of s stands behind (o*, r', s).
+
+        Args:
+            relation: Id of r'.
+            label: Its text, if it has none yet.
+        """
+        triples = (Triple(self.target, relation, self.center), *self.subject_facts)
+        own = (triple for triple in self.triples[1:] if triple.subject == self.target)
+        return replace(
+            self,
+            center=self.target,
+            target=self.center,
+            nodes=tuple(dict.fromkeys(id for triple in triples for id in (triple.subject, triple.object))),
+            relations=tuple(dict.fromkeys(triple.relation for triple in triples)),
+            triples=triples,
+            labels={relation: label} | self.labels,
+            subject_facts=tuple(triple for triple in own if triple.relation != relation),
+            incoming_walks=(),
         )
 
     def to_networkx(self) -> nx.MultiDiGraph:

@@ -13,7 +13,31 @@ from kg_cache.text import fold, show
 from kgedit.errors import UnknownRelationText
 
 
-class RelationText(BaseModel):
+class ReverseText(BaseModel):
+    """Wordings of a fact from its object's side, with one "{}" slot for the object; the subject follows.
+
+    Attributes:
+        cloze: Statements ending right before the subject.
+        question: Questions whose answer is the subject.
+        single: Whether an object normally has one such subject only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cloze: tuple[str, ...] = Field(min_length=2)
+    question: tuple[str, ...] = Field(min_length=2)
+    single: bool
+
+    @field_validator("cloze", "question", "phrase", check_fields=False)
+    @classmethod
+    def _one_slot(cls, wordings: tuple[str, ...]) -> tuple[str, ...]:
+        for wording in wordings:
+            if wording.count("{}") != 1:
+                raise ValueError(f"the wording {wording!r} needs exactly one {{}} slot")
+        return wordings
+
+
+class RelationText(ReverseText):
     """The wordings of one relation.
 
     Attributes:
@@ -22,27 +46,17 @@ class RelationText(BaseModel):
         cloze: Statements ending right before the object; the first is the editing prompt.
         question: Questions whose answer is the object.
         phrase: Noun phrases that denote the object, for composition; the first is the plain one.
-        inverse: The property that states the same fact from the object's side, if there is one.
         single: Whether a subject normally has one object only.
+        inverse: The property that states the same fact from the object's side, if there is one.
+        reverse: Wordings of the fact from the object's side, where there is no such property.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     aliases: tuple[str, ...] = ()
     cloze: tuple[str, ...] = Field(min_length=4)
-    question: tuple[str, ...] = Field(min_length=2)
     phrase: tuple[str, ...] = Field(min_length=1)
     inverse: str | None = None
-    single: bool
-
-    @field_validator("cloze", "question", "phrase")
-    @classmethod
-    def _one_slot(cls, wordings: tuple[str, ...]) -> tuple[str, ...]:
-        for wording in wordings:
-            if wording.count("{}") != 1:
-                raise ValueError(f"the wording {wording!r} needs exactly one {{}} slot")
-        return wordings
+    reverse: ReverseText | None = None
 
 
 class Verbalizer:
@@ -138,6 +152,13 @@ class Verbalizer:
     def are_inverse(self, first: str, then: str) -> bool:
         """Whether `then` leads back along `first`."""
         return self[first].inverse == then or self[then].inverse == first
+
+    def reverse(self, relation: str | None) -> ReverseText | None:
+        """How a fact of the relation is told from its object's side; None where nothing is known of that."""
+        if relation is None or relation not in self.texts:
+            return None
+        text = self.texts[relation]
+        return text.reverse if text.inverse is None else self.texts.get(text.inverse)
 
     def _nested(self, path: Sequence[str], phrase: int) -> str:
         text = "{}"

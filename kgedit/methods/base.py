@@ -179,11 +179,13 @@ class Computed:
         delta: The change, on the model's weights as they are.
         notes: What a user should know about this edit, e.g. that its graph was empty.
         log: Numbers of the optimisation, also in the delta's manifest.
+        owners: Of a joint write, the number of the edit that each column belongs to; empty where they are in order.
     """
 
     delta: Delta
     notes: tuple[str, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
+    owners: tuple[int, ...] = ()
 
 
 class Method(ABC):
@@ -233,7 +235,12 @@ class Method(ABC):
 
     @property
     def writes_jointly(self) -> bool:
-        """Whether `together` solves for all edits of a case at once, with one column per edit on each weight."""
+        """Whether `together` solves for all edits of a case at once, with columns of their own on each weight."""
+        return False
+
+    @property
+    def writes_inverses(self) -> bool:
+        """Whether an edit also changes what the model says of its new object (`methods.inverse`)."""
         return False
 
     @property

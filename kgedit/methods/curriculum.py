@@ -17,11 +17,13 @@ class Lesson:
         wordings: The new fact; the first one is the edit prompt.
         paths: What follows from it.
         around: Facts of its subject and of the same relation that stay.
+        inverse: The new fact asked from its object's side.
     """
 
     wordings: tuple[Question, ...]
     paths: tuple[Question, ...] = ()
     around: tuple[Question, ...] = ()
+    inverse: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def graph_of(
         nodes=("Q1", "Q2", *objects),
         relations=relations,
         triples=(Triple("Q1", relation, "Q2"), *(Triple("Q2", r, q) for q, (r, _) in objects.items())),
-        labels=labels | {r: f"label of {r}" for r in relations},
+        labels=labels | {r: f"label of {r}" for r in (*relations, *(own or {}))},
         subject_facts=tuple(Triple("Q1", r, q) for q, (r, _) in others.items()),
         source="by hand",
     )

@@ -134,6 +134,15 @@ BUILT_IN = (
         case=f"{_HERE}.knowedit.case:case",
     ),
     Benchmark(
+        name="reverse",
+        help="BAKE: is the edit known from its object's side, too?",
+        formats=(
+            Format("bake", {"requested_rewrite": dict, "reverse_qa": dict}, f"{_HERE}.reverse.record:read"),
+            Format("bake", {"requested_rewrite": dict, "reverse_judge": dict}, f"{_HERE}.reverse.record:read"),
+        ),
+        case=f"{_HERE}.reverse.case:case",
+    ),
+    Benchmark(
         name="known-facts",
         help="Facts to be recalled; nothing is edited.",
         formats=(Format("known-facts", {"known_id": int, "attribute": str}, f"{_HERE}.known_facts.record:read"),),

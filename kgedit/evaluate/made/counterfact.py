@@ -63,11 +63,11 @@ def _draft(book: Book, fact: Fact, number: int, rng: random.Random, *, portable:
     second_best: Draft | None = None
     # Take the first target, in random order, that has enough neighbours and a second hop whose answer changes.
     for target in rng.sample(targets, len(targets)):
-        neighbours = _sharing(book, fact, fact.object, target)
-        having = _sharing(book, fact, target, fact.object)
+        neighbours = sharing(book, fact, fact.object, target)
+        having = sharing(book, fact, target, fact.object)
         if min(len(neighbours), len(having)) < LEAST_SHARING or not book.apart(target, fact.object):
             continue
-        record = _Record(book, fact, target, rng)
+        record = EditInWords(book, fact, target, rng)
         onward = [pair for pair in book.onward(fact, target) if (fact.object, pair[0][1]) in book.object_of]
         onward = [pair for pair in onward if book.apart(pair[1], book.object_of[fact.object, pair[0][1]])]
         if onward:
@@ -78,18 +78,20 @@ def _draft(book: Book, fact: Fact, number: int, rng: random.Random, *, portable:
     return second_best
 
 
-def _sharing(book: Book, fact: Fact, obj: str, other: str) -> list[str]:
+def sharing(book: Book, fact: Fact, obj: str, other: str) -> list[str]:
     """Other subjects whose object of the same relation is this one."""
     return [subject for subject in book.subjects_of[fact.relation, obj] if subject not in (fact.subject, other)]
 
 
-class _Record:
+class EditInWords:
     """One edit put into words; only the rewrite has a wording that editing methods may use."""
 
     def __init__(self, book: Book, fact: Fact, target: str, rng: random.Random) -> None:
+        """Take a known fact and its new object."""
         self.book, self.fact, self.target, self.rng = book, fact, target, rng
 
     def draft(self, number: int, neighbours: Sequence[str], having: Sequence[str], onward: Onward | None) -> Draft:
+        """The record with prompts about those who share the old object and those who have the new one."""
         book, fact = self.book, self.fact
         old, new = book.labels[fact.object], book.labels[self.target]
         rewrite = Rewrite(

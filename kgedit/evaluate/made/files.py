@@ -16,7 +16,9 @@ from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.mquake import record as mquake_format
 from kgedit.evaluate.benchmarks.mquake.record import MQuakeRecord
 from kgedit.evaluate.benchmarks.records import Record
-from kgedit.evaluate.made import counterfact, mquake
+from kgedit.evaluate.benchmarks.reverse import record as reverse_format
+from kgedit.evaluate.benchmarks.reverse.record import ReverseRecord
+from kgedit.evaluate.made import counterfact, mquake, reverse
 from kgedit.evaluate.made.book import Book
 from kgedit.evaluate.made.mined import MinedBook, MinedFacts
 from kgedit.evaluate.made.recall import Draft, Gathering, RecallFilter, Slot
@@ -24,7 +26,7 @@ from kgedit.io.atomic_files import write_files
 from kgedit.mini import MINI
 from kgedit.progress import Progress
 
-SUITES = ("mquake", "counterfact")
+SUITES = ("mquake", "counterfact", "reverse")
 PARTS = ("dev", "test")
 # The most cases about a model that was not trained on the facts; for MQuAKE of each number of hops.
 _SINGLES, _CHAINS = {"dev": 60, "test": 120}, {"dev": 20, "test": 50}
@@ -34,7 +36,7 @@ class MadeBenchmark(BaseModel):
     """The files that `make_benchmark` wrote.
 
     Attributes:
-        suite: "mquake" or "counterfact".
+        suite: "mquake", "counterfact" or "reverse".
         seed: Seed of everything drawn.
         files: Part -> path of its file.
         cases: Part -> number of cases.
@@ -73,7 +75,7 @@ def make_benchmark(
     in a wording that an editing method optimises (`Verbalizer.edit_wordings`).
 
     Args:
-        suite: "mquake" or "counterfact".
+        suite: "mquake", "counterfact" or "reverse".
         out: Folder of the files.
         seed: Seed of everything drawn.
         sizes: Part -> cases, for MQuAKE of each number of hops; the full size by default.
@@ -92,8 +94,9 @@ def make_benchmark(
         for part, count in (sizes or mquake.PER_HOPS).items():
             records[part] = gathering.fill(mquake.slots(part, count))
     else:
-        plain = Gathering(recall, counterfact.sources(book, seed))
-        for part, count in (sizes or counterfact.RECORDS).items():
+        made = counterfact if suite == "counterfact" else reverse
+        plain = Gathering(recall, made.sources(book, seed))
+        for part, count in (sizes or made.RECORDS).items():
             records[part] = plain.fill([part] * count)
     return _write(suite, out, records, seed=seed)
 
@@ -115,7 +118,7 @@ def make_recalled_benchmark(
     question where the found facts give one.
 
     Args:
-        suite: "mquake" or "counterfact".
+        suite: "mquake", "counterfact" or "reverse".
         out: Folder of the files.
         mined: See `mined.mine`.
         model: Its name.
@@ -135,7 +138,11 @@ def make_recalled_benchmark(
             records[part] = _as_many(chains, mquake.slots(part, count))
     else:
         wanted = sizes or _SINGLES
-        singles = counterfact.sources(book, seed, sizes=wanted, portable=False)
+        singles = (
+            reverse.sources(book, seed, sizes=wanted)
+            if suite == "reverse"
+            else counterfact.sources(book, seed, sizes=wanted, portable=False)
+        )
         for part, count in wanted.items():
             records[part] = _as_many(singles, [part] * count)
     if not any(records.values()):
@@ -191,6 +198,8 @@ def _bytes(records: list[Record]) -> bytes:
 def _original(record: Record) -> dict[str, Any]:
     if isinstance(record, MQuakeRecord):
         return mquake_format.to_original(record)
+    if isinstance(record, ReverseRecord):
+        return reverse_format.to_original(record)
     if isinstance(record, CounterFactRecord):
         return counterfact_format.to_original(record)
     raise TypeError(f"no layout is known for {type(record).__name__}")

@@ -29,7 +29,8 @@ _BY_CLASS = "multihop_probability"
 # The figures that the literature compares, in the order of tables; what is not named here follows by name.
 MAIN = (
     "efficacy paraphrase neighborhood portability editing_score multihop multihop_2 multihop_3 multihop_4 "
-    "multihop_probability multihop_probability_2 multihop_probability_3 multihop_probability_4"
+    "multihop_probability multihop_probability_2 multihop_probability_3 multihop_probability_4 "
+    "reverse reverse_accuracy object_facts_accuracy"
 ).split()
 
 

@@ -10,7 +10,7 @@ from kgedit.evaluate.results import UNEDITED
 # Under this share of known cases no table is shown to people: an edit of facts that a model never knew, and
 # consequences that it cannot know, are scored by chance. MQuAKE on GPT-2 XL is well above it.
 LEAST_KNOWN = 0.05
-_MAIN = ("editing_score", "multihop", "multihop_probability", "efficacy")
+_MAIN = ("reverse_accuracy", "editing_score", "multihop", "multihop_probability", "efficacy")
 
 
 def meaningful(known: Estimate | None) -> bool:

@@ -1,4 +1,4 @@
-"""What follows from many changes at once: over the graph, over each other, and told from the object's side."""
+"""What follows from many changes at once: over the graph, and over each other."""
 
 from __future__ import annotations
 
@@ -29,13 +29,6 @@ def followed(
     return {item.entry.id: tuple(_of(item, changes, onward, text)) for item in items}
 
 
-def inverse_of(item: ResolvedChange, text: Verbalizer) -> str | None:
-    """The property that states the change from its object's side, where an object has one such subject only."""
-    relation = item.request.relation
-    inverse = text[relation].inverse if relation is not None and relation in text else None
-    return inverse if inverse is not None and inverse in text and text[inverse].single else None
-
-
 def _of(item: ResolvedChange, changes: Changes, onward: Onward, text: Verbalizer) -> list[Question]:
     request, relation = item.request, item.request.relation
     if relation is None or relation not in text:
@@ -52,9 +45,4 @@ def _of(item: ResolvedChange, changes: Changes, onward: Onward, text: Verbalizer
     subjects = {label for label, _ in changes}
     if subjects & {request.target, *(obj for _, obj in behind)}:
         templates += longer_walks(request, onward, changes, text)
-    questions = [(fill(template, request.subject), answer) for template, answer in templates]
-    # 3. The same fact from the object's side, unless another change says otherwise.
-    inverse = inverse_of(item, text)
-    if inverse is not None and (request.target, inverse) not in changes:
-        questions += [(fill(template, request.target), request.subject) for template in text.edit_wordings((inverse,))]
-    return questions
+    return [(fill(template, request.subject), answer) for template, answer in templates]

@@ -6,16 +6,17 @@ For methods that train on a whole batch (`Workbench.curriculum`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from kgedit.delta import Delta
-from kgedit.ingest.decide.followed import inverse_of
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.probes import NEIGHBOURS
 from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.finetune_adapter.lessons import wordings_of
+from kgedit.methods.inverse import inverse_edits
 
 _EARLIER_WORDINGS = 3  # of a change applied before
 
@@ -40,15 +41,27 @@ def batch_curriculum(
         follows: What follows from each change by its number, where that is known of all of them together.
     """
     # Changes speak of facts that the unedited model had otherwise, also from the objects' side.
-    changed = {item.slot for item in (*items, *earlier)}
-    for item in (*items, *earlier) if follows else ():
-        if inverse := inverse_of(item, pool.text):
+    every = (*items, *earlier)
+    changed = {item.slot for item in every}
+    inverses = {every[one.edit].entry.id: one for one in inverse_edits([(i.request, None) for i in every], pool.text)}
+    for item in every:
+        if item.entry.id in inverses and (inverse := inverses[item.entry.id].request.relation):
             changed |= {(end, inverse) for end in (item.edit.target_new, item.edit.target_true) if end}
     staying = [fact for fact in facts if (fact.subject, fact.relation) not in changed]
-    before = [lesson(item, pool, (), follows.get(item.entry.id)) for item in earlier]
+
+    def asked_back(item: ResolvedChange) -> tuple[Question, ...]:
+        return inverses[item.entry.id].asked if item.entry.id in inverses else ()
+
     return Curriculum(
-        lessons=tuple(lesson(item, pool, staying, follows.get(item.entry.id)) for item in items),
-        earlier=tuple(Lesson(old.wordings[:_EARLIER_WORDINGS], old.paths) for old in before),
+        lessons=tuple(
+            replace(lesson(item, pool, staying, follows.get(item.entry.id)), inverse=asked_back(item))
+            for item in items
+        ),
+        earlier=tuple(
+            Lesson(old.wordings[:_EARLIER_WORDINGS], old.paths, inverse=asked_back(item))
+            for item in earlier
+            for old in [lesson(item, pool, (), follows.get(item.entry.id))]
+        ),
         facts=tuple(pool.questions(fact) for fact in staying),
         begin=begin,
     )

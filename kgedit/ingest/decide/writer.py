@@ -25,6 +25,7 @@ from kgedit.methods.base import Computed, Workbench
 from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.subject_keys import subject_keys
 from kgedit.methods.gate import with_gates
+from kgedit.methods.inverse import inverse_edits
 
 Unedited = Callable[[], AbstractContextManager[None]]
 
@@ -135,10 +136,10 @@ class Writer:
         if more:
             method = method.longer(self._settings.steps_factor)
         if method.writes_jointly:
-            # One write for the whole batch: it holds every edit at the keys of the others, a column for each.
+            # One write for the whole batch: it holds every edit at the keys of the others, with columns for each.
             case = [(item.request, item.subgraph) for item in items]
             joint = method.together(self._protecting(earlier), [case])[0]
-            return columns(joint.delta, len(items))
+            return columns(joint.delta, joint.owners or range(len(items)))
         # With an averaged key, protecting the edit's own prompt key would cancel the edit, so it is left out.
         deltas: list[Delta] = []
         for item in items:
@@ -221,22 +222,32 @@ class Writer:
         prompts = {request.prompt}
         if request.relation is not None and request.relation in self._text:
             prompts |= set(self._text.edit_wordings((request.relation,)))
-        return [(prompt, request.subject) for prompt in sorted(prompts)]
+        inverses = inverse_edits([(request, None)], self._text) if self._editor.method.writes_inverses else []
+        return [
+            *((prompt, request.subject) for prompt in sorted(prompts)),
+            *((prompt, one.request.subject) for one in inverses for prompt in (one.request.prompt, one.question)),
+        ]
 
 
-def columns(delta: Delta, count: int) -> list[Delta]:
-    """A joint write, one column per edit on each weight, as one delta per edit.
+def columns(delta: Delta, owners: Sequence[int]) -> list[Delta]:
+    """A joint write, with columns of each edit on each weight, as one delta per edit.
+
+    Args:
+        delta: The write.
+        owners: The number of the edit that each column belongs to.
 
     Raises:
         ValueError: A weight has another number of columns.
     """
-    if not isinstance(delta, LowRankDelta) or any(update.rank != count for update in delta.updates):
-        raise ValueError(f"a joint write of {count} edits must be a low-rank delta of rank {count} on every weight")
+    if not isinstance(delta, LowRankDelta) or any(update.rank != len(owners) for update in delta.updates):
+        raise ValueError(f"a joint write must be a low-rank delta of rank {len(owners)} on every weight")
+    edits = max(owners) + 1
+    own = [[column for column, owner in enumerate(owners) if owner == edit] for edit in range(edits)]
     return [
         LowRankDelta(
-            tuple(WeightUpdate(u.name, u.left[:, i : i + 1], u.right[:, i : i + 1], u.conv1d) for u in delta.updates),
+            tuple(WeightUpdate(u.name, u.left[:, part], u.right[:, part], u.conv1d) for u in delta.updates),
             delta.base_hash,
-            {**delta.manifest, "column": i, "columns": count},
+            {**delta.manifest, "column": edit, "columns": edits},
         )
-        for i in range(count)
+        for edit, part in enumerate(own)
     ]

@@ -17,6 +17,7 @@ from kgedit.lm.tokens import encode_pair, encode_prompt, encode_target
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.glame.consequences import associated_paths, made, other_facts
+from kgedit.methods.inverse import inverse_edits
 from kgedit.text.template import fill
 
 Item = TypeVar("Item")
@@ -33,9 +34,11 @@ def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str
     Raises:
         EditError: An edit prompt or its new object does not suit the tokenizer or the context.
     """
-    changes, limit = made(case), context_length(bench.model)
+    inverses = {inverse.edit: inverse for inverse in inverse_edits(case, text)}
+    changes = made([*case, *((inverse.request, None) for inverse in inverses.values())])
+    limit = context_length(bench.model)
     lessons = []
-    for request, subgraph in case:
+    for number, (request, subgraph) in enumerate(case):
         encode_target(
             bench.tokenizer, request.target, request.question
         )  # a name that is empty is so with an ending, too
@@ -46,7 +49,8 @@ def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str
         if subgraph is not None:
             paths = _filled(request, associated_paths(bench.model, bench.tokenizer, subgraph, text, changes))
             around = _recalled(bench, _filled(request, other_facts(subgraph, text, changes)))
-        lessons.append(Lesson(wordings_of(request, text), paths, around))
+        inverse = inverses[number].asked if number in inverses else ()
+        lessons.append(Lesson(wordings_of(request, text), paths, around, inverse))
     return Curriculum(tuple(lessons))
 
 
@@ -66,6 +70,7 @@ def epoch(
     *,
     rehearsed: int,
     beside: int = 2,
+    inverse: bool = True,
 ) -> list[Question]:
     """The questions of one pass: each edit prompt, what is asked beside it, and other facts.
 
@@ -75,10 +80,11 @@ def epoch(
         rng: Draws.
         rehearsed: How many facts.
         beside: How many further wordings, paths and facts around it are asked of each lesson.
+        inverse: Whether each edit is asked from its object's side as well.
     """
     questions: list[Question] = []
     for lesson in lessons:
-        questions.append(lesson.wordings[0])
+        questions += [lesson.wordings[0], *(lesson.inverse if inverse else ())]
         for others in (lesson.wordings[1:], lesson.paths, lesson.around):
             questions += some(others, beside, rng)
     drawn = rng.sample(list(facts), min(rehearsed, len(facts)))

@@ -38,6 +38,7 @@ class AdapterConfig(MethodSettings):
             that peft has for the family (queries and values of most).
         dropout: Share of the adapter's inputs that is dropped in training.
         beside: How many further wordings, consequences and facts around it are asked of each edit in a pass.
+        inverse: Ask each edit from its object's side as well, where an object has one such subject.
         epochs: Passes of a first attempt.
         more_epochs: Further passes of a second attempt, which begins with what the first one made.
         learning_rate: AdamW's, falling linearly to the share `last_rate`.
@@ -60,6 +61,7 @@ class AdapterConfig(MethodSettings):
             "modules": ("attention",),
             "dropout": 0.1,
             "beside": 0,
+            "inverse": False,
             "epochs": 70,
             "learning_rate": 5e-3,
             "last_rate": 1.0,
@@ -74,6 +76,7 @@ class AdapterConfig(MethodSettings):
     modules: tuple[str, ...] | str = "all-linear"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     beside: int = Field(default=2, ge=0)
+    inverse: bool = True
     epochs: int = Field(default=10, ge=1)
     more_epochs: int = Field(default=6, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
@@ -152,7 +155,7 @@ class FineTuneAdapter(Method):
         epochs = config.more_epochs if more else config.epochs
         begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
         shape: dict[str, Any] = {name: getattr(config, name) for name in ("rank", "scale", "modules", "dropout")}
-        asked: dict[str, int] = {"rehearsed": rehearsed, "beside": config.beside}
+        asked: dict[str, int] = {"rehearsed": rehearsed, "beside": config.beside, "inverse": config.inverse}
         means: list[float] = []
         with lora(bench.model, **shape, seed=bench.seed, begin=begin) as adapter:
             parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]

@@ -55,6 +55,8 @@ class GlameConfig(ValueSettings):
         choice: Which of the offsets seen is written, see `engine.value.optimise`.
         key: Keys that the write is solved for, see `engine.closed_form`.
         ridge: Its ridge.
+        inverse: Write the fact from its object's side as well, where an object has one such subject; takes the key
+            "contexts".
         later_layers: Later layers for questions that reach the edited fact on their way, ascending; none by default.
         later_hops: Longest walk to the subject that such questions begin with.
         later_walks: Walks over the edited fact to each of its ends that the later layers are optimised for.
@@ -68,7 +70,8 @@ class GlameConfig(ValueSettings):
             "stop_loss": 0.04, "key": "original", "free_offset": False, "path_weight": 0.0, "keep_weight": 0.0,
             "optimizer": "adamw", "aggregation": "mean", "self_loops": "published", "dropout_last": True,
             "gated": False, "clamp_gradient": False, "clamp_from": 1, "choice": "last unless worse",
-            "edge_choice": "first", "prefixes": "5x10+10x10+20x10", "prefix_seeds": "begin", "moment_ridge": 0.0,
+            "edge_choice": "first", "inverse": False,
+            "prefixes": "5x10+10x10+20x10", "prefix_seeds": "begin", "moment_ridge": 0.0,
         },
         "paper-cf-plus": {"steps": 35, "weight_decay": 0.5, "dropout": 0.4, "kl_weight": 0.0725},
         "paper-mquake": {
@@ -106,6 +109,7 @@ class GlameConfig(ValueSettings):
     choice: Choice = "best"
     key: Key = "contexts"
     ridge: float = Field(default=0.02, ge=0)
+    inverse: bool = True
     later_layers: tuple[int, ...] = ()
     later_hops: int = Field(default=2, ge=1, le=3)
     later_walks: int = Field(default=16, ge=1)

@@ -41,6 +41,7 @@ from kgedit.methods.glame.consequences import (
 from kgedit.methods.glame.encoder import Kind, RelationalEncoder
 from kgedit.methods.glame.later_layers import MultihopPrompt, multihop_prompts, write_later_layers
 from kgedit.methods.glame.offset import GraphOffset
+from kgedit.methods.inverse import inverse_edits
 from kgedit.methods.value_method import ValueMethod
 
 CARRIED_NOTE = "carry_rgnn: the encoder goes on from the edits before this one, which therefore depends on them"
@@ -54,6 +55,7 @@ class _EditWork:
         subgraph: The graph around it.
         objective: What it asks of the model.
         multihop_prompts: Prompts that reach it from elsewhere, those that end alike together.
+        inverse_of: Number of the edit of its case that it tells from the object's side; None for an edit.
         solution: What the optimisation gave; set by it.
         updates: What is written, where the optimisation's batch has read all that it takes.
     """
@@ -61,6 +63,7 @@ class _EditWork:
     subgraph: Subgraph | None
     objective: Objective
     multihop_prompts: list[list[MultihopPrompt]]
+    inverse_of: int | None = None
     solution: Solution = field(init=False)
     updates: tuple[WeightUpdate, ...] = ()
 
@@ -112,6 +115,11 @@ class Glame(ValueMethod):
             return options
         return options | {"incoming_hops": self.config.later_hops, "incoming_relations": frozenset(self.text.texts)}
 
+    @property
+    def writes_inverses(self) -> bool:
+        """Whether it is asked to, and can write two values at once."""
+        return self.config.inverse and self.config.key == "contexts"
+
     def without_later_layers(self) -> Self:
         """The method without its write to later layers."""
         return type(self)(self.config.model_copy(update={"later_layers": ()}), self.text)
@@ -153,13 +161,15 @@ class Glame(ValueMethod):
     def _asked(self, bench: Workbench, case: Case) -> list[_EditWork]:
         """Step 1: what each edit of a case asks of the model, and what reaches it, with the others' changes made."""
         config, text, model, tokenizer = self.config, self.text, bench.model, bench.tokenizer
-        changes = made(case)
+        inverses = inverse_edits(case, text) if self.writes_inverses else []
+        changes = made([*case, *((inverse.request, None) for inverse in inverses)])
         # A single edit's paths need no more than its own subgraph.
         walking = bool(config.later_layers) or (bool(config.path_weight) and len(case) > 1)
         onward = onward_facts(model, tokenizer, case, text) if walking else {}
         work = []
         for request, subgraph in case:
             further = longer_walks(request, onward, changes, text) if config.path_weight else []
+            further += [(wording, request.target) for wording in self._other_wordings(request)]
             objective = self._objective(bench, request, subgraph, changes, further)
             reaching: list[list[MultihopPrompt]] = []
             if config.later_layers:
@@ -167,6 +177,11 @@ class Glame(ValueMethod):
                     model, tokenizer, request, subgraph, onward, changes, text, most=config.later_walks
                 )
             work.append(_EditWork(subgraph, objective, reaching))
+        # The new object's side of each fact is a value of its own, at the object's last token.
+        for inverse in inverses:
+            request, wordings = inverse.request, [(inverse.question, inverse.request.target)]
+            objective = self._objective(bench, request, inverse.subgraph, changes, wordings)
+            work.append(_EditWork(inverse.subgraph, objective, [], inverse.edit))
         return work
 
     def _optimise(self, bench: Workbench, edits: Sequence[_EditWork]) -> None:
@@ -229,18 +244,23 @@ class Glame(ValueMethod):
 
     def _computed(self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork]) -> Computed:
         """The delta of one case with all that is to be known about it."""
-        logs = [edit.log() for edit in case]
+        edits = [edit for edit in case if edit.inverse_of is None]
+        logs = [edit.log() for edit in edits]
         log: dict[str, Any] = logs[0] if len(logs) == 1 else {"edits": logs}
         entries = [
             {"graph": edit.subgraph.manifest() if edit.subgraph else None, **entry}
-            for edit, entry in zip(case, logs, strict=True)
+            for edit, entry in zip(edits, logs, strict=True)
         ]
+        inverses = [{"edit": edit.inverse_of, **edit.log()} for edit in case if edit.inverse_of is not None]
+        log = log | ({"inverses": inverses} if inverses else {})
         settings = {"method": self.name, "settings": self.config.model_dump(mode="json"), "seed": bench.seed}
         manifest = settings | (entries[0] if len(entries) == 1 else {"edits": entries})
-        notes = dict.fromkeys(note for edit in case for note in _notes(edit.subgraph))
+        manifest |= {"inverses": inverses} if inverses else {}
+        notes = dict.fromkeys(note for edit in edits for note in _notes(edit.subgraph))
         if self.config.carry_rgnn:
             notes[CARRIED_NOTE] = None
-        return Computed(replace(delta, manifest=manifest), tuple(notes), log)
+        owners = [number if edit.inverse_of is None else edit.inverse_of for number, edit in enumerate(case)]
+        return Computed(replace(delta, manifest=manifest), tuple(notes), log, tuple(owners))
 
     def _objective(
         self, bench: Workbench, request: Request, subgraph: Subgraph | None, changes: Changes, further: Associations
@@ -251,11 +271,10 @@ class Glame(ValueMethod):
         # L_p: the edit prompt behind each prefix.
         chat = bench.chat_templates(request)
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, chat=chat, max_length=limit)
-        # L_path: what follows from the edit, walks over other edits of the case, and the edit in other wordings.
+        # L_path: what follows from the edit, and the further prompts: walks over other edits, other wordings.
         if subgraph is not None and config.path_weight:
             prompts = associated_paths(bench.model, tokenizer, subgraph, self.text, changes)
             prompts += further
-            prompts += [(wording, request.target) for wording in self._other_wordings(request)]
             paths = [(prompt, label + config.ending) for prompt, label in prompts]
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         # L_keep: the subject's other facts.

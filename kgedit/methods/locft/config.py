@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -13,7 +14,7 @@ _DEPTH = 22 / 32
 
 
 class LocftConfig(MethodSettings):
-    """Hyper-parameters of LocFT-BF; the defaults are those published, without rehearsal.
+    """Hyper-parameters of LocFT-BF; but for `inverse` the defaults are those published, without rehearsal.
 
     Attributes:
         layer: Trained layer.
@@ -27,12 +28,15 @@ class LocftConfig(MethodSettings):
         prefixes: With how many context prefixes each edit is asked as well (published: 0, or 5 as "Aug").
         wordings: In how many further wordings of its relation, and with how many of its consequences, each edit is
             asked in a pass; drawn anew each time.
+        inverse: Ask each edit from its object's side as well, where an object has one such subject.
         rehearsed: How many known facts are rehearsed in a pass for each edit: those around it, then others.
         keep_weight: Weight of the rehearsal: KL from the unedited model's next tokens to the trained one's.
         facts: Known facts that the others are drawn from.
         order_of_graph: Hops of the subgraph that gives consequences and facts around an edit.
         max_edges: Its size, target triple included.
     """
+
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inverse": False}}
 
     layer: int = Field(ge=0)
     epochs: int = Field(default=25, ge=1)
@@ -44,6 +48,7 @@ class LocftConfig(MethodSettings):
     end_of_text: bool = True
     prefixes: int = Field(default=0, ge=0)
     wordings: int = Field(default=0, ge=0)
+    inverse: bool = True
     rehearsed: float = Field(default=0.0, ge=0)
     keep_weight: float = Field(default=1.0, ge=0)
     facts: int = Field(default=2500, ge=1)

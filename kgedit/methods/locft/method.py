@@ -87,6 +87,6 @@ class Locft(Method):
         """What the edits are trained on beside themselves; None where nothing is wanted."""
         if bench.curriculum is not None:
             return bench.curriculum(self.config.facts)
-        if self.config.wordings or self.config.rehearsed:
+        if self.config.wordings or self.config.rehearsed or self.config.inverse:
             return curriculum_of(bench, case, self.text, ending=self.config.ending)
         return None

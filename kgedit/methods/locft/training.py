@@ -122,6 +122,7 @@ class Training:
         earlier = drawn(self._earlier, len(edits), _LEAST_EARLIER, rng)
         for lesson in (*self._lessons, *earlier):
             asked = [*some(lesson.wordings[1:], config.wordings, rng), *some(lesson.paths, config.wordings, rng)]
+            asked += lesson.inverse if config.inverse else ()
             rows += self._encoded(asked, self._ends)
         rows += self._encoded([lesson.wordings[0] for lesson in earlier], self._ends)
         wanted = round(config.rehearsed * len(edits))

@@ -21,7 +21,7 @@ def test_what_one_edit_of_a_case_changes_counts_in_the_graph_of_the_other() -> N
             asked.extend(further)
             return super()._objective(bench, request, subgraph, changes, further)
 
-    settings, place = config(layers=(0, 2)), bench(model, tok, (0, 2))
+    settings, place = config(layers=(0, 2), inverse=False), bench(model, tok, (0, 2))
     after = graph_of("Japan", "P36", "Kyoto", {})
     (both,) = Listening(settings).together(place, [[(REQUEST, GRAPH), (onward, after)]])
     capital = {label for template, label in asked if "capital" in template}

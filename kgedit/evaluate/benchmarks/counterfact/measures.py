@@ -49,14 +49,15 @@ class CounterFactProbe:
         (EM, PM, NM); with `_accuracy` the share of prompts after which greedy decoding gives the right object.
         """
         values: dict[str, float] = {}
-        values |= _measures("efficacy", self.rewrite, self.target_new, self.target_true, scores)
-        values |= _measures("paraphrase", self.paraphrase, self.target_new, self.target_true, scores)
+        values |= compared("efficacy", self.rewrite, self.target_new, self.target_true, scores)
+        values |= compared("paraphrase", self.paraphrase, self.target_new, self.target_true, scores)
         # Neighbours must keep the old object, so the two objects change places.
-        values |= _measures("neighborhood", self.neighborhood, self.target_true, self.target_new, scores)
+        values |= compared("neighborhood", self.neighborhood, self.target_true, self.target_new, scores)
         return values
 
 
-def _measures(name: str, prompts: Sequence[str], right: str, other: str, scores: Scores) -> dict[str, float]:
+def compared(name: str, prompts: Sequence[str], right: str, other: str, scores: Scores) -> dict[str, float]:
+    """One measure as success, magnitude and accuracy; nothing without prompts."""
     if not prompts:
         return {}
     both = [(scores[prompt, right], scores[prompt, other]) for prompt in prompts]

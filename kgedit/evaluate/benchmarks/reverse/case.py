@@ -1,0 +1,73 @@
+"""BAKE's measures: CounterFact's, and what the model says about the new object."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
+from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe, compared
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.benchmarks.reverse.record import ReverseQuestion, ReverseRecord
+from kgedit.evaluate.results import Values
+from kgedit.lm.generation.greedy import Ask
+from kgedit.lm.scoring.pairs import Pair, Scores
+
+
+def case(record: Record, options: Options) -> BenchmarkCase:
+    """Efficacy, paraphrase and neighborhood; `reverse`, `judgement` and `object_facts`.
+
+    Raises:
+        Unusable: The record is none of BAKE's, does not change its object, or asks no inverse question.
+    """
+    if not isinstance(record, ReverseRecord):
+        raise Unusable("the record is not one of BAKE")
+    rewrite, asked = record.rewrite, record.reverse
+    if rewrite.target_true is None or not rewrite.changes:
+        raise Unusable("the new object is the old one, or the old one is not given")
+    if asked is None and record.judgement is None:
+        raise Unusable("the record asks nothing about the new object")
+    probe = CounterFactProbe(
+        rewrite.target_new,
+        rewrite.target_true,
+        rewrite=(rewrite.text,),
+        paraphrase=record.paraphrases,
+        neighborhood=tuple(probe.prompt for probe in record.neighborhood),
+    )
+    kept = [(probe.prompt, probe.answer) for probe in record.object_facts]
+    questions = {"reverse": asked, "judgement": record.judgement}
+    pairs = [pair for question in questions.values() if question for pair in _pairs(question)]
+
+    def judge(replies: Replies, before: Replies) -> Values:
+        values = probe.measure(replies.scores)
+        for name, question in questions.items():
+            values |= _measured(name, question, replies.scores) if question else {}
+        if kept:
+            values["object_facts_accuracy"] = fmean(replies.scores[pair].exact for pair in kept)
+        return values
+
+    def judge_unedited(before: Replies) -> Values:
+        known = asked is not None and asked.before is not None
+        return {"reverse_before": float(before.scores[asked.prompt, asked.before].exact)} if known else {}
+
+    return BenchmarkCase(
+        id=str(record.case_id),
+        rewrites=record.rewrites,
+        questions=Questions(pairs=(*probe.pairs(), *pairs, *kept)),
+        asked_before=Questions(asks=(Ask(rewrite.text),)),
+        judge=judge,
+        judge_unedited=judge_unedited,
+        recalled=says(rewrite.text, (rewrite.target_true,), options),
+        paraphrases=record.paraphrases,
+        neighbours=probe.neighborhood,
+    )
+
+
+def _pairs(question: ReverseQuestion) -> list[Pair]:
+    return [(question.prompt, name) for name in (question.answer, question.before) if name is not None]
+
+
+def _measured(name: str, question: ReverseQuestion, scores: Scores) -> Values:
+    """Success, magnitude and accuracy as CounterFact's; accuracy alone where the old answer is not told."""
+    if question.before is not None:
+        return compared(name, (question.prompt,), question.answer, question.before, scores)
+    return {f"{name}_accuracy": float(scores[question.prompt, question.answer].exact)}
