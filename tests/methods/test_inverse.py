@@ -22,7 +22,10 @@ GRAPH = graph_of("Denmark", "P36", "Kyoto", {"P17": "Japan", "P1376": "Japan"}, 
 def test_the_inverse_is_asked_about_the_object_in_its_first_statement_and_question() -> None:
     (inverse,) = inverse_edits([(CAPITAL, GRAPH)], TEXT)
     assert inverse.request == Request("Kyoto", "{} is the capital of", "Denmark", "P1376")
-    assert inverse.asked == (("Kyoto is the capital of", "Denmark"), ("Q: Of what is Kyoto the capital? A:", "Denmark"))
+    assert inverse.asked == (
+        ("Kyoto is the capital of", "Denmark"),
+        ("Q: Of what is Kyoto the capital? A:", "Denmark"),
+    )
     # What is known of the subject stands behind it now; of the object's own facts the new one is not one that stays.
     around = inverse.subgraph
     assert around is not None

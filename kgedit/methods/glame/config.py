@@ -56,7 +56,7 @@ class GlameConfig(ValueSettings):
         key: Keys that the write is solved for, see `engine.closed_form`.
         ridge: Its ridge.
         inverse: Write the fact from its object's side as well, where an object has one such subject; takes the key
-            "contexts".
+            "contexts", and no gate.
         later_layers: Later layers for questions that reach the edited fact on their way, ascending; none by default.
         later_hops: Longest walk to the subject that such questions begin with.
         later_walks: Walks over the edited fact to each of its ends that the later layers are optimised for.

@@ -117,8 +117,8 @@ class Glame(ValueMethod):
 
     @property
     def writes_inverses(self) -> bool:
-        """Whether it is asked to, and can write two values at once."""
-        return self.config.inverse and self.config.key == "contexts"
+        """Whether it is asked to, can write two values at once, and may act at other subjects than the edit's."""
+        return self.config.inverse and self.config.key == "contexts" and self.config.gate is None
 
     def without_later_layers(self) -> Self:
         """The method without its write to later layers."""

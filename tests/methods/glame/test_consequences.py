@@ -56,10 +56,10 @@ def test_what_the_model_does_not_recall_does_not_follow(gpt2) -> None:
 
 def test_relations_without_wordings_and_steps_back_do_not_follow(gpt2) -> None:
     model, tok = gpt2
-    assert "P361" not in TEXT
+    assert "P54" not in TEXT
     answers = recalled(model, tok, "Japan")
-    assert associated_paths(model, tok, graph_of("Marie Curie", "P27", "Japan", {"P361": "is"}), TEXT) == []
-    assert associated_paths(model, tok, graph_of("Marie Curie", "P361", "Japan", answers), TEXT) == []
+    assert associated_paths(model, tok, graph_of("Marie Curie", "P27", "Japan", {"P54": "is"}), TEXT) == []
+    assert associated_paths(model, tok, graph_of("Marie Curie", "P54", "Japan", answers), TEXT) == []
     # "the spouse of the spouse of" leads back to the subject.
     married = {"P26": recalled(model, tok, "Paris").get("P26", "is")}
     assert associated_paths(model, tok, graph_of("Marie Curie", "P26", "Paris", married), TEXT) == []
@@ -79,7 +79,7 @@ def test_labels_that_cannot_be_written_or_do_not_fit_are_passed_over() -> None:
 
 
 def test_other_facts_are_one_of_each_relation_that_has_wordings() -> None:
-    own = {"P106": "physicist", "P361": "nothing", "P19": "Ulm"}
+    own = {"P106": "physicist", "P54": "nothing", "P19": "Ulm"}
     found = other_facts(graph_of("Marie Curie", "P27", "Japan", {}, own), TEXT)
     statement, question = TEXT.edit_wordings(("P106",))[0], TEXT.edit_wordings(("P19",))[1]
     assert found == [(statement, "physicist"), (question, "Ulm")]  # in turns

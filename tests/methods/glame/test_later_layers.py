@@ -88,8 +88,8 @@ def led_to(model, tok) -> tuple[Request, Subgraph, str]:
 
 
 def config(**kwargs: Any) -> GlameConfig:
-    settings = {"layers": (0, 1), "repr_layer": 0, "steps": 8, "clamp": 20.0, "later_layers": (1, 2), **kwargs}
-    return GlameConfig.model_validate(settings)
+    settings = {"layers": (0, 1), "repr_layer": 0, "steps": 8, "clamp": 20.0, "later_layers": (1, 2), "inverse": False}
+    return GlameConfig.model_validate(settings | kwargs)
 
 
 def run(model, tok, settings: GlameConfig, graph: Subgraph | None, request: Request, **kwargs: Any):

@@ -31,7 +31,9 @@ BOTH: dict[str, Any] = {
 
 
 def test_both_files_are_told_by_their_keys(load_records) -> None:
-    judged = {key: value for key, value in BOTH.items() if key not in ("reverse_qa", "case_id", "neighborhood_prompts")}
+    judged = {
+        key: value for key, value in BOTH.items() if key not in ("reverse_qa", "case_id", "neighborhood_prompts")
+    }
     for raw, asked in ((BOTH, "Lyon is the capital of"), (judged, None)):
         loaded = load_records(raw)
         assert (loaded.format, loaded.skipped) == ("bake", ())
@@ -49,7 +51,9 @@ def test_an_answer_before_may_be_missing(load_records) -> None:
 
 
 def test_what_is_written_is_read_again(load_records) -> None:
-    (record,) = load_records(BOTH | {"object_facts": [{"prompt": "Lyon lies in", "target": {"str": "France"}}]}).records
+    (record,) = load_records(
+        BOTH | {"object_facts": [{"prompt": "Lyon lies in", "target": {"str": "France"}}]}
+    ).records
     assert record.object_facts[0].answer == "France"
     again = load_records(json.loads(json.dumps(to_original(record))))
     assert again.records == (record,)
