@@ -155,7 +155,7 @@ class FineTuneAdapter(Method):
         epochs = config.more_epochs if more else config.epochs
         begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
         shape: dict[str, Any] = {name: getattr(config, name) for name in ("rank", "scale", "modules", "dropout")}
-        asked: dict[str, int] = {"rehearsed": rehearsed, "beside": config.beside, "inverse": config.inverse}
+        asked: dict[str, Any] = {"rehearsed": rehearsed, "beside": config.beside, "inverse": config.inverse}
         means: list[float] = []
         with lora(bench.model, **shape, seed=bench.seed, begin=begin) as adapter:
             parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]

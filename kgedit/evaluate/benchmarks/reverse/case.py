@@ -46,8 +46,9 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         return values
 
     def judge_unedited(before: Replies) -> Values:
-        known = asked is not None and asked.before is not None
-        return {"reverse_before": float(before.scores[asked.prompt, asked.before].exact)} if known else {}
+        if asked is None or asked.before is None:
+            return {}
+        return {"reverse_before": float(before.scores[asked.prompt, asked.before].exact)}
 
     return BenchmarkCase(
         id=str(record.case_id),
