@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -48,6 +48,49 @@ class Options:
     def matcher(self) -> Matcher:
         """The rule itself."""
         return MATCHERS[self.match]
+
+
+class StatedFact(NamedTuple):
+    """A fact with all that a file has to tell it from others.
+
+    Attributes:
+        keys: Ways of naming subject and relation; facts that share one are about the same.
+        objects: Names of the object; facts that share one say the same of it.
+    """
+
+    keys: frozenset[tuple[str, ...]]
+    objects: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        subjects: Iterable[str | None],
+        relation: str | None,
+        statement: str | None,
+        objects: Iterable[str | None],
+    ) -> StatedFact:
+        """The fact.
+
+        Args:
+            subjects: Item and labels of the subject.
+            relation: The property; without it only the statement names the fact.
+            statement: The fact's own prompt, up to its object.
+            objects: Item and labels of the object.
+        """
+        named = {(subject.casefold(), relation) for subject in subjects if subject and relation}
+        worded = {(statement.casefold(),)} if statement else set()
+        return cls(frozenset({*named, *worded}), frozenset(name.casefold() for name in objects if name))
+
+    @classmethod
+    def made_by(cls, rewrite: Rewrite) -> StatedFact:
+        """The fact that an edit makes."""
+        return cls.of(
+            subjects=(rewrite.subject_id, rewrite.subject),
+            relation=rewrite.relation_id,
+            statement=rewrite.text,
+            objects=(rewrite.target_new_id, rewrite.target_new),
+        )
 
 
 class FollowUp(NamedTuple):
@@ -140,6 +183,7 @@ class BenchmarkCase:
         subject_facts: Prompts about other facts of the subject; without any, the graph's are asked.
         target_names: For each rewrite the names of its new object that the record tells; empty if it tells none.
         texts: What the model under test said, text by text with its verdict, as far as the report shows it.
+        chain: Facts that its answers rest on beside those that it edits.
         brief: The same case asked for its edits alone, for sequences too long to ask every case everything; None where
             there is no such form.
     """
@@ -158,6 +202,7 @@ class BenchmarkCase:
     subject_facts: tuple[str, ...] = ()
     target_names: tuple[tuple[str, ...], ...] = ()
     texts: Callable[[Replies, Replies], tuple[SaidText, ...]] = lambda replies, before: ()
+    chain: tuple[StatedFact, ...] = ()
     brief: BenchmarkCase | None = None
 
     @property

@@ -40,6 +40,7 @@ _ASKED = {
     "after_telling": "the question behind what the model itself tells about the subject",
     "negation": "the edit prompt negated: right without the new object",
     "choice": "new object, old object or not sure, with letters: chance is one third",
+    "disturbed": "in a sequence of edits: the edit of another case changes a fact that the case's answer rests on",
     "unrelated": "unrelated facts keep their answers",
     "subject_facts": "other facts of the subject keep their answers",
 }
@@ -58,6 +59,7 @@ _COUNTED = {
     "free_contains": "the text up to its natural stop holds a right name",
     "free_begins": "the text up to its natural stop begins with a right name",
     "free": "the text up to its natural stop is a right name and nothing else",
+    "undisturbed": "without the cases whose answer the edit of another one changes",
     "2": "chains of two facts",
     "3": "chains of three facts",
     "4": "chains of four facts",

@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 
 from kgedit.evaluate.benchmarks.case import BenchmarkCase
+from kgedit.evaluate.run.disturbed import disturbed, marked
 
 
 def at_length(method: str, length: int) -> str:
@@ -32,6 +33,7 @@ class Lengths:
         """
         self._cases, self.lengths = tuple(cases), tuple(lengths)
         self._whole: dict[int, frozenset[int]] = {}
+        self._disturbed = {length: disturbed(self.until(length)) for length in lengths}
         for length in lengths:
             rng = random.Random(f"{seed} {length}")
             self._whole[length] = frozenset(rng.sample(range(length), min(most, length)))
@@ -41,8 +43,12 @@ class Lengths:
         return self._cases[:length]
 
     def asked(self, length: int) -> list[BenchmarkCase]:
-        """The cases in the form in which they are asked; those without a brief form are left out where it is due."""
-        return _asked(self.until(length), self._whole[length])
+        """The cases in the form in which they are asked; those without a brief form are left out where it is due.
+
+        Where the edits of some change the answers of others, each says whether it is one of these.
+        """
+        cases, changed = _asked(self.until(length), self._whole[length]), self._disturbed[length]
+        return [marked(case, others_change=case.id in changed) for case in cases] if changed else cases
 
     def asked_all(self, length: int) -> frozenset[str]:
         """Ids of the cases that are asked everything."""

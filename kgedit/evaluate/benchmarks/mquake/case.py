@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from statistics import fmean
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, StatedFact, Unusable
 from kgedit.evaluate.benchmarks.mquake.measures import MquakeProbe, SingleHop
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts
 from kgedit.evaluate.benchmarks.mquake.questions import MQuakeQuestions
@@ -64,6 +64,7 @@ def _whole(record: MQuakeRecord, options: Options) -> BenchmarkCase:
         judge_unedited=lambda before: probe.judge_questions_before(before.answers, match=options.matcher),
         hops=probe.hops,
         target_names=tuple(fact.names for fact in probe.rewrites),
+        chain=tuple(_stated(record)),
     )
 
 
@@ -84,6 +85,18 @@ def _reduced(record: MQuakeQuestions, options: Options) -> BenchmarkCase:
         judge=lambda replies, before: _generated(probe, replies, options),
         hops=record.n_hops,
     )
+
+
+def _stated(record: MQuakeRecord) -> Iterator[StatedFact]:
+    """Every fact of the chain after the edits, by the ids and labels that the file has."""
+    count = len(record.new_hops)
+    unknown: tuple[None, None, None] = (None, None, None)
+    ids = record.new_triples if len(record.new_triples) == count else [unknown] * count
+    labels = record.new_triple_labels if len(record.new_triple_labels) == count else [unknown] * count
+    for hop, (subject, relation, item), (label, _, name) in zip(record.new_hops, ids, labels, strict=True):
+        yield StatedFact.of(
+            subjects=(subject, label), relation=relation, statement=hop.cloze, objects=(item, name, *hop.names)
+        )
 
 
 def _generated(probe: MquakeProbe, replies: Replies, options: Options) -> Values:
