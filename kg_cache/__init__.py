@@ -2,5 +2,6 @@
 
 Reading order: `graph` (what a knowledge graph is), `store` (facts on disk), `bundled` (the snapshot as a
 store), `queries` and `sparql` (talking to an endpoint), `claims` (what its answers mean), `wikidata` (store
-first, endpoint for what is missing), `importing` (files into a store). Nothing here knows of language models.
+first, endpoint for what is missing), `importing` (files into a store; `dump` reads them). Nothing here knows of
+language models.
 """

@@ -16,14 +16,15 @@ from kg_cache.sqlite_file import SqliteFault, SqliteFile, SqliteKind
 APPLICATION_ID = 0x6B676361  # "kgca": tells a store from any other SQLite file
 SCHEMA_VERSION = 1
 
+_BY_OBJECT = "CREATE INDEX triple_object ON triple (object, relation, subject)"
 # Ids are kept as their number: smaller, and the numeric order that answers have comes for free.
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, time TEXT NOT NULL);
 CREATE TABLE triple (
     subject INTEGER NOT NULL, relation INTEGER NOT NULL, object INTEGER NOT NULL, source INTEGER NOT NULL,
     PRIMARY KEY (subject, relation, object)
 ) WITHOUT ROWID;
-CREATE INDEX triple_object ON triple (object, relation, subject);
+{_BY_OBJECT};
 -- rank 0 is an item's label, 1.. the aliases in their order; aliases of a property stand under minus its number
 CREATE TABLE name (
     entity INTEGER NOT NULL, rank INTEGER NOT NULL, text TEXT NOT NULL, folded TEXT NOT NULL,
@@ -114,6 +115,29 @@ class Database:
             ) from error
         except OSError as error:
             raise StoreError(f"cannot write beside {self.path} ({error}); set KGEDIT_CACHE_DIR") from error
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """A block that fills the store: if no fact is there yet, they are indexed by their object at its end only.
+
+        Facts come in no order of their objects, so that keeping the index up to date costs more than all else. Where
+        the process is killed, the block that goes on with its work makes the index.
+        """
+        if not self.rows("SELECT 1 FROM triple LIMIT 1"):
+            with self.writing():
+                self.execute("DROP INDEX IF EXISTS triple_object")
+        try:
+            yield
+        except Exception:
+            self.index()
+            raise
+        self.index()
+
+    def index(self) -> None:
+        """Index facts by their object, where they are not."""
+        if not self.rows("SELECT 1 FROM sqlite_master WHERE name = 'triple_object'"):
+            with self.writing():
+                self.execute(_BY_OBJECT)
 
     def close(self) -> None:
         """Close the file; if this process wrote to it and no other does, put its checksum beside it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -12,7 +11,8 @@ from kg_cache.database import Database
 from kg_cache.graph import Candidate, Entity, Neighbourhood, Relation, Triple
 from kg_cache.ids import check_entity_id, check_relation_id
 from kg_cache.resolve import Name, resolve_entity, resolve_relation
-from kg_cache.text import fold, storable
+from kg_cache.text import fold
+from kg_cache.writing import Rows, write
 
 _PAGE = 10_000  # triples read at once when all are asked for
 
@@ -48,6 +48,10 @@ class Store:
         wal: See `Database`.
         wait: Seconds to wait for another writer.
 
+    Attributes:
+        path: The SQLite file.
+        database: What reads and writes it.
+
     Raises:
         StoreError: Or one of its subclasses, see `Database`.
     """
@@ -63,7 +67,7 @@ class Store:
     ) -> None:
         self.path = Path(path)
         self._name = name or self.path.stem
-        self._db = Database(self.path, read_only=read_only, wal=wal, wait=wait)
+        self.database = Database(self.path, read_only=read_only, wal=wal, wait=wait)
 
     @classmethod
     def open(cls, path: str | Path, read_only: bool = False) -> Store:
@@ -80,7 +84,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self.database.close()
 
     @property
     def name(self) -> str:
@@ -115,33 +119,17 @@ class Store:
             StoreLocked: Another process is writing.
             StoreFull: The disk is full; nothing is stored.
         """
-        facts = [(_item(s), _property(p), _item(o)) for s, p, o in triples]
-        items = list(entities)
-        properties = list(relations)
-        records = [
-            (_item(f.entity), f.state, f.cut, f.dropped, _item(f.target) if f.target else None) for f in fetched
-        ]
-        named = [(_item(e.id), 0, (e.label, *e.aliases)) for e in items]
-        named += [(-_property(r.id), 1, r.aliases) for r in properties]
-        names = [
-            (number, rank, text, fold(text))
-            for number, first, texts in named
-            for rank, text in enumerate(map(storable, texts), first)
-        ]
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._db.writing():
-            self._db.execute("INSERT OR IGNORE INTO source (name, time) VALUES (?, ?)", [(source, now)])
-            ((origin,),) = self._db.rows("SELECT id FROM source WHERE name = ?", (source,))
-            self._db.execute("DELETE FROM triple WHERE subject = ?", [(row[0],) for row in records])
-            self._db.execute("INSERT OR REPLACE INTO triple VALUES (?, ?, ?, ?)", [(*row, origin) for row in facts])
-            self._db.execute("DELETE FROM name WHERE entity = ?", [(number,) for number, _, _ in named])
-            self._db.execute("INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?)", names)
-            labels = [(_property(r.id), storable(r.label)) for r in properties]
-            self._db.execute("INSERT OR REPLACE INTO relation VALUES (?, ?)", labels)
-            self._db.execute(
-                "INSERT OR REPLACE INTO fetched VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(e, state, origin, now, cut, dropped, target) for e, state, cut, dropped, target in records],
-            )
+        rows = Rows(facts=[(_item(s), _property(p), _item(o)) for s, p, o in triples])
+        for item in entities:
+            rows.names.append((_item(item.id), (item.label, *item.aliases)))
+        for relation in relations:
+            rows.names.append((-_property(relation.id), relation.aliases))
+            rows.labels.append((_property(relation.id), relation.label))
+        for f in fetched:
+            target = _item(f.target) if f.target else None
+            rows.fetched.append((_item(f.entity), f.state, f.cut, f.dropped, target))
+        with self.database.writing():
+            write(self.database, source, rows)
 
     # Reading
 
@@ -178,7 +166,7 @@ class Store:
             InvalidId: An id is malformed.
         """
         query = "SELECT subject FROM triple WHERE object = ? AND relation = ? ORDER BY subject LIMIT ?"
-        rows = self._db.rows(query, (self._canonical(object), _property(relation), limit))
+        rows = self.database.rows(query, (self._canonical(object), _property(relation), limit))
         return [f"Q{subject}" for (subject,) in rows]
 
     def _around(
@@ -190,7 +178,7 @@ class Store:
         partial, missing = set(), set()
         for id in dict.fromkeys(ids):
             number = self._canonical(id)
-            rows = self._db.rows(query, (number, limit + 1))
+            rows = self.database.rows(query, (number, limit + 1))
             triples += [triple(id, relation, other) for relation, other in rows[:limit]]
             if len(rows) > limit:
                 partial.add(id)
@@ -199,7 +187,7 @@ class Store:
         return Neighbourhood(tuple(triples), frozenset(partial), self.name, frozenset(missing))
 
     def _fetch_state(self, id: str) -> str | None:
-        rows = self._db.rows("SELECT state FROM fetched WHERE entity = ?", (self._canonical(id),))
+        rows = self.database.rows("SELECT state FROM fetched WHERE entity = ?", (self._canonical(id),))
         return str(rows[0][0]) if rows else None
 
     def labels(self, ids: Sequence[str]) -> dict[str, str]:
@@ -211,10 +199,10 @@ class Store:
         labels = {}
         for id in dict.fromkeys(ids):
             if id.startswith("P"):
-                rows = self._db.rows("SELECT label FROM relation WHERE id = ?", (_property(id),))
+                rows = self.database.rows("SELECT label FROM relation WHERE id = ?", (_property(id),))
             else:
                 number = self._canonical(id)
-                rows = self._db.rows("SELECT text FROM name WHERE entity = ? AND rank = 0", (number,))
+                rows = self.database.rows("SELECT text FROM name WHERE entity = ? AND rank = 0", (number,))
             labels[id] = rows[0][0] if rows else id
         return labels
 
@@ -225,7 +213,7 @@ class Store:
             InvalidId: The id is malformed.
         """
         number = -_property(id) if id.startswith("P") else self._canonical(id)
-        rows = self._db.rows("SELECT text FROM name WHERE entity = ? AND rank > 0 ORDER BY rank", (number,))
+        rows = self.database.rows("SELECT text FROM name WHERE entity = ? AND rank > 0 ORDER BY rank", (number,))
         return tuple(text for (text,) in rows)
 
     def resolve(self, text: str) -> Candidate:
@@ -249,14 +237,14 @@ class Store:
     def provenance(self) -> dict[str, object]:
         """Name, file, sources with the time of their first use, and counts."""
         count = {
-            table: self._db.rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
+            table: self.database.rows(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
             for table in ("triple", "relation", "fetched")
         }
-        entities = self._db.rows("SELECT count(*) FROM name WHERE rank = 0")[0][0]
+        entities = self.database.rows("SELECT count(*) FROM name WHERE rank = 0")[0][0]
         return {
             "name": self.name,
             "path": str(self.path),
-            "sources": dict(self._db.rows("SELECT name, time FROM source ORDER BY id")),
+            "sources": dict(self.database.rows("SELECT name, time FROM source ORDER BY id")),
             "triples": count["triple"],
             "entities": entities,
             "relations": count["relation"],
@@ -267,7 +255,7 @@ class Store:
         """Every stored fact, by subject, property and object number; in constant memory."""
         query = "SELECT subject, relation, object FROM triple WHERE (subject, relation, object) > (?, ?, ?)"
         last: tuple[int, ...] = (0, 0, 0)
-        while rows := self._db.rows(f"{query} ORDER BY 1, 2, 3 LIMIT {_PAGE}", last):
+        while rows := self.database.rows(f"{query} ORDER BY 1, 2, 3 LIMIT {_PAGE}", last):
             for s, p, o in rows:
                 yield Triple(f"Q{s}", f"P{p}", f"Q{o}")
             last = rows[-1]
@@ -275,9 +263,9 @@ class Store:
     def relations(self) -> list[Relation]:
         """Every property with a stored label, by number."""
         aliases: dict[int, list[str]] = {}
-        for number, text in self._db.rows("SELECT entity, text FROM name WHERE entity < 0 ORDER BY entity, rank"):
+        for number, text in self.database.rows("SELECT entity, text FROM name WHERE entity < 0 ORDER BY entity, rank"):
             aliases.setdefault(-number, []).append(text)
-        rows = self._db.rows("SELECT id, label FROM relation ORDER BY id")
+        rows = self.database.rows("SELECT id, label FROM relation ORDER BY id")
         return [Relation(id=f"P{p}", label=label, aliases=tuple(aliases.get(p, ()))) for p, label in rows]
 
     def links(self, id: str) -> int:
@@ -285,12 +273,12 @@ class Store:
         query = (
             "SELECT (SELECT count(*) FROM triple WHERE subject = ?1) + (SELECT count(*) FROM triple WHERE object = ?1)"
         )
-        ((count,),) = self._db.rows(query, (self._canonical(id),))
+        ((count,),) = self.database.rows(query, (self._canonical(id),))
         return int(count)
 
     def names(self, text: str) -> list[Name]:
         """Items one of whose names equals `text` when case is ignored."""
-        rows = self._db.rows("SELECT entity, rank, text FROM name WHERE folded = ? AND entity > 0", (fold(text),))
+        rows = self.database.rows("SELECT entity, rank, text FROM name WHERE folded = ? AND entity > 0", (fold(text),))
         return [Name(f"Q{entity}", rank, text) for entity, rank, text in rows]
 
     def names_near(self, text: str, *, same: int, limit: int = 5000) -> list[str]:
@@ -306,7 +294,9 @@ class Store:
             "SELECT text FROM name WHERE folded BETWEEN ? AND ? AND abs(length(text) - ?) < 4 AND entity > 0 LIMIT ?"
         )
         return list(
-            dict.fromkeys(name for (name,) in self._db.rows(query, (start, start + "\U0010ffff", len(text), limit)))
+            dict.fromkeys(
+                name for (name,) in self.database.rows(query, (start, start + "\U0010ffff", len(text), limit))
+            )
         )
 
     def names_with(self, text: str, *, limit: int = 40) -> list[Name]:
@@ -322,8 +312,8 @@ class Store:
             "SELECT entity, rank, text FROM (SELECT * FROM name WHERE entity > 0 LIMIT 100000) "
             "WHERE instr(folded, ?) LIMIT ?"
         )
-        rows = self._db.rows(begin, (start, start + "\U0010ffff", limit))
-        rows += self._db.rows(within, (f" {start}", limit)) if len(rows) < limit else []
+        rows = self.database.rows(begin, (start, start + "\U0010ffff", limit))
+        rows += self.database.rows(within, (f" {start}", limit)) if len(rows) < limit else []
         return [Name(f"Q{entity}", rank, text) for entity, rank, text in rows]
 
     def knows(self, id: str) -> bool:
@@ -348,15 +338,15 @@ class Store:
             id
             for id in dict.fromkeys(ids)
             if not (
-                self._db.rows(properties, (_property(id),))
+                self.database.rows(properties, (_property(id),))
                 if id.startswith("P")
-                else self._db.rows(items, (self._canonical(id),))
+                else self.database.rows(items, (self._canonical(id),))
             )
         ]
 
     def _canonical(self, id: str) -> int:
         number = _item(id)
-        merged = self._db.rows("SELECT target FROM fetched WHERE entity = ? AND state = 'redirect'", (number,))
+        merged = self.database.rows("SELECT target FROM fetched WHERE entity = ? AND state = 'redirect'", (number,))
         return int(merged[0][0]) if merged else number
 
     def _knows(self, number: int) -> bool:
@@ -365,7 +355,7 @@ class Store:
             " OR EXISTS (SELECT 1 FROM triple WHERE subject = ?1)"
             " OR EXISTS (SELECT 1 FROM triple WHERE object = ?1)"
         )
-        return self._db.rows(query, (number,)) == [(1,)]
+        return self.database.rows(query, (number,)) == [(1,)]
 
 
 def _item(id: str) -> int:

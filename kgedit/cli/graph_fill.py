@@ -70,33 +70,53 @@ def import_facts(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="N-Triples (.nt), Turtle (.ttl) or tab-separated ids; also .gz.",
+            help="N-Triples (.nt), Turtle (.ttl), JSON dump (.json) or table of ids; also packed (.gz, .bz2, .xz).",
         ),
     ],
     graph: Annotated[
         Path, typer.Option("--graph", callback=graph_file, help="SQLite file to fill; made if it is absent.")
     ],
-    language: Annotated[str, typer.Option(help="Language of the labels read from N-Triples or Turtle.")] = "en",
+    language: Annotated[str, typer.Option(help="Language of the labels read from N-Triples, Turtle or JSON.")] = "en",
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", help="Only facts of this property, e.g. P36; can be given several times."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Only facts of instances of this item, e.g. Q6256; can be given several times."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Imports facts and labels from a file into a graph file.
 
-    The file holds N-Triples or Turtle of Wikidata, or lines of tab-separated ids.
+    The file holds N-Triples or Turtle of Wikidata, its JSON dump, or lines of tab-separated ids. An import that was
+    stopped goes on where it was when the same command is given again.
     """
     from kg_cache.errors import KnowledgeGraphError
     from kg_cache.importing import import_triples
     from kg_cache.store import Store
 
-    new = not graph.exists()
+    empty = not graph.exists()
     with working(f"Importing {file.name}") as advance:
-        advance("Importing lines", 0, 0)
+
+        def on_bytes(done: int, total: int) -> None:
+            advance(f"Importing {file.name}, kB", done // 1000, max(total // 1000, 1))
+
         try:
             with Store(graph) as target:
-                report = import_triples(
-                    file, target, language=language, on_lines=lambda done: advance("Importing lines", done, 0)
-                )
+                try:
+                    report = import_triples(
+                        file,
+                        target,
+                        language=language,
+                        properties=properties or (),
+                        classes=classes or (),
+                        on_bytes=on_bytes,
+                    )
+                finally:
+                    empty = empty and not target.provenance()["sources"]
         except KnowledgeGraphError:
-            if new:  # an import that brought nothing leaves no empty file behind
+            if empty:  # an import that brought nothing leaves no empty file behind
                 for part in ("", "-wal", "-shm", ".lock", ".sha256"):
                     graph.with_name(graph.name + part).unlink(missing_ok=True)
             raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kgedit.cli import main
 from servers import SparqlServer, wikidata_rdf
 
 Run = Callable[..., Any]
@@ -85,6 +88,18 @@ def test_an_import_that_fails_leaves_no_store_and_no_other_file_behind(tmp_path:
     kept.write_text("kept")
     assert "line 1" in refused("graph", "import", str(file), "--graph", str(tmp_path / "new.sqlite"))
     assert sorted(tmp_path.iterdir()) == [file, kept]
+
+
+def test_an_import_takes_a_choice_and_shows_how_far_the_file_is(tmp_path: Path, capsys, run: Run, monkeypatch) -> None:
+    monkeypatch.setattr("kgedit.cli.progress.FIRST_LINE", 0.0)
+    file, path = tmp_path / "dump.nt.gz", str(tmp_path / "s.sqlite")
+    file.write_bytes(gzip.compress((wikidata_rdf(TRIPLES, LABELS) * 500).encode(), compresslevel=0))
+    ended = pytest.raises(SystemExit, main, ["graph", "import", str(file), "--graph", path, "--property", "P36"])
+    assert ended.value.code == 0
+    told = re.findall(r"Importing dump.nt.gz, kB: ([0-9]+) of ([0-9]+)", capsys.readouterr().err)
+    assert 0 < int(told[0][0]) <= int(told[0][1])
+    shown = run("graph", "stats", "--graph", path, "--json")
+    assert (shown["triples"], shown["entities"], shown["relations"]) == (1, 2, 1)
 
 
 def test_fetch_follows_as_many_hops_as_asked_and_the_store_then_shows_them(tmp_path: Path, run: Run) -> None:

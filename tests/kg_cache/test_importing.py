@@ -121,7 +121,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, store: Store, monkey
     monkeypatch.setattr("kg_cache.importing._BATCH", 1000)
     statement = f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode()
     peaks = []
-    for count in (2_000, 40_000):
+    for count in (8_000, 80_000):
         (tmp_path / "facts.nt").write_bytes(statement * count)
         tracemalloc.start()
         assert import_triples(tmp_path / "facts.nt", store).triples == count

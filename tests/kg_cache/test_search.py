@@ -28,7 +28,7 @@ def test_a_whole_name_comes_before_beginnings_and_signs_are_letters(filled: Stor
 
 
 def test_what_is_typed_is_looked_up_in_the_index(filled: Store) -> None:
-    plan = filled._db.rows(
+    plan = filled.database.rows(
         "EXPLAIN QUERY PLAN SELECT entity FROM name WHERE folded BETWEEN ? AND ? ORDER BY folded LIMIT 9",
         ("a", "b"),
     )

@@ -31,7 +31,7 @@ def test_a_second_writer_is_told_who_writes(filled: Store) -> None:
     writer = child(
         """
         store = Store(path)
-        with store._db.writing():
+        with store.database.writing():
             print("holding", flush=True)
             sys.stdin.readline()
         """,
@@ -142,8 +142,8 @@ def test_an_interrupted_write_is_taken_back(filled: Store) -> None:
     before = list(filled.triples())
 
     def interrupted() -> None:
-        with filled._db.writing():
-            filled._db.execute("DELETE FROM triple")
+        with filled.database.writing():
+            filled.database.execute("DELETE FROM triple")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

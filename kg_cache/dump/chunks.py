@@ -1,0 +1,45 @@
+"""Whole lines of a file from strangers, many at a time and in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from kg_cache.dump.block import Place
+
+_SIZE = 1 << 17  # bytes read at once
+
+
+class Chunk(NamedTuple):
+    """Whole lines, the number of the first of them, and the place behind the last."""
+
+    lines: bytes
+    first: int
+    end: Place
+
+
+def chunks(file: BinaryIO, start: Place, *, longest: int = 1 << 20) -> Iterator[Chunk]:
+    """Lines from a place on, in chunks.
+
+    Args:
+        file: An open file.
+        start: Where the lines begin; in a packed file, what lies before is unpacked and passed over.
+        longest: Bytes of a line; of one that is longer, a part that no reader accepts stands in its place.
+    """
+    if start.offset:
+        file.seek(start.offset)
+    read, line, rest, passing = start.offset, start.line, b"", False
+    while data := file.read(_SIZE):
+        read += len(data)
+        if passing:  # over what is left of a line that is too long
+            data = data[data.find(b"\n") :] if b"\n" in data else b""
+            passing = not data
+        rest += data
+        if end := rest.rfind(b"\n") + 1:
+            whole, rest = rest[:end], rest[end:]
+            first, line = line, line + whole.count(b"\n")
+            yield Chunk(whole, first, Place(read - len(rest), line))
+        if len(rest) > longest:
+            rest, passing = b"\0" + rest[:40], True
+    if rest:
+        yield Chunk(rest, line, Place(read, line + 1))
