@@ -25,7 +25,7 @@ NAMED = [
     for page in PAGES
     for words in re.findall(r"`kgedit ([^`]+)`", page.read_text(encoding="utf-8"))
 ]
-FILES = {"facts.tsv", "names.nt", "part.nt.gz"}  # which the program wants to see when it reads its arguments
+FILES = {"facts.tsv", "names.nt", "latest-truthy.nt.gz"}  # which the program wants to see when it reads its arguments
 RUN = sorted({block.page for block in ALL if block.commands and block.not_run is None})
 
 
