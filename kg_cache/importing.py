@@ -9,9 +9,9 @@ from pathlib import Path
 
 from kg_cache.dump import unfinished
 from kg_cache.dump.block import Block, Place, Reader, Wanted
-from kg_cache.dump.choice import Choice
 from kg_cache.dump.entities import entities
 from kg_cache.dump.rdf import ntriples, turtle
+from kg_cache.dump.selection import Selection
 from kg_cache.dump.tables import table
 from kg_cache.errors import ImportFailed
 from kg_cache.packed import UNREADABLE, plain_name, unpacked
@@ -75,7 +75,7 @@ def import_triples(
     as well.
 
     The file is read as a stream. An import that was stopped goes on where it was when it is begun again with the same
-    file and choice. With a choice of properties or classes the file is read several times: for the items of the
+    file and selection. With a selection of properties or classes the file is read several times: for the items of the
     classes, for facts, and for the names of properties and of the items that a stored fact mentions.
 
     Args:
@@ -92,17 +92,17 @@ def import_triples(
         InvalidId: A property or class is none.
         StoreError: The store cannot be written.
     """
-    path, choice = Path(path), Choice(store, language, properties, classes)
+    path, selection = Path(path), Selection(store, language, properties, classes)
     report = ImportReport()
     try:
         state = path.stat()
-        work = json.dumps([path.name, state.st_size, state.st_mtime_ns, *choice.told()])
+        work = json.dumps([path.name, state.st_size, state.st_mtime_ns, *selection.told()])
         if (begun := unfinished.find(store.database, work)) is not None:
             report = ImportReport(**begun.counts)
         else:
             begun = unfinished.Progressed(0, Place(), {})
         with store.database.filling():
-            _import(path, store, choice, work, begun, report, on_bytes or (lambda done, total: None))
+            _import(path, store, selection, work, begun, report, on_bytes or (lambda done, total: None))
     except UNREADABLE as error:
         kept = f"; the {report.triples:,} facts before that are kept" if report.triples else ""
         raise ImportFailed(f"{path} cannot be read to its end ({error}){kept}; give a whole, readable file") from error
@@ -116,14 +116,14 @@ def import_triples(
 def _import(
     path: Path,
     store: Store,
-    choice: Choice,
+    selection: Selection,
     work: str,
     begun: unfinished.Progressed,
     report: ImportReport,
     on_bytes: Callable[[int, int], None],
 ) -> None:
-    """Read the file as often as the choice needs, from where it was begun, and count into the report."""
-    database, size, runs = store.database, path.stat().st_size, choice.runs()
+    """Read the file as often as the selection needs, from where it was begun, and count into the report."""
+    database, size, runs = store.database, path.stat().st_size, selection.runs()
     database.rows(f"PRAGMA cache_size = {-1024 * _CACHE}")
     for number, run in enumerate(runs[begun.run :], begun.run):
         if not run.wanted.facts:  # what is mentioned is looked up by object, too
@@ -132,7 +132,7 @@ def _import(
             on_bytes(number * size + at, len(runs) * size)
             if not blocks:
                 continue
-            kept = [choice.keep(run, block) for block in blocks]
+            kept = [selection.keep(run, block) for block in blocks]
             for block in kept:
                 report.count(block)
             if report.malformed >= _HOPELESS and not (report.triples or report.names or report.skipped):

@@ -31,7 +31,7 @@ class Run(NamedTuple):
     classes: bool = False
 
 
-class Choice:
+class Selection:
     """What is to be kept of a file.
 
     Args:
@@ -52,7 +52,7 @@ class Choice:
         self._known: tuple[int | str, bool] = (0, False)  # what was asked last, since a dump goes item by item
 
     def told(self) -> list[object]:
-        """The choice, to tell one import from another."""
+        """The selection, to tell one import from another."""
         return [self._language, sorted(self._properties), sorted(self._asked)]
 
     def runs(self) -> list[Run]:
