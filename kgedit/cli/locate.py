@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from kgedit.locate.located import Located
 
+_NEURONS = 15  # of one prompt in the table
+
 
 @loads_model
 def locate(
@@ -34,6 +36,9 @@ def locate(
             min=1, help="Layers whose MLPs or attentions are put back together (10, or a third of the depth)."
         ),
     ] = None,
+    neurons: Annotated[
+        bool, typer.Option("--neurons", help="Also find the neurons that each answer depends on.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the facts and of the noise.")] = 0,
     graph: Graph = None,
     out: Annotated[
@@ -54,7 +59,7 @@ def locate(
 
         if out is not None:
             check_folder_free(out, force=force)
-        settings = TracingSettings(facts=facts, samples=samples, window=window, seed=seed)
+        settings = TracingSettings(facts=facts, samples=samples, window=window, neurons=neurons, seed=seed)
         editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
         if subject is not None and prompt is not None:
             located = locate_prompt(editor, subject, prompt, settings, progress=advance)
@@ -66,7 +71,8 @@ def locate(
 
 
 def _shown(located: Located, out: Path | None) -> Iterator[RenderableType]:
-    from kgedit.locate.files import headline
+    from kgedit.locate.files import NEURON_NOTE, headline
+    from kgedit.locate.neurons import fact_rows, summary
 
     yield line(headline(located) + ".", "bold")
     rows = []
@@ -78,5 +84,11 @@ def _shown(located: Located, out: Path | None) -> Iterator[RenderableType]:
     for part, values in located.severed.items():
         peak = max(range(len(values)), key=values.__getitem__)
         yield line(f"With the {part} above cut off, at most {100 * values[peak]:.1f} comes back (layer {peak}).")
+    if located.neurons:
+        most = _NEURONS if len(located.neurons) == 1 else _NEURONS // 5
+        yield line(summary(located.neurons), "bold")
+        head = ["prompt", "answer", "its column says", "layer", "neuron", "x 100"]
+        yield table(head, fact_rows(located.neurons, most), numbers=3)
+        yield line(NEURON_NOTE, "dim")
     if out is not None:
         yield line(f"locate.html, locate.json and the heat maps are in {out}")

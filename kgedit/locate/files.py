@@ -15,8 +15,14 @@ from kgedit.io.html_page import is_page, note, page, table
 from kgedit.lm.tracing.trace import KINDS
 from kgedit.locate.heat_map import Form, average_map, prompt_map, severed_curves
 from kgedit.locate.located import Located
+from kgedit.locate.neurons import fact_rows, summary
 
 _PROMPTS = 10  # prompts whose own maps are on the page
+_NEURONS = 20  # of each prompt
+NEURON_NOTE = (
+    "Neurons are entries of an MLP's key at the prompt's last token, found by integrated gradients; * in the sets of "
+    "other wordings, too."
+)
 
 
 _NAMES = ("locate.json", "locate.html", "mean-*.*", "severed.*", "prompt-*-*.*")
@@ -105,6 +111,10 @@ def _page(located: Located, shown: list[tuple[str, bytes]], problem: str) -> str
         layers = range(len(next(iter(by_place.values()))))
         lines = [[escape(place), *(f"{100 * value:.1f}" for value in values)] for place, values in by_place.items()]
         parts += [f"<h2>{kind}, times 100, by layer</h2>", table(["", *map(str, layers)], lines)]
+    if located.neurons:
+        rows = [[escape(printable(cell)) for cell in row] for row in fact_rows(located.neurons, _NEURONS)]
+        head = ["prompt", "answer", "its column says", "layer", "neuron", "attribution times 100"]
+        parts += ["<h2>Neurons</h2>", note(f"{summary(located.neurons)} {NEURON_NOTE}"), table(head, rows)]
     lines = [
         [escape(printable(traced.prompt)), escape(printable(traced.answer)), f"{traced.clean:.3f}",
          f"{traced.corrupted:.3f}"]

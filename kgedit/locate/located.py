@@ -6,6 +6,7 @@ docs/methods.md, "Causal tracing".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +18,7 @@ from kgedit.lm.tokens import PromptTokens, encode_prompt, encode_target, find_su
 from kgedit.lm.tracing.average import PLACES, mean_effects
 from kgedit.lm.tracing.noise import noise_level
 from kgedit.lm.tracing.trace import KINDS, WINDOW, Kind, Trace, trace
+from kgedit.locate.neurons import WORDINGS, FactNeurons, find_neurons
 from kgedit.progress import Progress
 from kgedit.text.template import fill
 
@@ -34,6 +36,7 @@ class TracingSettings(BaseModel):
             the depth where that is less.
         kinds: What is put back.
         severed: Whether the parts are cut off in turn as well.
+        neurons: Whether the neurons of each answer are found as well.
         seed: Of the facts and of the noise.
     """
 
@@ -44,6 +47,7 @@ class TracingSettings(BaseModel):
     window: int | None = None
     kinds: tuple[Kind, ...] = KINDS
     severed: bool = True
+    neurons: bool = False
     seed: int = 0
 
 
@@ -60,6 +64,7 @@ class Located(BaseModel):
         clean: Mean probability of the answer without noise.
         corrupted: Mean probability with noise on the subject.
         peak: Kind -> layer where the effect at the subject's last token is largest.
+        neurons: Those of each traced prompt, where they were asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +78,7 @@ class Located(BaseModel):
     clean: float
     corrupted: float
     peak: dict[str, int]
+    neurons: tuple[FactNeurons, ...] = ()
 
 
 def locate_facts(editor: Editor, settings: TracingSettings, *, progress: Progress | None = None) -> Located:
@@ -88,15 +94,15 @@ def locate_facts(editor: Editor, settings: TracingSettings, *, progress: Progres
     """
     pool = fact_pool(editor)
     facts = pool.recalled(editor.model, editor.tokenizer, settings.facts, seed=settings.seed, part="measured")
-    prompts: list[tuple[PromptTokens, int | None]] = []
+    asked = []
     for fact in facts:
-        wording = pool.text.prompts((fact.relation,))[0]
-        prompt = encode_prompt(editor.tokenizer, wording, fact.subject_label)
-        answer = encode_target(editor.tokenizer, fact.object_label, fill(wording, fact.subject_label))
-        prompts.append((prompt, answer[0]))
+        wordings = pool.text.prompts((fact.relation,))[:WORDINGS]
+        prompts = tuple(encode_prompt(editor.tokenizer, wording, fact.subject_label) for wording in wordings)
+        answer = encode_target(editor.tokenizer, fact.object_label, fill(wordings[0], fact.subject_label))
+        asked.append(_Asked(prompts, answer[0]))
     subjects = list(dict.fromkeys(fact.subject_label for fact in pool.facts))[:_NAMES]
     # As published, a fact counts only if its object's first token is the most probable one.
-    return _located(editor, prompts, subjects, settings, progress)
+    return _located(editor, asked, subjects, settings, progress)
 
 
 def locate_prompt(
@@ -117,12 +123,19 @@ def locate_prompt(
     template = find_subject(prompt, subject)
     tokens = encode_prompt(editor.tokenizer, template, subject)
     subjects = [subject, *dict.fromkeys(fact.subject_label for fact in fact_pool(editor).facts)][:_NAMES]
-    return _located(editor, [(tokens, None)], subjects, settings, progress)
+    return _located(editor, [_Asked((tokens,), None)], subjects, settings, progress)
+
+
+class _Asked(NamedTuple):
+    """The prompt that is traced and other wordings of it; and the token that it must give, if any will not do."""
+
+    wordings: tuple[PromptTokens, ...]
+    answer: int | None
 
 
 def _located(
     editor: Editor,
-    prompts: Sequence[tuple[PromptTokens, int | None]],
+    asked: Sequence[_Asked],
     subjects: Sequence[str],
     settings: TracingSettings,
     progress: Progress | None,
@@ -132,13 +145,14 @@ def _located(
         depth = anatomy_of(editor.model).n_layers(editor.model)
         settings = settings.model_copy(update={"window": max(1, min(WINDOW, depth // 3))})
     traces: list[Trace] = []
-    for number, (prompt, answer) in enumerate(prompts):
+    neurons: list[FactNeurons] = []
+    for number, (wordings, answer) in enumerate(asked):
         if progress:
-            progress("tracing facts", number, len(prompts))
+            progress("tracing facts", number, len(asked))
         traced = trace(
             editor.model,
             editor.tokenizer,
-            prompt,
+            wordings[0],
             noise=noise,
             samples=settings.samples,
             seed=settings.seed,
@@ -146,10 +160,14 @@ def _located(
             kinds=settings.kinds,
             severed=settings.severed,
             answer=answer,
-            progress=_inner(progress),
+            progress=_inner(progress, "layers"),
         )
-        if traced is not None:
-            traces.append(traced)
+        if traced is None:
+            continue
+        traces.append(traced)
+        if settings.neurons:
+            inner = _inner(progress, "neurons of layers")
+            neurons.append(find_neurons(editor.model, editor.tokenizer, wordings, progress=inner))
     if not traces:
         raise DataError(
             f"{editor.name!r} recalls none of the facts of the graph {editor.graph.name!r} that it was asked, so "
@@ -171,11 +189,12 @@ def _located(
             for kind, by_place in effects.items()
             if (values := by_place.get(LAST_SUBJECT))
         },
+        neurons=tuple(neurons),
     )
 
 
-def _inner(progress: Progress | None) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress("layers", done, total)
+def _inner(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(what, done, total)
 
 
 def _mean(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:

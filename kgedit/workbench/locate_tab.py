@@ -1,4 +1,4 @@
-"""The tab *Where is it stored*: causal tracing of a typed fact, its heat maps and the curves of severed parts."""
+"""The tab *Where is it stored*: causal tracing of a typed fact, its heat maps, severed parts and neurons."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ def locate_tab(desk: Desk, sitting: Any) -> None:
             info="It names the subject, or has {} in its place",
         )  # fmt: skip
         samples = gr.Number(value=4, minimum=1, maximum=100, precision=0, label="Noisy runs")
+        neurons = gr.Checkbox(label="Neurons", info="Also those that the answer depends on; takes longer")
     with gr.Row():
         tracing, stop = gr.Button("Trace", variant="primary"), gr.Button("Stop")
     shown = gr.HTML("")
 
     def trace(
-        subject: str, prompt: str, samples: int, sitting: Sitting, progress: Any = gr.Progress()  # noqa: B008
-    ) -> str:  # fmt: skip
+        subject: str,
+        prompt: str,
+        samples: int,
+        neurons: bool,
+        sitting: Sitting,
+        progress: Any = gr.Progress(),  # noqa: B008
+    ) -> str:
         def work() -> str:
             if not subject.strip() or not prompt.strip():
                 raise PromptError("name the subject and a sentence about it that ends where the answer begins")
-            settings = TracingSettings(samples=int(samples))
+            settings = TracingSettings(samples=int(samples), neurons=bool(neurons))
             with desk.seated(sitting, on_page(progress), edited=False) as editor:
                 located = locate_prompt(editor, subject, prompt, settings, progress=editor.progress)
             return framed(to_html(located), "Where the fact is stored")
 
         return attempt(work)
 
-    tracing.click(trace, [subject, prompt, samples, sitting], shown, **MODEL)
+    tracing.click(trace, [subject, prompt, samples, neurons, sitting], shown, **MODEL)
     stops(stop, sitting)

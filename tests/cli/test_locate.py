@@ -12,18 +12,30 @@ Run = Callable[..., Any]
 
 
 def test_facts_that_the_model_recalls_are_traced(run: Run, tmp_path: Path) -> None:
-    found = run("locate", "--facts", "2", "--samples", "1", "--out", str(tmp_path / "out"), "--json")
+    found = run("locate", "--facts", "2", "--samples", "1", "--neurons", "--out", str(tmp_path / "out"), "--json")
     assert len(found["traces"]) == 2
     assert found["settings"]["window"] == 2
     assert found["clean"] > 0.5 > found["corrupted"]
     assert set(found["effects"]) == {"state", "mlp", "attention"}
     assert "last subject token" in found["effects"]["mlp"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(found["files"])
+    # The neurons of the same prompts, the largest attribution first, and those that the relation's wordings share.
+    assert [own["prompt"] for own in found["neurons"]] == [traced["prompt"] for traced in found["traces"]]
+    for own, traced in zip(found["neurons"], found["traces"], strict=True):
+        assert own["answer"].startswith(traced["answer"].strip())
+        sizes = [neuron["attribution"] for neuron in own["coarse"]]
+        assert sizes == sorted(sizes, reverse=True)
+        assert 0.2 * sizes[0] < sizes[-1]
+        assert own["wordings"] > 1
+        assert all(len(neuron["says"]) == 3 for neuron in own["refined"])
+    assert "its column says" in (tmp_path / "out" / "locate.html").read_text()
 
 
 def test_a_subject_given_by_hand_draws_its_own_map(run: Run, tiny: str) -> None:
     words = ("--model", tiny, "--subject", "Marie Curie", "--prompt", "Therefore Marie Curie works in", "--json")
-    (traced,) = run("locate", "--samples", "1", *words)["traces"]
+    found = run("locate", "--samples", "1", *words)
+    (traced,) = found["traces"]
+    assert found["neurons"] == []
     first, last = traced["subject"]
     assert "".join(traced["tokens"][first : last + 1]).strip() == "Marie Curie"
 

@@ -14,6 +14,7 @@ from kgedit.lm.tracing.trace import Trace
 from kgedit.locate.files import check_folder_free, write_located
 from kgedit.locate.heat_map import average_map
 from kgedit.locate.located import Located, TracingSettings
+from kgedit.locate.neurons import AnswerNeuron, FactNeurons, fact_rows, summary
 
 
 def located(prompts: int) -> Located:
@@ -58,6 +59,28 @@ def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
         file.unlink()
     (tmp_path / "notes.txt").write_text("mine")
     check_folder_free(tmp_path)
+
+
+def test_neurons_are_a_table_on_the_page_and_are_summed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    shared, own = (AnswerNeuron(layer=layer, entry=7, attribution=0.25, says=("<i>", " b", "c")) for layer in (2, 3))
+    facts = [
+        FactNeurons(prompt="p", answer="a", wordings=2, coarse=(shared, own), refined=(shared,)),
+        FactNeurons(prompt="q", answer="b", wordings=1, coarse=(shared,), refined=()),
+    ]
+    assert summary(facts) == (
+        "On average 1.5 neurons carry the answer, 67 % of them in layer 2. "
+        "Neuron 7 of layer 2 is among those of 2 of 2 facts."
+    )
+    assert summary(facts[1:]) == "1 neuron carries the answer, 100 % of them in layer 2."
+    assert fact_rows(facts, 1) == [
+        ("p", "a", "<i>, b, c", "2", "7*", "25.00"),
+        ("q", "b", "<i>, b, c", "2", "7", "25.00"),
+    ]
+    write_located(located(1).model_copy(update={"neurons": tuple(facts)}), tmp_path)
+    page = (tmp_path / "locate.html").read_text()
+    assert "7*" in page
+    assert "&lt;i&gt;, b, c" in page
 
 
 def test_without_matplotlib_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,9 +152,11 @@ def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path) -> 
     opened.get_by_role("textbox", name="Subject of the fact").fill("Albert Einstein")
     opened.get_by_role("textbox", name="Sentence up to the answer").fill("{} was born in")
     opened.get_by_role("spinbutton", name="Noisy runs").fill("1")
+    opened.get_by_role("checkbox", name="Neurons").check()
     opened.get_by_role("button", name="Trace").click()
     traced = opened.frame_locator("iframe[title='Where the fact is stored']")
     traced.get_by_role("img").first.wait_for()
+    traced.get_by_role("columnheader", name="its column says").wait_for()
     assert wide(opened) == []
 
 
