@@ -29,7 +29,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"methods"},
         {"resolve"},
         {"editor"},
-        {"evaluate", "ingest"},
+        {"attribution", "evaluate", "ingest"},
         {"sharing", "trials"},
         {"locate", "tune"},
         {"workbench"},

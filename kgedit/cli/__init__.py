@@ -15,6 +15,7 @@ import typer
 from kgedit import __version__
 from kgedit.cli import (
     ask,
+    attribute,
     demo,
     edit,
     eval,
@@ -60,6 +61,7 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("edit")(edit.edit)
 app.command("ask")(ask.ask)
+app.command("attribute")(attribute.attribute)
 app.command("locate")(locate.locate)
 app.command("moments")(moments.moments)
 app.command("relations")(relations.relations)

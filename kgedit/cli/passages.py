@@ -1,4 +1,4 @@
-"""Where `kgedit moments` reads its text from: a file, a folder of them, or a data set on the Hugging Face hub."""
+"""Where a command reads its texts from: a file, a folder of them, or a data set on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ _COLUMN = "text"
 class Passages:
     """The passages of a text; read anew each time they are gone through."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, option: str = "--text") -> None:
         """Look at the source.
 
         Args:
             source: A UTF-8 file with one passage per line; a folder, whose text files are read in the order of their
                 names; or the id of a data set with a column "text", see `hub.HubId`.
+            option: The option that gave it, for messages.
 
         Raises:
             typer.BadParameter: It is none of these.
         """
         self.files: list[Path] = []
+        self._option = option
         self._hub: HubId | None = None
         path = Path(source)
         if path.is_dir():
             self.files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in _ENDINGS)
             if not self.files:
-                raise typer.BadParameter(f"{path} holds no text file ({', '.join(_ENDINGS)})", param_hint="--text")
+                raise typer.BadParameter(f"{path} holds no text file ({', '.join(_ENDINGS)})", param_hint=option)
         elif path.is_file():
             self.files = [path]
         else:
@@ -41,29 +43,30 @@ class Passages:
             if self._hub is None:
                 raise typer.BadParameter(
                     f"{source!r} is no file or folder here, and no data set such as owner/name:config#split",
-                    param_hint="--text",
+                    param_hint=option,
                 )
 
     def __iter__(self) -> Iterator[str]:
         """The passages, without empty ones."""
-        texts: Iterable[str] = _column(self._hub) if self._hub else chain.from_iterable(map(_lines, self.files))
+        texts: Iterable[str] = (
+            self._column(self._hub) if self._hub else chain.from_iterable(map(self._lines, self.files))
+        )
         yield from (passage for text in texts if (passage := text.strip()))
 
+    def _lines(self, path: Path) -> Iterator[str]:
+        with path.open(encoding="utf-8") as file:
+            try:
+                yield from file
+            except UnicodeDecodeError as error:
+                raise typer.BadParameter(f"{path} is no UTF-8 text ({error})", param_hint=self._option) from error
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
-        try:
-            yield from file
-        except UnicodeDecodeError as error:
-            raise typer.BadParameter(f"{path} is no UTF-8 text ({error})", param_hint="--text") from error
-
-
-def _column(wanted: HubId) -> Iterator[str]:
-    for row in rows(wanted):
-        if not isinstance(row.get(_COLUMN), str):
-            columns = ", ".join(row)
-            raise typer.BadParameter(
-                f"{wanted.name} has no column {_COLUMN!r} with text (it has {columns}); write the texts into a file",
-                param_hint="--text",
-            )
-        yield row[_COLUMN]
+    def _column(self, wanted: HubId) -> Iterator[str]:
+        for row in rows(wanted):
+            if not isinstance(row.get(_COLUMN), str):
+                columns = ", ".join(row)
+                raise typer.BadParameter(
+                    f"{wanted.name} has no column {_COLUMN!r} with text (it has {columns}); write the texts into a "
+                    "file",
+                    param_hint=self._option,
+                )
+            yield row[_COLUMN]

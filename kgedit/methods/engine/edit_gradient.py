@@ -87,6 +87,7 @@ class ScoredTexts:
         ids: (texts, longest) token ids, padded on the right.
         mask: The same shape, 1 for tokens.
         text_of: (scored,) which text; `column` which of its tokens predicts; `token` what is wanted there.
+        weight: (scored,) what the token weighs in the mean of its text.
     """
 
     def __init__(self, rows: Sequence[Row], fill: int, device: torch.device) -> None:
@@ -101,7 +102,7 @@ class ScoredTexts:
         ]
         text_of, column, token, weight = zip(*places, strict=True)
         self.text_of, self.column, self.token = (torch.tensor(x, device=device) for x in (text_of, column, token))
-        self._weight = torch.tensor(weight, device=device)  # (scored,)
+        self.weight = torch.tensor(weight, device=device)  # (scored,)
 
     @property
     def every_place(self) -> tuple[Tensor, Tensor]:
@@ -120,7 +121,7 @@ class ScoredTexts:
 
     def per_text(self, values: Tensor) -> Tensor:
         """The mean of values (scored,) over the wanted tokens of each text, (texts,)."""
-        return values.new_zeros(len(self.ids)).index_add(0, self.text_of, values * self._weight)
+        return values.new_zeros(len(self.ids)).index_add(0, self.text_of, values * self.weight)
 
     def losses(self, logits: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Mean negative log-likelihood of each text's wanted tokens, (texts,).

@@ -1,0 +1,104 @@
+"""Scores training texts by how much they made a model give an answer. docs/methods.md, "Attribution"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgedit.attribution.attributed import Attributed
+from kgedit.attribution.bm25 import bm25
+from kgedit.attribution.curvature import Curvature
+from kgedit.attribution.gradients import EPSILON, Vectors, norms, products, question_gradients
+from kgedit.attribution.settings import AttributionSettings
+from kgedit.attribution.texts import Question, TrainingTexts, question_row
+from kgedit.attribution.trac_in import ModelCheckpoint, trac_in
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.hooks import frozen
+from kgedit.lm.padding import pad_id
+from kgedit.methods.engine.edit_gradient import ScoredTexts, mlp_matrices
+from kgedit.progress import Progress
+
+
+@torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
+def attribute(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    questions: Sequence[Question],
+    settings: AttributionSettings | None = None,
+    *,
+    checkpoints: Iterable[ModelCheckpoint] | None = None,
+    progress: Progress | None = None,
+) -> list[Attributed]:
+    """Score each text for each question; a high score says that the text made the answer more probable.
+
+    The gradients of texts are never all held: each is multiplied with what the questions need of it, and dropped.
+
+    Args:
+        model: The trained model; left as it was.
+        tokenizer: Its tokenizer.
+        texts: Texts that it was, or may have been, trained on.
+        questions: Prompts with the answers to be explained.
+        settings: See `AttributionSettings`.
+        checkpoints: The model at times of its training, for `tracin`; the finished model alone by default.
+        progress: Called with (what, done, total).
+
+    Returns:
+        One result for each question.
+
+    Raises:
+        DataError: No text has two tokens.
+        PromptError, TargetError: A question cannot be put.
+        NoSuchLayer: The model has no such block.
+        UnsupportedModel: See `anatomy_of`.
+    """
+    settings = settings or AttributionSettings()
+    anatomy = anatomy_of(model)
+    layers = settings.layers_of(anatomy.n_layers(model))
+    output_only = settings.matrices == "output"
+    rows = [question_row(model, tokenizer, question) for question in questions]
+    training = TrainingTexts(model, tokenizer, texts, settings.batch_tokens)
+    asked = ScoredTexts(rows, pad_id(tokenizer), model.device)
+    scores: dict[str, Tensor] = {}  # name -> (questions, texts)
+    with frozen(model), torch.enable_grad():
+        matrices = mlp_matrices(model, anatomy, layers, output_only=output_only)
+        gradients = question_gradients(model, matrices, asked)
+        with torch.no_grad():
+            logits = asked.logits(model, asked.text_of, asked.column)  # (scored, vocabulary)
+        logprobs = (-asked.losses(logits)).tolist()
+        # All scores by gradients are products with the gradient of a text: one pass over the texts gives them.
+        curvature = Curvature(model, matrices, training, settings, progress)
+        wanted: dict[str, Vectors] = {"tracin": gradients}
+        residuals: list[float | None] = [None] * len(rows)
+        if "ekfac" in settings.scores:
+            wanted["ekfac"] = curvature.ekfac(gradients)
+        if "influence" in settings.scores:
+            wanted["influence"], residuals = curvature.influence(gradients)
+        if {*settings.scores} - {"bm25"}:
+            stacked = {name: torch.cat([vectors[name] for vectors in wanted.values()]) for name in gradients}
+            found, lengths = products(model, matrices, training, stacked, len(texts), progress)
+            scores |= dict(zip(wanted, found.split(len(rows)), strict=True))
+            scores["cosine"] = scores["tracin"] / (norms(gradients).cpu().unsqueeze(1) * lengths + EPSILON)
+    if checkpoints is not None and "tracin" in settings.scores:
+        scores["tracin"] = trac_in(
+            checkpoints, layers, training, asked, len(texts), output_only=output_only, progress=progress
+        )
+    if "bm25" in settings.scores:
+        shared = [bm25(texts, f"{question.prompt} {question.answer}") for question in questions]
+        scores["bm25"] = torch.tensor(shared)
+    return [
+        Attributed(
+            prompt=question.prompt,
+            answer=question.answer,
+            logprob=logprobs[number],
+            texts=len(texts),
+            settings=settings,
+            layers=layers,
+            scores={name: tuple(scores[name][number].tolist()) for name in settings.scores},
+            residual=residuals[number],
+        )
+        for number, question in enumerate(questions)
+    ]
