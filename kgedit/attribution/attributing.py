@@ -80,7 +80,7 @@ def attribute(
         if {*settings.scores} - {"bm25"}:
             stacked = {name: torch.cat([vectors[name] for vectors in wanted.values()]) for name in gradients}
             found, lengths = products(model, matrices, training, stacked, len(texts), progress)
-            scores |= dict(zip(wanted, found.split(len(rows)), strict=True))
+            scores |= dict(zip(wanted, found.view(len(wanted), len(rows), -1), strict=True))
             scores["cosine"] = scores["tracin"] / (norms(gradients).cpu().unsqueeze(1) * lengths + EPSILON)
     if checkpoints is not None and "tracin" in settings.scores:
         scores["tracin"] = trac_in(

@@ -66,8 +66,8 @@ def _of_batch(
                 moved = partial(_moved, inputs, name, vector[name], offsets[name])
                 stack.enter_context(add_at(module, moved, rows=rows))
             logits = batch.logits(model, batch.text_of, batch.column)  # (scored, vocabulary)
-        plain, along = (part.detach() for part in forward_ad.unpack_dual(logits))  # z and J v
-        read = {name: forward_ad.unpack_dual(u).primal.detach().float() for name, u in inputs.items()}
+        plain, along = _parts(logits)  # z and J v
+        read = {name: _parts(u)[0].float() for name, u in inputs.items()}
     # B J v: the derivative of the loss by the logits is p - y, so B = diag(p) - p p^T.
     p = plain.softmax(-1)
     curved = p * (along - (p * along).sum(-1, keepdim=True)) * batch.weight[:, None]  # (scored, vocabulary)
@@ -81,6 +81,11 @@ def _of_batch(
 
 def _moved(inputs: Mapping[str, Tensor], name: str, vector: Tensor, offset: Tensor, output: Tensor) -> Tensor:
     """The output of a matrix that moves along a vector V: W u + (V u) epsilon, with an offset for the way back."""
-    u = forward_ad.unpack_dual(inputs[name]).primal
-    along = u.detach().to(vector.dtype) @ vector.T  # (texts, longest, d_out)
-    return output + forward_ad.make_dual(offset, along)
+    along = _parts(inputs[name])[0].to(vector.dtype) @ vector.T  # (texts, longest, d_out)
+    return output + forward_ad.make_dual(offset, along)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _parts(dual: Tensor) -> tuple[Tensor, Tensor]:
+    """The value of a tensor, and its derivative along the vector; without one (the lowest matrix reads it), zeros."""
+    value, derivative = forward_ad.unpack_dual(dual)  # type: ignore[no-untyped-call]
+    return value.detach(), torch.zeros_like(value) if derivative is None else derivative.detach()
