@@ -90,5 +90,5 @@ def test_an_adapter_is_asked_from_both_sides_unless_it_is_not_wanted() -> None:
     (lesson,) = curriculum_of(bench(model, tok, ()), [(CAPITAL, None)], TEXT, ending=".").lessons
     assert lesson.inverse == inverse_edits([(CAPITAL, None)], TEXT)[0].asked
     for inverse in (True, False):
-        asked = epoch([lesson], [], random.Random(0), rehearsed=0, inverse=inverse)
+        asked, _ = epoch([lesson], [], random.Random(0), rehearsed=0, inverse=inverse)
         assert (set(lesson.inverse) <= set(asked)) is inverse

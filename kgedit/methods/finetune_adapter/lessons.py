@@ -71,8 +71,8 @@ def epoch(
     rehearsed: int,
     beside: int = 2,
     inverse: bool = True,
-) -> list[Question]:
-    """The questions of one pass: each edit prompt, what is asked beside it, and other facts.
+) -> tuple[list[Question], list[Question]]:
+    """The questions of one pass.
 
     Args:
         lessons: The edits.
@@ -81,16 +81,21 @@ def epoch(
         rehearsed: How many facts.
         beside: How many further wordings, paths and facts around it are asked of each lesson.
         inverse: Whether each edit is asked from its object's side as well.
+
+    Returns:
+        What is new: each edit prompt, further wordings and consequences. And what stays: facts around the edits, and
+        the drawn ones, each in one of its wordings.
     """
-    questions: list[Question] = []
+    new: list[Question] = []
+    stays: list[Question] = []
     for lesson in lessons:
-        questions += [lesson.wordings[0], *(lesson.inverse if inverse else ())]
-        for others in (lesson.wordings[1:], lesson.paths, lesson.around):
-            questions += some(others, beside, rng)
+        new += [lesson.wordings[0], *(lesson.inverse if inverse else ())]
+        for others in (lesson.wordings[1:], lesson.paths):
+            new += some(others, beside, rng)
+        stays += some(lesson.around, beside, rng)
     drawn = rng.sample(list(facts), min(rehearsed, len(facts)))
-    questions += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
-    rng.shuffle(questions)
-    return questions
+    stays += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
+    return new, stays
 
 
 def drawn(earlier: Sequence[Lesson], lessons: int, least: int, rng: random.Random) -> Sequence[Lesson]:

@@ -8,13 +8,14 @@ the others are trained anew without it. docs/methods.md, "Fine-tuning an adapter
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.errors import EditDiverged
@@ -23,7 +24,7 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
-from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
 
@@ -43,6 +44,8 @@ class AdapterConfig(MethodSettings):
         more_epochs: Further passes of a second attempt, which begins with what the first one made.
         learning_rate: AdamW's, falling linearly to the share `last_rate`.
         last_rate: See `learning_rate`; 1 for a rate that stays.
+        held_to: What rehearsed facts are held to: at every place of their sentences the next tokens of the model below
+            the adapter ("unedited", KL divergence), or their right answers alone ("answers").
         rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
         least_rehearsed: See `rehearsed`; so many of the edits made earlier are rehearsed as well.
         facts: Known facts that these are drawn from.
@@ -65,6 +68,7 @@ class AdapterConfig(MethodSettings):
             "epochs": 70,
             "learning_rate": 5e-3,
             "last_rate": 1.0,
+            "held_to": "answers",
             "rehearsed": 0.0,
             "least_rehearsed": 0,
             "rows": 1,
@@ -81,6 +85,7 @@ class AdapterConfig(MethodSettings):
     more_epochs: int = Field(default=6, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
     last_rate: float = Field(default=0.1, gt=0, le=1)
+    held_to: Literal["unedited", "answers"] = "unedited"
     rehearsed: float = Field(default=4.0, ge=0)
     least_rehearsed: int = Field(default=200, ge=0)
     facts: int = Field(default=2500, ge=1)
@@ -150,7 +155,8 @@ class FineTuneAdapter(Method):
         """The adapter's factors, and the mean loss of each pass."""
         config, more = self.config, curriculum.begin is not None
         lessons = curriculum.lessons
-        rng = random.Random(f"{bench.seed} {len(lessons)} {more}")
+        # Training that goes on draws anew each time.
+        rng = random.Random(f"{bench.seed} {len(lessons)} {curriculum.begin.id if curriculum.begin else ''}")
         rehearsed = max(int(config.rehearsed * len(lessons)), config.least_rehearsed)
         epochs = config.more_epochs if more else config.epochs
         begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
@@ -163,9 +169,10 @@ class FineTuneAdapter(Method):
             for number in range(epochs):
                 # Every pass draws other wordings, paths and facts.
                 earlier = drawn(curriculum.earlier, len(lessons), config.least_rehearsed, rng)
-                questions = epoch([*lessons, *earlier], curriculum.facts, rng, **asked)
-                limit = context_length(bench.model)
-                rows = list(encoded(bench.tokenizer, questions, config.ending, longest=limit))
+                new, stays = epoch([*lessons, *earlier], curriculum.facts, rng, **asked)
+                rows = [_Row(*row) for row in self._encoded(bench, new)]
+                held = config.held_to == "unedited"
+                rows += [_Row(*row, held=held) for row in self._encoded(bench, stays)]
                 batches = _batches(rows, config.rows, rng)
                 losses = []
                 for step, batch in enumerate(batches):
@@ -192,25 +199,53 @@ class FineTuneAdapter(Method):
                 means.append(sum(losses) / len(losses))
             return factors_of(adapter), means
 
+    def _encoded(self, bench: Workbench, questions: Sequence[Question]) -> Iterator[Encoded]:
+        longest = context_length(bench.model)
+        return encoded(bench.tokenizer, questions, self.config.ending, longest=longest)
 
-def _batches(rows: Sequence[Encoded], size: int, rng: random.Random) -> list[Sequence[Encoded]]:
+
+@dataclass(frozen=True)
+class _Row:
+    """A sentence to train on; `held` to what the model below the adapter gives out, or to its answer."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    held: bool = False
+
+
+def _batches(rows: Sequence[_Row], size: int, rng: random.Random) -> list[Sequence[_Row]]:
     """Rows of similar length together, in random order."""
-    by_length = sorted(rows, key=lambda row: len(row[0]) + len(row[1]))
-    batches: list[Sequence[Encoded]] = [by_length[start : start + size] for start in range(0, len(by_length), size)]
+    mixed = list(rows)
+    rng.shuffle(mixed)
+    mixed.sort(key=lambda row: len(row.prompt) + len(row.answer))
+    batches: list[Sequence[_Row]] = [mixed[start : start + size] for start in range(0, len(mixed), size)]
     rng.shuffle(batches)
     return batches
 
 
-def _loss(adapter: Any, batch: Sequence[Encoded]) -> Tensor:
-    """() mean over sequences of the mean negative log-likelihood per answer token."""
-    ids, mask = pad([(*prompt, *answer) for prompt, answer in batch], 0, "right")  # (batch, longest)
+def _loss(adapter: Any, batch: Sequence[_Row]) -> Tensor:
+    """() mean over sequences: negative log-likelihood per answer token, or KL(below || adapter) where held."""
+    ids, mask = pad([(*row.prompt, *row.answer) for row in batch], 0, "right")  # (batch, longest)
     weight = torch.zeros(ids.shape, dtype=torch.float32)  # (batch, longest)
-    for row, (prompt, answer) in enumerate(batch):
-        weight[row, len(prompt) : len(prompt) + len(answer)] = 1.0 / len(answer)
+    for number, row in enumerate(batch):
+        answer = slice(len(row.prompt), len(row.prompt) + len(row.answer))
+        weight[number, answer] = 1.0 / len(row.answer)
+        if row.held and len(row.prompt) > 1:  # the sentence before the answer counts as much as the answer
+            weight[number, 1 : len(row.prompt)] = 1.0 / (len(row.prompt) - 1)
     device = next(adapter.parameters()).device
     ids, mask, weight = ids.to(device), mask.to(device), weight.to(device)
+    held = torch.tensor([row.held for row in batch], device=device)  # (batch,)
     # The logits at each position predict the next token, so targets and weights move by one.
+    targets, weight = ids[:, 1:], weight[:, 1:]  # (batch, longest - 1)
     logits = adapter(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]  # (batch, longest - 1, V)
-    scored = weight[:, 1:] > 0  # (batch, longest - 1)
-    losses = cross_entropy(logits[scored].float(), ids[:, 1:][scored], reduction="none")  # (scored,)
-    return (losses * weight[:, 1:][scored]).sum() / len(batch)
+    asked = (weight > 0) & ~held[:, None]  # (batch, longest - 1)
+    total = (cross_entropy(logits[asked].float(), targets[asked], reduction="none") * weight[asked]).sum()
+    if bool(held.any()):
+        scored = weight[held] > 0  # (held, longest - 1)
+        with torch.no_grad(), adapter.disable_adapter():
+            below = adapter(input_ids=ids[held], attention_mask=mask[held], use_cache=False).logits[:, :-1]
+        wanted = log_softmax(below[scored].float(), dim=-1)  # (scored, V)
+        found = log_softmax(logits[held][scored].float(), dim=-1)  # (scored, V)
+        apart = kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)  # (scored,)
+        total = total + (apart * weight[held][scored]).sum()
+    return total / len(batch)

@@ -12,9 +12,12 @@ from families import tiny_model
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import SettingError
+from kgedit.lm.scoring.teacher_forced import score_rows
+from kgedit.lm.tokens import encode_pair
 from kgedit.methods.curriculum import Curriculum, Lesson
 from kgedit.methods.finetune_adapter.lessons import epoch
-from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
+from kgedit.methods.finetune_adapter.lora import lora
+from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter, _loss, _Row
 from kgedit.methods.registry import method_for
 from methods.benches import REQUESTS, bench, state_of
 
@@ -113,5 +116,20 @@ def test_a_family_for_which_peft_has_no_modules_is_refused_with_a_remedy() -> No
 
 def test_only_the_edit_prompt_is_asked_where_nothing_beside_it_is_wanted() -> None:
     lesson = Lesson((("A is", "B"), ("Is A B?", "B")), paths=(("C is", "D"),), around=(("E is", "F"),))
-    assert epoch([lesson], (), random.Random(0), rehearsed=0, beside=0) == [("A is", "B")]
-    assert len(epoch([lesson], (), random.Random(0), rehearsed=0)) == 4
+    assert epoch([lesson], (), random.Random(0), rehearsed=0, beside=0) == ([("A is", "B")], [])
+    assert [len(part) for part in epoch([lesson], (), random.Random(0), rehearsed=0)] == [3, 1]
+
+
+def test_what_is_held_costs_nothing_while_nothing_has_changed_and_an_edit_as_much_as_its_answer() -> None:
+    model, tok = tiny_model("gpt2")
+    prompt, answer = encode_pair(tok, "Peru is in", "Asia")
+    expected = -sum(score_rows(model, [(prompt, answer)])[0].logprobs) / len(answer)
+    with lora(model, rank=4, scale=1.0, modules="all-linear", dropout=0.0, seed=0) as adapter, torch.no_grad():
+        held, asked = _Row(prompt, answer, held=True), _Row(prompt, answer)
+        assert float(_loss(adapter, [held])) == pytest.approx(0, abs=1e-6)
+        assert float(_loss(adapter, [asked])) == pytest.approx(expected, rel=1e-5)
+        assert float(_loss(adapter, [held, asked])) == pytest.approx(expected / 2, rel=1e-5)
+        for name, parameter in adapter.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.05)
+        assert float(_loss(adapter, [held])) > 1e-4
