@@ -27,6 +27,7 @@ KINDS: Mapping[str, str] = {
     "low-rank": "kgedit.delta.low_rank:LowRankDelta",
     "gated": "kgedit.delta.gated:GatedDelta",
     "keyed-store": "kgedit.delta.keyed:KeyedDelta",
+    "experts": "kgedit.delta.experts:ExpertsDelta",
     "in-context": "kgedit.delta.in_context:InContextDelta",
 }
 

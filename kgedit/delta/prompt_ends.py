@@ -28,11 +28,13 @@ class PromptWatch:
     Attributes:
         rows: Rows of the pass.
         prompts: Its prompts.
+        ids: Its token ids, (rows, columns); None where it was given embeddings.
     """
 
     def __init__(self, decoder: nn.Module) -> None:
         """Watch a stack of blocks from now on."""
         self.rows = 0
+        self.ids: Tensor | None = None
         self.prompts: Sequence[PromptPlace] = ()
         self._told: Sequence[PromptPlace] | None = None
         self._users = 0
@@ -41,6 +43,7 @@ class PromptWatch:
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Find the prompts of a pass that begins."""
         texts = args[0] if args else kwargs.get("input_ids")
+        self.ids = texts
         texts = kwargs["inputs_embeds"] if texts is None else texts
         self.rows, columns = texts.shape[:2]
         if self._told is not None:

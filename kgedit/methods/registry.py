@@ -40,6 +40,7 @@ METHODS: Mapping[str, str] = {
     "ike": "kgedit.methods.ike:Ike",
     "grace": "kgedit.methods.grace:Grace",
     "horen": "kgedit.methods.grace:Horen",
+    "memoe": "kgedit.methods.memoe:Memoe",
     "serac": "kgedit.methods.serac.method:Serac",
 }
 

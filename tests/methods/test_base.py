@@ -63,6 +63,7 @@ ABILITIES = {  # name -> needs moments, needs the graph, writes jointly, shares 
     "ike": (False, False, False, False),
     "grace": (False, False, False, False),
     "horen": (False, False, False, False),
+    "memoe": (False, False, False, False),
     "serac": (False, False, False, False),
 }
 

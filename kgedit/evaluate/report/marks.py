@@ -37,6 +37,7 @@ _LOOKS = {
     "ike": ("#5D6D7E", "+"),
     "grace": ("#A04000", "d"),
     "horen": ("#2E4053", "8"),
+    "memoe": ("#7D6608", "2"),
     "serac": ("#884EA0", "H"),
 }
 # For methods of plugins: what the table above does not have.
