@@ -153,6 +153,9 @@ def consolidate_in(
     begin = None if anew or left_out else _in_force(session, trainer.editor.method)
     with weights.trial(()):
         trained = trainer.decide(entries, [], begin=begin)
+        # What was trained further and further may harm the model as a whole where one training of all does not.
+        if begin is not None and not trained.accepted:
+            trained = session.decider_by(method).decide(entries, [])
     about = {"method": trainer.writer.name, "asked": len(entries)}
     if not trained.accepted:
         failed = tuple(map(_refused, trained.refused))

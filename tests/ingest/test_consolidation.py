@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from ingest import cheap
 from ingest.store.test_commit import SMALL, alone, same, small
 from kgedit.delta import Delta, DeltaStack, LowRankDelta, WeightUpdate
 from kgedit.errors import FileCorrupt, JournalError, SettingError, UnknownEdit
@@ -21,6 +23,7 @@ from kgedit.ingest import (
     export,
     open_store,
     replay,
+    runner,
     undo,
     verify,
 )
@@ -161,6 +164,41 @@ def test_nothing_is_switched_where_the_guards_refuse_the_whole(patched, tmp_path
     assert (result.switched, result.trained, len(result.failed)) == (False, 0, 3)
     assert "norm_cumulative" in result.failed[0].reason
     assert verify(directory).weights_hash == hash == result.weights_hash
+
+
+def test_what_going_on_does_not_bring_about_is_trained_anew(trained, tmp_path, training) -> None:
+    """All changes hold in the delta in force, so nothing is left to train further when the whole fails a guard."""
+    directory = copied(trained, tmp_path)
+    strict = {**SETTINGS, "guards": {**SETTINGS["guards"], "norm_cumulative": 1e-9}}
+    result = consolidate(directory, settings=strict, refused=False)
+    assert training == [([], False), ([], True), ([1, 2, 3], False), ([1, 2, 3], True)]
+    assert (result.switched, len(result.failed)) == (False, 3)
+    assert "norm_cumulative" in result.failed[0].reason
+
+
+@pytest.mark.parametrize("switches", [True, False])
+def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monkeypatch, switches) -> None:
+    """Of seven changes; one in vain is not tried again before as many have come in once more."""
+    store, weights = cheap.reopen(tmp_path)
+    with store:
+        store.journal.begin_run("0" * 64, {}, map(cheap.received, cheap.names(5, 7)))
+
+        def decide(entries) -> None:
+            commit(store, weights, cheap.decide(entries, weights.model))
+
+        called: list[int] = []
+
+        def consolidate_in(session, method) -> SimpleNamespace:
+            called.append(sum(entry.state != State.RECEIVED for entry in store.journal.entries()))
+            if switches:
+                cheap.consolidate_cheaply(store, weights, patches=0, name=str(called))
+            return SimpleNamespace(switched=switches)
+
+        monkeypatch.setattr(runner, "consolidate_in", consolidate_in)
+        session = SimpleNamespace(store=store, weights=weights, decide=decide, decider=SimpleNamespace(progress=None))
+        assert runner._decide(session, 1, None, 3, "finetune-adapter") == 7
+        assert called == [3, 6]
+        cheap.check_invariant(store, weights)
 
 
 def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_training(

@@ -17,8 +17,8 @@ LENGTHS_NOTE = (
 # Figures of cases that stand in the table, as far as the run has them.
 _FIGURES = (
     "efficacy_free efficacy_free_contains efficacy efficacy_accuracy paraphrase_free paraphrase_free_contains "
-    "paraphrase neighborhood neighborhood_free unrelated_free subject_facts_free multihop multihop_undisturbed "
-    "disturbed"
+    "paraphrase neighborhood neighborhood_free unrelated_free unrelated_free_contains subject_facts_free multihop "
+    "multihop_undisturbed disturbed"
 ).split()
 _WHOLE = ("perplexity", "norm", "seconds")
 

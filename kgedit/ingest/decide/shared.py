@@ -17,7 +17,7 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
 
     If a change fails its own guards, training goes on for all; what fails then is refused, and the others are trained
     without it. The shared delta is accepted if the model as a whole passes the guards; else training, most of which is
-    rehearsal, goes on for `MORE_ROUNDS` at most, and then all is refused.
+    rehearsal, goes on for `MORE_ROUNDS` at most, and then all is refused: at once where nothing is left to train.
     """
     accepted: list[Accepted] = []
     refused: list[Refusal] = []
@@ -47,8 +47,10 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 break
             if further < MORE_ROUNDS:
                 trials = runner.attempt([trial.change for trial in passed], earlier, below, again=True)
-        else:
-            refused += joint.refused("another change of its batch failed")
+            # Measured once more, the same delta would fail again.
+            if further == MORE_ROUNDS or trials[0].delta.id == passed[0].delta.id:
+                refused += joint.refused("another change of its batch failed")
+                break
     except EditError as error:
         refused += [Refusal(change.entry, str(error)) for change in _undecided(batch.changes, refused)]
     return Decision(tuple(accepted), tuple(refused))

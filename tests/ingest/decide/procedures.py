@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 from kgedit.edit import Edit
@@ -40,14 +41,16 @@ class FakeRunner:
         harmful: Sequence[int] = (),
         diverging: Sequence[int] = (),
         harmful_at_first: int = 0,
+        made: bool = False,
         mode: str = "refuse",
     ) -> None:
         """`weak` fail their own guards, `mended` the first time only; `harmful` fail those of the whole model.
 
-        Of all trials of several together, the first `harmful_at_first` fail those of the whole model.
+        Of all trials of several together, the first `harmful_at_first` fail those of the whole model. With `made`
+        nothing is left to train from the beginning: every attempt gives the same delta.
         """
         self.weak, self.mended, self.harmful, self.diverging, self.mode = weak, mended, harmful, diverging, mode
-        self.harmful_at_first = harmful_at_first
+        self.harmful_at_first, self.made = harmful_at_first, made
         self.attempts: list[list[int]] = []
         self.joint: list[list[int]] = []
 
@@ -58,10 +61,11 @@ class FakeRunner:
             return []
         self.attempts.append([one.entry.id for one in changes])
         failing = set(self.weak) | (set() if again else set(self.mended))
-        return [
-            Trial(one, cast(Any, f"delta {one.entry.id}"), {"p": 1.0}, ("weak",) if one.entry.id in failing else ())
-            for one in changes
-        ]
+        return [Trial(one, self._delta(), {"p": 1.0}, ("weak",) if one.entry.id in failing else ()) for one in changes]
+
+    def _delta(self) -> Any:
+        """Another one in each attempt, as long as there is something to train."""
+        return SimpleNamespace(id=f"attempt {0 if self.made else len(self.attempts)}")
 
     def together(self, batch: Batch, trials: Sequence[Trial], admitted: Sequence[Trial] = ()) -> JointTrial:
         ids = [trial.change.entry.id for trial in trials]

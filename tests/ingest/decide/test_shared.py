@@ -44,6 +44,13 @@ def test_a_batch_that_harms_the_model_a_little_is_trained_on_before_all_of_it_is
     assert runner.attempts == [[1, 2, 3], [1, 2, 3], [1, 3], [1, 3], [1, 3]]
 
 
+def test_the_same_delta_is_not_measured_again() -> None:
+    """Where training goes on from a delta that makes all changes already, another round would train nothing."""
+    runner = FakeRunner(harmful=(2,), made=True)
+    assert [one.reason for one in decide(runner, 1, 2, 3).refused] == ["harm"] * 3
+    assert runner.joint == [[1, 2, 3]]
+
+
 def test_with_warnings_nothing_is_trained_a_third_time() -> None:
     runner = FakeRunner(weak=(2,), mode="warn")
     assert {one.entry.id: one.warnings for one in decide(runner, 1, 2).accepted} == {1: (), 2: ("weak",)}
