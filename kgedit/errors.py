@@ -155,6 +155,10 @@ class MissingExtra(KgeditError):
     """A part of kgedit needs packages that are not installed; the message names the extra to install."""
 
 
+class WorkerFailed(KgeditError):
+    """A worker process raised or was lost again and again; the message names its part of the work and the reason."""
+
+
 class Stopped(KgeditError):
     """Work was stopped by whoever asked for it, and nothing was changed; ask again when you want it."""
 

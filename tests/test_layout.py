@@ -22,7 +22,7 @@ OF_THE_PROGRAM = {ROOT / "docs" / "reference" / name for name in ("commands.md",
 LEVELS: dict[str, tuple[set[str], ...]] = {
     "kgedit": (
         {"errors"},
-        {"io", "presets", "progress"},
+        {"io", "presets", "progress", "workers"},
         {"text"},
         {"edit"},
         {"lm", "mini", "delta", "graph"},

@@ -13,6 +13,7 @@ from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, moments_source
 from kgedit.cli.output import console, emit, line
 from kgedit.cli.progress import working
+from kgedit.cli.workers import Executor, GpusPerWorker, WorkerCount, worker_plan
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.table import BUILT_IN, benchmarks
 from kgedit.lm.loading import Loading
@@ -136,6 +137,9 @@ def evaluate(
     ] = "alt",
     graph: Graph = None,
     moments: Moments = None,
+    executor: Executor = "here",
+    workers: WorkerCount = None,
+    gpus_per_worker: GpusPerWorker = None,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -169,7 +173,8 @@ def evaluate(
             "graph": graph,
             **loading,
         }
-        result = run(EvaluationSettings.model_validate(given), out=out, progress=advance)
+        plan = worker_plan(executor, workers, gpus_per_worker, loading.get("device"))
+        result = run(EvaluationSettings.model_validate(given), out=out, progress=advance, workers=plan)
     details = {
         "left_out_cases": [item.model_dump() for item in result.left_out],
         "notes": list(result.notes),

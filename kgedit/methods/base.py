@@ -244,6 +244,11 @@ class Method(ABC):
         return False
 
     @property
+    def remembers(self) -> bool:
+        """Whether an edit depends on those that were computed before it, beside what the model carries of them."""
+        return False
+
+    @property
     def subgraph_options(self) -> dict[str, Any]:
         """Options of `build_subgraph` for the subgraphs that it is handed; none if they are not read."""
         return {}

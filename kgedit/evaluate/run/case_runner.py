@@ -39,6 +39,9 @@ class CaseRunner:
         labels: The methods so far; in sequential mode each a second time, for the scores at the end, and in a sequence
             once for each length.
         cut: Number of prompts whose beginning was lost, since the context is too short.
+        unedited: What the unedited model says, or said before.
+        before: Case -> what it said.
+        at: Ids of the cases that are being edited or scored.
     """
 
     def __init__(
@@ -70,20 +73,21 @@ class CaseRunner:
         self._weights = manifest.model.weights
         model = [manifest.model.model_dump(mode="json"), manifest.versions]
         key = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
-        places = [folder.path / "unedited", CacheSettings().cache_dir / "unedited"]
-        self._answers = UneditedAnswers(places, model_hash=key, seed=settings.seed)
-        self._before: dict[str, Replies] = {}
+        places = dict.fromkeys((folder.path / "unedited", CacheSettings().cache_dir / "unedited"))
+        self.unedited = UneditedAnswers([*places], model_hash=key, seed=settings.seed)
+        self.before: dict[str, Replies] = {}
+        self.at: tuple[str, ...] = ()
         self._since = time.perf_counter()  # when the last case was done
 
     def ask_unedited(self, editor: Editor) -> None:
         """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
         self.tell("unedited", 0)
-        for done, chunk in _chunks(self.cases, ASKED_TOGETHER if self._lengths else CHUNK):
-            before: Before = self._answers.of(chunk, editor.model, editor.tokenizer)
+        for done, chunk in chunks(self.cases, ASKED_TOGETHER if self._lengths else CHUNK):
+            before: Before = self.unedited.of(chunk, editor.model, editor.tokenizer)
             for item in before.left_out:
                 self.folder.leave_out(item)
             self.cut += before.cut
-            self._before |= before.replies
+            self.before |= before.replies
             for case in chunk:
                 if case.id in before.replies:
                     replies = before.replies[case.id]
@@ -98,17 +102,18 @@ class CaseRunner:
 
     def ask_pasted(self, editor: Editor) -> None:
         """The rows of the unedited model that reads the new facts in each prompt."""
-        self.labels.append(PASTED)
-        cases = [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
+        self.label(PASTED)
+        cases = self.left()
         for done, case in enumerate(cases, start=1):
             if not self.folder.is_done(case.id, PASTED):
+                self.at = (case.id,)
                 asked = (case.questions, case.rewrites)
                 try:
                     replies = ask_pasted(editor.model, editor.tokenizer, *asked, seed=self.settings.seed)
                 except EditError as error:
                     self.take(PASTED, CaseRefused(case, error), editor)
                     continue
-                before = self._before[case.id]
+                before = self.before[case.id]
                 self._add(case, PASTED, case.values(replies, before), replies, before)
             self.tell(PASTED, done, len(cases))
 
@@ -118,27 +123,48 @@ class CaseRunner:
             self.labels += [at_length(label, length) for length in self._lengths.lengths]
             SequenceRun(label, self._lengths, self.settings, self.folder, self._deltas(label), self).run(opener)
             return
-        self.labels.append(label)
-        cases = [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
+        self.label(label)
+        cases = self.left()
         if self.settings.sequential:
             self._sequential(label, cases, opener)
             return
-        size = self.settings.batch_edits or CHUNK
-        stages_of = alone if self.settings.batch_edits is None else together
         editor: Editor | None = None
         self.tell(label, 0, len(cases))
-        for done, chunk in _chunks(cases, size):
+        for done, chunk in chunks(cases, self.chunk_of(label)):
             scored = done - len(chunk)
             # A chunk with a gap is computed again as a whole: its numbers depend on what shared its batches.
             if not all(self.folder.is_done(case.id, label) for case in chunk):
                 editor = editor or opener()
-                for stage in stages_of(editor, chunk):
-                    self.take(label, stage, editor)
-                    scored += 1 if isinstance(stage, CaseRefused) else len(stage.cases)
+                for number in self.score_chunk(label, chunk, editor):
+                    scored += number
                     self.tell(label, scored, len(cases))
             self.tell(label, done, len(cases))
         if editor is not None and model_hash(editor.model) != self._weights:
             raise NotReverted(f"the model's weights differ after all edits of {label} were reverted")
+
+    def score_chunk(self, label: str, chunk: Sequence[BenchmarkCase], editor: Editor) -> Iterator[int]:
+        """Edit and score cases that share their batches.
+
+        Yields:
+            The number of cases of each stage, once it is scored.
+        """
+        self.at = tuple(case.id for case in chunk)
+        for stage in (alone if self.settings.batch_edits is None else together)(editor, chunk):
+            self.take(label, stage, editor)
+            yield 1 if isinstance(stage, CaseRefused) else len(stage.cases)
+
+    def left(self) -> list[BenchmarkCase]:
+        """The cases that the unedited model does not rule out."""
+        return [case for case in self.cases if not self.folder.is_out(case.id, UNEDITED)]
+
+    def chunk_of(self, label: str) -> int:
+        """How many cases go through a method together; pasted facts are read case by case."""
+        return 1 if label == PASTED else self.settings.batch_edits or CHUNK
+
+    def label(self, name: str) -> None:
+        """Note that a method has begun."""
+        if name not in self.labels:
+            self.labels.append(name)
 
     def _sequential(self, label: str, cases: Sequence[BenchmarkCase], opener: Callable[[], Editor]) -> None:
         """Every case on top of those before it; scored right after its edit, and all again at the end."""
@@ -158,7 +184,7 @@ class CaseRunner:
                 self.folder.leave_out(reason.model_copy(update={"method": end}))
             self.tell(label, done, len(cases))
         # The model now carries all edits: every case once more.
-        for done, chunk in _chunks(cases, CHUNK):
+        for done, chunk in chunks(cases, CHUNK):
             remaining = tuple(case for case in chunk if not self.folder.is_out(case.id, end))
             if remaining and not all(self.folder.is_done(case.id, end) for case in remaining):
                 self.take(end, Stage(remaining), editor)
@@ -176,10 +202,11 @@ class CaseRunner:
                 LeftOut(case=stage.case.id, method=label, reason=reason_of(error), detail=str(error))
             )
             return
+        self.at = tuple(case.id for case in stage.cases)
         questions = [case.questions for case in stage.cases]
         answered = ask_cases(editor.model, editor.tokenizer, questions, seed=self.settings.seed)
         for case, replies in zip(stage.cases, answered, strict=True):
-            before = self._before[case.id]
+            before = self.before[case.id]
             self._add(case, label, case.values(replies, before), replies, before)
 
     def _add(
@@ -197,7 +224,7 @@ class CaseRunner:
             self._progress(f"{what}{place}: cases scored", done, len(self.cases) if total is None else total)
 
 
-def _chunks(cases: Sequence[BenchmarkCase], size: int) -> Iterator[tuple[int, Sequence[BenchmarkCase]]]:
+def chunks(cases: Sequence[BenchmarkCase], size: int) -> Iterator[tuple[int, Sequence[BenchmarkCase]]]:
     """(cases done with it, chunk), in the order of the file."""
     for start in range(0, len(cases), size):
         chunk = cases[start : start + size]

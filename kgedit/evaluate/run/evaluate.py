@@ -7,21 +7,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from kgedit.editor import Editor
 from kgedit.errors import EvaluationError
-from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Unusable
-from kgedit.evaluate.benchmarks.reading import Loaded, load
-from kgedit.evaluate.benchmarks.records import Record
-from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
-from kgedit.evaluate.free.case import FreeForm, free_cases
-from kgedit.evaluate.free.graph_facts import GraphFacts
 from kgedit.evaluate.report.cases import FILE, cases_page, seconds_per_case
 from kgedit.evaluate.report.files import write_report
 from kgedit.evaluate.report.headline import LEAST_KNOWN
@@ -30,19 +22,13 @@ from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut
 from kgedit.evaluate.run.case_runner import AT_END, CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
 from kgedit.evaluate.run.lengths import at_length
-from kgedit.evaluate.run.manifest import make_manifest
+from kgedit.evaluate.run.prepared import open_editor, prepare
 from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.evaluate.run.shared import check_shareable, shared
 from kgedit.io.atomic_files import write_files
-from kgedit.lm.anatomy import anatomy_of
-from kgedit.lm.second_moment.describe import moments_note
-from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
-from kgedit.methods.base import MethodSettings
-from kgedit.methods.before_loading import check_before_loading
-from kgedit.methods.registry import method_for, parse_variant
-from kgedit.mini import MINI
+from kgedit.methods.registry import parse_variant
 from kgedit.progress import Progress
-
-MALFORMED = "a record of the file cannot be read"
+from kgedit.workers.pool import WorkerPlan
 
 
 @dataclass(frozen=True)
@@ -63,7 +49,11 @@ class EvaluationResult:
 
 
 def evaluate(
-    settings: EvaluationSettings, *, out: Path | None = None, progress: Progress | None = None
+    settings: EvaluationSettings,
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
+    workers: WorkerPlan | None = None,
 ) -> EvaluationResult:
     """Edit and score every case of a benchmark file under several methods.
 
@@ -73,117 +63,51 @@ def evaluate(
         settings: What is evaluated.
         out: Folder of the run; without one nothing is kept, and nothing can be resumed.
         progress: Called with (what, done, total).
+        workers: Workers among which the cases are shared out; the results are those of this process alone.
 
     Raises:
         EvaluationError: The settings do not fit together, or not to the data.
+        WorkerFailed: See `workers`.
         OtherRun: The folder holds a run with other settings.
         DataError: The data cannot be read.
         NotReverted: A weight differs after an edit was reverted.
     """
-    # Records become cases; those from which nothing can be scored are left out by name.
-    loaded, options = load(settings.data), settings.options()
-    variants = settings.variants
-    cases, unusable = _cases(settings, loaded, options)
-    notes: tuple[str, ...] = ()
-    if variants and not any(case.rewrites for case in cases):
-        variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
-    for variant in variants:
-        check_before_loading(settings.model, variant, moments=settings.moments)
-    # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
-    first = _editor(settings, None, progress=progress)
-    if settings.protocol == "free":
-        facts = GraphFacts(first.graph, first.text)
-        cases = free_cases(cases, FreeForm(first.tokenizer, facts, options.match, settings.seed))
-    layers = anatomy_of(first.model).n_layers(first.model)
-    chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
-        variant: method_for(settings.model, variant, layers) for variant in variants
-    }
-    configs = {variant: method.config for variant, (method, _) in chosen.items()}
-    # Missing statistics are said before the first edit.
-    wanted = sorted({layer for method, _ in chosen.values() for layer in method.moment_layers})
-    uncollected: Sequence[int] = ()
-    if isinstance(settings.moments, Path):
-        check_layers(settings.moments, wanted)
-    elif uncollected := first.moments.uncollected(wanted):
-        notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
-    notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
-    if wanted and not uncollected:
-        notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
-    manifest = make_manifest(settings, options, loaded, first, configs, [case.id for case in cases])
-    # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.
+    if workers is not None:
+        check_shareable(settings)
+    prepared = prepare(settings, progress)
+    manifest, cases, notes = prepared.manifest, prepared.cases, prepared.notes
     ids = [case.id for case in cases]
-    with _folder(out) as path, open_folder(path, manifest.model_dump(mode="json"), ids) as folder:
-        for item in (*_malformed(loaded), *unusable):
+    with (
+        _folder(out) as path,
+        open_folder(path, manifest.model_dump(mode="json"), ids) as folder,
+        ExitStack() as stack,
+    ):
+        for item in prepared.left_out:
             folder.leave_out(item)
         runner = CaseRunner(settings, folder, cases, manifest, progress)
-        runner.ask_unedited(first)
-        if variants and not settings.anyway:
+        share = None
+        if workers is not None:
+            check_shareable(settings, prepared)
+            share = stack.enter_context(shared(runner, manifest.model_dump(mode="json"), workers))
+            share.ask_unedited()
+        # The unedited model first, since its answers decide what counts as unchanged; then each method by itself.
+        runner.ask_unedited(prepared.editor)
+        if prepared.configs and not settings.anyway:
             _check_recalled(runner)
-        if PASTED in manifest.methods:
-            runner.ask_pasted(first)
-        del first  # each method gets a model freshly loaded from disk, and there is never more than one
+        pasted = [PASTED] if PASTED in manifest.methods else []
+        if share is not None:
+            prepared.editor.moments.of(prepared.moment_layers)  # collected once, here, where they are missing
+            share.run([*pasted, *prepared.configs])
+            return _result(runner, settings, notes)
+        if pasted:
+            runner.ask_pasted(prepared.editor)
+        configs = prepared.configs
+        del prepared  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
             if runner.labels:  # what is finished is reported, should the run be stopped in the next method
                 _result(runner, settings, notes)
-            runner.run_method(label, partial(_editor, settings, parse_variant(label)[0], config, progress))
+            runner.run_method(label, partial(open_editor, settings, parse_variant(label)[0], config, progress))
         return _result(runner, settings, notes)
-
-
-def _editor(
-    settings: EvaluationSettings,
-    method: str | None,
-    config: MethodSettings | None = None,
-    progress: Progress | None = None,
-) -> Editor:
-    return Editor.from_pretrained(
-        settings.model,
-        method=method,
-        config=config,
-        graph=settings.graph,
-        moments=settings.moments,
-        seed=settings.seed,
-        device=settings.device,
-        dtype=settings.dtype,
-        revision=settings.revision,
-        trust_remote_code=settings.trust_remote_code,
-        progress=progress,
-    )
-
-
-def _cases(
-    settings: EvaluationSettings, loaded: Loaded, options: Options
-) -> tuple[list[BenchmarkCase], list[LeftOut]]:
-    case_of = _case_maker(settings.suite, loaded)
-    cases: list[BenchmarkCase] = []
-    left_out: list[LeftOut] = []
-    for record in loaded.records[: settings.limit]:
-        if len(cases) == settings.most_cases:
-            break
-        try:
-            cases.append(case_of(record, options))
-        except Unusable as error:
-            left_out.append(LeftOut(case=str(record.case_id), method=None, reason=str(error), detail=str(error)))
-    if not cases:
-        raise EvaluationError(f"{settings.data} holds no case that can be scored. {loaded.summary()}")
-    if settings.sequence and len(cases) < settings.sequence[-1]:
-        raise EvaluationError(
-            f"{settings.data} holds {len(cases)} cases that can be scored, but the sequence goes up to "
-            f"{settings.sequence[-1]}; take lengths up to {len(cases)}, or a larger file"
-        )
-    return cases, left_out
-
-
-def _case_maker(suite: str, loaded: Loaded) -> Callable[[Record, Options], BenchmarkCase]:
-    """How the records of a file are scored under a benchmark, if they are in one of its formats."""
-    chosen = benchmark(suite)
-    taken = {layout.name for layout in chosen.formats}
-    if loaded.format not in taken:
-        fitting = [row.name for row in benchmarks().values() if loaded.format in {form.name for form in row.formats}]
-        raise EvaluationError(
-            f"{loaded.source} is in the format {loaded.format}, which is not one of {suite} "
-            f"({', '.join(sorted(taken))}); it can be run as {' or '.join(fitting)}"
-        )
-    return chosen.case_maker()
 
 
 def _check_recalled(runner: CaseRunner) -> None:
@@ -197,11 +121,6 @@ def _check_recalled(runner: CaseRunner) -> None:
         "cannot be edited or followed, so the figures of all methods would mean little; go on with --anyway, or take "
         "the cases that it recalls (--recalled-only), more cases, or another model"
     )
-
-
-def _malformed(loaded: Loaded) -> Iterator[LeftOut]:
-    for item in loaded.skipped:
-        yield LeftOut(case=f"{item.source}#{item.index}", method=None, reason=MALFORMED, detail=str(item))
 
 
 @contextmanager

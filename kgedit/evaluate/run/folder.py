@@ -153,12 +153,12 @@ def _claim(path: Path, manifest: dict[str, Any], cases: Sequence[str]) -> dict[s
     if not fits(made, manifest):
         # Methods that only one of the two has are no reason to refuse.
         settings = {**made.get("settings", {}), **manifest.get("settings", {})}
-        differences = _differences(
+        found = differences(
             {**made, "methods": [], "settings": made.get("settings", {})},
             {**manifest, "methods": [], "settings": settings},
         )
         raise OtherRun(
-            f"{path} holds the results of a run with other settings: {'; '.join(differences)}. "
+            f"{path} holds the results of a run with other settings: {'; '.join(found)}. "
             "Use the same settings to resume it, more methods or a higher --limit to go on, or another folder"
         )
     return made if made == there else _write(path, made)
@@ -169,11 +169,12 @@ def _write(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _differences(there: object, wanted: object, place: str = "") -> list[str]:
+def differences(there: object, wanted: object, place: str = "") -> list[str]:
+    """Where two manifests differ, in words."""
     if isinstance(there, dict) and isinstance(wanted, dict):
         keys = [*there, *(key for key in wanted if key not in there)]
-        differences = [_differences(there.get(key), wanted.get(key), f"{place}.{key}".lstrip(".")) for key in keys]
-        return [line for lines in differences for line in lines]
+        of_keys = [differences(there.get(key), wanted.get(key), f"{place}.{key}".lstrip(".")) for key in keys]
+        return [line for lines in of_keys for line in lines]
     return (
         [] if there == wanted else [f"{place} was {short(json.dumps(there), 80)}, now {short(json.dumps(wanted), 80)}"]
     )

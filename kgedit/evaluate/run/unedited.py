@@ -49,14 +49,27 @@ class UneditedAnswers:
             seed: Of sampled texts.
         """
         self._folders, self._model_hash, self._seed = folders, model_hash, seed
+        self._told: dict[str, Before] = {}
 
     def of(self, chunk: Sequence[BenchmarkCase], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Before:
         """What the model, which must be unedited, says to a chunk of cases."""
-        name = f"{self._key(chunk)}.json"
+        found = self.find(chunk)
+        return self.keep(chunk, _ask(chunk, model, tokenizer, self._seed)) if found is None else found
+
+    def find(self, chunk: Sequence[BenchmarkCase]) -> Before | None:
+        """What it said before; None if it was never asked."""
+        key = self._key(chunk)
+        if key in self._told:
+            return self._told[key]
         for folder in self._folders:
             with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: asked anew
-                return _parse(json.loads((folder / name).read_text(encoding="utf-8")))
-        before = _ask(chunk, model, tokenizer, self._seed)
+                return _parse(json.loads((folder / f"{key}.json").read_text(encoding="utf-8")))
+        return None
+
+    def keep(self, chunk: Sequence[BenchmarkCase], before: Before) -> Before:
+        """Keep what it said, here and on disk."""
+        key = self._key(chunk)
+        self._told[key] = before
         data = {
             "seen": {case: to_json(replies) for case, replies in before.replies.items()},
             "left_out": [item.model_dump() for item in before.left_out],
@@ -64,7 +77,7 @@ class UneditedAnswers:
         }
         for folder in self._folders:
             with suppress(SaveFailed):  # the answers are here; only the next run would have gained
-                write_files(folder, {name: json.dumps(data).encode()})
+                write_files(folder, {f"{key}.json": json.dumps(data).encode()})
         return before
 
     def _key(self, chunk: Sequence[BenchmarkCase]) -> str:

@@ -107,6 +107,11 @@ class Glame(ValueMethod):
         return self.config.key == "contexts" and not self.config.later_layers
 
     @property
+    def remembers(self) -> bool:
+        """With an encoder that goes on from edit to edit."""
+        return self.config.carry_rgnn
+
+    @property
     def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""
         config = self.config

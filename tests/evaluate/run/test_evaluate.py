@@ -15,8 +15,9 @@ from kgedit.errors import DataError, EvaluationError, NotReverted, OtherRun, Set
 from kgedit.evaluate.benchmarks.table import BUILT_IN
 from kgedit.evaluate.results import RECALLED, UNEDITED
 from kgedit.evaluate.run import case_runner
-from kgedit.evaluate.run.evaluate import MALFORMED, evaluate
+from kgedit.evaluate.run.evaluate import evaluate
 from kgedit.evaluate.run.folder import ANSWERS, LEFT_OUT, ROWS
+from kgedit.evaluate.run.prepared import MALFORMED
 from kgedit.evaluate.run.settings import EvaluationSettings
 
 # A model is loaded twice per evaluation; on a busy machine that takes its time.

@@ -1,0 +1,157 @@
+"""What a run begins with: cases from the records of a file, the methods with their settings, the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kgedit.editor import Editor
+from kgedit.errors import EvaluationError
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Unusable
+from kgedit.evaluate.benchmarks.reading import Loaded, load
+from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
+from kgedit.evaluate.free.case import FreeForm, free_cases
+from kgedit.evaluate.free.graph_facts import GraphFacts
+from kgedit.evaluate.results import LeftOut
+from kgedit.evaluate.run.manifest import RunManifest, make_manifest
+from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.second_moment.describe import moments_note
+from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
+from kgedit.methods.base import MethodSettings
+from kgedit.methods.before_loading import check_before_loading
+from kgedit.methods.registry import method_for
+from kgedit.mini import MINI
+from kgedit.progress import Progress
+
+MALFORMED = "a record of the file cannot be read"
+
+
+@dataclass
+class Prepared:
+    """A run before its first case.
+
+    Attributes:
+        cases: All cases, in the order of the file.
+        left_out: Records without a case, and why.
+        configs: Label of each method -> its settings.
+        moment_layers: Layers whose second moments the methods need.
+        editor: Editor of the unedited model, without a method.
+        manifest: All that the numbers of the run depend on.
+        notes: What the reader of the report should know beside it.
+    """
+
+    cases: list[BenchmarkCase]
+    left_out: tuple[LeftOut, ...]
+    configs: dict[str, MethodSettings]
+    moment_layers: list[int]
+    editor: Editor
+    manifest: RunManifest
+    notes: tuple[str, ...]
+
+
+def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> Prepared:
+    """Read the data, load the model and choose the settings of every method.
+
+    Raises:
+        EvaluationError: The settings do not fit together, or not to the data.
+        DataError: The data cannot be read.
+    """
+    # Records become cases; those from which nothing can be scored are left out by name.
+    loaded, options = load(settings.data), settings.options()
+    variants = settings.variants
+    cases, unusable = _cases(settings, loaded, options)
+    notes: tuple[str, ...] = ()
+    if variants and not any(case.rewrites for case in cases):
+        variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
+    for variant in variants:
+        check_before_loading(settings.model, variant, moments=settings.moments)
+    # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
+    editor = open_editor(settings, None, progress=progress)
+    if settings.protocol == "free":
+        facts = GraphFacts(editor.graph, editor.text)
+        cases = free_cases(cases, FreeForm(editor.tokenizer, facts, options.match, settings.seed))
+    layers = anatomy_of(editor.model).n_layers(editor.model)
+    chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
+        variant: method_for(settings.model, variant, layers) for variant in variants
+    }
+    configs = {variant: method.config for variant, (method, _) in chosen.items()}
+    # Missing statistics are said before the first edit.
+    wanted = sorted({layer for method, _ in chosen.values() for layer in method.moment_layers})
+    uncollected: Sequence[int] = ()
+    if isinstance(settings.moments, Path):
+        check_layers(settings.moments, wanted)
+    elif uncollected := editor.moments.uncollected(wanted):
+        notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
+    notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
+    if wanted and not uncollected:
+        notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
+    manifest = make_manifest(settings, options, loaded, editor, configs, [case.id for case in cases])
+    left_out = (*_malformed(loaded), *unusable)
+    return Prepared(cases, left_out, configs, wanted, editor, manifest, notes)
+
+
+def open_editor(
+    settings: EvaluationSettings,
+    method: str | None,
+    config: MethodSettings | None = None,
+    progress: Progress | None = None,
+) -> Editor:
+    """An editor as the settings say."""
+    return Editor.from_pretrained(
+        settings.model,
+        method=method,
+        config=config,
+        graph=settings.graph,
+        moments=settings.moments,
+        seed=settings.seed,
+        device=settings.device,
+        dtype=settings.dtype,
+        revision=settings.revision,
+        trust_remote_code=settings.trust_remote_code,
+        progress=progress,
+    )
+
+
+def _cases(
+    settings: EvaluationSettings, loaded: Loaded, options: Options
+) -> tuple[list[BenchmarkCase], list[LeftOut]]:
+    case_of = _case_maker(settings.suite, loaded)
+    cases: list[BenchmarkCase] = []
+    left_out: list[LeftOut] = []
+    for record in loaded.records[: settings.limit]:
+        if len(cases) == settings.most_cases:
+            break
+        try:
+            cases.append(case_of(record, options))
+        except Unusable as error:
+            left_out.append(LeftOut(case=str(record.case_id), method=None, reason=str(error), detail=str(error)))
+    if not cases:
+        raise EvaluationError(f"{settings.data} holds no case that can be scored. {loaded.summary()}")
+    if settings.sequence and len(cases) < settings.sequence[-1]:
+        raise EvaluationError(
+            f"{settings.data} holds {len(cases)} cases that can be scored, but the sequence goes up to "
+            f"{settings.sequence[-1]}; take lengths up to {len(cases)}, or a larger file"
+        )
+    return cases, left_out
+
+
+def _case_maker(suite: str, loaded: Loaded) -> Callable[[Record, Options], BenchmarkCase]:
+    """How the records of a file are scored under a benchmark, if they are in one of its formats."""
+    chosen = benchmark(suite)
+    taken = {layout.name for layout in chosen.formats}
+    if loaded.format not in taken:
+        fitting = [row.name for row in benchmarks().values() if loaded.format in {form.name for form in row.formats}]
+        raise EvaluationError(
+            f"{loaded.source} is in the format {loaded.format}, which is not one of {suite} "
+            f"({', '.join(sorted(taken))}); it can be run as {' or '.join(fitting)}"
+        )
+    return chosen.case_maker()
+
+
+def _malformed(loaded: Loaded) -> Iterator[LeftOut]:
+    for item in loaded.skipped:
+        yield LeftOut(case=f"{item.source}#{item.index}", method=None, reason=MALFORMED, detail=str(item))

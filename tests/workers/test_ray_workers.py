@@ -1,0 +1,59 @@
+"""Workers on Ray: results in order, the task of a lost worker done again, errors told with their task."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kgedit.errors import MissingExtra, SettingError, WorkerFailed
+from kgedit.workers.pool import NamedTask, WorkerPlan
+from kgedit.workers.ray_workers import ray_workers
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Doubles numbers; dies once at 3, raises at a text."""
+
+    folder: Path
+
+    def __call__(self):
+        return self.double
+
+    def double(self, task: int | str) -> tuple[int, int]:
+        if isinstance(task, str):
+            raise SettingError("no such number") if task == "ours" else KeyError(task)
+        if task == 3 and not (self.folder / "died").exists():
+            (self.folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.2 if task == 0 else 0)
+        return 2 * task, os.getpid()
+
+
+@pytest.mark.timeout(300)
+def test_a_lost_worker_is_replaced_and_results_keep_their_order(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
+    with ray_workers(Doubling(tmp_path), WorkerPlan(2)) as workers:
+        found = list(workers.map([NamedTask(f"number {n}", n) for n in range(8)]))
+        assert [value for value, _ in found] == [2 * n for n in range(8)]
+        assert (tmp_path / "died").exists()
+        assert len({process for _, process in workers.each(1)}) in (1, 2)
+        with pytest.raises(WorkerFailed, match=r"the third: no such number"):
+            list(workers.map([NamedTask("the third", "ours")]))
+        with pytest.raises(RuntimeError, match=r"(?s)the fourth: KeyError: 'odd'.*in a worker.*double"):
+            list(workers.map([NamedTask("the fourth", "odd")]))
+    assert not ray.is_initialized()
+    assert "RAY_USAGE_STATS_ENABLED" not in os.environ
+    for _, process in found:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"kgedit\[ray\]"), ray_workers(Doubling(tmp_path), WorkerPlan(2)):
+        pass
