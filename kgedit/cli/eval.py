@@ -63,7 +63,8 @@ def evaluate(
         typer.Option(
             help="Comma-separated; settings follow a colon, lists as 1-3 or 1+3: rome:key=original or "
             "memit:layers=1-3. The unedited model is always scored; "
-            "pasted: the unedited model that reads the new facts in each prompt."
+            "pasted: the unedited model that reads the new facts in each prompt; "
+            "all: that and every method that can run on the model."
         ),
     ] = "unedited,rome,memit,glame",
     limit: Annotated[

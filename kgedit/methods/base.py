@@ -253,6 +253,13 @@ class Method(ABC):
         """Options of `build_subgraph` for the subgraphs that it is handed; none if they are not read."""
         return {}
 
+    def check_model(self, model: PreTrainedModel) -> None:  # noqa: B027
+        """Refuse a model, without edits, that this method with these settings can never edit.
+
+        Raises:
+            KgeditError: Its family does not suit the method, or what the method must have learned before is not there.
+        """
+
     def without_later_layers(self) -> Self:
         """The method without a write to later layers, which no longer has one column per edit; usually itself."""
         return self

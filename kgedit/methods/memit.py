@@ -162,13 +162,8 @@ class Memit(ValueMethod):
             return []
         check_cases(cases)
         config, model = self.config, bench.model
+        self.check_model(model)
         anatomy = anatomy_of(model)
-        if anatomy.post_mlp_path is not None:
-            raise UnsupportedModel(
-                f"MEMIT cannot edit a {anatomy.family} model: {anatomy.post_mlp_path} stands between the MLP and the "
-                "residual stream and fixes the size of what the MLP adds, so no change of the MLP's weights reaches "
-                "the hidden state that MEMIT asks for. Use rome or glame, whose m* lies before that norm."
-            )
         # Edits of a case, each a list of facts: one, or with merging all of one subject.
         requests = [[request for request, _ in case] for case in cases]
         groups = [
@@ -203,6 +198,20 @@ class Memit(ValueMethod):
                 )
                 computed.append(Computed(LowRankDelta(updates, base, manifest), notes, log))
         return computed
+
+    def check_model(self, model: PreTrainedModel) -> None:
+        """See `Method.check_model`: no norm stands between the MLP and the residual stream.
+
+        Raises:
+            UnsupportedModel: One does (Gemma 2).
+        """
+        anatomy = anatomy_of(model)
+        if anatomy.post_mlp_path is not None:
+            raise UnsupportedModel(
+                f"MEMIT cannot edit a {anatomy.family} model: {anatomy.post_mlp_path} stands between the MLP and the "
+                "residual stream and fixes the size of what the MLP adds, so no change of the MLP's weights reaches "
+                "the hidden state that MEMIT asks for. Use rome or glame, whose m* lies before that norm."
+            )
 
     def _objective(self, bench: Workbench, request: Request) -> Objective:
         return rome_objective(bench, request, ending=self.config.ending, kl_weight=self.config.kl_weight)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from transformers import PreTrainedModel
 
 from kg_cache.graph import named
 from kgedit.errors import PromptError, TargetError
@@ -143,6 +144,10 @@ class MemitKg(_WithGraph):
     def inner(self) -> Memit:
         """MEMIT with these settings."""
         return Memit(self.config)
+
+    def check_model(self, model: PreTrainedModel) -> None:
+        """MEMIT's."""
+        self.inner.check_model(model)
 
 
 def further_requests(bench: Workbench, request: Request, subgraph: Subgraph | None) -> list[Request]:

@@ -155,13 +155,17 @@ class TrainedMethod(Method):
             FileCorrupt: It is damaged.
         """
         if self._held is None or self._held[0]() is not bench.model:
-            self._held = weakref.ref(bench.model), self._found(bench)
+            base = bench.unedited_hash() if bench.unedited_hash else model_hash(bench.model)
+            self._held = weakref.ref(bench.model), self._found(bench.model, base)
         return self._held[1]
 
-    def _found(self, bench: Workbench) -> TrainedEditor:
-        base = bench.unedited_hash() if bench.unedited_hash else model_hash(bench.model)
+    def check_model(self, model: PreTrainedModel) -> None:
+        """See `Method.check_model`: there is a trained editor for it, and its settings are these."""
+        self._found(model, model_hash(model))
+
+    def _found(self, model: PreTrainedModel, base: str) -> TrainedEditor:
         path = Path(self.config.editor) if self.config.editor else editor_file(self.name, base)
-        command = f"kgedit train-editor --method {self.name} --model {shlex.quote(base_name(bench.model) or 'MODEL')}"
+        command = f"kgedit train-editor --method {self.name} --model {shlex.quote(base_name(model) or 'MODEL')}"
         if not path.is_file():
             where = f"there is no {path}" if self.config.editor else f"{self.name} has not been trained for this model"
             raise UntrainedEditor(f"{where}; train it once: {command}")

@@ -68,7 +68,7 @@ class CaseRunner:
             self.cases = self._lengths.asked_unedited()
         self.cut = 0
         times = len(lengths) or (2 if settings.sequential else 1)
-        self._methods = len(settings.variants) * times + (PASTED in manifest.methods)
+        self._methods = len(manifest.settings) * times + (PASTED in manifest.methods)
         self.labels: list[str] = []
         self._weights = manifest.model.weights
         model = [manifest.model.model_dump(mode="json"), manifest.versions]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kgedit.editor import Editor
 from kgedit.errors import EvaluationError
@@ -18,12 +17,10 @@ from kgedit.evaluate.free.graph_facts import GraphFacts
 from kgedit.evaluate.results import LeftOut
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
-from kgedit.lm.anatomy import anatomy_of
+from kgedit.evaluate.run.usable import usable_methods, usable_variants
 from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
 from kgedit.methods.base import MethodSettings
-from kgedit.methods.before_loading import check_before_loading
-from kgedit.methods.registry import method_for
 from kgedit.mini import MINI
 from kgedit.progress import Progress
 
@@ -67,26 +64,22 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     notes: tuple[str, ...] = ()
     if variants and not any(case.rewrites for case in cases):
         variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
-    for variant in variants:
-        check_before_loading(settings.model, variant, moments=settings.moments)
+    variants, left_out_methods = usable_variants(settings, variants)
     # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
     editor = open_editor(settings, None, progress=progress)
     if settings.protocol == "free":
         facts = GraphFacts(editor.graph, editor.text)
         cases = free_cases(cases, FreeForm(editor.tokenizer, facts, options.match, settings.seed))
-    layers = anatomy_of(editor.model).n_layers(editor.model)
-    chosen: dict[str, tuple[Any, tuple[str, ...]]] = {
-        variant: method_for(settings.model, variant, layers) for variant in variants
-    }
-    configs = {variant: method.config for variant, (method, _) in chosen.items()}
+    chosen, said = usable_methods(settings, variants, editor.model)
+    configs = {variant: method.config for variant, method in chosen.items()}
     # Missing statistics are said before the first edit.
-    wanted = sorted({layer for method, _ in chosen.values() for layer in method.moment_layers})
+    wanted = sorted({layer for method in chosen.values() for layer in method.moment_layers})
     uncollected: Sequence[int] = ()
     if isinstance(settings.moments, Path):
         check_layers(settings.moments, wanted)
     elif uncollected := editor.moments.uncollected(wanted):
         notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
-    notes += tuple(dict.fromkeys(note for _, guessed in chosen.values() for note in guessed))
+    notes += (*left_out_methods, *said)
     if wanted and not uncollected:
         notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
     manifest = make_manifest(settings, options, loaded, editor, configs, [case.id for case in cases])

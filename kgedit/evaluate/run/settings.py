@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +14,10 @@ from kgedit.evaluate.benchmarks.case import Options, ZsreTarget
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
 from kgedit.evaluate.results import PASTED, UNEDITED
+from kgedit.methods.registry import method_names
 from kgedit.mini import MINI
 
+ALL = "all"
 Protocol = Literal["published", "free"]
 
 
@@ -26,7 +29,8 @@ class EvaluationSettings(BaseModel):
         data: File, folder, or data set on the hub.
         model: "mini", a hub id or a folder.
         methods: Comma-separated, see `methods.registry`; the unedited model is always scored. "pasted" is the unedited
-            model that reads the new facts in each prompt.
+            model that reads the new facts in each prompt. "all" is that and every method that is not named beside it;
+            those of them that cannot run on the model are left out, and the report says why.
         limit: Number of cases, taken from the beginning of the file.
         recalled_only: Leave out the cases whose facts the unedited model does not recall; their share is reported.
         anyway: Run the methods, and show their figures, also where the unedited model recalls next to no case's facts.
@@ -123,7 +127,21 @@ class EvaluationSettings(BaseModel):
             raise EvaluationError("no method is named; give some, e.g. --methods rome,memit,glame")
         if doubled := sorted({word for word in words if words.count(word) > 1}):
             raise EvaluationError(f"{', '.join(doubled)} stands in the list of methods more than once")
+        if ALL in words:
+            place = words.index(ALL)
+            words[place : place + 1] = self._others(words)
         return tuple(words)
+
+    @property
+    def found_by_all(self) -> frozenset[str]:
+        """The columns that are there because of "all", not by their names."""
+        named = {word.strip() for word in self.methods.split(",")}
+        return frozenset(self._others(named)) if ALL in named else frozenset()
+
+    def _others(self, words: Iterable[str]) -> list[str]:
+        """All columns but those of methods that are named, whatever their settings."""
+        named = {word.partition(":")[0] for word in words}
+        return [name for name in (UNEDITED, PASTED, *method_names()) if name not in named]
 
     @property
     def variants(self) -> tuple[str, ...]:
