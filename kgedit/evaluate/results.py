@@ -150,3 +150,8 @@ class CaseAnswers(Frozen):
     seconds: float
     answered: tuple[Answered, ...]
     scored: tuple[Scored, ...]
+
+
+def at_length(method: str, length: int) -> str:
+    """The name under which a method's values at a length of a sequence stand in rows and reports."""
+    return f"{method}@{length}"

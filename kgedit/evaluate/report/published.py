@@ -1,11 +1,11 @@
-"""The paper's tables as data, and our own figures beside them."""
+"""Published tables as data, and our own figures beside them."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -17,8 +17,10 @@ from kgedit.evaluate.report.figures import EDITING_SCORE, SCORED
 from kgedit.evaluate.report.markdown import plain, table
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.wording import cell
+from kgedit.evaluate.results import UNEDITED, at_length
 
 PORTABILITY = "portability"
+_CASES = 100  # that are edited together or one after another, where no number is given
 _BASELINES = {"glame": {"rome:paper": "rome:paper-glame", "memit:paper": "memit:paper-glame"}}
 _HEADINGS = {
     PORTABILITY: "portability, strict greedy (ours)",
@@ -39,6 +41,10 @@ class PublishedTable(BaseModel):
         variants: Row -> how we run it; rows without an entry are not run.
         second: Row -> how we run it on a second file instead, where the paper has other settings for that.
         figures: Model -> row -> figures, times 100.
+        mode: Whether the model carries the edits of one case, of all cases at once, or of a sequence.
+        batch: Cases of a sequence that are edited at once.
+        ours: Further variants that we run beside them.
+        zsre_target: See `EvaluationSettings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +58,10 @@ class PublishedTable(BaseModel):
     variants: dict[str, str]
     second: dict[str, str] = {}
     figures: dict[str, dict[str, tuple[float, ...]]]
+    mode: Literal["alone", "together", "sequence"] = "alone"
+    batch: int = 1
+    ours: tuple[str, ...] = ()
+    zsre_target: Literal["alt", "answer"] = "alt"
 
     @model_validator(mode="after")
     def _rows_are_whole(self) -> PublishedTable:
@@ -70,6 +80,20 @@ class PublishedTable(BaseModel):
         """How we run a row on the first (0) or second (1) file; a row of our own by its name."""
         return (self.second if number else {}).get(row, self.variants.get(row, row))
 
+    def run_with(self, limit: int | None) -> dict[str, Any]:
+        """What our runs of so many cases set beside data, model and methods; by default `_CASES` if made together."""
+        if self.mode == "alone":
+            return {"limit": limit, "zsre_target": self.zsre_target}
+        cases = limit or _CASES
+        if self.mode == "together":
+            return {"limit": cases, "batch_edits": cases}
+        return {"sequence": (cases,), "batch_edits": min(self.batch, cases)}
+
+    def column(self, variant: str, limit: int | None) -> str:
+        """Where the figures of a variant stand in the report of such a run."""
+        edited = self.mode == "sequence" and variant != UNEDITED
+        return at_length(variant, limit or _CASES) if edited else variant
+
     def with_baselines_of(self, paper: Literal["glame"]) -> PublishedTable:
         """The table with ROME and MEMIT run as in that paper's own comparison instead of as in theirs."""
         theirs = {row: _BASELINES[paper].get(variant, variant) for row, variant in self.variants.items()}
@@ -81,22 +105,27 @@ class PublishedTable(BaseModel):
         return [name] if name in self.figures else list(self.figures)
 
 
-def published_table(number: int) -> PublishedTable:
-    """A table by its number in the paper.
+def published_table(name: int | str) -> PublishedTable:
+    """A table by its number in GLAME's paper, or "rome", "batch" or "sequential".
 
     Raises:
         EvaluationError: It is not among the data.
     """
     text = resources.files("kgedit.evaluate.report").joinpath("published.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
-    if (name := f"table{number}") not in tables:
-        there = ", ".join(name.removeprefix("table") for name in tables)
-        raise EvaluationError(f"there is no table {number}; there are: {there}")
-    return PublishedTable.model_validate(tables[name])
+    by_name = {key.removeprefix("table"): found for key, found in tables.items()}
+    if str(name) not in by_name:
+        raise EvaluationError(f"there is no table {name}; there are: {', '.join(by_name)}")
+    return PublishedTable.model_validate(by_name[str(name)])
 
 
 def beside_published(
-    published: PublishedTable, model: str, reports: Sequence[SuiteReport], *, more: Sequence[str] = ()
+    published: PublishedTable,
+    model: str,
+    reports: Sequence[SuiteReport],
+    *,
+    more: Sequence[str] = (),
+    limit: int | None = None,
 ) -> str:
     """Our figures with the published ones in brackets, as Markdown.
 
@@ -105,13 +134,15 @@ def beside_published(
         model: The model that we ran.
         reports: Ours; a metric is taken from the first that has it. None shows the published figures alone.
         more: Variants to show that the paper does not have.
+        limit: The number of cases that was asked for.
     """
     models = published.models(model)
     rows = list(dict.fromkeys([row for name in models for row in published.figures[name]] + list(more)))
     lines = []
     for row in rows:
         variant = published.run_as(row, 0)
-        ours = merged([report.methods.get(published.run_as(row, min(i, 1)), {}) for i, report in enumerate(reports)])
+        columns = [published.column(published.run_as(row, min(i, 1)), limit) for i in range(len(reports))]
+        ours = merged([report.methods.get(column, {}) for column, report in zip(columns, reports, strict=True)])
         cells = [_cell(published, models, row, metric, ours) for metric in published.columns]
         lines.append([plain(row if variant == row else f"{row} ({variant})"), *cells])
     legend = f"In brackets: {published.source}, for {' / '.join(models)}."

@@ -13,11 +13,11 @@ from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.errors import EditError, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
-from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row, at_length
 from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
-from kgedit.evaluate.run.lengths import Lengths, at_length
+from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
 from kgedit.evaluate.run.pasted import ask_pasted

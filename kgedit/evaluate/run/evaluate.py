@@ -18,10 +18,9 @@ from kgedit.evaluate.report.cases import FILE, cases_page, seconds_per_case
 from kgedit.evaluate.report.files import write_report
 from kgedit.evaluate.report.headline import LEAST_KNOWN
 from kgedit.evaluate.report.model import SuiteReport, build_report
-from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut
+from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut, at_length
 from kgedit.evaluate.run.case_runner import AT_END, CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
-from kgedit.evaluate.run.lengths import at_length
 from kgedit.evaluate.run.prepared import open_editor, prepare
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.shared import check_shareable, shared

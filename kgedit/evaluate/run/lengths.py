@@ -14,11 +14,6 @@ from kgedit.evaluate.benchmarks.case import BenchmarkCase
 from kgedit.evaluate.run.disturbed import disturbed, marked
 
 
-def at_length(method: str, length: int) -> str:
-    """The name under which a method's values at a length stand in rows and reports."""
-    return f"{method}@{length}"
-
-
 class Lengths:
     """The cases of a sequence, in their order, and those of each length."""
 

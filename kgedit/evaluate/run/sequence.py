@@ -13,8 +13,9 @@ from typing import Protocol
 
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import BenchmarkCase
+from kgedit.evaluate.results import at_length
 from kgedit.evaluate.run.folder import RunFolder
-from kgedit.evaluate.run.lengths import Lengths, at_length
+from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.modes import CaseRefused, Stage, on_top
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.whole_model import WholeModel, held_out_texts

@@ -11,6 +11,7 @@ from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.report.published import beside_published, merged, published_table
 from kgedit.evaluate.results import UNEDITED, Row
+from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.methods.registry import parse_variant
 
 # The printed Editing Scores that their own rows contradict, as the notes of the tables say.
@@ -43,24 +44,45 @@ def test_printed_averages_of_hops_follow_from_their_rows() -> None:
             assert mean == pytest.approx(sum(classes) / 3, abs=0.01)
 
 
-@pytest.mark.parametrize("number", [1, 2, 6])
-def test_every_row_is_run_by_a_method_that_there_is(number: int) -> None:
-    table = published_table(number)
+@pytest.mark.parametrize("name", [1, 2, 6, "rome", "batch", "sequential"])
+def test_every_row_is_run_by_a_method_that_there_is(name: int | str) -> None:
+    table = published_table(name)
     rows = {row for found in table.figures.values() for row in found}
-    assert rows - table.variants.keys() <= {"MEND"}
+    assert rows - table.variants.keys() <= {"MEND", "KE", "KE-zsRE", "MEND-zsRE"}
     assert table.second.keys() <= table.variants.keys()
     for variant in [
         *table.variants.values(),
         *table.second.values(),
         *table.with_baselines_of("glame").variants.values(),
+        *table.ours,
     ]:
         if variant != UNEDITED:
             parse_variant(variant)
 
 
 def test_another_table_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="no table 3; there are: 1, 2, 6"):
+    with pytest.raises(EvaluationError, match="no table 3; there are: 1, 2, 6, rome, batch, sequential"):
         published_table(3)
+
+
+def test_each_table_is_run_as_it_was_published() -> None:
+    given = {"suite": "counterfact", "data": "cf.json"}
+    assert published_table(1).run_with(None) == {"limit": None, "zsre_target": "alt"}
+    assert published_table("rome").run_with(5) == {"limit": 5, "zsre_target": "answer"}
+    together = EvaluationSettings(**given, **published_table("batch").run_with(None))
+    assert (together.mode, together.most_cases, together.batch_edits) == ("together", 100, 100)
+    sequence = EvaluationSettings(**given, **published_table("sequential").run_with(250))
+    assert (sequence.mode, sequence.most_cases, sequence.batch_edits) == ("sequence", 250, 100)
+
+
+def test_the_figures_of_a_sequence_are_those_at_its_end() -> None:
+    table = published_table("sequential")
+    first, last = (run_of(efficacy=value).methods["glame:paper"] for value in (0.25, 0.75))
+    report = run_of().model_copy(update={"methods": {"unedited": first, "memit:seq": first, "memit:seq@50": last}})
+    text = beside_published(table, "gpt2-xl", [report], more=["unedited", "memit:seq"], limit=50)
+    assert "| memit:seq | 75.0 ±0.0 |" in text
+    assert "| unedited | 25.0 ±0.0 |" in text
+    assert "| AlphaEdit (memit:alphaedit) | - (99.50) |" in text
 
 
 def test_ours_stand_beside_the_published_figures_of_the_same_model() -> None:
