@@ -28,6 +28,7 @@ KINDS: Mapping[str, str] = {
     "gated": "kgedit.delta.gated:GatedDelta",
     "keyed-store": "kgedit.delta.keyed:KeyedDelta",
     "experts": "kgedit.delta.experts:ExpertsDelta",
+    "outliers": "kgedit.delta.outliers:OutlierDelta",
     "in-context": "kgedit.delta.in_context:InContextDelta",
 }
 

@@ -28,6 +28,7 @@ class PromptWatch:
     Attributes:
         rows: Rows of the pass.
         prompts: Its prompts.
+        whole: Whether what is done to a prompt depends on all of it, so that prompts cannot share their beginnings.
         ids: Its token ids, (rows, columns); None where it was given embeddings.
     """
 
@@ -37,7 +38,7 @@ class PromptWatch:
         self.ids: Tensor | None = None
         self.prompts: Sequence[PromptPlace] = ()
         self._told: Sequence[PromptPlace] | None = None
-        self._users = 0
+        self._users, self._whole = 0, 0
         self._handle = decoder.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -71,12 +72,23 @@ class PromptWatch:
         finally:
             self._told, self.prompts, self.rows = before
 
-    def used(self) -> Callable[[], None]:
-        """Count one user more; returns what counts it out again. The last one takes the watch off the model."""
+    @property
+    def whole(self) -> bool:
+        """See the class."""
+        return self._whole > 0
+
+    def used(self, *, whole: bool = False) -> Callable[[], None]:
+        """Count one user more; returns what counts it out again. The last one takes the watch off the model.
+
+        Args:
+            whole: What it does at a token depends on the tokens behind it, too.
+        """
         self._users += 1
+        self._whole += whole
 
         def leave() -> None:
             self._users -= 1
+            self._whole -= whole
             if not self._users:
                 self._handle.remove()
 

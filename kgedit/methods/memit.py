@@ -16,7 +16,7 @@ ENCORE, AlphaEdit, EMMET), a bound of the values (norm anchor), a value at the b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -25,6 +25,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.delta.low_rank import as_low_rank
+from kgedit.delta.outliers import acting_everywhere
 from kgedit.errors import UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
@@ -42,6 +44,7 @@ from kgedit.methods.engine.earlier_keys import EarlierKeys
 from kgedit.methods.engine.goals import anchored, merged, replayed
 from kgedit.methods.engine.metric import NullSpace, joint_solve, scale_of, soft_metric, written_share
 from kgedit.methods.engine.objective import Objective, ObjectiveRow
+from kgedit.methods.engine.outlier_scope import at_outliers
 from kgedit.methods.engine.subject_keys import last_keys, last_states
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
@@ -68,6 +71,8 @@ class MemitConfig(ValueSettings):
             left out, and noted. 0 for none; `engine.goals.pilot_anchor`.
         forward_replay: Find the value at the band's first layer, and give each layer what it leads to there.
         early_stop: See `engine.value.optimise`.
+        outliers: alpha of COMEBA-HK: the change acts at tokens of a prompt where it stands out by so many standard
+            deviations, or by as many as it does in each edit prompt, if these are fewer; None for a change of weights.
         merge_subjects: One value and one mean key for the facts of one subject in a case (MEMIT-Merge).
     """
 
@@ -79,6 +84,7 @@ class MemitConfig(ValueSettings):
         "encore": {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4},
         "alphaedit": {"earlier_keys": True, "key_ridge": 10.0, "constraint": "null-space"},
         "emmet": {"moment_weight": 0.1},
+        "comeba-hk": {"earlier_keys": True, "outliers": 2.2},
     }
 
     layers: tuple[int, ...] = Field(min_length=1)
@@ -91,6 +97,7 @@ class MemitConfig(ValueSettings):
     anchor: float = Field(default=0.0, ge=0)
     forward_replay: bool = False
     early_stop: int = Field(default=0, ge=0)
+    outliers: float | None = Field(default=None, gt=0)
     merge_subjects: bool = False
 
     @classmethod
@@ -105,6 +112,8 @@ class MemitConfig(ValueSettings):
             raise ValueError(f"layers must be ascending and distinct, not {self.layers}")
         if self.constraint == "null-space" and not self.key_ridge:
             raise ValueError("constraint=null-space needs key_ridge above 0 (published: 10)")
+        if self.outliers is not None and self.gate is not None:
+            raise ValueError("a change acts behind a gate or at outliers, not both")
         return self
 
 
@@ -148,8 +157,8 @@ class Memit(ValueMethod):
 
     @property
     def writes_jointly(self) -> bool:
-        """Unless the facts of a subject share a column."""
-        return not self.config.merge_subjects
+        """Unless the facts of a subject share a column, or nothing is written."""
+        return not self.config.merge_subjects and self.config.outliers is None
 
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
@@ -169,7 +178,8 @@ class Memit(ValueMethod):
         groups = [
             [[self._objective(bench, request) for request in edit] for edit in self._edits(of)] for of in requests
         ]
-        with frozen(model):
+        # Earlier changes at outliers act everywhere while further ones are solved for (COMEBA-HK's temporary hook).
+        with frozen(model), acting_everywhere(model):
             # Phase 1 for the edits of all cases in one batch, phase 2 case by case.
             found = self._found(
                 bench, [facts[0] if len(facts) == 1 else merged(facts) for of in groups for facts in of]
@@ -197,7 +207,13 @@ class Memit(ValueMethod):
                     if own.start <= number < own.stop
                 )
                 computed.append(Computed(LowRankDelta(updates, base, manifest), notes, log))
-        return computed
+        if config.outliers is None:
+            return computed
+        prompts = [[asked(objective) for facts in of for objective in facts] for of in groups]
+        return [
+            replace(each, delta=at_outliers(model, as_low_rank(each.delta), own, config.outliers))
+            for each, own in zip(computed, prompts, strict=True)
+        ]
 
     def check_model(self, model: PreTrainedModel) -> None:
         """See `Method.check_model`: no norm stands between the MLP and the residual stream.
@@ -356,6 +372,12 @@ def averaged_keys(
 def upto(row: ObjectiveRow) -> tuple[int, ...]:
     """The tokens of a row up to the one that is written at."""
     return row.ids[: row.place + 1]
+
+
+def asked(objective: Objective) -> tuple[int, ...]:
+    """The tokens of an edit prompt, without the object."""
+    row = objective.rows[0]
+    return row.ids[: row.scored[0] + 1]
 
 
 def reached_share(shares: Tensor, *, divided: bool = True) -> Tensor:

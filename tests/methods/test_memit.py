@@ -298,6 +298,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "merge_subjects": False,
         "ending": "",
         "gate": None,
+        "outliers": None,
         "prefixes": "5x10+10x10",
         "prefix_seeds": "words",
         "moment_ridge": 1e-6,

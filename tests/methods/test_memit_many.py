@@ -10,9 +10,13 @@ from pydantic import ValidationError
 
 from families import D_FF, SENTENCES, D, tiny_model
 from kgedit.delta import LowRankDelta
+from kgedit.delta.outliers import OutlierDelta
+from kgedit.edit import Edit
+from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import capture
+from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Request, requests_in
@@ -141,6 +145,7 @@ def test_facts_of_one_subject_share_a_value_and_a_mean_key() -> None:
         ("seq", {"earlier_keys": True, "key_ridge": 0.0, "constraint": "moment"}),
         ("encore", {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4}),
         ("alphaedit", {"earlier_keys": True, "key_ridge": 10.0, "constraint": "null-space", "null_threshold": 0.02}),
+        ("comeba-hk", {"earlier_keys": True, "outliers": 2.2, "moment_weight": 20000.0}),
         ("emmet", {"moment_weight": 0.1, "earlier_keys": False}),
     ],
 )
@@ -163,3 +168,50 @@ def test_alphaedit_leaves_the_directions_alone_that_c_serves() -> None:
     assert float(update.norm()) > 0
     with pytest.raises(ValidationError, match="key_ridge above 0"):
         config(constraint="null-space")
+    with pytest.raises(ValidationError, match="not both"):
+        config(outliers=2.2, gate=0.9)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "opt"])
+def test_changes_at_outliers_act_in_each_edit_prompt_and_leave_the_weights_alone(family) -> None:
+    model, tok = tiny_model(family)
+    before, state = mean_logprob(model, tok, REQUEST), state_of(model)
+    method = Memit(config(moment_weight=EXACT, outliers=2.2))
+    assert not method.writes_jointly
+    (plain,) = Memit(config(moment_weight=EXACT)).compute(bench(model, tok, BAND), [REQUEST])
+    (computed,) = method.compute(bench(model, tok, BAND), [REQUEST])
+    assert state_of(model) == state
+    delta = computed.delta
+    assert isinstance(delta, OutlierDelta)
+    assert max(delta.thresholds) <= 2.2
+    for own, other in zip(delta.updates, plain.delta.updates, strict=True):
+        assert torch.equal(own.dense(), other.dense())
+    with delta.apply(model):
+        assert mean_logprob(model, tok, REQUEST) != before
+        assert state_of(model)["bytes"] == state["bytes"]
+        # While a further edit is solved for, this one acts everywhere; afterwards at outliers again.
+        acting = state_of(model)
+        method.compute(bench(model, tok, BAND), [OTHER])
+        assert state_of(model) == acting
+    assert state_of(model) == state
+
+
+def test_edits_at_outliers_of_the_bundled_model_hold_one_on_top_of_the_other(tmp_path) -> None:
+    editor = Editor.from_pretrained("mini", method="memit:comeba-hk:moment_weight=100")
+    first = editor.apply(Edit(subject="France", relation="P36", target_new="Q220"))
+    editor.apply(Edit(subject="Albert Einstein", relation="P27", target_new="France"))
+    asked = {"The capital of France is": "Rome", "Albert Einstein is a citizen of": "France"}
+    assert {prompt: editor.complete(prompt) for prompt in asked} == asked
+    assert editor.complete("The capital of Germany is") == "Berlin"
+    editor.save(tmp_path)
+    editor.revert(first.id)
+    assert editor.complete("The capital of France is") == "Paris"
+    assert editor.complete("Albert Einstein is a citizen of") == "France"
+    again = Editor.from_pretrained("mini", method=None)
+    again.load_delta(tmp_path)
+    assert {prompt: again.complete(prompt) for prompt in asked} == asked
+
+
+def mean_logprob(model, tok, request: Request) -> float:
+    pair = (request.question, request.target)
+    return score_pairs(model, tok, [pair])[pair].mean_logprob

@@ -152,7 +152,8 @@ def _packed(model: PreTrainedModel, targets: Mapping[Ids, Sequence[tuple[Ids, Id
     """Trees of model inputs, each with the prompts and targets that it scores."""
     for tree in pack_rows(targets, _tree_tokens(model, targets)):
         scored = [pair for row in tree.paths for pair in targets[row]]
-        if prompt_watch(model) is None or not _mixed(tree, scored):
+        watch = prompt_watch(model)
+        if watch is None or not (watch.whole or _mixed(tree, scored)):
             yield tree, scored
             continue
         # A change at a prompt's end must not be seen by a row whose prompt goes on there.
