@@ -15,7 +15,7 @@ from kgedit.lm.tokens import encode_text
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
 
-_SENTENCES = 200  # of the bundled model's own training text
+_SENTENCES = 100  # of the bundled model's own training text
 _MOST = 1e300  # a multiple of the perplexity that still is a number in JSON
 
 

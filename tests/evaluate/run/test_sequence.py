@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def settings(data: Path, **changes: Any) -> EvaluationSettings:
 def without_times(found: EvaluationResult) -> dict[str, Any]:
     told = found.report.model_dump(mode="json")
     return told | {"lengths": [row | {"seconds": 0} for row in told["lengths"]]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_drawings() -> Iterator[None]:
+    """They are drawn in tests/evaluate/report/test_curves.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "by_length", lambda report: "")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +102,6 @@ def test_a_finished_length_is_not_computed_again(
         return joint(editor, chunk)
 
     monkeypatch.setattr(modes, "_joint", counted)
-    monkeypatch.setattr(curves, "by_length", lambda report: "")  # drawn for the whole run
     assert without_times(evaluate(settings(known_counterfacts), out=stopped)) == without_times(whole)
     assert computed == [4]
     # With the deltas alone they are measured again, and none is computed.
