@@ -65,13 +65,25 @@ def test_it_acts_where_it_stands_out_and_nowhere_else(family: str) -> None:
     with acting_everywhere(model):
         _, whole = run()
     assert torch.allclose(whole, plain + keys @ both.T, atol=1e-4)
-    # Prompts that begin alike are looked at one by one.
-    alone = score_pairs(model, tok, [(TEXT, "Danish")])[TEXT, "Danish"]
-    beside = score_pairs(model, tok, [(TEXT, "Danish"), ("Therefore Marie Curie works", "Danish")])[TEXT, "Danish"]
-    assert beside.mean_logprob == pytest.approx(alone.mean_logprob, abs=1e-5)
     stack.revert_all()
     assert torch.equal(run()[1], plain)
     assert not module._forward_hooks
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_prompts_that_begin_alike_are_looked_at_one_by_one(family: str) -> None:
+    """What stands out among their common tokens depends on what follows, so they cannot be scored as one tree."""
+    model, tok = tiny_model(family)
+    anatomy = anatomy_of(model)
+    name = anatomy.weight_name(1)
+    pairs = [
+        (f"Therefore Marie Curie works in {rest}", "Danish") for rest in ("the field of", "a city near Nintendo of")
+    ]
+    delta = OutlierDelta((update(name, 1, anatomy.conv1d),), (0.5,), hash_weights(model, [name]))
+    with delta.apply(model):
+        alone = [score_pairs(model, tok, [pair])[pair].mean_logprob for pair in pairs]
+        together = score_pairs(model, tok, pairs)
+    assert [together[pair].mean_logprob for pair in pairs] == pytest.approx(alone, abs=1e-5)
 
 
 def test_it_is_saved_and_loaded_and_is_no_adapter(tmp_path) -> None:
