@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, AsJson, Graph, Model
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
+from kgedit.cli.workers import Executor, GpusPerWorker, WorkerCount, worker_plan
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def moments(
         int | None,
         typer.Option(min=0, max=MOST, help="First tokens of a passage that are left out; measured by default."),
     ] = None,
+    executor: Executor = "here",
+    workers: WorkerCount = None,
+    gpus_per_worker: GpusPerWorker = None,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -68,7 +71,7 @@ def moments(
     wanted = None if layers is None else parse_layers(layers)
     with working(f"Loading {model}") as advance:
         from kg_cache.settings import Settings
-        from kgedit.cli.passages import Passages
+        from kgedit.cli.passages import Passages, PassageSource
         from kgedit.lm.anatomy import anatomy_of
         from kgedit.lm.load import load_model
         from kgedit.lm.second_moment.collect import collect, origin_of, weights_keys
@@ -89,7 +92,8 @@ def moments(
             raise typer.BadParameter(f"{methods} need no second moments; name layers with --layers")
         for layer in wanted:
             anatomy_of(loaded).block(loaded, layer)
-        passages = _readable(given, graph, sampled, loaded, tokenizer)
+        source = PassageSource(given, graph, sampled)
+        passages = source(loaded, tokenizer)
         limit = tokens if tokens or given is not None else enough_tokens(loaded, wanted[0])
         first = None if skip_first is not None else outlying_first_tokens(loaded, tokenizer, passages(), wanted)
         left_out = first.left_out if first else skip_first or 0
@@ -105,18 +109,28 @@ def moments(
             changes.append(change)
             advance.note(f"{change.tokens:,} tokens: C^-1 k differs by {percent(change.largest)} between the halves")
 
-        collected = collect(
-            loaded,
-            tokenizer,
-            passages(),
-            wanted,
-            max_length=max_length,
-            max_tokens=limit,
-            skip_first=left_out,
-            checkpoint_dir=out or Settings().cache_dir / "moments",
-            progress=lambda passages, _: advance(what, passages, total),
-            on_halves=on_halves,
-        )
+        folder = out or Settings().cache_dir / "moments"
+        plan = worker_plan(executor, workers, gpus_per_worker, loading.get("device"))
+        if plan is None:
+            collected = collect(
+                loaded,
+                tokenizer,
+                passages(),
+                wanted,
+                max_length=max_length,
+                max_tokens=limit,
+                skip_first=left_out,
+                checkpoint_dir=folder,
+                progress=lambda passages, _: advance(what, passages, total),
+                on_halves=on_halves,
+            )
+        else:
+            from kgedit.cli.moments_shards import StartShards, collect_shared
+
+            start = StartShards(
+                model, loading, source, tuple(wanted), max_length, limit, left_out, folder.absolute(), plan.number
+            )
+            collected = collect_shared(start, loaded, plan, progress=advance, on_halves=on_halves)
         weights = weights_keys(loaded, wanted)
         files = {
             layer: moment_file(out, layer) if out else cached_file(Settings().cache_dir, weights[layer], layer)
@@ -142,31 +156,6 @@ def moments(
     ]
     shown = [table(["layer", "tokens", "change between halves", "file"], rows), line(_verdict(change, left_out))]
     emit(data, lambda: shown, as_json=as_json)
-
-
-def _readable(
-    given: Iterable[str] | None, graph: Path | None, sampled: int, model: Any, tokenizer: Any
-) -> Callable[[], Iterable[str]]:
-    """What gives the passages, each time from the beginning."""
-    from kg_cache.bundled import bundled_store
-    from kg_cache.store import Store
-    from kgedit.graph.passages import fact_passages
-    from kgedit.graph.verbalize import Verbalizer
-    from kgedit.lm.generation.sampling import sample_texts
-    from kgedit.lm.prefixes import SEEDS
-
-    opened = None
-    if given is None:
-        opened = bundled_store() if graph is None else Store.open(graph, read_only=True)
-    elif graph is not None:
-        raise typer.BadParameter("the facts of a graph are read in the place of a text; leave --text or --graph out")
-    own = sample_texts(model, tokenizer, [SEEDS[i % len(SEEDS)] for i in range(sampled)]) if sampled else []
-
-    def passages() -> Iterable[str]:
-        yield from own
-        yield from fact_passages(opened, Verbalizer.bundled()) if opened is not None else given or ()
-
-    return passages
 
 
 def _verdict(change: HalvesChange | None, left_out: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -70,3 +72,43 @@ class Passages:
                     param_hint=self._option,
                 )
             yield row[_COLUMN]
+
+
+@dataclass(frozen=True)
+class PassageSource:
+    """What second moments are collected over: texts of the model's own making, then a text or the facts of a graph.
+
+    Attributes:
+        given: The text; the facts of the graph without one.
+        graph: File of the graph; the bundled slice by default.
+        sampled: How many texts the model samples itself.
+    """
+
+    given: Passages | None
+    graph: Path | None
+    sampled: int
+
+    def __call__(self, model: Any, tokenizer: Any) -> Callable[[], Iterable[str]]:
+        """What gives the passages, each time from the beginning."""
+        from kg_cache.bundled import bundled_store
+        from kg_cache.store import Store
+        from kgedit.graph.passages import fact_passages
+        from kgedit.graph.verbalize import Verbalizer
+        from kgedit.lm.generation.sampling import sample_texts
+        from kgedit.lm.prefixes import SEEDS
+
+        opened = None
+        if self.given is None:
+            opened = bundled_store() if self.graph is None else Store.open(self.graph, read_only=True)
+        elif self.graph is not None:
+            raise typer.BadParameter(
+                "the facts of a graph are read in the place of a text; leave --text or --graph out"
+            )
+        seeds = [SEEDS[i % len(SEEDS)] for i in range(self.sampled)]
+        own = sample_texts(model, tokenizer, seeds) if seeds else []
+
+        def passages() -> Iterable[str]:
+            yield from own
+            yield from fact_passages(opened, Verbalizer.bundled()) if opened is not None else self.given or ()
+
+        return passages

@@ -51,6 +51,26 @@ class Sums:
             end = min(start + _BAND, width)
             total[start:end, :end] += keys[:, start:end].T @ keys[:, :end]  # (band, end)
 
+    def plus(self, other: Sums, most: int) -> None:
+        """Add the sums over other blocks of the same texts; of the sample keys at most so many are kept.
+
+        Raises:
+            MomentMismatch: They are of other texts.
+        """
+        if (other.position, other.chain) != (self.position, self.chain):
+            raise MomentMismatch(
+                f"the shards were summed up over other texts: corpus={self.chain.hex()[:32]} ({self.position} texts) "
+                f"and corpus={other.chain.hex()[:32]} ({other.position}); collect them anew"
+            )
+        self.count, self.second_count = self.count + other.count, self.second_count + other.second_count
+        for name, total in other.totals.items():
+            if name.endswith(" keys"):
+                self.sample(name.removesuffix(" keys"), total, most)
+            elif name in self.totals:
+                self.totals[name] += total
+            else:
+                self.totals[name] = total
+
     def sample(self, layer: str, keys: Tensor, most: int) -> None:
         """Keep some keys (n, d_ff), until there are `most`."""
         name = f"{layer} keys"
@@ -85,10 +105,8 @@ class Checkpoint:
     identity: str
 
     @classmethod
-    def at(cls, directory: Path | None, identity: str) -> Checkpoint | None:
-        """The checkpoint of one collection in a folder; none without a folder."""
-        if directory is None:
-            return None
+    def at(cls, directory: Path, identity: str) -> Checkpoint:
+        """The checkpoint of one collection in a folder."""
         name = f"moments-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.part"
         return cls(directory / name, identity)
 

@@ -81,65 +81,128 @@ def collect(
     chosen = sorted(set(layers))
     if not chosen:
         return {}
-    anatomy = anatomy_of(model)
-    modules = {str(layer): anatomy.mlp_out(model, layer) for layer in chosen}
-    length = min(max_length, context_length(model))
-    weights = weights_keys(model, chosen)
-    settings = f"length={length} skip_first={skip_first}"
-    halved = "halves " if on_halves is not None else ""
-    checkpoint = Checkpoint.at(checkpoint_dir, f"{halved}{settings} " + " ".join(f"{i}:{weights[i]}" for i in chosen))
-    sums = Sums(0, 0, b"", {})
-    if checkpoint is not None:
-        sums = checkpoint.read() or sums
-
-    # Texts that the checkpoint has are only hashed, to make sure that they are the same.
-    position, chain, saved = 0, b"", time.monotonic()
-    waiting: list[Ids] = []
-    tokens = measured = read = 0
-    for ids in _tokenised(tokenizer, texts, length):
-        if max_tokens is not None and read >= max_tokens:
-            break
-        position, read = position + 1, read + len(ids)
-        chain = _chained(chain, ids)
-        if position <= sums.position:
-            if position == sums.position and chain != sums.chain:
-                raise other_texts(checkpoint, sums, chain)
-            continue
-        waiting.append(ids)
-        tokens += len(ids)
-        if tokens < _BATCHES_PER_SORT * batch_tokens:
-            continue
-        _add(model, modules, sums, waiting, batch_tokens, skip_first, halves=on_halves is not None)
-        sums.position, sums.chain = position, chain
-        waiting, tokens = [], 0
-        if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
-            checkpoint.write(sums)
-            saved = time.monotonic()
-        if progress is not None:
-            progress(position, sums.count)
-        if on_halves is not None and sums.count >= 2 * measured and (change := _change(sums)):
-            measured = sums.count
-            on_halves(change)
-    if position < sums.position:
-        raise other_texts(checkpoint, sums, chain)
-    _add(model, modules, sums, waiting, batch_tokens, skip_first, halves=on_halves is not None)
-    if progress is not None:
-        progress(position, sums.count)
-    if sums.count == 0:
-        raise MomentError(f"none of the {position} texts has a token to count; give other texts")
-    if on_halves is not None and (change := _change(sums)):
-        on_halves(change)
+    work = Collection(model, chosen, max_length, skip_first, halves=on_halves is not None)
+    checkpoint = None if checkpoint_dir is None else work.checkpoint(checkpoint_dir)
+    sums = work.summed(
+        tokenizer,
+        texts,
+        checkpoint,
+        max_tokens=max_tokens,
+        batch_tokens=batch_tokens,
+        seconds=checkpoint_seconds,
+        progress=progress,
+        on_halves=on_halves,
+    )
+    moments = work.moments(sums, on_halves)
     if checkpoint is not None:
         checkpoint.remove()
-    return {
-        layer: SecondMoment(
-            layer,
-            (sums.total(layer) / sums.count).float().cpu(),
-            sums.count,
-            f"weights={weights[layer]} corpus={chain.hex()[:32]} {settings}",
-        )
-        for layer in chosen
-    }
+    return moments
+
+
+class Collection:
+    """What `collect` does, in pieces that several processes can share: sums over blocks of texts, then statistics."""
+
+    def __init__(
+        self, model: PreTrainedModel, layers: Sequence[int], max_length: int, skip_first: int, *, halves: bool
+    ) -> None:
+        """Take the model and what is collected; see `collect`.
+
+        Args:
+            model: A causal language model.
+            layers: Blocks whose keys are wanted, ascending.
+            max_length: Texts are cut to so many tokens.
+            skip_first: So many first tokens of each text are left out.
+            halves: Keep the sums of two halves of the texts apart.
+        """
+        self.model, self.layers, self.skip_first, self.halves = model, list(layers), skip_first, halves
+        self.length = min(max_length, context_length(model))
+        self.weights = weights_keys(model, layers)
+        self.settings = f"length={self.length} skip_first={skip_first}"
+
+    def checkpoint(self, folder: Path, shard: int = 0, shards: int = 1) -> Checkpoint:
+        """Where the sums of a shard are kept."""
+        halved, part = "halves " if self.halves else "", f" shard={shard}/{shards}" if shards > 1 else ""
+        of_layers = " ".join(f"{i}:{self.weights[i]}" for i in self.layers)
+        return Checkpoint.at(folder, f"{halved}{self.settings} {of_layers}{part}")
+
+    def summed(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: Iterable[str],
+        checkpoint: Checkpoint | None,
+        *,
+        max_tokens: int | None = None,
+        batch_tokens: int = 4096,
+        seconds: float = 60.0,
+        progress: Callable[[int, int], None] | None = None,
+        on_halves: Callable[[HalvesChange], None] | None = None,
+        shard: int = 0,
+        shards: int = 1,
+    ) -> Sums:
+        """Sums over all texts, or over each `shards`-th block of them, beginning with block `shard`."""
+        sums = (checkpoint.read() if checkpoint is not None else None) or Sums(0, 0, b"", {})
+        anatomy = anatomy_of(self.model)
+        modules = {str(layer): anatomy.mlp_out(self.model, layer) for layer in self.layers}
+
+        def add(block: int, waiting: list[Ids]) -> None:
+            if block % shards == shard:
+                _add(self.model, modules, sums, waiting, batch_tokens, self.skip_first, halves=self.halves)
+
+        # Texts that the checkpoint has are only hashed, to make sure that they are the same.
+        position, chain, saved = 0, b"", time.monotonic()
+        waiting: list[Ids] = []
+        tokens = measured = read = block = 0
+        for ids in _tokenised(tokenizer, texts, self.length):
+            if max_tokens is not None and read >= max_tokens:
+                break
+            position, read, tokens = position + 1, read + len(ids), tokens + len(ids)
+            chain = _chained(chain, ids)
+            if position > sums.position:
+                waiting.append(ids)
+            elif position == sums.position and chain != sums.chain:
+                raise other_texts(checkpoint, sums, chain)
+            if tokens < _BATCHES_PER_SORT * batch_tokens:
+                continue
+            if waiting:
+                add(block, waiting)
+                sums.position, sums.chain = position, chain
+                if checkpoint is not None and time.monotonic() - saved >= seconds:
+                    checkpoint.write(sums)
+                    saved = time.monotonic()
+                if progress is not None:
+                    progress(position, sums.count)
+                if on_halves is not None and sums.count >= 2 * measured and (change := _change(sums)):
+                    measured = sums.count
+                    on_halves(change)
+            waiting, tokens, block = [], 0, block + 1
+        if position < sums.position:
+            raise other_texts(checkpoint, sums, chain)
+        add(block, waiting)
+        sums.position, sums.chain = position, chain
+        if progress is not None:
+            progress(position, sums.count)
+        return sums
+
+    def moments(self, sums: Sums, on_halves: Callable[[HalvesChange], None] | None = None) -> dict[int, SecondMoment]:
+        """The statistics that the sums over all texts give.
+
+        Raises:
+            MomentError: No text had a token.
+        """
+        if sums.count == 0:
+            raise MomentError(f"none of the {sums.position} texts has a token to count; give other texts")
+        if on_halves is not None and (change := _change(sums)):
+            on_halves(change)
+        key = f"corpus={sums.chain.hex()[:32]} {self.settings}"
+        return {
+            layer: SecondMoment(
+                layer,
+                (sums.total(layer) / sums.count).float().cpu(),
+                sums.count,
+                f"weights={self.weights[layer]} {key}",
+            )
+            for layer in self.layers
+        }
 
 
 def weights_keys(model: nn.Module, layers: Iterable[int]) -> dict[int, str]:
