@@ -154,7 +154,7 @@ class _LastToken:
     """The last token of a text as a function of its key in one layer; what is before it is cached.
 
     Attributes:
-        keys: (layers, d_ff) float32, the keys of the unpatched run.
+        keys: Of each layer (d_ff,) float32, where the layer lies: the keys of the unpatched run.
     """
 
     def __init__(self, model: PreTrainedModel, ids: Sequence[int]) -> None:
@@ -175,9 +175,9 @@ class _LastToken:
             capture(blocks, rows=1) as states,
         ):
             model(**self._last, past_key_values=fork(self._past), use_cache=True)
-        self.keys = torch.stack([keys[str(layer)][0, 0].float() for layer in layers])  # (layers, d_ff)
-        self._values = torch.stack([values[str(layer)][0, 0].float() for layer in layers])  # (layers, d)
-        self._states = torch.stack([states[str(layer)][0, 0].float() for layer in layers])  # (layers, d)
+        self.keys = [keys[str(layer)][0, 0].float() for layer in layers]  # each (d_ff,)
+        self._values = [values[str(layer)][0, 0].float() for layer in layers]  # each (d,)
+        self._states = [states[str(layer)][0, 0].float() for layer in layers]  # each (d,)
 
     def probability(self, layer: int, token: int) -> Callable[[Tensor], Tensor]:
         """Keys (n, d_ff) at a layer -> (n,) probability of the token."""

@@ -214,7 +214,7 @@ class _Bypassed:
         ]
         rows, columns, tokens, shares = zip(*scored, strict=True)
         self._rows, self._columns = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
-        self._tokens, self._shares = torch.tensor(tokens, device=device), torch.tensor(shares, device=device)
+        self._tokens, self._weights = torch.tensor(tokens, device=device), torch.tensor(shares, device=device)
         # The blocks below run once. Earlier experts beside this layer act, as they will.
         self._below = StatesBelow(model, anatomy, config.layer, fill)
         with torch.no_grad():
@@ -255,8 +255,9 @@ class _Bypassed:
             stack.enter_context(add_at(self._module, bypassed))
             stack.enter_context(head_at(self._model, self._rows, self._columns))
             logits: Tensor = self._model(**self._inputs, use_cache=False).logits[0].float()  # (scored, V)
-        scores = logits.log_softmax(dim=-1).gather(1, self._tokens[:, None])[:, 0]  # (scored,)
-        return -(scores * self._shares).sum()
+        tokens, parts = self._tokens.to(logits.device), self._weights.to(logits.device)  # both (scored,)
+        scores = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]  # (scored,)
+        return -(scores * parts).sum()
 
 
 def _forms(tokenizer: PreTrainedTokenizerBase, request: Request) -> list[Ids]:
