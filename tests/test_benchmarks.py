@@ -8,8 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from benchmarks.attribution.planted import planted
+from benchmarks.attribution.report import figures
 from benchmarks.bench.__main__ import ROWS
 from benchmarks.bench.floor import Product, beginnings, block, optimisation
 from benchmarks.bench.rows import Options, Row, measured
@@ -72,3 +75,31 @@ def test_the_floor_counts_each_token_once(shape) -> None:
     vocabulary = len(shape.model.get_output_embeddings().weight)
     before, below, steps = 3 * 2 * weights, 4 * weights, 5 * (4 * weights + 4 * (weights - mlp) + 2 * mlp)
     assert found == 2 * (before + below + steps + 5 * 2 * D * vocabulary)
+
+
+def test_no_sentence_that_is_planted_asks_a_question_and_people_are_invented() -> None:
+    corpus = planted(24, 0)
+    assert corpus == planted(24, 0) != planted(24, 1)
+    assert len(corpus.questions) == 24
+    assert sorted(number for group in corpus.groups.values() for number in group) == list(range(len(corpus.texts)))
+    for question, own in zip(corpus.questions, corpus.own, strict=True):
+        stated = [corpus.texts[number] for number in corpus.groups[own]]
+        assert len({*stated}) == 3
+        assert all(text.endswith(f" {question.answer}.") for text in stated)
+        assert not any(text.startswith(question.prompt) for text in corpus.texts)
+
+
+def test_a_score_is_judged_by_the_ranks_of_what_retraining_did() -> None:
+    effects = np.array([[3.0, 1.0, 2.0, 0.5]] * 6)
+    predicted = {
+        "right": effects**3,
+        "reversed": -effects,
+        "flat": np.zeros((6, 4)),
+        "own alone": effects * [1, -1, -1, -1],
+    }
+    found = figures(predicted, effects, ["a", "b", "c", "d"], ["a"] * 6)
+    assert found["right"]["all groups"]["mean"] == found["right"]["other groups"]["mean"] == 1.0
+    assert found["reversed"]["all groups"] == {"mean": -1.0, "low": -1.0, "high": -1.0}
+    assert found["flat"]["all groups"]["mean"] == 0.0
+    assert found["own alone"]["own group first"]["mean"] == 1.0
+    assert found["own alone"]["other groups"]["mean"] == -1.0

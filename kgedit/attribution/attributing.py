@@ -14,7 +14,8 @@ from kgedit.attribution.curvature import Curvature
 from kgedit.attribution.gradients import EPSILON, Vectors, norms, products, question_gradients
 from kgedit.attribution.settings import AttributionSettings
 from kgedit.attribution.texts import Question, TrainingTexts, question_row
-from kgedit.attribution.trac_in import ModelCheckpoint, trac_in
+from kgedit.attribution.trac_in import ModelCheckpoint, checked_checkpoints, trac_in
+from kgedit.errors import EvaluationError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
@@ -41,7 +42,7 @@ def attribute(
         model: The trained model; left as it was.
         tokenizer: Its tokenizer.
         texts: Texts that it was, or may have been, trained on.
-        questions: Prompts with the answers to be explained.
+        questions: Prompts with the answers to be explained; what they need of each gradient is held for all of them.
         settings: See `AttributionSettings`.
         checkpoints: The model at times of its training, for `tracin`; the finished model alone by default.
         progress: Called with (what, done, total).
@@ -53,42 +54,51 @@ def attribute(
         DataError: No text has two tokens.
         PromptError, TargetError: A question cannot be put.
         NoSuchLayer: The model has no such block.
-        UnsupportedModel: See `anatomy_of`.
+        UnsupportedModel: See `anatomy_of`; or a checkpoint is of another model.
+        EvaluationError: Gradients are not finite.
     """
+    if not questions:
+        return []
     settings = settings or AttributionSettings()
-    anatomy = anatomy_of(model)
-    layers = settings.layers_of(anatomy.n_layers(model))
-    output_only = settings.matrices == "output"
+    layers = settings.layers_of(anatomy_of(model).n_layers(model))
     rows = [question_row(model, tokenizer, question) for question in questions]
     training = TrainingTexts(model, tokenizer, texts, settings.batch_tokens)
     asked = ScoredTexts(rows, pad_id(tokenizer), model.device)
     scores: dict[str, Tensor] = {}  # name -> (questions, texts)
-    with frozen(model), torch.enable_grad():
-        matrices = mlp_matrices(model, anatomy, layers, output_only=output_only)
-        gradients = question_gradients(model, matrices, asked)
-        with torch.no_grad():
-            logits = asked.logits(model, asked.text_of, asked.column)  # (scored, vocabulary)
-        logprobs = (-asked.losses(logits)).tolist()
-        # All scores by gradients are products with the gradient of a text: one pass over the texts gives them.
-        curvature = Curvature(model, matrices, training, settings, progress)
-        wanted: dict[str, Vectors] = {"tracin": gradients}
-        residuals: list[float | None] = [None] * len(rows)
-        if "ekfac" in settings.scores:
-            wanted["ekfac"] = curvature.ekfac(gradients)
-        if "influence" in settings.scores:
-            wanted["influence"], residuals = curvature.influence(gradients)
-        if {*settings.scores} - {"bm25"}:
-            stacked = {name: torch.cat([vectors[name] for vectors in wanted.values()]) for name in gradients}
-            found, lengths = products(model, matrices, training, stacked, len(texts), progress)
-            scores |= dict(zip(wanted, found.view(len(wanted), len(rows), -1), strict=True))
-            scores["cosine"] = scores["tracin"] / (norms(gradients).cpu().unsqueeze(1) * lengths + EPSILON)
+    residuals: list[float | None] = [None] * len(rows)
+    finished = {*settings.scores} - {"bm25"} - ({"tracin"} if checkpoints is not None else set())
+    # Checkpoints first: one that cannot be loaded ends all before the long work.
     if checkpoints is not None and "tracin" in settings.scores:
         scores["tracin"] = trac_in(
-            checkpoints, layers, training, asked, len(texts), output_only=output_only, progress=progress
-        )
+            checked_checkpoints(checkpoints, model), layers, training, asked, len(texts),
+            output_only=settings.matrices == "output", progress=progress,
+        )  # fmt: skip
+    with frozen(model), torch.enable_grad():
+        matrices = mlp_matrices(model, anatomy_of(model), layers, output_only=settings.matrices == "output")
+        with torch.no_grad():
+            logits = asked.logits(model, asked.text_of, asked.column)  # (scored, vocabulary)
+            logprobs = (-asked.losses(logits)).tolist()
+        if finished:
+            # All scores by gradients are products with the gradient of a text: one pass over the texts gives them.
+            gradients = question_gradients(model, matrices, asked)
+            curvature = Curvature(model, matrices, training, settings, progress)
+            wanted: dict[str, Vectors] = {"tracin": gradients}
+            if "ekfac" in finished:
+                wanted["ekfac"] = curvature.ekfac(gradients)
+            if "influence" in finished:
+                wanted["influence"], residuals = curvature.influence(gradients)
+            stacked = {name: torch.cat([vectors[name] for vectors in wanted.values()]) for name in gradients}
+            found, lengths = products(model, matrices, training, stacked, len(texts), progress)
+            by_name = dict(zip(wanted, found.view(len(wanted), len(rows), -1), strict=True))
+            by_name["cosine"] = by_name["tracin"] / (norms(gradients).cpu().unsqueeze(1) * lengths + EPSILON)
+            scores = by_name | scores
     if "bm25" in settings.scores:
         shared = [bm25(texts, f"{question.prompt} {question.answer}") for question in questions]
-        scores["bm25"] = torch.tensor(shared)
+        scores["bm25"] = torch.tensor(shared, dtype=torch.float32)
+    if not all(torch.isfinite(scores[name]).all() for name in settings.scores):
+        raise EvaluationError(
+            f"gradients of this model in {model.dtype} are not finite; load it in float32 or bfloat16 (--dtype)"
+        )
     return [
         Attributed(
             prompt=question.prompt,

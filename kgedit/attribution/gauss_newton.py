@@ -54,7 +54,9 @@ def _of_batch(
     """The sum over the texts of a batch."""
     rows = len(batch.ids)
     offsets = {
-        matrix.name: torch.zeros(*batch.ids.shape, matrix.shape[0], device=batch.ids.device, requires_grad=True)
+        matrix.name: torch.zeros(
+            *batch.ids.shape, matrix.shape[0], dtype=torch.float32, device=batch.ids.device, requires_grad=True
+        )
         for matrix in matrices
     }
     modules = {matrix.name: matrix.module for matrix in matrices}

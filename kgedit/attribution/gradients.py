@@ -63,8 +63,8 @@ def products(
         (vectors, count) products and (count,) norms of the texts' gradients, float32 on the CPU.
     """
     flat = {name: vector.flatten(1) for name, vector in vectors.items()}  # (vectors, d_out * d_in)
-    found = torch.zeros(len(next(iter(flat.values()))), count)
-    squares = torch.zeros(count)
+    found = torch.zeros(len(next(iter(flat.values()))), count, dtype=torch.float32)
+    squares = torch.zeros(count, dtype=torch.float32)
     done = 0
     for numbers, batch in texts.batches():
         if progress:

@@ -7,7 +7,6 @@ here is therefore g / sqrt(n).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -49,7 +48,8 @@ def sampled_gradients(
         if progress:
             progress(what, done, len(chosen))
         batch.token = _drawn(model, batch, generator)
-        root = torch.tensor([math.sqrt(len(texts.rows[number][1])) for number in numbers], device=batch.ids.device)
+        lengths = [len(texts.rows[number][1]) for number in numbers]
+        root = torch.tensor(lengths, dtype=torch.float32, device=batch.ids.device).sqrt()  # (texts,)
         factors = edit_gradient(model, matrices, batch)  # of the mean over the tokens of a text
         yield batch, {name: (u, delta * root[:, None, None]) for name, (u, delta) in factors.items()}
         done += len(numbers)

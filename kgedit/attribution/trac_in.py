@@ -6,7 +6,7 @@ product of their gradients. Without checkpoints the finished model stands for al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from kgedit.attribution.gradients import products, question_gradients
 from kgedit.attribution.texts import TrainingTexts
+from kgedit.errors import UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.engine.edit_gradient import ScoredTexts, mlp_matrices
@@ -26,6 +27,26 @@ class ModelCheckpoint(NamedTuple):
 
     model: PreTrainedModel
     rate: float
+
+
+def checked_checkpoints(checkpoints: Iterable[ModelCheckpoint], model: PreTrainedModel) -> Iterator[ModelCheckpoint]:
+    """The checkpoints of a model, one after the other.
+
+    Raises:
+        UnsupportedModel: One is of another model: its vocabulary, family or depth is another.
+    """
+
+    def build(one: PreTrainedModel) -> tuple[str, int, int]:
+        vocabulary = len(one.get_input_embeddings().weight)  # type: ignore[arg-type]
+        return one.config.model_type, vocabulary, anatomy_of(one).n_layers(one)
+
+    for number, checkpoint in enumerate(checkpoints, start=1):
+        if build(checkpoint.model) != build(model):
+            raise UnsupportedModel(
+                f"checkpoint {number} is of another model: {build(checkpoint.model)} instead of {build(model)} "
+                "(family, vocabulary, blocks); give checkpoints of this model's own training"
+            )
+        yield checkpoint
 
 
 def trac_in(
@@ -52,7 +73,7 @@ def trac_in(
     Returns:
         (questions, count), float32 on the CPU.
     """
-    total = torch.zeros(len(questions.texts), count)
+    total = torch.zeros(len(questions.texts), count, dtype=torch.float32)
     for number, (model, rate) in enumerate(checkpoints, start=1):
         if progress:
             progress(f"checkpoint {number}", 0, 0)

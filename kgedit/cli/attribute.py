@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -139,11 +140,14 @@ def _rated(given: str) -> tuple[Path, float]:
     """Folder and learning rate of a checkpoint."""
     folder, _, rate = given.rpartition("=") if "=" in given else (given, "", "1")
     try:
-        return Path(folder), float(rate)
+        number = float(rate)
     except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
         raise typer.BadParameter(
             f"{given!r}: behind the = stands a learning rate, such as 0.001", param_hint="--checkpoint"
-        ) from None
+        )
+    return Path(folder), number
 
 
 def _loaded(rated: Sequence[tuple[Path, float]], loading: Loading) -> Iterator[ModelCheckpoint]:

@@ -8,7 +8,7 @@ from torch.nn.functional import cosine_similarity
 
 from families import tiny_model
 from kgedit.attribution import AttributionSettings, ModelCheckpoint, Question, attribute
-from kgedit.errors import DataError, NoSuchLayer
+from kgedit.errors import DataError, EvaluationError, NoSuchLayer, UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of
 from methods.benches import state_of
 
@@ -105,5 +105,13 @@ def test_what_cannot_be_attributed_is_told() -> None:
     model, tokenizer = tiny_model("gpt2")
     with pytest.raises(DataError, match="two tokens"):
         attribute(model, tokenizer, ["T", ""], QUESTIONS)
+    other, _ = tiny_model("llama")
+    with pytest.raises(UnsupportedModel, match="checkpoint 1"):
+        attribute(model, tokenizer, TEXTS, QUESTIONS, GRADIENTS, checkpoints=[ModelCheckpoint(other, 1.0)])
     with pytest.raises(NoSuchLayer, match="layer 7"):
         attribute(model, tokenizer, TEXTS, QUESTIONS, AttributionSettings(layers=(7,)))
+    with torch.no_grad():
+        anatomy_of(model).weight(model, 1).mul_(float("nan"))
+    with pytest.raises(EvaluationError, match="not finite"):
+        attribute(model, tokenizer, TEXTS, QUESTIONS, GRADIENTS)
+    assert attribute(model, tokenizer, TEXTS, []) == []

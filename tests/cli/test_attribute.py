@@ -51,6 +51,7 @@ def test_without_an_answer_the_models_own_is_explained(run: Run, tiny: str, text
         (("--layers", "x"), "--layers"),
         (("--matrices", "attention"), "attention"),
         (("--checkpoint", "steps=fast"), "steps=fast"),
+        (("--checkpoint", "steps=nan"), "steps=nan"),
         (("--checkpoint", "no/such=1"), "no/such"),
         (("--texts", "no-file.txt"), "--texts"),
         (("--answer", ""), "target"),

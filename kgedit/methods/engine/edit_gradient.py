@@ -102,7 +102,7 @@ class ScoredTexts:
         ]
         text_of, column, token, weight = zip(*places, strict=True)
         self.text_of, self.column, self.token = (torch.tensor(x, device=device) for x in (text_of, column, token))
-        self.weight = torch.tensor(weight, device=device)  # (scored,)
+        self.weight = torch.tensor(weight, dtype=torch.float32, device=device)  # (scored,)
 
     @property
     def every_place(self) -> tuple[Tensor, Tensor]:
@@ -166,7 +166,9 @@ def edit_gradient(
     rows = len(texts.ids)
     # The outputs need gradients, whatever is frozen: an offset of zero, into which they flow.
     offsets = {
-        matrix.name: torch.zeros(*texts.ids.shape, matrix.shape[0], device=texts.ids.device, requires_grad=True)
+        matrix.name: torch.zeros(
+            *texts.ids.shape, matrix.shape[0], dtype=torch.float32, device=texts.ids.device, requires_grad=True
+        )
         for matrix in matrices
     }
     with ExitStack() as stack:
