@@ -20,6 +20,7 @@ from kgedit.methods.glame.consequences import associated_paths, other_facts
 from kgedit.text.template import fill
 
 NEIGHBOURS = 5
+_LEAST_NEIGHBOURS = 3  # of fewer no share is taken: one that is lost would refuse every change of a rare relation
 
 Questions = tuple[tuple[str, str], ...]
 
@@ -32,7 +33,8 @@ class Probes:
         efficacy: The edit prompt.
         wordings: The fact in other words.
         paths: Consequences over the graph's paths, where the model knows the second step.
-        neighbours: The same relation of other subjects, recalled before the change.
+        neighbours: The same relation of other subjects, recalled before the change; none where it has too few for a
+            share. The guard of locality counts them in any case.
         subject: The subject's other facts, recalled before the change.
     """
 
@@ -80,11 +82,12 @@ def make_probes(
     # Only what the model recalls before the change can be lost by it.
     recalled = ask_all(model, tokenizer, [*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
+    kept_neighbours = tuple(pair for pair in kept if pair in neighbours)[:NEIGHBOURS]
     return Probes(
         plain.efficacy,
         plain.wordings,
         tuple(paths),
-        tuple(pair for pair in kept if pair in neighbours)[:NEIGHBOURS],
+        kept_neighbours if len(kept_neighbours) >= _LEAST_NEIGHBOURS else (),
         tuple(pair for pair in kept if pair in others),
     )
 
