@@ -60,6 +60,12 @@ def test_a_row_has_all_that_the_table_shows(shape) -> None:
     assert found["floor_operations"] == 2 * 4**3 / 2
     line = table({"rows": [{"row": "rome", "shape": "tiny", **found}], "alone": []}).splitlines()[1]
     assert line.split()[:2] == ["rome", "tiny"]
+    alone = [
+        {"row": "peak", "peak_bytes": 2**21, "held_bytes": 2**20, "ratio": 2.0},
+        {"row": "ray", "skipped": "absent"},
+    ]
+    peak, skipped = table({"rows": [], "alone": alone}).splitlines()[1:]
+    assert (peak.split(), skipped.split()) == (["peak", "2", "2", "1"], ["ray", "absent"])
     assert all(name in PLANS for _, names in ROWS.values() for name in names)
 
 

@@ -32,9 +32,11 @@ import torch
 from benchmarks.bench import edits, passes
 from benchmarks.bench.alone import starts, subgraphs
 from benchmarks.bench.measure import BUSY, OtherLoad
+from benchmarks.bench.memory import memory
 from benchmarks.bench.rows import ON_GPU, Options, Row, measured
 from benchmarks.bench.shapes import PLANS, Shape, available
 from benchmarks.bench.table import table
+from benchmarks.bench.workers import workers
 
 Build = Callable[[Shape, Options], Row]
 _GPU = ("gpt2-xl", "gpt-j", "llama-8b")
@@ -88,7 +90,9 @@ def main() -> None:
             report["rows"].append(row)
             _write(report, chosen.out)
     if "alone" in names and not chosen.gpu:
-        report["alone"] = [*starts(), *subgraphs()]
+        for measure in (starts, subgraphs, memory, workers):
+            report["alone"] += measure()
+            _write(report, chosen.out)
     report |= {"other_load": load.share(), "load_average": os.getloadavg()}
     _write(report, chosen.out)
     print(json.dumps(report) if chosen.json else table(report))

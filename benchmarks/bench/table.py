@@ -51,7 +51,7 @@ def table(report: dict[str, Any]) -> str:
                 f"{ours['repetitions']}/{base['repetitions']}",
             )
         )
-    lines += [(one["row"], "", _number(one["seconds"]), _number(one["cpu_seconds"])) for one in report["alone"]]
+    lines += [_alone(one) for one in report["alone"]]
     widths = [
         max(len(line[place]) for line in lines if len(line) > 3 and place < len(line))
         for place in range(len(_COLUMNS))
@@ -64,6 +64,17 @@ def table(report: dict[str, Any]) -> str:
         for line in lines
     ]
     return "\n".join(text)
+
+
+def _alone(row: dict[str, Any]) -> Sequence[str]:
+    """A row without a published procedure beside it."""
+    if "skipped" in row:
+        return row["row"], "", row["skipped"]
+    columns = dict.fromkeys(range(len(_COLUMNS)), "")
+    columns |= {0: row["row"], 2: _number(row.get("seconds")), 3: _number(row.get("cpu_seconds"))}
+    columns |= {4: _number(row.get("base_seconds")), 6: _number(row.get("ratio"))}
+    columns |= {12: _megabytes(row.get("peak_bytes")), 13: _megabytes(row.get("held_bytes"))}
+    return [*columns.values()]
 
 
 def _number(value: float | None) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from kgedit.cli import moments_shards
 from kgedit.cli.moments_shards import StartShards, collect_shared
-from kgedit.cli.passages import PassageSource
+from kgedit.cli.passages import Passages, PassageSource
 from kgedit.errors import MomentError
 from kgedit.lm.load import load_model
 from kgedit.lm.second_moment import collect as collecting
@@ -29,15 +29,17 @@ class InTurn:
         return (self.handler(named.task) for named in tasks)
 
 
-def test_the_shards_add_up_to_the_whole(tmp_path, monkeypatch) -> None:
+def test_the_shards_add_up_to_the_whole(tiny: str, tmp_path, monkeypatch) -> None:
     @contextmanager
     def workers(start: Any, plan: WorkerPlan) -> Iterator[InTurn]:
         yield InTurn(start)
 
     monkeypatch.setattr(moments_shards, "ray_workers", workers)
     monkeypatch.setattr(collecting, "_BATCHES_PER_SORT", 1)  # blocks of few texts
-    source, (model, tokenizer) = PassageSource(None, None, 0), load_model("mini")
-    start = StartShards("mini", {}, source, (1,), 1024, 9_000, 0, tmp_path, 3)
+    (tmp_path / "text.txt").write_text("\n".join(f"Number {n} is in Paris and in Rome." for n in range(600)))
+    source, (model, tokenizer) = PassageSource(Passages(str(tmp_path / "text.txt")), None, 0), load_model(tiny)
+    folder = tmp_path / "sums"
+    start = StartShards(tiny, {}, source, (1,), 1024, 9_000, 0, folder, 3)
     changes: list[Any] = []
     shared = collect_shared(start, model, WorkerPlan(2), on_halves=changes.append)
     halves: list[Any] = []
@@ -46,7 +48,7 @@ def test_the_shards_add_up_to_the_whole(tmp_path, monkeypatch) -> None:
     assert (shared[1].count, shared[1].key) == (alone[1].count, alone[1].key)
     assert torch.allclose(shared[1].matrix, alone[1].matrix, rtol=1e-6, atol=0)
     assert changes[0].tokens == halves[-1].tokens
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
     monkeypatch.setattr(InTurn, "map", lambda self, tasks: iter(()))
     with pytest.raises(MomentError, match="must see the same folder"):
