@@ -74,18 +74,18 @@ class SecondMoment:
     @cached_property
     def _factor(self) -> Tensor:
         """Lower Cholesky factor of C with ridge, (d_ff, d_ff) float64."""
-        wide = self.matrix.double()
-        scale = float(wide.diagonal().mean())
-        if not torch.isfinite(wide).all() or scale <= 0:
+        scale = float(self.matrix.diagonal().double().mean())
+        if not torch.isfinite(self.matrix).all() or scale <= 0:
             raise IllConditioned(
                 f"the second moment of layer {self.layer} is zero or not finite (mean diagonal {scale:g}); "
                 "collect it anew, with the model in float32 or bfloat16"
             )
-        found = ridged_factor(wide, self.ridge)
+        found = ridged_factor(self.matrix, self.ridge)
         if found is not None:
             factor, ridge, condition = found
             self._warn(ridge, condition)
             return factor
+        wide = self.matrix.double()
         wide.diagonal().add_(_LARGER_RIDGES[-1] * scale)
         spectrum = torch.linalg.eigvalsh(wide)
         raise IllConditioned(
@@ -108,18 +108,20 @@ class SecondMoment:
             )
 
 
-def ridged_factor(wide: Tensor, least: float = LEAST_RIDGE) -> tuple[Tensor, float, float] | None:
+def ridged_factor(moment: Tensor, least: float = LEAST_RIDGE) -> tuple[Tensor, float, float] | None:
     """The factor of C with the smallest ridge with which C is positive definite and well enough conditioned.
 
     Args:
-        wide: (d_ff, d_ff) float64, C.
+        moment: (d_ff, d_ff), C; left as it is.
         least: The ridge that is tried first.
 
     Returns:
         Lower Cholesky factor, the ridge as a share of the mean diagonal, and a lower bound of the condition number;
         None if no ridge is enough.
     """
-    wide = (wide + wide.T) / 2  # symmetric to the last bit
+    # Symmetric to the last bit; beside C no more than two such matrices exist at a time.
+    wide = moment.double()
+    wide = (wide + wide.T).div_(2)
     scale = float(wide.diagonal().mean())
     added = 0.0
     for ridge in (least, *(larger for larger in _LARGER_RIDGES if larger > least)):
