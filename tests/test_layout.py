@@ -54,7 +54,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"final_measure", "exports", "report"},
         {"consolidation", "counter_patch"},
         {"runner", "maintenance"},
-        {"review"},
+        {"review", "following"},
         {"calibration"},
     ),
 }

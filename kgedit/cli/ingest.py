@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli import ingest_consolidate, ingest_plan, ingest_report
+from kgedit.cli import ingest_consolidate, ingest_follow, ingest_plan, ingest_report
 from kgedit.cli.ingest_live import LiveTable
 from kgedit.cli.ingest_plan import (
     AnyKind,
@@ -43,6 +43,7 @@ app = typer.Typer(help="Plans changes and applies them under guards.")
 app.command("plan")(ingest_plan.plan)
 app.command("report")(ingest_report.report)
 app.command("consolidate")(ingest_consolidate.consolidate)
+app.command("follow")(ingest_follow.follow)
 
 
 class GuardMode(StrEnum):

@@ -12,8 +12,8 @@
 The folders are in the order in which a change passes through them, and each imports only those before it:
 `feeds`, `plan`, `store` (the journal), `decide`; then `exports` and `report`, which read a store. `intake` stands
 between plan and journal, `session` puts a store and a model together, `runner` runs over a feed, `consolidation`
-trains all changes into one delta, `maintenance` is what else happens between runs, `review` is for people who decide
-change by change. The public names are loaded when first used.
+trains all changes into one delta, `following` goes on with a source without end, `maintenance` is what else happens
+between runs, `review` is for people who decide change by change. The public names are loaded when first used.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kgedit.ingest.exports.verify import ExportVerified, verify_export
     from kgedit.ingest.exports.write import export
     from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
+    from kgedit.ingest.following.follow import FollowResult, follow
     from kgedit.ingest.maintenance import Replayed, StoreVerified, Undone, replay, undo, verify
     from kgedit.ingest.plan.plan import Plan, Planned, Verdict
     from kgedit.ingest.plan.planner import make_plan
@@ -49,6 +50,7 @@ _HOME = {
     "exports.verify": ("ExportVerified", "verify_export"),
     "exports.write": ("export",),
     "feeds.base": ("Feed", "FeedOptions", "open_feed"),
+    "following.follow": ("FollowResult", "follow"),
     "maintenance": ("Replayed", "StoreVerified", "Undone", "replay", "undo", "verify"),
     "plan.plan": ("Plan", "Planned", "Verdict"),
     "plan.planner": ("make_plan",),
@@ -73,6 +75,7 @@ __all__ = [
     "ExportVerified",
     "Feed",
     "FeedOptions",
+    "FollowResult",
     "IngestReport",
     "IngestStore",
     "MalformedChange",
@@ -91,6 +94,7 @@ __all__ = [
     "check_report_file",
     "consolidate",
     "export",
+    "follow",
     "make_plan",
     "open_feed",
     "open_store",

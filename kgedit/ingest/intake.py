@@ -1,14 +1,34 @@
-"""Between plan and journal: what the journal says about a planned record, and what it takes in of a plan."""
+"""Between plan and journal: a plan against what the journal holds, and what the journal takes in of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
-from kgedit.ingest.change import slot_key
+from kgedit.ingest.change import Change, MalformedChange, slot_key
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
-from kgedit.ingest.plan.policy import InForce
+from kgedit.ingest.plan.planner import make_plan
+from kgedit.ingest.plan.policy import InForce, Policy
+from kgedit.ingest.session import Session
 from kgedit.ingest.store.entry import OPEN, PlannedEdit, Received
 from kgedit.ingest.store.journal import Journal
+
+
+def plan_in(
+    session: Session,
+    changes: Iterable[Change | MalformedChange],
+    *,
+    policy: Policy = "refuse",
+    check_kinds: bool = True,
+    any_subject: bool = False,
+) -> Plan:
+    """A plan of changes for an open store, against what its journal holds; see `make_plan`."""
+    journal = session.store.journal
+    return make_plan(
+        changes, session.editor, names=session.names, policy=policy, check_kinds=check_kinds, any_subject=any_subject,
+        progress=session.decider.progress, seen=lambda planned: state_before(journal, planned),
+        in_force=partial(applied_change, journal),
+    )  # fmt: skip
 
 
 def state_before(journal: Journal, planned: Planned) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,9 +10,8 @@ from kg_cache.graph import KnowledgeGraph
 from kgedit.errors import JournalError
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import FeedOptions, open_feed
-from kgedit.ingest.intake import applied_change, state_before, take_in
+from kgedit.ingest.intake import plan_in, take_in
 from kgedit.ingest.plan.plan import Plan
-from kgedit.ingest.plan.planner import make_plan
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import Entry, Move, Received, State
 from kgedit.ingest.store.journal import Journal
@@ -59,16 +57,8 @@ def receive(
     with open_session(
         directory, model=model, method=method, graph=graph, moments=moments, progress=progress, **loading
     ) as session:
-        journal = session.store.journal
-        plan = make_plan(
-            source,
-            session.editor,
-            names=session.names,
-            progress=progress,
-            seen=lambda planned: state_before(journal, planned),
-            in_force=partial(applied_change, journal),
-        )
-        take_in(journal, plan, None, {})
+        plan = plan_in(session, source)
+        take_in(session.store.journal, plan, None, {})
     return plan
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,9 +15,8 @@ from kgedit.ingest.consolidation import check_methods, consolidate_in, waiting
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
 from kgedit.ingest.final_measure import final_measure
-from kgedit.ingest.intake import applied_change, state_before, take_in
+from kgedit.ingest.intake import plan_in, take_in
 from kgedit.ingest.patching import BATCH
-from kgedit.ingest.plan.planner import make_plan
 from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.report.build import report_on
 from kgedit.ingest.report.html import check_report_file, write_report
@@ -93,10 +91,9 @@ def run(
     source = open_feed(str(feed), format, options) if isinstance(feed, str | Path) else feed
     of_file = None
     if isinstance(feed, str | Path) and Path(feed).is_file():
-        columns = sorted(f"{column}={field}" for column, field in options.columns.items())
-        parts = [source.name, policy, str(not check_kinds), str(options.before), str(columns)]
-        # Named only where it is asked for, so that runs begun before there was a choice are found again.
-        of_file = fingerprint(Path(feed), *parts, *(["any subject"] if any_subject else []))
+        of_file = planned_file(
+            Path(feed), source.name, options, policy=policy, check_kinds=check_kinds, any_subject=any_subject
+        )
     with open_session(
         store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
         settings=settings, progress=progress, **loading,
@@ -150,18 +147,14 @@ def apply_feed(
         counts, earlier = begun.counts, begun.result
     else:
         # 1. What other runs left waiting comes first, so that the plan is made against all that is then in force.
-        decided += _decide(session, size, on_decided, consolidate_after, consolidate_by)
-        plan = make_plan(
-            changes, session.editor, names=session.names, policy=policy, check_kinds=check_kinds,
-            any_subject=any_subject, progress=decider.progress,
-            seen=lambda planned: state_before(journal, planned), in_force=partial(applied_change, journal),
-        )  # fmt: skip
+        decided += decide_waiting(session, size, on_decided, consolidate_after, consolidate_by)
+        plan = plan_in(session, changes, policy=policy, check_kinds=check_kinds, any_subject=any_subject)
         counts, earlier = {str(verdict): count for verdict, count in plan.counts.items()}, None
         if fingerprint:
             plan.save(store.plan_file(fingerprint))
         take_in(journal, plan, fingerprint, counts)
     # 2. Decide and commit batch by batch; each is durable before the next begins.
-    decided += _decide(session, size, on_decided, consolidate_after, consolidate_by)
+    decided += decide_waiting(session, size, on_decided, consolidate_after, consolidate_by)
     # 3. Measure, unless nothing changed since this feed was measured.
     if earlier is not None and not decided and earlier.weights_hash == store.weights_hash:
         return earlier.model_copy(update={"changed": 0, "recovered": 0, "seconds": _since(started)})
@@ -174,12 +167,12 @@ def apply_feed(
     return result
 
 
-def _decide(
+def decide_waiting(
     session: Session,
     size: int,
-    on_decided: Callable[[Entry], None] | None,
-    consolidate_after: int | None,
-    consolidate_by: str,
+    on_decided: Callable[[Entry], None] | None = None,
+    consolidate_after: int | None = None,
+    consolidate_by: str = CONSOLIDATING,
 ) -> int:
     """Decide and commit the received changes, batch by batch; returns how many there were."""
     progress, journal = session.decider.progress, session.store.journal
@@ -207,6 +200,16 @@ def next_batch(session: Session, size: int, *, after: int = 0) -> list[Entry]:
             break
         by_slot[entry.slot] = entry
     return list(by_slot.values())
+
+
+def planned_file(
+    path: Path, name: str, options: FeedOptions, *, policy: Policy, check_kinds: bool, any_subject: bool
+) -> str:
+    """Fingerprint of a file and of all that decides its plan, under which the journal notes a run over it."""
+    columns = sorted(f"{column}={field}" for column, field in options.columns.items())
+    parts = [name, policy, str(not check_kinds), str(options.before), str(columns)]
+    # Named only where it is asked for, so that runs begun before there was a choice are found again.
+    return fingerprint(path, *parts, *(["any subject"] if any_subject else []))
 
 
 def fingerprint(path: Path, *parts: str) -> str:

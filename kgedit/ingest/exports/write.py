@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Unpack
 
-from kgedit.delta import Delta, LowRankDelta, compose
+from kgedit.delta import Delta, DeltaStack, LowRankDelta, compose
 from kgedit.delta.compress import compress
+from kgedit.delta.gguf_lora import export_gguf_lora
+from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
-from kgedit.errors import JournalError, StoreBusy
+from kgedit.errors import JournalError, MissingExtra, StoreBusy, UnsupportedExport
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.probes import fact_probes
 from kgedit.ingest.exports.card import card
@@ -29,6 +32,7 @@ from kgedit.ingest.exports.manifest import (
 )
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry
+from kgedit.ingest.store.store import IngestStore
 from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import foreign, whole_folder
 from kgedit.lm.base_name import public_name
@@ -36,6 +40,7 @@ from kgedit.lm.loading import Loading
 from kgedit.lm.quiet import quiet
 from kgedit.progress import Progress
 
+GGUF = "adapter.gguf"
 _AT_ONCE = 64  # changes prepared between two reports of progress
 
 
@@ -70,42 +75,73 @@ def export(
         UnsupportedExport: The changes do not fit into an adapter.
         SaveFailed: The folder cannot be written, or something else is there; it is as before.
     """
-    kind, out = ExportKind(kind), Path(out)
-    foreign(out, own_files, force=force)  # told before the work
+    kind = ExportKind(kind)
+    foreign(Path(out), own_files, force=force)  # told before the work
     with open_edited(directory, **loading) as (store, editor, weights):
-        live = store.live()
-        if list(live) != [delta.id for delta in weights.deltas]:
-            raise StoreBusy(f"a run changes the store {directory} just now; let it finish and try again")
-        if not store.journal.in_force():
-            raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
-        # 1. The questions of each change, asked on the store's weights.
-        changes = _changes(editor, store.journal.in_force(), progress)
-        # 2. One delta of all, compressed where that is asked for.
-        composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
-        errors: dict[str, float] = {}
-        ranks: dict[str, int] = {}
-        if isinstance(composed, LowRankDelta) and kind is not ExportKind.CHECKPOINT:
-            if rank is not None:
-                composed, errors = compress(composed, rank)
-            ranks = {update.name: update.rank for update in composed.updates}
-        # 3. The folder, with its card and the record of every file.
-        with whole_folder(out, own_files, force=force) as folder:
-            _write(folder, kind, editor, composed)
-            record = ExportRecord(
-                kind=kind,
-                model=public_name(editor.model, store.model),
-                loading=store.loading,
-                base_hash=store.base_hash,
-                weights_hash=store.weights_hash,
-                ranks=ranks,
-                errors=errors,
-                changes=changes,
-                files=hashes(folder),
-            )
-            text = card(record).encode()
-            record = record.model_copy(update={"card": hashlib.sha256(text).hexdigest()})
-            write_files(folder, {CARD: text, RECORD: record.model_dump_json(indent=1, by_alias=True).encode()})
-        return record
+        return export_open(store, editor, weights, out, kind, rank=rank, force=force, progress=progress)
+
+
+def export_open(
+    store: IngestStore,
+    editor: Editor,
+    weights: DeltaStack,
+    out: str | Path,
+    kind: ExportKind,
+    *,
+    rank: int | None = None,
+    force: bool = False,
+    gguf: bool = False,
+    progress: Progress | None = None,
+) -> ExportRecord:
+    """Write the applied changes of an open store into a folder of their own; see `export`.
+
+    Args:
+        store: The open store.
+        editor: Its model and graph.
+        weights: The model's weights with the live deltas applied.
+        out: See `export`.
+        kind: See `export`.
+        rank: See `export`.
+        force: See `export`.
+        gguf: Also write the adapter as `adapter.gguf`, where llama.cpp knows the model and the package is there.
+        progress: See `export`.
+    """
+    live = store.live()
+    if list(live) != [delta.id for delta in weights.deltas]:
+        raise StoreBusy(f"a run changes the store {store.directory} just now; let it finish and try again")
+    if not store.journal.in_force():
+        raise JournalError(f"no change of the store {store.directory} is applied, so there is nothing to export")
+    # 1. The questions of each change, asked on the store's weights.
+    changes = _changes(editor, store.journal.in_force(), progress)
+    # 2. One delta of all, compressed where that is asked for.
+    composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
+    errors: dict[str, float] = {}
+    ranks: dict[str, int] = {}
+    if isinstance(composed, LowRankDelta) and kind is not ExportKind.CHECKPOINT:
+        if rank is not None:
+            composed, errors = compress(composed, rank)
+        ranks = {update.name: update.rank for update in composed.updates}
+    # 3. The folder, with its card and the record of every file.
+    with whole_folder(Path(out), own_files, force=force) as folder:
+        _write(folder, kind, editor, composed)
+        if gguf:
+            with suppress(UnsupportedExport, MissingExtra):
+                export_gguf_lora(as_low_rank(composed), editor.model, folder / GGUF)
+        record = ExportRecord(
+            kind=kind,
+            model=public_name(editor.model, store.model),
+            loading=store.loading,
+            base_hash=store.base_hash,
+            weights_hash=store.weights_hash,
+            ranks=ranks,
+            errors=errors,
+            changes=changes,
+            files=hashes(folder),
+        )
+        text = card(record).encode()
+        record = record.model_copy(update={"card": hashlib.sha256(text).hexdigest()})
+        write_files(folder, {CARD: text, RECORD: record.model_dump_json(indent=1, by_alias=True).encode()})
+    return record
 
 
 def _write(folder: Path, kind: ExportKind, editor: Editor, composed: Delta) -> None:

@@ -64,6 +64,9 @@ class StreamFeed:
 
     The position of a change is the id of its event: `since` in another run goes on after it. Events may come more
     than once; planning merges what they repeat.
+
+    Attributes:
+        answered: Number of events about which the API was asked, and answered.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class StreamFeed:
             until: Stop at the first event of this time or later.
             clock: Tells the present.
         """
-        self.name, self.skipped = "stream", Counter[str]()
+        self.name, self.skipped, self.answered = "stream", Counter[str](), 0
         self._events, self._api, self._properties, self._entities = events, api, properties, frozenset(entities)
         self._wiki, self._limit, self._until, self._clock = wiki, limit, until, clock
 
@@ -101,22 +104,30 @@ class StreamFeed:
             EndpointError: The stream or the API gives no usable answer; what came before it stands.
         """
         for event in islice(self._events, self._limit):
-            if event.problem:
-                yield self._malformed(event, f"the event is {event.problem}")
-                continue
-            change = self._read(event)
-            if isinstance(change, MalformedChange):
-                yield change
-                continue
-            if change.meta.domain == "canary":
-                self.skipped["canary"] += 1
-                continue
-            if self._until and change.meta.dt and change.meta.dt >= self._until:
+            if (items := self.items(event)) is None:
                 return
-            if why := self._of_no_interest(change):
-                self.skipped[why] += 1
-            else:
-                yield from self._changes(event, change)
+            yield from items
+
+    def items(self, event: Event) -> list[FeedItem] | None:
+        """What one event says; None where it is of the time at which reading ends, or later.
+
+        Raises:
+            EndpointError: The API gives no usable answer.
+        """
+        if event.problem:
+            return [self._malformed(event, f"the event is {event.problem}")]
+        change = self._read(event)
+        if isinstance(change, MalformedChange):
+            return [change]
+        if change.meta.domain == "canary":
+            self.skipped["canary"] += 1
+            return []
+        if self._until and change.meta.dt and change.meta.dt >= self._until:
+            return None
+        if why := self._of_no_interest(change):
+            self.skipped[why] += 1
+            return []
+        return list(self._changes(event, change))
 
     def _read(self, event: Event) -> _RecentChange | MalformedChange:
         parsed = next(parse_lines(io.BytesIO(event.data.replace("\n", " ").encode())), None)
@@ -147,6 +158,7 @@ class StreamFeed:
             return
         old, new = change.revision.old or None, change.revision.new
         contents = self._api.revisions([new] if old is None else [old, new])
+        self.answered += 1
         after, before = contents.get(new), {} if old is None else contents.get(old)
         if after is None or before is None:
             yield self._malformed(

@@ -1,0 +1,1 @@
+"""A store that follows a source of changes: what comes, how far it came, what is published, and metrics."""
