@@ -31,7 +31,7 @@ from kgedit.ingest.feeds.wikidata import chosen_properties
 from kgedit.ingest.following.metrics import Metrics
 from kgedit.ingest.following.progress import BadRecord, FollowState
 from kgedit.ingest.following.publish import publish
-from kgedit.ingest.following.sources import Batch, Followed, FollowedFolder, FollowedStream
+from kgedit.ingest.following.sources import Followed, FollowedBatch, FollowedFolder, FollowedStream
 from kgedit.ingest.intake import plan_in, take_in
 from kgedit.ingest.patching import BATCH
 from kgedit.ingest.patching import METHOD as PATCHING
@@ -196,7 +196,7 @@ class _Follower:
             self._take(batch)
             self.settle()
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, batch: FollowedBatch) -> None:
         """Plan a batch, then receive it and note where the source goes on, in one transaction."""
         journal = self.session.store.journal
         self.session.names.forget()  # the graph may have changed since

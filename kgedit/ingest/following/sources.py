@@ -22,7 +22,7 @@ _UNFINISHED = (".part", ".tmp", ".partial")
 
 
 @dataclass(frozen=True)
-class Batch:
+class FollowedBatch:
     """Changes that are planned together.
 
     Attributes:
@@ -47,7 +47,7 @@ class Followed(Protocol):
 
     name: str
 
-    def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[Batch]:
+    def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[FollowedBatch]:
         """What there is now; a source that has no end goes on.
 
         Args:
@@ -83,7 +83,7 @@ class FollowedStream:
         self.name = "stream"
         self._events, self._opened, self._size, self._seconds, self._clock = events, opened, size, seconds, clock
 
-    def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[Batch]:
+    def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[FollowedBatch]:
         """See `Followed.batches`."""
         source = self._events(position)
         feed, began = self._opened(source), self._clock()
@@ -108,16 +108,16 @@ class FollowedStream:
                 if feed.answered > answered or not refused:
                     refused, answered, sure = 0, feed.answered, (len(found), position, events)
                 if not refused and (len(found) >= self._size or self._clock() - began >= self._seconds):
-                    yield Batch(iter(found), position=position, events=events)
+                    yield FollowedBatch(iter(found), position=position, events=events)
                     found, events, began = [], 0, self._clock()
                     sure = (0, position, 0)
         except EndpointError:
             items_before, position, events = sure
             if events:
-                yield Batch(iter(found[:items_before]), position=position, events=events)
+                yield FollowedBatch(iter(found[:items_before]), position=position, events=events)
             raise
         if events:
-            yield Batch(iter(found), position=position, events=events)
+            yield FollowedBatch(iter(found), position=position, events=events)
 
 
 class FollowedFolder:
@@ -140,7 +140,7 @@ class FollowedFolder:
         self._folder, self._options, self._policy, self._any_subject = folder, options, policy, any_subject
         self._looked: dict[str, tuple[int, int]] = {}  # name -> size and time, so that files are hashed once
 
-    def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[Batch]:
+    def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[FollowedBatch]:
         """See `Followed.batches`."""
         for path in sorted(self._folder.iterdir()):
             if not path.is_file() or path.name.startswith(".") or path.suffix in _UNFINISHED:
@@ -159,9 +159,9 @@ class FollowedFolder:
                     any_subject=self._any_subject,
                 )
                 if not done(of_file):
-                    yield Batch(_read(iter(feed), path.name), of_file)
+                    yield FollowedBatch(_read(iter(feed), path.name), of_file)
             except (FeedError, OSError) as error:
-                yield Batch(iter([_unreadable(path.name, error)]))
+                yield FollowedBatch(iter([_unreadable(path.name, error)]))
             self._looked[path.name] = state
 
 
