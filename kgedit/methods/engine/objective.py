@@ -18,7 +18,7 @@ from kgedit.errors import TargetError
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.text.template import fill
 
-Kind = Literal["target", "path", "keep", "essence", "chain"]
+Kind = Literal["target", "wording", "path", "keep", "essence", "chain"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class ObjectiveRow:
         place: Position that is written at: i_s, or the prompt's last token where the subject is not named.
         scored: Positions whose next-token distribution counts.
         targets: The token wanted after each scored position; empty where the unedited distribution is to be kept.
-        kind: "target" (o* after the edit prompt), "path" (o_i after a composed prompt), "keep" (another fact of s),
-            "essence" (what the subject's last token alone predicts in "s is a"), "chain" (what a prompt gives that
-            reaches the edited fact on its way).
+        kind: "target" (o* after the edit prompt), "wording" (o* after another prompt), "path" (o_i after a composed
+            prompt), "keep" (another fact of s), "essence" (what the subject's last token alone predicts in "s is a"),
+            "chain" (what a prompt gives that reaches the edited fact on its way).
         weight: Weight of the row's mean loss in the edit's loss.
     """
 
@@ -108,6 +108,7 @@ def path_rows(
     paths: Sequence[tuple[str, str]],
     weight: float,
     *,
+    kind: Kind = "path",
     max_length: int | None = None,
 ) -> list[ObjectiveRow]:
     """Composed prompts about s that must give o_i: (template, object label) each; the weight is shared out.
@@ -115,7 +116,7 @@ def path_rows(
     What the graph adds to an edit must not stop it: labels that the tokenizer cannot write, and prompts that do not
     fit into the context, are left out.
     """
-    return _sharing(_writable(tokenizer, subject, paths, "path"), weight, max_length)
+    return _sharing(_writable(tokenizer, subject, paths, kind), weight, max_length)
 
 
 def keep_rows(

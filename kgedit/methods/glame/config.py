@@ -48,6 +48,7 @@ class GlameConfig(ValueSettings):
         clamp_from: First step that is clamped; 1 in the released code.
         kl_weight: Weight of the "{s} is a" term (lambda).
         path_weight: Weight of the path term (alpha); 0 leaves it out.
+        wording_weight: Weight of the edit's other wordings; 0 leaves them out.
         keep_weight: Weight of the keep term (beta); 0 leaves it out.
         stop_loss: The optimisation stops below this loss.
         extra_steps: Further evaluations for an edit whose best loss is above `hard_loss` after `steps`.
@@ -68,6 +69,7 @@ class GlameConfig(ValueSettings):
         "paper": {
             "layers": (9,), "repr_layer": 5, "steps": 40, "learning_rate": 0.5, "weight_decay": 0.1, "dropout": 0.3,
             "stop_loss": 0.04, "key": "original", "free_offset": False, "path_weight": 0.0, "keep_weight": 0.0,
+            "wording_weight": 0.0,
             "optimizer": "adamw", "aggregation": "mean", "self_loops": "published", "dropout_last": True,
             "gated": False, "clamp_gradient": False, "clamp_from": 1, "choice": "last unless worse",
             "edge_choice": "first", "inverse": False,
@@ -102,6 +104,7 @@ class GlameConfig(ValueSettings):
     clamp_gradient: bool = True
     clamp_from: int = Field(default=0, ge=0)
     path_weight: float = Field(default=1.0, ge=0)
+    wording_weight: float = Field(default=0.5, ge=0)
     keep_weight: float = Field(default=1.0, ge=0)
     stop_loss: float = Field(default=0.02, ge=0)
     extra_steps: int = Field(default=0, ge=0)

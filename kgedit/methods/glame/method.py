@@ -73,6 +73,7 @@ class _EditWork:
         return {
             "losses": self.solution.losses,
             "parts": self.solution.parts,
+            "wordings": kinds.count("wording"),
             "paths": kinds.count("path"),
             "kept_facts": kinds.count("keep"),
             "multihop_prompts": sum(len(alike) for alike in self.multihop_prompts),
@@ -174,8 +175,7 @@ class Glame(ValueMethod):
         work = []
         for request, subgraph in case:
             further = longer_walks(request, onward, changes, text) if config.path_weight else []
-            further += [(wording, request.target) for wording in self._other_wordings(request)]
-            objective = self._objective(bench, request, subgraph, changes, further)
+            objective = self._objective(bench, request, subgraph, changes, self._other_wordings(request), further)
             reaching: list[list[MultihopPrompt]] = []
             if config.later_layers:
                 reaching = multihop_prompts(
@@ -184,8 +184,7 @@ class Glame(ValueMethod):
             work.append(_EditWork(subgraph, objective, reaching))
         # The new object's side of each fact is a value of its own, at the object's last token.
         for inverse in inverses:
-            request, wordings = inverse.request, [(inverse.question, inverse.request.target)]
-            objective = self._objective(bench, request, inverse.subgraph, changes, wordings)
+            objective = self._objective(bench, inverse.request, inverse.subgraph, changes, [inverse.question])
             work.append(_EditWork(inverse.subgraph, objective, [], inverse.edit))
         return work
 
@@ -268,7 +267,13 @@ class Glame(ValueMethod):
         return Computed(replace(delta, manifest=manifest), tuple(notes), log, tuple(owners))
 
     def _objective(
-        self, bench: Workbench, request: Request, subgraph: Subgraph | None, changes: Changes, further: Associations
+        self,
+        bench: Workbench,
+        request: Request,
+        subgraph: Subgraph | None,
+        changes: Changes,
+        wordings: Sequence[str],
+        further: Associations = (),
     ) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
         limit = context_length(bench.model)
@@ -276,10 +281,14 @@ class Glame(ValueMethod):
         # L_p: the edit prompt behind each prefix.
         chat = bench.chat_templates(request)
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, chat=chat, max_length=limit)
-        # L_path: what follows from the edit, and the further prompts: walks over other edits, other wordings.
+        # L_p in other wordings.
+        if subgraph is not None and wordings and config.wording_weight:
+            asked = [(wording, target) for wording in wordings]
+            rows += path_rows(tokenizer, subject, asked, config.wording_weight, kind="wording", max_length=limit)
+        # L_path: what follows from the edit, and walks over other edits of the case.
         if subgraph is not None and config.path_weight:
             prompts = associated_paths(bench.model, tokenizer, subgraph, self.text, changes)
-            prompts += further
+            prompts += list(further)
             paths = [(prompt, label + config.ending) for prompt, label in prompts]
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         # L_keep: the subject's other facts.

@@ -29,7 +29,7 @@ REQUEST = Request("Marie Curie", "{} is a citizen of", "Japan", "P27")
 FACTS = {"P36": "Tokyo", "P37": "Danish", "P30": "Paris"}
 GRAPH = graph_of("Marie Curie", "P27", "Japan", FACTS, {"P106": "physics", "P19": "Ulm"})
 # Nothing but the encoder between graph and value.
-BARE = {"path_weight": 0.0, "keep_weight": 0.0}
+BARE = {"path_weight": 0.0, "wording_weight": 0.0, "keep_weight": 0.0}
 
 
 def config(**kwargs: Any) -> GlameConfig:
@@ -134,6 +134,7 @@ def test_the_papers_numbers() -> None:
         "clamp": 4.0,
         "kl_weight": 0.0625,
         "path_weight": 0.0,
+        "wording_weight": 0.0,
         "keep_weight": 0.0,
         "stop_loss": 0.04,
         "key": "original",
@@ -239,22 +240,22 @@ def test_a_graph_that_knows_nothing_of_the_new_object_is_noted_and_used(make) ->
     assert run(model, tok, make())[0].notes == ()
 
 
-@pytest.mark.parametrize(("kind", "counted"), [("path", "paths"), ("keep", "kept_facts")])
+@pytest.mark.parametrize(("kind", "counted"), [("path", "paths"), ("wording", "wordings"), ("keep", "kept_facts")])
 def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, counted) -> None:
-    """What follows from the edit becomes likely (path), what else is known of the subject stays (keep)."""
+    """What follows from the edit becomes likely (path), the edit in another wording too; other facts stay (keep)."""
     model, tok = tiny_model("gpt2")
     known = {r: o for r, o in recalled(model, tok, "Japan").items() if TEXT.composable(("P27", r))}
     relation, label = next(iter(known.items()))
     graph = graph_of("Marie Curie", "P27", "Japan", {relation: label, "P36": "Tokyo"}, {"P106": "physics"})
-    wordings = len(TEXT.edit_wordings(("P27",)))
-    other = "keep_weight" if kind == "path" else "path_weight"
+    # The path is asked in two wordings, the edited fact in its question, and the subject's one other fact once.
+    asked = {"path": len(TEXT.edit_wordings(("P27",))), "wording": 1, "keep": 1}
     found = []
     for weight in (0.0, 1e-6, 2.0):
-        settings = config(steps=25, clamp=20.0, kl_weight=0.0, **{f"{kind}_weight": weight, other: 0.0})
+        settings = config(
+            steps=25, clamp=20.0, kl_weight=0.0, **{f"{one}_weight": weight if one == kind else 0.0 for one in asked}
+        )
         (computed,) = run(model, tok, settings, graphs=[graph])
-        # The edited fact's own question counts as a path of length one; the subject's one other fact is asked once.
-        asked = wordings + 1 if kind == "path" else 1
-        assert computed.log[counted] == (asked if weight else 0)
+        assert computed.log[counted] == (asked[kind] if weight else 0)
         found.append(computed.log["parts"].get(kind, 0.0) / (weight or 1.0))
     assert found[0] == 0
     assert found[2] < 0.9 * found[1]
