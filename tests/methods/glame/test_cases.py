@@ -16,10 +16,10 @@ def test_what_one_edit_of_a_case_changes_counts_in_the_graph_of_the_other() -> N
     asked: list[tuple[str, str]] = []
 
     class Listening(Glame):
-        def _objective(self, bench, request, subgraph, changes, further):
+        def _objective(self, bench, request, subgraph, changes, wordings, further=()):
             asked.extend(associated_paths(bench.model, bench.tokenizer, subgraph, TEXT, changes))
             asked.extend(further)
-            return super()._objective(bench, request, subgraph, changes, further)
+            return super()._objective(bench, request, subgraph, changes, wordings, further)
 
     settings, place = config(layers=(0, 2), inverse=False), bench(model, tok, (0, 2))
     after = graph_of("Japan", "P36", "Kyoto", {})
