@@ -30,7 +30,6 @@ from kgedit.methods.engine.value import Solution, optimise
 from kgedit.methods.engine.write_layers import write_layers, write_read
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.consequences import (
-    Associations,
     Changes,
     associated_paths,
     longer_walks,
@@ -273,7 +272,7 @@ class Glame(ValueMethod):
         subgraph: Subgraph | None,
         changes: Changes,
         wordings: Sequence[str],
-        further: Associations = (),
+        further: Sequence[tuple[str, str]] = (),
     ) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
         limit = context_length(bench.model)
