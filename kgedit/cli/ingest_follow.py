@@ -62,7 +62,7 @@ def follow(
     *,
     loading: Loading,
 ) -> None:
-    """Keeps a model current with Wikidata's edits, or a folder of feeds.
+    """Keeps a model current with a stream or a folder.
 
     Plans and patches in small batches, consolidates by threshold, publishes the adapter. It goes on until it is
     ended; killed or not, the same command goes on where it was.
