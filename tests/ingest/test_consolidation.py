@@ -196,7 +196,7 @@ def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monk
 
         monkeypatch.setattr(runner, "consolidate_in", consolidate_in)
         session = SimpleNamespace(store=store, weights=weights, decide=decide, decider=SimpleNamespace(progress=None))
-        assert runner._decide(session, 1, None, 3, "finetune-adapter") == 7
+        assert runner.decide_waiting(session, 1, None, 3, "finetune-adapter") == 7
         assert called == [3, 6]
         cheap.check_invariant(store, weights)
 

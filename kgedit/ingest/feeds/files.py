@@ -110,8 +110,9 @@ class JsonLines(_FileFeed):
         for line in read_lines(self.path):
             if line.problem:
                 yield self._malformed(_place(line), line.problem)
-            elif line.text.strip():
-                parsed = next(parse_lines(io.BytesIO(line.text.encode())))
+                continue
+            # None where the line is blank, also one with nothing but the mark of UTF-8.
+            for parsed in parse_lines(io.BytesIO(line.text.encode())):
                 if parsed.value is None and not line.ended:
                     parsed = Parsed(0, None, f"the file ends in the middle of this record: {parsed.problem}")
                 yield self._object(_place(line), parsed)

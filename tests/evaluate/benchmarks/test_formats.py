@@ -17,6 +17,7 @@ EXAMPLES = {
     "zsre": {"src": "", "alt": ""},
     "rippleedits": {"edit": {}, "example_type": "recent"},
     "known-facts": {"known_id": 0, "attribute": ""},
+    "bake": {"requested_rewrite": {}, "reverse_qa": {}},
     "knowedit": {"prompt": "", "target_new": "", "locality": {}},
 }
 

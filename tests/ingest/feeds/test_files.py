@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kgedit.errors import FeedError
@@ -227,6 +227,7 @@ def test_the_kind_of_a_file_is_told_by_its_ending(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=400))
+@example(content=b"\n\xef\xbb\xbf")  # a line that is the mark of UTF-8 and nothing else
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_whatever_raise_or_vanish(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = written(tmp_path_factory.getbasetemp(), content + b"\n" + GOOD.encode() + b"\n")

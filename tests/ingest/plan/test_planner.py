@@ -102,7 +102,7 @@ def test_a_fact_that_is_known_is_in_conflict_if_another_record_denies_it(mini: E
         (change("Q937", "P99999", "Q142"), "P99999"),
         (change("Q937", "P27", "Q999999999"), "Q999999999"),
         (change("Q937", "P27", "Fraance"), "did you mean"),
-        (change("Q937", "P47", "Q142"), "no wordings"),
+        (change("Q937", "P463", "Q142"), "no wordings"),
         (change("Q937", None, "France", prompt="Einstein is a citizen of"), "does not contain"),
         (change("Q937", None, "France", prompt="{} and {} are in"), "{}"),
     ],
