@@ -238,14 +238,16 @@ def _loss(adapter: Any, batch: Sequence[_Row]) -> Tensor:
     # The logits at each position predict the next token, so targets and weights move by one.
     targets, weight = ids[:, 1:], weight[:, 1:]  # (batch, longest - 1)
     logits = adapter(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]  # (batch, longest - 1, V)
+    # What is new: the negative log-likelihood of its answer.
     asked = (weight > 0) & ~held[:, None]  # (batch, longest - 1)
     total = (cross_entropy(logits[asked].float(), targets[asked], reduction="none") * weight[asked]).sum()
+    # What stays: the KL divergence from the model below the adapter, at every place of its sentence.
     if bool(held.any()):
-        scored = weight[held] > 0  # (held, longest - 1)
+        places = (weight > 0) & held[:, None]  # (batch, longest - 1)
         with torch.no_grad(), adapter.disable_adapter():
             below = adapter(input_ids=ids[held], attention_mask=mask[held], use_cache=False).logits[:, :-1]
-        wanted = log_softmax(below[scored].float(), dim=-1)  # (scored, V)
-        found = log_softmax(logits[held][scored].float(), dim=-1)  # (scored, V)
+        wanted = log_softmax(below[places[held]].float(), dim=-1)  # (scored, V)
+        found = log_softmax(logits[places].float(), dim=-1)  # (scored, V)
         apart = kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)  # (scored,)
-        total = total + (apart * weight[held][scored]).sum()
+        total = total + (apart * weight[places]).sum()
     return total / len(batch)
