@@ -271,9 +271,10 @@ class Store:
     def links(self, id: str) -> int:
         """Number of stored triples that the item is part of."""
         query = (
-            "SELECT (SELECT count(*) FROM triple WHERE subject = ?1) + (SELECT count(*) FROM triple WHERE object = ?1)"
+            "SELECT (SELECT count(*) FROM triple WHERE subject = ?) + (SELECT count(*) FROM triple WHERE object = ?)"
         )
-        ((count,),) = self.database.rows(query, (self._canonical(id),))
+        item = self._canonical(id)
+        ((count,),) = self.database.rows(query, (item, item))
         return int(count)
 
     def names(self, text: str) -> list[Name]:
@@ -351,11 +352,11 @@ class Store:
 
     def _knows(self, number: int) -> bool:
         query = (
-            "SELECT EXISTS (SELECT 1 FROM name WHERE entity = ?1)"
-            " OR EXISTS (SELECT 1 FROM triple WHERE subject = ?1)"
-            " OR EXISTS (SELECT 1 FROM triple WHERE object = ?1)"
+            "SELECT EXISTS (SELECT 1 FROM name WHERE entity = ?)"
+            " OR EXISTS (SELECT 1 FROM triple WHERE subject = ?)"
+            " OR EXISTS (SELECT 1 FROM triple WHERE object = ?)"
         )
-        return self.database.rows(query, (number,)) == [(1,)]
+        return self.database.rows(query, (number,) * 3) == [(1,)]
 
 
 def _item(id: str) -> int:

@@ -49,8 +49,12 @@ def loads_model(command: Callable[..., None]) -> Callable[..., None]:
         )
 
     def with_options(**given: Any) -> None:
-        loading = {name: given.pop(name) for name in _OPTIONS}
-        command(**given, loading={name: value for name, value in loading.items() if value})
+        loading = {name: value for name in _OPTIONS if (value := given.pop(name))}
+        if loading:  # before anything is read, also by a command that finds out late that it needs no model
+            from kgedit.lm.device import checked_loading
+
+            checked_loading(**loading)
+        command(**given, loading=loading)
 
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
     with_options.__module__ = command.__module__

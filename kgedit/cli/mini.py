@@ -74,8 +74,11 @@ def train(
     """
     # One line per epoch with the minutes left, since such a run is watched in a log rather than on a terminal.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    from kgedit.lm.device import checked_device
     from kgedit.mini import train as training
 
+    if device:
+        checked_device(device)
     folder = Path(training.__file__).parent if out is None else out
     begun = time.monotonic()
     training.train(folder, epochs=epochs, seed=seed, device=device)

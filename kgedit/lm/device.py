@@ -18,6 +18,26 @@ _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def checked_loading(
+    device: str | None = None,
+    dtype: torch.dtype | str = "auto",
+    revision: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+) -> tuple[torch.device, torch.dtype | str]:
+    """Device and precision to load a model with, checked without a model; a spread one counts as on the CPU at first.
+
+    Raises:
+        LoadingError: The device is not on this machine, the precision is unknown, or remote code is not pinned.
+        MissingExtra: A model is to be spread without the package that does it.
+    """
+    check_trust(revision, trust_remote_code=trust_remote_code)
+    spread = device == SPREAD
+    if spread:
+        check_can_spread()
+    return checked_device(None if spread else device), checked_dtype(dtype)
+
+
 def checked_device(name: str | None) -> torch.device:
     """The device of a name, if this machine has it.
 

@@ -14,14 +14,7 @@ from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.settings import Settings
 from kgedit.errors import LoadingError, UnknownModel
 from kgedit.io.text import sentence
-from kgedit.lm.device import (
-    SPREAD,
-    check_all_on_devices,
-    check_can_spread,
-    check_trust,
-    checked_device,
-    checked_dtype,
-)
+from kgedit.lm.device import SPREAD, check_all_on_devices, checked_loading
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sound import check_sound
 from kgedit.lm.sources.catalogue import FETCHABLE
@@ -65,11 +58,8 @@ def load_model(
             unknown, a local model has no revisions, or remote code is to run without a pinned commit.
         MissingExtra: A model is to be spread, or a GGUF file read, without the package for it.
     """
-    check_trust(revision, trust_remote_code=trust_remote_code)
+    place, dtype = checked_loading(device, dtype, revision, trust_remote_code=trust_remote_code)
     spread = device == SPREAD
-    if spread:
-        check_can_spread()
-    place, dtype = checked_device(None if spread else device), checked_dtype(dtype)
     source = str(mini_folder()) if name == MINI else local_source(name, Settings().cache_dir, progress=progress)
     if dtype == "auto" and name and Path(source).absolute() == mini_folder():
         dtype = torch.float32

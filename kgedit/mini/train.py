@@ -141,7 +141,7 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * rate
             inputs, weight = ids.to(device), weights.to(device)
-            with torch.autocast(device, dtype=torch.bfloat16):
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 logits = model(input_ids=inputs).logits
             losses = cross_entropy(logits[:, :-1].flatten(0, 1).float(), inputs[:, 1:].flatten(), reduction="none")
             weight = weight[:, 1:].flatten()  # (batch * (length - 1),)

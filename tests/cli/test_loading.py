@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from command_tree import commands
 from kgedit.cli.loading import as_words
 
@@ -30,14 +28,18 @@ def test_every_command_that_loads_a_model_has_the_options() -> None:
     assert having >= set(LOADING)
 
 
-@pytest.mark.parametrize("words", [("ask", "x"), ("journal", "verify", "--store", "STORE")])
-def test_a_device_that_is_not_here_is_one_line(words: tuple[str, ...], refused: Run, tmp_path: Path) -> None:
-    if "STORE" in words:
-        from kgedit.ingest.store.journal import Journal
-
-        Journal(tmp_path / "journal.sqlite").close()
-        words = tuple(str(tmp_path) if word == "STORE" else word for word in words)
-    assert refused(*words, "--device", "gpu")
+def test_a_device_that_is_not_here_is_one_line_of_every_command(refused: Run, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    for words, command in commands():
+        if "--device" not in {name for parameter in command.params for name in parameter.opts}:
+            continue
+        needed: list[str] = []
+        for parameter in command.params:
+            if parameter.required:
+                value = {"suite": "mquake", "id": "1"}.get(parameter.name, str(tmp_path / "given"))
+                needed += [value] if parameter.param_type_name == "argument" else [parameter.opts[0], value]
+        assert "did you mean 'cuda'" in refused(*words, *needed, "--device", "gpu"), words
+    assert [path.name for path in tmp_path.rglob("*")] == ["given"]
 
 
 def test_misspelt_devices_and_unpinned_code_are_refused_before_loading(refused: Run, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from kgedit.errors import MomentError
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
 from kgedit.lm.padding import pad
+from kgedit.lm.quiet import quiet
 from kgedit.lm.second_moment.checkpoint import Checkpoint, Sums, other_texts
 from kgedit.lm.second_moment.convergence import SAMPLE_KEYS, HalvesChange, relative_change
 from kgedit.lm.second_moment.matrix import SecondMoment
@@ -269,6 +270,7 @@ def _add(
             frozen(model),
             torch.no_grad(),
             capture(modules, inputs=True, stop=True, rows=len(batch)) as keys,
+            quiet(),  # transformers asks for a mask where the token of padding also begins a text
         ):
             model(input_ids=ids, use_cache=False)  # padding stands behind every token, so no mask is needed
         mask[:, :skip_first] = 0

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
+from kgedit.lm.quiet import quiet
 from kgedit.lm.tokens import encode_text
 
 _TEXTS, _LONGEST, _LOOKED_AT, _LIMIT = 48, 256, 4, 5.0
@@ -58,6 +59,7 @@ def outlying_first_tokens(
             frozen(model),
             torch.no_grad(),
             capture(modules, inputs=True, stop=True, rows=1) as keys,
+            quiet(),  # transformers asks for a mask where the token of padding also begins a text
         ):
             model(input_ids=torch.tensor([ids], device=model.device))
         for name, key in keys.items():

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers.utils import logging
 
 from families import CONTEXT, D_FF, FAMILIES, SENTENCES, tiny_model
 from kgedit.errors import FileCorrupt, MomentError, MomentMismatch, NoSuchLayer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import capture
 from kgedit.lm.second_moment.collect import collect, weights_keys
+from kgedit.lm.second_moment.first_tokens import outlying_first_tokens
 from kgedit.lm.tokens import encode_text
 
 TEXTS = [*SENTENCES, "", *(a + " " + b for a in SENTENCES[:3] for b in SENTENCES)]
@@ -234,3 +236,17 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     model, tok = tiny_model("gpt2")
     with pytest.raises(FileCorrupt, match=path.name):
         collect(model, tok, TEXTS, [0], batch_tokens=8, checkpoint_dir=tmp_path)
+
+
+def test_a_text_that_begins_with_the_token_of_padding_is_no_reason_for_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    library = logging.get_logger("transformers")
+    library.addHandler(caplog.handler)
+    model, tok = tiny_model("gpt2", bos=True)
+    model.config.pad_token_id = tok.bos_token_id
+    logging.warning_once.cache_clear()  # it says everything once a process
+    outlying_first_tokens(model, tok, [SENTENCES[0]], [1])
+    collect(model, tok, TEXTS, [1])
+    library.removeHandler(caplog.handler)
+    assert caplog.messages == []
