@@ -19,9 +19,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.delta import Delta, compose
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
+from kgedit.lm.anatomy import context_length
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.prefixes import PrefixPlan
 from kgedit.lm.second_moment.matrix import LEAST_RIDGE
+from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.progress import Progress
@@ -169,6 +171,37 @@ class Workbench:
     def chat_templates(self, request: Request) -> list[str]:
         """The request as it is put in a chat; none where edits are made for texts alone."""
         return self.chat.templates(request.prompt, request.relation) if self.chat else []
+
+    def learned(self, request: Request, ending: str) -> str:
+        """The new object as it is learned, with its ending.
+
+        Raises:
+            TargetError: The object does not suit the tokenizer; an empty one not even with an ending behind it.
+        """
+        encode_target(self.tokenizer, request.target, request.question)
+        return request.target + ending
+
+    def encoded(
+        self, request: Request, ending: str, templates: Sequence[str] = ()
+    ) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        """Token ids to train on: the prompts, each with room for the object, and the object as it stands behind them.
+
+        Args:
+            request: The edit.
+            ending: What the object is learned with.
+            templates: Its wordings; by default the edit prompt alone.
+
+        Raises:
+            EditError: A prompt, or the object with or without its ending, does not suit the tokenizer or the context.
+        """
+        target = encode_target(self.tokenizer, self.learned(request, ending), request.question)
+        # The object's last token is only predicted, never read.
+        room = context_length(self.model) - len(target) + 1
+        prompts = [
+            encode_prompt(self.tokenizer, template, request.subject, max_length=room).ids
+            for template in templates or (request.prompt,)
+        ]
+        return prompts, target
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from torch.nn.functional import log_softmax
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged
-from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
-from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import (
     Case,
     Computed,
@@ -121,12 +120,10 @@ class FineTune(Method):
         return computed
 
     def _batch(self, bench: Workbench, requests: Sequence[Request]) -> TrainingBatch:
-        limit, tokenizer = context_length(bench.model), bench.tokenizer
         rows = []
         for request in requests:
-            target = encode_target(tokenizer, request.target + self.config.ending, request.question)
-            room = limit - len(target) + 1
-            rows.append((encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, target))
+            (prompt,), target = bench.encoded(request, self.config.ending)
+            rows.append((prompt, target))
         return TrainingBatch(rows, self.config.loss)
 
     def _train(self, matrix: TrainedMatrix, batch: TrainingBatch) -> tuple[Tensor, list[float]]:

@@ -172,7 +172,7 @@ class Grace(Method):
         # One row per edit: the bare prompt and the new object, written at the prompt's last token.
         rows = []
         for request in requests:
-            target = request.target + config.ending
+            target = bench.learned(request, config.ending)
             (row,) = target_rows(bench.tokenizer, request.prompt, request.subject, target, ("",), max_length=limit)
             rows.append(replace(row, place=row.scored[0]))
         labels = [encode_target(bench.tokenizer, request.target, request.question) for request in requests]

@@ -19,9 +19,8 @@ from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.anatomy import anatomy_of, context_length, to_math
+from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.lm.neurons import SHARE, STEPS, THRESHOLD, Neuron, attributions, coarse_set, own_answer, refined_set
-from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, one_after_another
 
 
@@ -76,16 +75,11 @@ class Kn(Method):
 
     def _encoded(self, bench: Workbench, request: Request) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
         """Ids of the edit prompt, with `refine` the relation's other wordings behind it; and of the new object."""
-        tokenizer, limit = bench.tokenizer, context_length(bench.model)
-        target = encode_target(tokenizer, request.target + self.config.ending, request.question)
         text = Verbalizer.bundled()
         templates = [request.prompt]
         if self.config.refine and request.relation is not None and request.relation in text:
             templates += [wording for wording in text.prompts((request.relation,)) if wording != request.prompt]
-        room = limit - len(target) + 1
-        return [
-            encode_prompt(tokenizer, template, request.subject, max_length=room).ids for template in templates
-        ], target
+        return bench.encoded(request, self.config.ending, templates)
 
     def _computed(
         self, bench: Workbench, request: Request, prompts: Sequence[tuple[int, ...]], target: tuple[int, ...]

@@ -21,10 +21,10 @@ from kgedit.delta import hash_weights
 from kgedit.delta.experts import ExpertBank, ExpertsDelta, ExpertWeights, Ids, anchored_tokens, embedded
 from kgedit.delta.prompt_ends import PromptPlace, prompts_at
 from kgedit.errors import EditDiverged
-from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import add_at, capture, frozen, head_at
 from kgedit.lm.padding import pad, pad_id
-from kgedit.lm.tokens import encode_prompt, encode_target
+from kgedit.lm.tokens import encode_prompt
 from kgedit.methods.base import (
     Case,
     Computed,
@@ -132,14 +132,12 @@ class Memoe(Method):
         return computed
 
     def _lessons(self, bench: Workbench, requests: Sequence[Request]) -> _Lessons:
-        tokenizer, limit = bench.tokenizer, context_length(bench.model)
         prompts, targets, anchors = list[Ids](), list[Ids](), dict[Ids, None]()
         for request in requests:
-            target = encode_target(tokenizer, request.target + self.config.ending, request.question)
-            room = limit - len(target) + 1
-            prompts.append(encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids)
+            (prompt,), target = bench.encoded(request, self.config.ending)
+            prompts.append(prompt)
             targets.append(target)
-            anchors |= dict.fromkeys(_forms(tokenizer, request))
+            anchors |= dict.fromkeys(_forms(bench.tokenizer, request))
         return _Lessons(prompts, targets, tuple(anchors))
 
     def _trained(self, bench: Workbench, lessons: _Lessons) -> tuple[ExpertWeights, list[float]]:

@@ -124,7 +124,7 @@ def rome_objective(bench: Workbench, request: Request, *, ending: str, kl_weight
         bench.tokenizer,
         request.prompt,
         request.subject,
-        request.target + ending,
+        bench.learned(request, ending),
         bench.prefixes,
         kl_weight=kl_weight,
         chat=bench.chat_templates(request),

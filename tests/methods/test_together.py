@@ -11,7 +11,7 @@ from families import tiny_model
 from kgedit.delta import Delta, DeltaStack, LowRankDelta
 from kgedit.edit import Edit
 from kgedit.editor import Editor
-from kgedit.errors import EditError
+from kgedit.errors import EditError, TargetError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.methods.base import Request
@@ -110,6 +110,17 @@ def test_an_edit_that_is_refused_half_way_leaves_no_trace(name) -> None:
     case = [CASE[0], (Request("Nintendo", "{} is in", " "), None)]
     with pytest.raises(EditError):
         small(name).together(bench(model, tok, LAYERS), [case])
+    assert state_of(model) == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_empty_object_is_refused_also_where_objects_are_learned_with_an_ending(name) -> None:
+    """Else the full stop alone would be learned as the answer."""
+    model, tok = tiny_model("gpt2")
+    before = state_of(model)
+    method = small(name, ending=".") if "ending" in type(small(name).config).model_fields else small(name)
+    with pytest.raises(TargetError, match="the target is empty"):
+        method.together(bench(model, tok, LAYERS), [[(Request("Nintendo", "{} is in", " "), None)]])
     assert state_of(model) == before
 
 

@@ -11,9 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.anatomy import context_length
 from kgedit.lm.scoring.teacher_forced import score_rows
-from kgedit.lm.tokens import encode_pair, encode_prompt, encode_target
+from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.glame.consequences import associated_paths, made, other_facts
@@ -36,14 +35,9 @@ def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str
     """
     inverses = {inverse.edit: inverse for inverse in inverse_edits(case, text)}
     changes = made([*case, *((inverse.request, None) for inverse in inverses.values())])
-    limit = context_length(bench.model)
     lessons = []
     for number, (request, subgraph) in enumerate(case):
-        encode_target(
-            bench.tokenizer, request.target, request.question
-        )  # a name that is empty is so with an ending, too
-        target = encode_target(bench.tokenizer, request.target + ending, request.question)
-        encode_prompt(bench.tokenizer, request.prompt, request.subject, max_length=limit - len(target) + 1)
+        bench.encoded(request, ending)  # what cannot be trained on is refused before anything is asked
         paths: tuple[Question, ...] = ()
         around: tuple[Question, ...] = ()
         if subgraph is not None:

@@ -276,7 +276,7 @@ class Glame(ValueMethod):
     ) -> Objective:
         config, tokenizer, subject = self.config, bench.tokenizer, request.subject
         limit = context_length(bench.model)
-        target = request.target + config.ending
+        target = bench.learned(request, config.ending)
         # L_p: the edit prompt behind each prefix.
         chat = bench.chat_templates(request)
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, chat=chat, max_length=limit)

@@ -9,10 +9,9 @@ from typing import ClassVar
 import torch
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights, model_hash
-from kgedit.lm.anatomy import anatomy_of, context_length
+from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
-from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Computed, MethodSettings, Request, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.edit_gradient import (
@@ -161,11 +160,8 @@ class HyperMethod(TrainedMethod):
         return self._network[1]
 
     def _row(self, bench: Workbench, request: Request) -> Row:
-        tokenizer = bench.tokenizer
-        encode_target(tokenizer, request.target, request.question)  # an empty name is so with an ending, too
-        target = encode_target(tokenizer, request.target + self.config.ending, request.question)
-        room = context_length(bench.model) - len(target) + 1
-        return encode_prompt(tokenizer, request.prompt, request.subject, max_length=room).ids, target
+        (prompt,), target = bench.encoded(request, self.config.ending)
+        return prompt, target
 
     def _change(
         self, bench: Workbench, matrices: Sequence[EditedMatrix], network: Hypernetwork, request: Request, row: Row

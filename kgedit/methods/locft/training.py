@@ -160,8 +160,7 @@ class Training:
     def _edit_rows(self, bench: Workbench, request: Request) -> list[_Row]:
         """The edit prompt with its new object, alone and behind context prefixes."""
         config, tokenizer = self._config, bench.tokenizer
-        encode_target(tokenizer, request.target, request.question)  # an empty name is so with an ending, too
-        answer = (*encode_target(tokenizer, request.target + config.ending, request.question), *self._ends)
+        answer = (*encode_target(tokenizer, bench.learned(request, config.ending), request.question), *self._ends)
         room = context_length(bench.model) - len(answer) + 1
         prefixes = ("", *[prefix for prefix in bench.prefixes if prefix][: config.prefixes])
         return [
