@@ -35,8 +35,7 @@ class ChatAnswers:
         Raises:
             ChatTemplateError: "always" for a model without a chat template, or the template fails.
         """
-        questions = {relation: text.question[0] for relation, text in editor.text.texts.items()}
-        editor.chat = ChatForm.chosen(choice, editor.tokenizer, system=system, questions=questions)
+        editor.chat = ChatForm.chosen(choice, editor.tokenizer, system=system, questions=editor.text.first_questions)
         if editor.chat is None:
             return cls(editor, None, "", ("", 0.0))
         request, _ = editor.prepare(edit)

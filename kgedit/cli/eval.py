@@ -126,6 +126,13 @@ def evaluate(
             "in other wordings, as a chat, behind a distraction, negated, as a choice; texts are kept."
         ),
     ] = "published",
+    chat: Annotated[
+        Literal["never", "auto", "always"],
+        typer.Option(help="Make edits hold in the model's chat form, too: auto where it has a chat template."),
+    ] = "never",
+    system: Annotated[
+        str | None, typer.Option(help="System prompt of the chat; the template's own by default.")
+    ] = None,
     generate: Annotated[
         bool, typer.Option("--generate", help="Also sample texts, for fluency and for portability as published. Slow.")
     ] = False,
@@ -167,6 +174,8 @@ def evaluate(
             "prompts": prompts,
             "match": match,
             "protocol": protocol,
+            "chat": chat,
+            "system": system,
             "generate": generate,
             "snippets": snippets,
             "zsre_target": zsre_target,

@@ -80,6 +80,11 @@ class Verbalizer:
         """Property id -> its English label."""
         return {relation: text.label for relation, text in self.texts.items()}
 
+    @property
+    def first_questions(self) -> dict[str, str]:
+        """Property id -> its first question."""
+        return {relation: text.question[0] for relation, text in self.texts.items()}
+
     def find(self, name: str) -> str | None:
         """The property that has wordings and this id, label or alias, whatever the case of its letters; None if none.
 

@@ -80,6 +80,13 @@ class SequencePart(Frozen):
     asked_together: int
 
 
+class ChatPart(Frozen):
+    """The chat form in which edits are optimised; `template` is a hash."""
+
+    system: str | None
+    template: str | None
+
+
 class RunManifest(Frozen):
     """All that the numbers of a run depend on. It names no path, so that it is the same on another machine.
 
@@ -99,6 +106,7 @@ class RunManifest(Frozen):
         scoring: Options of scoring.
         versions: Versions of the packages that compute the numbers.
         sequence: The lengths, where there are any.
+        chat: System prompt and hash of the template, where edits are made in chat form, too.
     """
 
     suite: str
@@ -116,6 +124,7 @@ class RunManifest(Frozen):
     scoring: ScoringPart
     versions: dict[str, str]
     sequence: SequencePart | None = None
+    chat: ChatPart | None = None
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -206,5 +215,8 @@ def make_manifest(
             lengths=settings.sequence, asked_at_most=settings.asked_at_most, asked_together=ASKED_TOGETHER
         )
         if settings.sequence
+        else None,
+        chat=ChatPart(system=editor.chat.system, template=_chat_template_hash(editor.tokenizer))
+        if editor.chat
         else None,
     )

@@ -53,4 +53,7 @@ def _more_cases(there: Mapping[str, Any], wanted: Mapping[str, Any], cases: Sequ
 
 
 def _without_methods(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in manifest.items() if name not in ("methods", "settings")}
+    # A part that is None is one that folders of earlier versions do not have.
+    return {
+        name: value for name, value in manifest.items() if name not in ("methods", "settings") and value is not None
+    }

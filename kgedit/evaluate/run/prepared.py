@@ -18,6 +18,7 @@ from kgedit.evaluate.results import LeftOut
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.usable import usable_methods, usable_variants
+from kgedit.lm.chat import ChatForm
 from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
 from kgedit.methods.base import MethodSettings
@@ -93,8 +94,12 @@ def open_editor(
     config: MethodSettings | None = None,
     progress: Progress | None = None,
 ) -> Editor:
-    """An editor as the settings say."""
-    return Editor.from_pretrained(
+    """An editor as the settings say.
+
+    Raises:
+        ChatTemplateError: Edits are to be made in chat form, and the model has no chat template, or one that fails.
+    """
+    editor = Editor.from_pretrained(
         settings.model,
         method=method,
         config=config,
@@ -107,6 +112,10 @@ def open_editor(
         trust_remote_code=settings.trust_remote_code,
         progress=progress,
     )
+    editor.chat = ChatForm.chosen(
+        settings.chat, editor.tokenizer, system=settings.system, questions=editor.text.first_questions
+    )
+    return editor
 
 
 def _cases(

@@ -14,6 +14,7 @@ from kgedit.evaluate.benchmarks.case import Options, ZsreTarget
 from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
 from kgedit.evaluate.results import PASTED, UNEDITED
+from kgedit.lm.chat import ChatChoice
 from kgedit.methods.registry import method_names
 from kgedit.mini import MINI
 
@@ -47,6 +48,9 @@ class EvaluationSettings(BaseModel):
             if it contains the name for models that talk on.
         protocol: "published": the benchmark's own figures; "free": beside them what the model says by itself, see
             `evaluate.free`.
+        chat: Whether edits are optimised in the model's chat form, too: "never", as in every published figure; "auto"
+            where the model has a chat template; "always".
+        system: System prompt of that chat; the template's own by default.
         generate: Sample texts as well: fluency, and portability as published.
         snippets: CounterFact's attribute_snippets.json, for consistency.
         zsre_target: What zsRE's edits write: the data set's other answer `alt` (MEND), or the first right "answer", as
@@ -77,6 +81,8 @@ class EvaluationSettings(BaseModel):
     prompts: Path | None = None
     match: Literal["begins", "contains", "exact"] | None = None
     protocol: Protocol = "published"
+    chat: ChatChoice = "never"
+    system: str | None = None
     generate: bool = False
     snippets: Path | None = None
     zsre_target: ZsreTarget = "alt"
@@ -91,6 +97,8 @@ class EvaluationSettings(BaseModel):
     def _one_mode(self) -> EvaluationSettings:
         if self.sequential and self.batch_edits is not None:
             raise ValueError("edits are either kept one after another (sequential) or made in batches, not both")
+        if self.system is not None and self.chat == "never":
+            raise ValueError("a system prompt belongs to a chat; edits are made in chat form with chat auto or always")
         if self.sequence and self.sequential:
             raise ValueError("give sequential, which asks after every edit, or the lengths of a sequence, not both")
         if self.sequence and self.limit is not None:

@@ -108,9 +108,11 @@ def test_more_methods_and_cases_fit_and_anything_else_does_not() -> None:
         {"settings": {"rome": {"layer": 9}}},
         {"scoring": {"protocol": "free"}},
         {"cases": {**more, "recalled_only": True}},
+        {"chat": {"system": None, "template": "0" * 64}},
     ):
         asked = {**wanted, **changed}
         assert not fits(extended(there, asked, ["a", "b", "c"]), asked), changed
+    assert fits(made, {**wanted, "chat": None})  # a part that folders of earlier versions do not have
     kept = {**there, "mode": "sequential"}
     assert not fits(extended(kept, {**kept, "cases": more}, ["a", "b", "c"]), {**kept, "cases": more})
 

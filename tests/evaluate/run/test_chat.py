@@ -1,0 +1,53 @@
+"""An evaluation whose edits are to hold in a chat: the form reaches every method, and the manifest says which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from families import tiny_model
+from kgedit.errors import ChatTemplateError
+from kgedit.evaluate import EvaluationSettings
+from kgedit.evaluate.run.prepared import open_editor, prepare
+from kgedit.methods.base import Request
+
+DATA = str(Path(__file__).parents[2] / "data" / "counterfact" / "counterfact.json")
+TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }}\n{% endfor %}<assistant>\n"
+
+
+def settings(model: Path | str, **more: object) -> EvaluationSettings:
+    given = {"suite": "counterfact", "data": DATA, "model": str(model), "methods": "rome:layer=1", "limit": 1}
+    return EvaluationSettings.model_validate({**given, "moments": "identity", **more})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    model, tokenizer = tiny_model("llama")
+    tokenizer.chat_template = TEMPLATE
+    model.save_pretrained(tmp_path / "chat")
+    tokenizer.save_pretrained(tmp_path / "chat")
+    return tmp_path / "chat"
+
+
+def test_edits_are_optimised_in_both_forms_where_it_is_asked_for(folder: Path) -> None:
+    asked = settings(folder, chat="auto", system="Be brief.")
+    editor = open_editor(asked, "rome")
+    assert editor.chat is not None
+    request = Request("Marie", "{} lives in", "Rome", "P551")
+    assert editor.chat.templates(request.prompt, request.relation)[0] == (
+        "<system> Be brief.\n<user> {} lives in\n<assistant>"
+    )
+    with_chat, without = prepare(asked).manifest, prepare(settings(folder)).manifest
+    assert with_chat.chat is not None
+    assert (with_chat.chat.system, len(with_chat.chat.template or "")) == ("Be brief.", 64)
+    assert without.chat is None
+    assert open_editor(settings(folder), "rome").chat is None
+
+
+def test_what_cannot_be_a_chat_is_said_before_any_edit(folder: Path) -> None:
+    assert open_editor(settings("mini", chat="auto"), None).chat is None
+    with pytest.raises(ChatTemplateError, match="no chat template"):
+        prepare(settings("mini", chat="always"))
+    with pytest.raises(ValueError, match="a system prompt belongs to a chat"):
+        settings(folder, system="Be brief.")
