@@ -1,9 +1,9 @@
 """SERAC: a memory of edits, a trained scope classifier, a counterfactual for what is in scope (Mitchell et al., 2022).
 
-The memory is a keyed store (`delta.keyed`). A prompt in the scope of an edit, g > 1/2 for the nearest, goes to the
-counterfactual; any other keeps the model's output bit for bit. The paper's counterfactual is a second language model
-that reads the edit; here it is the model's own upper blocks, which read a value trained for the edit. docs/methods.md,
-"SERAC".
+The memory is a keyed store (`delta.keyed`). A prompt in the scope of an edit, g above a threshold for the nearest,
+goes to the counterfactual; any other keeps the model's output bit for bit. The paper's counterfactual is a second
+language model that reads the edit; here it is the model's own upper blocks, which read a value trained for the edit.
+docs/methods.md, "SERAC".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kgedit.methods.base import MethodSettings, Workbench
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.training_loop import TrainingLoop
 from kgedit.methods.grace import Grace, KeyedSettings, queries
-from kgedit.methods.serac.scope import REACH, ScopeCases, ScopeClassifier
+from kgedit.methods.serac.scope import ScopeCases, ScopeClassifier, reach
 from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, TrainedSettings, checkpoint_of
 
 _ROWS = 128  # prompts that are read at once
@@ -37,6 +37,7 @@ class SeracSettings(TrainedSettings, KeyedSettings):
     """Hyper-parameters; those from `size` on belong to the training of the scope classifier.
 
     Attributes:
+        threshold: Probability g above which a prompt is in the scope of an edit; the paper's is 1/2.
         size: Numbers in an embedding.
         training_steps: Most steps.
         rate: Adam's.
@@ -47,6 +48,7 @@ class SeracSettings(TrainedSettings, KeyedSettings):
 
     shaping: ClassVar[tuple[str, ...]] = ("layer", "size")
 
+    threshold: float = Field(default=0.5, gt=0, lt=1)
     size: int = Field(default=64, ge=1)
     training_steps: int = Field(default=3000, ge=1)
     rate: float = Field(default=1e-3, gt=0)
@@ -57,7 +59,7 @@ class SeracSettings(TrainedSettings, KeyedSettings):
     @property
     def lookup(self) -> Lookup:
         """The direction at the prompt's last token; a value that stands in for the output."""
-        return Lookup(REACH, adapts=False, replaces=True, unit=True)
+        return Lookup(reach(self.threshold), adapts=False, replaces=True, unit=True)
 
 
 class Serac(TrainedMethod, Grace):

@@ -1,8 +1,9 @@
 """The scope classifier of SERAC: which prompts an edit is about (Mitchell et al., ICML 2022, eq. 3).
 
 Two prompts are embedded, e(x) = P x with x the direction of what a layer of the frozen model reads at the prompt's
-last token; g = exp(-||e(x) - e(x')||^2) is the probability that one is in the scope of the other, routed above 1/2. P
-is trained on prompts that ask one fact in different wordings, and on those of other facts.
+last token; g = exp(-||e(x) - e(x')||^2) is the probability that one is in the scope of the other, routed above a
+threshold (the paper's is 1/2). P is trained on prompts that ask one fact in different wordings, and on those of other
+facts.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from torch import Tensor, nn
 
 from kgedit.methods.curriculum import Lesson
 
-REACH = math.sqrt(math.log(2))  # ||e(x) - e(x')|| at which g is 1/2
 _TYPICAL = 1.3  # times a squared distance of directions: puts g = 1/2 between wordings and neighbours, at first
 _ALIKE = 1e-4  # g stays so far from 1 in the logarithm
+
+
+def reach(threshold: float) -> float:
+    """The distance ||e(x) - e(x')|| at which g is the threshold."""
+    return math.sqrt(-math.log(threshold))
 
 
 class ScopeClassifier(nn.Module):
@@ -102,7 +107,7 @@ class ScopeCases:
         apart = torch.cat([outside, nearest[nearest.isfinite()]])
         # Mean of each side, so that the many prompts outside do not outweigh the few inside (released code).
         loss = inside.mean() - torch.log1p(-torch.exp(-apart).clamp(max=1 - _ALIKE)).mean()
-        half = REACH**2
+        half = math.log(2)  # ||e(x) - e(x')||^2 at which g is 1/2
         routed = {
             "inside": float((inside < half).float().mean()),
             "outside": float((outside > half).float().mean()),

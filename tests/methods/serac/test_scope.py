@@ -12,7 +12,8 @@ from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
 from kgedit.delta.keyed import scope_of
 from kgedit.delta.prompt_ends import PromptPlace
 from kgedit.methods.curriculum import Lesson
-from kgedit.methods.serac.scope import REACH, ScopeCases, ScopeClassifier
+from kgedit.methods.serac.method import SeracSettings
+from kgedit.methods.serac.scope import ScopeCases, ScopeClassifier, reach
 
 PROJECTION = torch.tensor([[2.0, 0.0, 0.0]])  # e(x) = 2 x_1
 DIRECTIONS = {"a": 0.0, "a too": 0.2, "b": 0.5, "b too": 0.6}
@@ -20,7 +21,7 @@ DIRECTIONS = {"a": 0.0, "a too": 0.2, "b": 0.5, "b too": 0.6}
 
 def test_a_prompt_is_routed_to_the_nearest_edit_with_more_than_one_half() -> None:
     """g = exp(-d^2) is 1/2 at d = sqrt(ln 2) = 0.833; e of the unit vectors is twice their first coordinate."""
-    lookup = Lookup(REACH, adapts=False, replaces=True, unit=True, scope=scope_of(PROJECTION))
+    lookup = Lookup(reach(0.5), adapts=False, replaces=True, unit=True, scope=scope_of(PROJECTION))
     assert math.exp(-(lookup.radius**2)) == pytest.approx(0.5)
     memory = [
         KeyedValue(torch.tensor([2 * x]), torch.tensor([value]), (int(value),)) for x, value in ((0, 1), (0.9, 2))
@@ -30,6 +31,9 @@ def test_a_prompt_is_routed_to_the_nearest_edit_with_more_than_one_half() -> Non
     assert asked[:, 0].tolist() == pytest.approx([0, 0.82, 0.84, 0.88, 1.0, 1.8, -0.84], abs=1e-6)
     # 0.84 and 0.88 are in no scope: 0.96 and 0.92 from the other edit. 1.0 is 0.8 from it.
     assert Codebook(lookup, memory).find(asked).tolist() == [0, 0, -1, -1, 1, 1, -1]
+    # A threshold of 0.6 reaches sqrt(-ln 0.6) = 0.715 far: 0.82 and 1.0 are out of scope, too.
+    stricter = SeracSettings(layer=0, threshold=0.6).lookup
+    assert Codebook(stricter, memory).find(asked).tolist() == [0, -1, -1, -1, -1, 1, -1]
 
 
 def test_the_loss_is_balanced_cross_entropy_of_pairs_inside_and_outside() -> None:
