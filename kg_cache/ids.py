@@ -14,9 +14,10 @@ _ENTITY = re.compile(r"Q[1-9][0-9]{0,11}")
 _RELATION = re.compile(r"P[1-9][0-9]{0,11}")
 # An id as queries, pages and links write it: an address in or without angle brackets, or a prefix before it.
 _SPELLED = re.compile(
-    r"<?(?:https?://(?:www\.|m\.)?wikidata\.org/(?:entity/|prop/(?:[a-z-]+/)*|wiki/(?:Property:|Special:EntityData/)?)"
-    r"|(?:wd|wdt|wdtn|p|ps|pq|pr|entity|item|property|d|wikidata):)"
-    r"([QP][1-9][0-9]{0,11})(?:\.(?:json|ttl|nt|rdf))?(?:[?#][^\s>]*)?>?",
+    r"<?(?:(?:(?:https?:)?//)?(?:www\.|m\.)?wikidata\.org/"
+    r"(?:entity/|prop/(?:[a-z-]+/)*|(?:wiki/|w/index\.php\?title=)(?:Property(?::|%3A)|Special:Entity(?:Data|Page)/)?)"
+    r"|(?:wd|wdt|wdtn|wdno|wdata|p|p[sqr][vn]?|entity|item|property|d|wikidata):)"
+    r"([QP][1-9][0-9]{0,11})(?:\.(?:json|ttl|nt|rdf))?(?:[?&#][^\s>]*)?>?",
     re.IGNORECASE,
 )
 

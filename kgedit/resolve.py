@@ -8,8 +8,8 @@ Every caller comes this way (editor, ingestion, evaluation), so one name has one
   or beside a relation an alias of one, only links the text to the graph, for the facts around it.
 - An item without a label is refused: the model would learn to say its id.
 - Of several items with one name, one that is far better linked is taken, with a note that says which.
-- A property is what the graph knows by an id, label or alias, or else what relations.toml knows by one: a graph
-  imported without names of its properties is edited by the same names as any other.
+- A property is what the graph knows by an id, label or alias, or else what relations.toml or property_names.toml
+  knows by one: a graph imported without names of its properties is edited by the same names as any other.
 """
 
 from __future__ import annotations

@@ -40,15 +40,17 @@ def relations(
 
 
 def _rows(store: Store) -> list[dict[str, Any]]:
-    """What the graph and relations.toml know of each property, by number."""
+    """What the graph, relations.toml and property_names.toml know of each property, by number."""
     from kgedit.graph.verbalize import Verbalizer
 
-    texts, known = Verbalizer.bundled().texts, {relation.id: relation for relation in store.relations()}
+    text_of = Verbalizer.bundled()
+    called, known = text_of.called, {relation.id: relation for relation in store.relations()}
     rows = []
-    for id in sorted({*texts, *known}, key=lambda id: int(id[1:])):
-        text, relation = texts.get(id), known.get(id)
-        aliases = dict.fromkeys([*(relation.aliases if relation else ()), *(text.aliases if text else ())])
-        label = relation.label if relation and relation.label != id else text.label if text else id
+    for id in sorted({*called, *known}, key=lambda id: int(id[1:])):
+        text, relation = text_of.texts.get(id), known.get(id)
+        own_label, also = called.get(id, (id, ()))
+        aliases = dict.fromkeys([*(relation.aliases if relation else ()), *also])
+        label = relation.label if relation and relation.label != id else own_label
         rows.append(
             {
                 "id": id,

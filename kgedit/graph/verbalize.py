@@ -65,15 +65,25 @@ class Verbalizer:
     A path is read from the subject outwards: `("P27", "P36")` is the capital of the country of citizenship.
     """
 
-    def __init__(self, texts: Mapping[str, RelationText]) -> None:
-        """Take the wordings as they are; `Verbalizer.bundled()` reads those of the package."""
+    def __init__(self, texts: Mapping[str, RelationText], named: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Take the wordings as they are; `Verbalizer.bundled()` reads those of the package.
+
+        Args:
+            texts: Property id -> its wordings.
+            named: Label and aliases of properties that have no wordings.
+        """
         self.texts = dict(texts)
+        self.named = {relation: (names[0], tuple(names[1:])) for relation, names in (named or {}).items()}
 
     @classmethod
     def bundled(cls) -> Verbalizer:
-        """Read the package's relations.toml."""
-        raw = tomllib.loads(resources.files("kgedit.graph").joinpath("relations.toml").read_text(encoding="utf-8"))
-        return cls({identifier: RelationText.model_validate(fields) for identifier, fields in raw.items()})
+        """Read the package's relations.toml and property_names.toml."""
+        folder = resources.files("kgedit.graph")
+        raw, named = (
+            tomllib.loads(folder.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+            for name in ("relations", "property_names")
+        )
+        return cls({identifier: RelationText.model_validate(fields) for identifier, fields in raw.items()}, named)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -85,26 +95,32 @@ class Verbalizer:
         """Property id -> its first question."""
         return {relation: text.question[0] for relation, text in self.texts.items()}
 
+    @property
+    def called(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Property id -> label and aliases, with wordings or without."""
+        return {relation: (text.label, text.aliases) for relation, text in self.texts.items()} | self.named
+
     def find(self, name: str) -> str | None:
-        """The property that has wordings and this id, label or alias, whatever the case of its letters; None if none.
+        """The property that has this id, label or alias, whatever the case of its letters; None if none.
 
         Raises:
             AmbiguousLabel: It is an alias of several.
         """
         name = fold(name.strip())
-        for relation, text in self.texts.items():
-            if name in (fold(relation), fold(text.label)):
+        called = self.called
+        for relation, (label, _) in called.items():
+            if name in (fold(relation), fold(label)):
                 return relation
-        found = [relation for relation, text in self.texts.items() if name in map(fold, text.aliases)]
+        found = [relation for relation, (_, aliases) in called.items() if name in map(fold, aliases)]
         if len(found) > 1:
-            listed = ", ".join(f"{relation} ({self.texts[relation].label})" for relation in found)
+            listed = ", ".join(f"{relation} ({called[relation][0]})" for relation in found)
             raise AmbiguousLabel(f"{show(name)} means several properties: {listed}; pass the id of one", found)
         return found[0] if found else None
 
     def names(self) -> tuple[str, ...]:
         """All labels, then all aliases."""
-        labels = (text.label for text in self.texts.values())
-        return (*labels, *(alias for text in self.texts.values() for alias in text.aliases))
+        labels = (label for label, _ in self.called.values())
+        return (*labels, *(alias for _, aliases in self.called.values() for alias in aliases))
 
     def __contains__(self, relation: object) -> bool:
         """Whether there are wordings for this property id."""

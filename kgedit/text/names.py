@@ -117,8 +117,9 @@ def _places(within: _Form, said: _Form, name: str) -> Iterator[tuple[str, int]]:
     for spoken, spelled, written in _comparisons(said, name):
         sentence = within.whole if spoken in (said.whole, said.whole.casefold()) else within.bare
         for match in re.finditer(f"(?={re.escape(written)})", spelled):
-            if _is_parted(spelled, match.start()) and _is_parted(spelled, match.start() + len(written)):
-                yield sentence, match.start()
+            start, end = match.start(), match.start() + len(written)
+            if _is_parted(spelled, start) and _is_parted(spelled, end) and not _is_part(spoken, start, end):
+                yield sentence, start
 
 
 def _keeps_case(name: str) -> bool:
@@ -157,6 +158,14 @@ def _is_parted(text: str, place: int) -> bool:
     if any(ch.isspace() or (ch.isalpha() and ch.lower() == ch.upper()) for ch in pair):
         return True
     return any(unicodedata.category(ch) == "So" and ch != "°" for ch in pair)  # a symbol, such as a flag
+
+
+def _is_part(spoken: str, start: int, end: int) -> bool:
+    """Whether a name is joined by a hyphen to another one: Guinea-Bissau is no Guinea, Paris-based is Paris."""
+    before = spoken[:start].split(" ")[-1]
+    return (before[-1:] == HYPHEN and before[:1].isupper()) or (
+        spoken[end : end + 1] == HYPHEN and spoken[end + 1 : end + 2].isupper()
+    )
 
 
 def starts_with(line: str, name: str) -> bool:

@@ -15,6 +15,7 @@ HYPHEN = "\u2010"
 _MARKED = re.compile(r"(\*{1,3}|_{1,3}|`{1,3})(?=\S)(.+?)(?<=\S)\1")  # emphasis of Markdown
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[%‰°])")
+_INITIALS = re.compile(r"\b([^\W\d_]\.)\s+(?=[^\W\d_]\.)")  # J. R. R. Tolkien is J.R.R. Tolkien
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _POWER = re.compile(r"(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹]+")  # a power, where NFKC would add digits to the number
 _GLUED = frozenset("+#&@%‰°^√±♭♮")
@@ -25,7 +26,7 @@ def legible(text: str) -> str:
     """The text in this form, its case kept; empty where it has nothing but punctuation."""
     text = _POWER.sub(lambda power: "^" + power.group().translate(_RAISED), text)
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
-    text = _BEFORE_UNIT.sub("", _THOUSANDS.sub("", _MARKED.sub(r"\2", text)))
+    text = _INITIALS.sub(r"\1", _BEFORE_UNIT.sub("", _THOUSANDS.sub("", _MARKED.sub(r"\2", text))))
     around = zip(" " + text, text, text[1:] + " ", strict=False)
     return " ".join("".join(_form(before, ch, after) for before, ch, after in around).split())
 

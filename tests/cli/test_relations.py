@@ -26,12 +26,16 @@ Run = Callable[..., Any]
         ("capital city", "P36"),
         ("mother tongue", "P103"),
         ("country", "P17"),
+        ("known for", "P800"),
+        ("succeeds", "P155"),
+        ("plays for", "P54"),
+        ("ethnicity", "P172"),
     ],
 )
 def test_everyday_names_of_relations_are_understood_and_listed(name: str, relation: str, run: Run) -> None:
     with bundled_store() as store:
         resolver = Resolver(store, Verbalizer.bundled())
-        edit = Edit(subject="Q937", relation=name, target_new="Q142")
+        edit = Edit(subject="Q937", relation=name, target_new="Q142", prompt="{} is found beside")
         assert resolver.resolve(edit).relation == relation
     assert relation in [row["id"] for row in run("relations", name, "--json")["relations"]]
 

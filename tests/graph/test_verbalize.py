@@ -36,6 +36,25 @@ def test_every_relation_that_has_wordings_has_facts() -> None:
     assert set(TEXT.texts) - used == ABSENT
 
 
+def test_a_property_without_wordings_is_named_where_the_snapshot_has_it() -> None:
+    known = {row[0]: row[1] for row in snapshot.rows("relations")}
+    assert set(TEXT.named) <= set(known) - set(TEXT.texts)
+    assert len(TEXT.named) >= 40
+    # A graph of today has another label for some than the snapshot.
+    assert all(known[relation] in (label, *also) for relation, (label, also) in TEXT.named.items())
+
+
+@pytest.mark.parametrize("relation", TEXT.called)
+def test_an_alias_is_neither_another_propertys_label_nor_a_name_of_the_inverse(relation) -> None:
+    labels = {row[1]: row[0] for row in snapshot.rows("relations")} | {name[0]: id for id, name in TEXT.called.items()}
+    aliases = TEXT.called[relation][1]
+    assert len({alias.casefold() for alias in aliases}) == len(aliases)
+    assert [alias for alias in aliases if labels.get(alias, relation) != relation] == []
+    inverse = TEXT.texts[relation].inverse if relation in TEXT.texts else None
+    if inverse not in (None, relation):
+        assert set(aliases).isdisjoint(TEXT[inverse].aliases)
+
+
 @EVERY
 def test_wordings_are_ready_for_an_object_behind_one_space(relation) -> None:
     for wording in wordings(relation):

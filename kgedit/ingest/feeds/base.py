@@ -6,7 +6,6 @@ read: no such file, no such column, an endpoint that stays away.
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Protocol, cast
 
+from kg_cache.ids import as_id, is_entity_id
 from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.packed import plain_name
 from kgedit.errors import FeedError
@@ -98,7 +98,7 @@ def _named(what: str) -> str | None:
     if what == "stream":
         return "stream"
     ids = what.split(",")
-    return "wikidata" if all(re.fullmatch(r"\s*Q\d+\s*", part, flags=re.ASCII) for part in ids) else None
+    return "wikidata" if all(is_entity_id(as_id(part)) for part in ids) else None
 
 
 def open_feed(what: str, kind: str | None = None, options: FeedOptions | None = None) -> Feed:

@@ -15,7 +15,7 @@ from kgedit.ingest.change import Change, Provenance
 from kgedit.io.text import reason, short
 
 FIELDS = ("subject", "relation", "target_new", "target_true", "prompt", "boundary", "dated", "evidence")
-_ALSO = {"target": "target_new"}
+_COLUMNS = {name.replace("_", ""): name for name in FIELDS} | {"target": "target_new"}
 # A date by year, month or day, also as Wikidata writes it: a sign, leading zeros, zeros for what is not known.
 _DATE = re.compile(r"\+?0*([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(?:T00:00:00Z)?)?)?")
 
@@ -85,10 +85,8 @@ class ChangeRecord(BaseModel):
 
 
 def field_of(column: str) -> str | None:
-    """The field that a column or key gives by its name: in any case, also "?subject" or "Target new"."""
-    name = re.sub(r"[\s-]+", "_", column.strip().lstrip("?$").strip("\"'").casefold())
-    name = _ALSO.get(name, name)
-    return name if name in FIELDS else None
+    """The field that a column or key gives by its name: in any case, also "?subject", "Target new" or "targetNew"."""
+    return _COLUMNS.get(re.sub(r"[\s_-]+", "", column.strip().lstrip("?$").strip("\"'").casefold()))
 
 
 def moment(text: str | None) -> datetime | None:

@@ -50,6 +50,11 @@ def test_every_built_in_kind_can_be_loaded() -> None:
     assert all(callable(place.load()) for kind, place in feed_kinds().items() if kind in FEEDS)
 
 
+@pytest.mark.parametrize("what", ["Q937,Q42", "wd:Q937, Q42", "https://www.wikidata.org/wiki/Q937"])
+def test_item_ids_in_any_spelling_are_a_feed_of_wikidata(what: str) -> None:
+    assert open_feed(what).name == "wikidata"
+
+
 def test_a_plugin_adds_a_kind(install) -> None:
     install("capitals", "capitals_plugin:Capitals")
     feed = open_feed("Germany", "capitals", FeedOptions(limit=3))

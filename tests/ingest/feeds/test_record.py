@@ -55,6 +55,7 @@ def changes(path: Path | str, kind: str | None = None) -> list[Change]:
         ("a.csv", f"subject,relation,target_new\n{ENTITY}Q937,{DIRECT}P27,{ENTITY}Q142\n"),
         ("a.csv", "?subject,?relation,?target_new\r\nwd:Q937,wdt:P27,wd:Q142\r\n"),
         ("a.csv", "Subject;RELATION;Target New\nQ937;P27;Q142\n"),
+        ("a.csv", "?subject,?relation,?targetNew\nwd:Q937,wdt:P27,wd:Q142\n"),
         ("a.tsv", f"?subject\t?relation\t?target\n<{ENTITY}Q937>\t<{DIRECT}P27>\t<{ENTITY}Q142>\n"),
         ("a.tsv", f'"subject"\t"relation"\t"target_new"\n<{ENTITY}Q937>\t<{DIRECT}P27>\t<{ENTITY}Q142>\n'),
         (
