@@ -99,6 +99,12 @@ def evaluate(
             min=1, max=MOST, help="--sequence: the most cases of a length that are asked more than their edits."
         ),
     ] = 200,
+    ability: Annotated[
+        Path | None,
+        typer.Option(
+            help="--sequence: own questions of general ability: beginning, right end, wrong ends; with tabs."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -170,6 +176,7 @@ def evaluate(
             "batch_edits": batch_edits,
             "sequence": lengths_in(sequence),
             "asked_at_most": asked_at_most,
+            "ability": ability,
             "styles": [style.strip() for style in styles.split(",") if style.strip()],
             "prompts": prompts,
             "match": match,

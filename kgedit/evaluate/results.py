@@ -53,6 +53,8 @@ class LengthRow(Frozen):
         growth: Edited matrix -> its Frobenius norm, as a multiple of what it is unedited.
         change: Edited matrix -> norm of its change, as a share of its own norm unedited.
         perplexity: Of held-out text, as a multiple of the unedited model's; at most 1e300.
+        ability: Share of questions about nothing edited that are answered right; None where none could be asked.
+        ability_before: The same of the unedited model.
     """
 
     method: str
@@ -64,6 +66,8 @@ class LengthRow(Frozen):
     growth: dict[str, float]
     change: dict[str, float]
     perplexity: float
+    ability: float | None = None
+    ability_before: float | None = None
 
 
 class LeftOut(Frozen):

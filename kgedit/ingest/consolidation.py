@@ -35,6 +35,7 @@ from kgedit.methods.registry import load_method, parse_variant
 from kgedit.progress import Progress
 
 METHOD = "finetune-adapter"
+_IN_VAIN = "consolidated_in_vain"  # the last batch of a consolidation that was not accepted
 
 
 class Consolidated(BaseModel):
@@ -185,10 +186,17 @@ def consolidate_in(
 
 
 def waiting(session: Session) -> int:
-    """Number of changes that were decided since the last consolidation, refused ones included."""
+    """Number of changes that were decided since a consolidation was last tried, refused ones included."""
     live = zip(session.weights.deltas, session.store.live().values(), strict=True)
     batches = [entry.batch or 0 for delta, entries in live if CONSOLIDATED in delta.manifest for entry in entries]
-    return session.store.journal.decided_after(max(batches, default=0))
+    journal = session.store.journal
+    return journal.decided_after(max([*batches, int(journal.about(_IN_VAIN) or 0)]))
+
+
+def note_in_vain(session: Session) -> None:
+    """Note that a consolidation of all that is decided was not accepted, so that the same is not tried again."""
+    batch, _ = session.store.journal.next_numbers()
+    session.store.journal.set_about({_IN_VAIN: str(batch - 1)})
 
 
 def check_methods(method: str, patching: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from kg_cache.graph import KnowledgeGraph
 from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
-from kgedit.ingest.consolidation import check_methods, consolidate_in, waiting
+from kgedit.ingest.consolidation import check_methods, consolidate_in, note_in_vain, waiting
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
 from kgedit.ingest.final_measure import final_measure
@@ -174,9 +174,14 @@ def decide_waiting(
     consolidate_after: int | None = None,
     consolidate_by: str = CONSOLIDATING,
 ) -> int:
-    """Decide and commit the received changes, batch by batch; returns how many there were."""
+    """Decide and commit the received changes, batch by batch; returns how many there were.
+
+    See `apply_feed` for the arguments. What a killed run decided and did not come to consolidate is consolidated
+    first: what follows is then decided beside the same deltas as without the kill.
+    """
     progress, journal = session.decider.progress, session.store.journal
-    done, total, in_vain = 0, journal.counts()[State.RECEIVED], 0
+    done, total = 0, journal.counts()[State.RECEIVED]
+    _consolidate_if_due(session, consolidate_after, consolidate_by)
     while entries := next_batch(session, size):
         session.decide(entries)
         done += len(entries)
@@ -185,11 +190,14 @@ def decide_waiting(
                 on_decided(journal.entry(entry.id))
         if progress:
             progress("changes decided", done, total)
-        # What the guards refused as a whole is tried again once as many changes have come in again.
-        if consolidate_after is not None and waiting(session) - in_vain >= consolidate_after:
-            switched = consolidate_in(session, consolidate_by).switched
-            in_vain = 0 if switched else waiting(session)
+        _consolidate_if_due(session, consolidate_after, consolidate_by)
     return done
+
+
+def _consolidate_if_due(session: Session, after: int | None, method: str) -> None:
+    """Consolidate; what the guards refuse as a whole is tried again once as many changes have come in again."""
+    if after is not None and waiting(session) >= after and not consolidate_in(session, method).switched:
+        note_in_vain(session)
 
 
 def next_batch(session: Session, size: int, *, after: int = 0) -> list[Entry]:

@@ -28,6 +28,7 @@ from kgedit.ingest import (
     verify,
 )
 from kgedit.ingest.change import change_key, slot_key
+from kgedit.ingest.decide import trial
 from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.runner import apply_feed
 from kgedit.ingest.session import open_edited, open_session
@@ -144,10 +145,19 @@ def test_the_changes_are_trained_into_one_matrix(patched, tmp_path) -> None:
 
 
 def test_a_later_consolidation_trains_what_the_one_in_force_does_not_make_and_patches_what_it_cannot(
-    trained, tmp_path, training
+    trained, tmp_path, training, monkeypatch
 ) -> None:
-    directory = copied(trained, tmp_path)
+    directory, measured = copied(trained, tmp_path), list[int]()
+    measure = trial.measure
+
+    def counted(model, tokenizer, probes):
+        measured.append(len(probes))
+        return measure(model, tokenizer, probes)
+
+    monkeypatch.setattr(trial, "measure", counted)
     result = consolidated(directory)
+    assert measured[0] == 4, "all changes are asked with the delta in force"
+    assert set(measured[1:]) == {1}, "and no others again, as long as nothing new was trained"
     assert training == [([4], False), ([4], True), ([], True)], "what fails is trained further, and nothing else"
     assert (result.trained, result.patches, result.tried_again, result.refused) == (3, 1, 1, ())
     with open_store(directory) as store:
@@ -178,7 +188,10 @@ def test_what_going_on_does_not_bring_about_is_trained_anew(trained, tmp_path, t
 
 @pytest.mark.parametrize("switches", [True, False])
 def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monkeypatch, switches) -> None:
-    """Of seven changes; one in vain is not tried again before as many have come in once more."""
+    """Of seven changes; one in vain is not tried again before as many have come in once more, by later calls neither.
+
+    And killed in a consolidation, the next call begins with it, before it decides what waits.
+    """
     store, weights = cheap.reopen(tmp_path)
     with store:
         store.journal.begin_run("0" * 64, {}, map(cheap.received, cheap.names(5, 7)))
@@ -187,17 +200,27 @@ def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monk
             commit(store, weights, cheap.decide(entries, weights.model))
 
         called: list[int] = []
+        kills = iter([True])
 
         def consolidate_in(session, method) -> SimpleNamespace:
             called.append(sum(entry.state != State.RECEIVED for entry in store.journal.entries()))
+            if next(kills, False):
+                raise KeyboardInterrupt
             if switches:
                 cheap.consolidate_cheaply(store, weights, patches=0, name=str(called))
             return SimpleNamespace(switched=switches)
 
         monkeypatch.setattr(runner, "consolidate_in", consolidate_in)
         session = SimpleNamespace(store=store, weights=weights, decide=decide, decider=SimpleNamespace(progress=None))
-        assert runner.decide_waiting(session, 1, None, 3, "finetune-adapter") == 7
-        assert called == [3, 6]
+        with pytest.raises(KeyboardInterrupt):
+            runner.decide_waiting(session, 1, None, 3, "finetune-adapter")
+        assert runner.decide_waiting(session, 1, None, 3, "finetune-adapter") == 4
+        assert called == [3, 3, 6]
+        assert runner.decide_waiting(session, 1, None, 3, "finetune-adapter") == 0
+        assert called == [3, 3, 6], "nothing new has come"
+        store.journal.receive(map(cheap.received, cheap.names(6, 1)))
+        assert runner.decide_waiting(session, 1, None, 3, "finetune-adapter") == 1
+        assert called == [3, 3, 6], "one of three"
         cheap.check_invariant(store, weights)
 
 

@@ -24,7 +24,7 @@ _Value = Callable[[LengthRow], float | None]
 
 
 def by_length(report: SuiteReport) -> str:
-    """A panel for each figure in percent, and one each for perplexity, norm and seconds.
+    """A panel for each figure in percent, and one each for perplexity, ability, norm and seconds.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -53,6 +53,7 @@ def by_length(report: SuiteReport) -> str:
 
 _WHOLE: Sequence[tuple[str, _Value]] = (
     ("perplexity, multiple of the unedited", lambda row: min(row.perplexity, _HIGHEST)),
+    ("general ability, percent right", lambda row: None if row.ability is None else 100 * row.ability),
     ("largest norm of a matrix, multiple", norm_of),
     ("seconds for each edit", lambda row: row.seconds or None),
 )

@@ -11,7 +11,8 @@ from kgedit.evaluate.results import UNEDITED, LengthRow
 LENGTHS_NOTE = (
     "All edits so far, asked at the end of each length; shares in percent, their intervals stand beside all figures. "
     "In full: cases that were asked more than their edits, drawn from all so far. Perplexity: of held-out text, as a "
-    "multiple of the unedited model's. Norm: largest Frobenius norm of an edited matrix, as a multiple of its own "
+    "multiple of the unedited model's. Ability: share of multiple-choice questions about nothing edited that are "
+    "answered right, in percent. Norm: largest Frobenius norm of an edited matrix, as a multiple of its own "
     "before. Seconds: of computing an edit."
 )
 # Figures of cases that stand in the table, as far as the run has them.
@@ -20,17 +21,18 @@ _FIGURES = (
     "paraphrase neighborhood neighborhood_free unrelated_free unrelated_free_contains subject_facts_free multihop "
     "multihop_undisturbed disturbed"
 ).split()
-_WHOLE = ("perplexity", "norm", "seconds")
+_WHOLE = ("perplexity", "ability", "norm", "seconds")
 
 
 def length_table(report: SuiteReport) -> tuple[Sequence[str], list[list[str]]]:
     """Heading and rows; the unedited model comes first."""
     figures = figures_by_length(report)
     heading = ["", "edits", "asked", "in full", *figures, *_WHOLE]
-    rows = [[UNEDITED, "0", "", "", *_cells(report, UNEDITED, figures), "1.000", "1.000", ""]]
+    before = _ability(report.lengths[0].ability_before) if report.lengths else "-"
+    rows = [[UNEDITED, "0", "", "", *_cells(report, UNEDITED, figures), "1.000", before, "1.000", ""]]
     for row in report.lengths:
         counts = (row.edits, row.asked, row.asked_all)
-        whole = (f"{row.perplexity:.4g}", f"{norm_of(row):.3f}", f"{row.seconds:.2f}")
+        whole = (f"{row.perplexity:.4g}", _ability(row.ability), f"{norm_of(row):.3f}", f"{row.seconds:.2f}")
         rows.append([row.method, *map(str, counts), *_cells(report, label_of(row), figures), *whole])
     return heading, rows
 
@@ -48,6 +50,10 @@ def label_of(row: LengthRow) -> str:
 def norm_of(row: LengthRow) -> float:
     """The largest growth of a matrix."""
     return max(row.growth.values(), default=1.0)
+
+
+def _ability(share: float | None) -> str:
+    return "-" if share is None else points(share)
 
 
 def _cells(report: SuiteReport, method: str, figures: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import Options
 from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
+from kgedit.evaluate.run.ability import questions_hash, read_questions
 from kgedit.evaluate.run.more import ids_hash
 from kgedit.evaluate.run.sequence import ASKED_TOGETHER
 from kgedit.evaluate.run.settings import EvaluationSettings
@@ -73,11 +74,15 @@ class ScoringPart(Frozen):
 
 
 class SequencePart(Frozen):
-    """Lengths of a sequence of edits, how many cases of each are asked everything, and how many in shared batches."""
+    """Lengths of a sequence of edits, how many cases of each are asked everything, and how many in shared batches.
+
+    `ability` is the hash of own questions of general ability, where there are any.
+    """
 
     lengths: tuple[int, ...]
     asked_at_most: int
     asked_together: int
+    ability: str | None = None
 
 
 class ChatPart(Frozen):
@@ -212,7 +217,10 @@ def make_manifest(
         ),
         versions=versions(),
         sequence=SequencePart(
-            lengths=settings.sequence, asked_at_most=settings.asked_at_most, asked_together=ASKED_TOGETHER
+            lengths=settings.sequence,
+            asked_at_most=settings.asked_at_most,
+            asked_together=ASKED_TOGETHER,
+            ability=questions_hash(read_questions(settings.ability)) if settings.ability else None,
         )
         if settings.sequence
         else None,

@@ -14,11 +14,12 @@ from typing import Protocol
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import BenchmarkCase
 from kgedit.evaluate.results import at_length
+from kgedit.evaluate.run.ability import ability_questions
 from kgedit.evaluate.run.folder import RunFolder
 from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.modes import CaseRefused, Stage, on_top
 from kgedit.evaluate.run.settings import EvaluationSettings
-from kgedit.evaluate.run.whole_model import WholeModel, held_out_texts
+from kgedit.evaluate.run.whole_model import WholeModel, held_out_texts, names_of
 
 # Cases that are asked in shared batches.
 ASKED_TOGETHER = 128
@@ -66,7 +67,9 @@ class SequenceRun:
             return
         editor = opener()
         settings, cases = self._settings, self._lengths.until(self._lengths.lengths[-1])
-        whole_model = WholeModel(editor, held_out_texts(settings.model, cases, seed=settings.seed))
+        texts = held_out_texts(settings.model, cases, seed=settings.seed)
+        questions = ability_questions(settings.model, names_of(cases), seed=settings.seed, path=settings.ability)
+        whole_model = WholeModel(editor, texts, questions)
         if editor.method.shares_change:
             for length in missing:
                 self._anew(editor, whole_model, length)

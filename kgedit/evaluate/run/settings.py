@@ -42,6 +42,7 @@ class EvaluationSettings(BaseModel):
         sequence: Lengths of a sequence of edits: the cases of the file are edited one batch after another, and at each
             of these numbers of cases all so far are asked again; see `run.lengths`.
         asked_at_most: The most cases of a length that are asked everything; the others are asked their edits alone.
+        ability: Own questions of general ability for a sequence, see `run.ability`; else those that come with kgedit.
         styles: How MQuAKE's questions are put.
         prompts: Folder of MQuAKE's published demonstrations.
         match: When a generated answer counts; by default exactly for mini, which ends its sentences with the name, and
@@ -77,6 +78,7 @@ class EvaluationSettings(BaseModel):
     batch_edits: int | None = Field(default=None, ge=1)
     sequence: tuple[int, ...] = ()
     asked_at_most: int = Field(default=200, ge=1)
+    ability: Path | None = None
     styles: tuple[Style, ...] = Field(default=("zero_shot",), min_length=1)
     prompts: Path | None = None
     match: Literal["begins", "contains", "exact"] | None = None
@@ -103,6 +105,8 @@ class EvaluationSettings(BaseModel):
             raise ValueError("give sequential, which asks after every edit, or the lengths of a sequence, not both")
         if self.sequence and self.limit is not None:
             raise ValueError("the longest length of a sequence is the number of its cases; leave the limit out")
+        if self.ability is not None and not self.sequence:
+            raise ValueError("general ability is measured along a sequence; give its lengths as well")
         if any(length < 1 for length in self.sequence) or list(self.sequence) != sorted({*self.sequence}):
             raise ValueError(f"lengths of a sequence are whole numbers from 1, each above the last: {self.sequence}")
         return self

@@ -1,4 +1,7 @@
-"""What edits did to the model as a whole: size of the edited matrices, perplexity of text that speaks of no edit."""
+"""What edits did to the model as a whole: size of the edited matrices, and what it does where no edit is spoken of.
+
+Perplexity of held-out text, and general ability: see `ability`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from importlib.resources import files
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.case import BenchmarkCase
 from kgedit.evaluate.results import LengthRow
+from kgedit.evaluate.run.ability import ChoiceQuestion, ability
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.scoring.perplexity import perplexity
 from kgedit.lm.tokens import encode_text
@@ -31,29 +35,35 @@ def held_out_texts(model: str, cases: Sequence[BenchmarkCase], *, seed: int) -> 
     if model != MINI:
         text = files("kgedit.evaluate.run").joinpath("held_out.txt").read_text(encoding="utf-8")
         return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
-    named = {
-        name for case in cases for one in case.rewrites for name in (one.subject, one.target_new, one.target_true)
-    }
+    named = names_of(cases)
     sentences = list(bundled_sentences())
     random.Random(seed).shuffle(sentences)
     apart = (sentence for sentence in sentences if not any(name and name in sentence for name in named))
     return [sentence for sentence, _ in zip(apart, range(_SENTENCES), strict=False)]
 
 
+def names_of(cases: Sequence[BenchmarkCase]) -> set[str]:
+    """Subjects and objects of all edits."""
+    return {name for case in cases for one in case.rewrites for name in (one.subject, one.target_new, one.target_true)}
+
+
 class WholeModel:
     """Measures a model against what it was before its edits."""
 
-    def __init__(self, editor: Editor, texts: Sequence[str]) -> None:
+    def __init__(self, editor: Editor, texts: Sequence[str], questions: Sequence[ChoiceQuestion]) -> None:
         """Read the unedited model.
 
         Args:
             editor: It carries no edit yet.
             texts: Held-out texts; what does not fit into the context is cut off.
+            questions: Questions of general ability.
         """
         longest = context_length(editor.model)
         rows = (encode_text(editor.tokenizer, text)[:longest] for text in texts)
         self._editor, self._rows = editor, [row for row in rows if len(row) > 1]
         self._before = perplexity(editor.model, self._rows)
+        self._questions = questions
+        self._ability_before = ability(editor.model, editor.tokenizer, questions)
 
     def measure(
         self, method: str, length: int, *, edits: int, asked: int, asked_all: int, seconds: float
@@ -70,4 +80,6 @@ class WholeModel:
             growth=self._editor.growth(),
             change=self._editor.norms(),
             perplexity=min(multiple, _MOST),
+            ability=ability(self._editor.model, self._editor.tokenizer, self._questions),
+            ability_before=self._ability_before,
         )

@@ -86,9 +86,12 @@ class Decider:
         """
         resolved: list[ResolvedChange] = []
         refused: list[Refusal] = []
-        for entry in entries:
+        ask = self.changes.asked_once()
+        for number, entry in enumerate(entries):
+            if self.progress:
+                self.progress("asking what is known around the changes", number, len(entries))
             try:
-                resolved.append(self.changes.waiting(entry, of_slot(entry.slot)))
+                resolved.append(self.changes.waiting(entry, ask, of_slot(entry.slot)))
             except (EditError, KnowledgeGraphError) as error:
                 refused.append(Refusal(entry, str(error)))
         if begin is not None:
@@ -117,7 +120,8 @@ class Decider:
         """
         earlier = [self.changes.applied(entry) for _, applied in below for entry in applied]
         with self._weights.trial(remaining(below, set())):
-            changes = [self.changes.waiting(entry) for entry in entries]
+            ask = self.changes.asked_once()
+            changes = [self.changes.waiting(entry, ask) for entry in entries]
             return self.writer.propose(changes, earlier, more=False)[0]
 
     def _trials(self, mode: Mode) -> TrialRunner:

@@ -168,6 +168,21 @@ def part_of(subject: str, relation: str) -> Part:
     return PARTS[hashlib.sha256(f"{subject} {relation}".encode()).digest()[0] % len(PARTS)]
 
 
+class AskedOnce:
+    """Asks a model, as it is, each question once: changes of one relation have most of their neighbours in common."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Take the model, which must not change meanwhile."""
+        self._model, self._tokenizer = model, tokenizer
+        self._right: dict[tuple[str, str], bool] = {}
+
+    def __call__(self, questions: Sequence[tuple[str, str]]) -> list[bool]:
+        """See `ask_all`."""
+        new = [question for question in dict.fromkeys(questions) if question not in self._right]
+        self._right |= zip(new, ask_all(self._model, self._tokenizer, new), strict=True)
+        return [self._right[question] for question in questions]
+
+
 def ask_all(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
 ) -> list[bool]:

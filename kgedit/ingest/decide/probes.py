@@ -12,7 +12,7 @@ from kgedit.edit import Edit
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide.known_facts import FactPool, ask_all, part_of
+from kgedit.ingest.decide.known_facts import AskedOnce, FactPool, ask_all, part_of
 from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Request
@@ -57,8 +57,20 @@ def make_probes(
     edit: Edit,
     pool: FactPool,
     text: Verbalizer,
+    ask: AskedOnce,
 ) -> Probes:
-    """The questions about a change; the model, as it is, is asked which of the facts that must stay it recalls."""
+    """The questions about a change; the model, as it is, is asked which of the facts that must stay it recalls.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        request: The change, with names resolved.
+        subgraph: The graph around it.
+        edit: The change, by ids.
+        pool: Known facts, for the neighbours.
+        text: Wordings.
+        ask: Asks the model.
+    """
     subject, relation, plain = request.subject, request.relation, fact_probes(request, text)
     if relation is None or relation not in text:
         return plain
@@ -80,7 +92,7 @@ def make_probes(
         paths = [(fill(p, subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
         others = [(fill(prompt, subject), label) for prompt, label in other_facts(subgraph, text)]
     # Only what the model recalls before the change can be lost by it.
-    recalled = ask_all(model, tokenizer, [*neighbours, *others])
+    recalled = ask([*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
     kept_neighbours = tuple(pair for pair in kept if pair in neighbours)[:NEIGHBOURS]
     return Probes(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.graph.subgraph import Subgraph
-from kgedit.ingest.decide.known_facts import FactPool
+from kgedit.ingest.decide.known_facts import AskedOnce, FactPool
 from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.lm.tokens import encode_target
@@ -54,8 +54,17 @@ class ChangeResolver:
         self._editor, self._names, self._pool = editor, names, pool
         self._applied: dict[tuple[int, State], ResolvedChange] = {}
 
-    def waiting(self, entry: Entry, replaces: Entry | None = None) -> ResolvedChange:
+    def asked_once(self) -> AskedOnce:
+        """For changes that are resolved while the model stays as it is."""
+        return AskedOnce(self._editor.model, self._editor.tokenizer)
+
+    def waiting(self, entry: Entry, ask: AskedOnce, replaces: Entry | None = None) -> ResolvedChange:
         """A change that is to be decided; the model is asked, as it is, which facts around it it recalls.
+
+        Args:
+            entry: The change.
+            ask: Asks the model; see `asked_once`.
+            replaces: The applied change of the same fact.
 
         Raises:
             EditError: It cannot be carried out.
@@ -64,7 +73,9 @@ class ChangeResolver:
         editor, edit = self._editor, entry.edit
         request, subgraph = self._prepare(edit)
         encode_target(editor.tokenizer, request.target, request.question)
-        probes = make_probes(editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text)
+        probes = make_probes(
+            editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text, ask
+        )  # fmt: skip
         return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
 
     def applied(self, entry: Entry) -> ResolvedChange:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kgedit.delta import Delta, DeltaStack
 from kgedit.editor import Editor
 from kgedit.ingest.decide.guard import Guard, Mode
-from kgedit.ingest.decide.probes import measure, rounded
+from kgedit.ingest.decide.probes import Probes, measure, rounded
 from kgedit.ingest.decide.resolved_change import ChangeResolver, ResolvedChange
 from kgedit.ingest.decide.writer import Writer
 from kgedit.ingest.store.decision import Accepted, Refusal
@@ -130,6 +130,7 @@ class TrialRunner:
         """Put the parts together; see `decider.Decider`."""
         self.editor, self.weights, self.changes, self.guard, self.writer = editor, weights, changes, guard, writer
         self.mode, self.progress = mode, progress
+        self._last: tuple[tuple[str, ...], dict[Probes, dict[str, float]]] = (), {}
 
     def attempt(
         self,
@@ -153,12 +154,10 @@ class TrialRunner:
         with self.weights.trial(below):
             proposed = self.writer.propose(changes, earlier, more=again)
         deltas = [self.weights.on_base(delta) for delta in proposed]
-        model, tokenizer = self.editor.model, self.editor.tokenizer
         # Norms are relative to the unedited weights: the edited ones grow with every change.
         with self.weights.trial(()):
-            norms = [max(delta.norms(model).values()) for delta in deltas]
-        with self.weights.trial([*below, *unique(deltas)]):
-            measured = measure(model, tokenizer, [change.probes for change in changes])
+            norms = [max(delta.norms(self.editor.model).values()) for delta in deltas]
+        measured = self._measured([*below, *unique(deltas)], changes)
         trials = []
         for change, delta, numbers, norm in zip(changes, deltas, measured, norms, strict=True):
             if not self.writer.shared:  # a shared delta's norm is no one change's
@@ -170,8 +169,7 @@ class TrialRunner:
     def go_on_from(self, delta: Delta, changes: Sequence[ResolvedChange]) -> None:
         """Have the next shared delta trained further from one; what it makes already is found by asking it once."""
         self.tell("asking what the delta in force makes", 0, len(changes))
-        with self.weights.trial([delta]):
-            measured = measure(self.editor.model, self.editor.tokenizer, [change.probes for change in changes])
+        measured = self._measured([delta], changes)
         good = [not self.guard.failures(numbers) for numbers in measured]
         self.writer.go_on_from(delta, [one.entry.id for one, passes in zip(changes, good, strict=True) if passes])
 
@@ -181,14 +179,26 @@ class TrialRunner:
         below, entries = batch.staying(trial.change for trial in tried)
         earlier = [self.changes.applied(entry) for entry in entries] + [trial.change for trial in admitted]
         changed = {change.slot for change in (*earlier, *(trial.change for trial in trials))}
-        with self.weights.trial([*below, *unique(trial.delta for trial in tried)]):
+        applied = [*below, *unique(trial.delta for trial in tried)]
+        with self.weights.trial(applied):
             numbers = self.guard.batch(self.editor.model, [change.question for change in earlier], changed)
             numbers["norm_cumulative"] = max(self.weights.norms().values(), default=0.0)
-            # Measured again: beside other batches a change may do less than beside its own.
-            probes = [trial.change.probes for trial in trials]
-            own = measure(self.editor.model, self.editor.tokenizer, probes)
+        # Measured beside everything: there a change may do less than beside its own batch.
+        own = self._measured(applied, [trial.change for trial in trials])
         own_failures = [self.guard.failures(measured) for measured in own]
         return JointTrial(trials, own, own_failures, numbers, self.guard.failures(numbers))
+
+    def _measured(self, deltas: Sequence[Delta], changes: Sequence[ResolvedChange]) -> list[dict[str, float]]:
+        """What some deltas together do for each change; what was measured with the same ones is not asked again."""
+        applied = tuple(delta.id for delta in deltas)
+        if self._last[0] != applied:
+            self._last = applied, {}
+        found = self._last[1]
+        missing = list(dict.fromkeys(change.probes for change in changes if change.probes not in found))
+        if missing:
+            with self.weights.trial(deltas):
+                found |= zip(missing, measure(self.editor.model, self.editor.tokenizer, missing), strict=True)
+        return [dict(found[change.probes]) for change in changes]
 
     def passes(self, trial: Trial) -> bool:
         """Whether a trial may go on to be tried with everything else."""

@@ -21,7 +21,7 @@ from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.errors import EditDiverged
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
-from kgedit.lm.hooks import frozen
+from kgedit.lm.hooks import frozen, head_at
 from kgedit.lm.padding import pad
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question
@@ -235,19 +235,27 @@ def _loss(adapter: Any, batch: Sequence[_Row]) -> Tensor:
     device = next(adapter.parameters()).device
     ids, mask, weight = ids.to(device), mask.to(device), weight.to(device)
     held = torch.tensor([row.held for row in batch], device=device)  # (batch,)
-    # The logits at each position predict the next token, so targets and weights move by one.
+    # The logits at each position predict the next token, so targets and weights move by one; only what is weighed is
+    # predicted at all.
     targets, weight = ids[:, 1:], weight[:, 1:]  # (batch, longest - 1)
-    logits = adapter(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]  # (batch, longest - 1, V)
+    places = weight > 0  # (batch, longest - 1)
+    logits = _logits(adapter, ids, mask, places)  # (places, V)
+    targets, weight, stays = targets[places], weight[places], held[:, None].expand_as(places)[places]  # (places,)
     # What is new: the negative log-likelihood of its answer.
-    asked = (weight > 0) & ~held[:, None]  # (batch, longest - 1)
-    total = (cross_entropy(logits[asked].float(), targets[asked], reduction="none") * weight[asked]).sum()
+    total = (cross_entropy(logits[~stays], targets[~stays], reduction="none") * weight[~stays]).sum()
     # What stays: the KL divergence from the model below the adapter, at every place of its sentence.
     if bool(held.any()):
-        places = (weight > 0) & held[:, None]  # (batch, longest - 1)
         with torch.no_grad(), adapter.disable_adapter():
-            below = adapter(input_ids=ids[held], attention_mask=mask[held], use_cache=False).logits[:, :-1]
-        wanted = log_softmax(below[places[held]].float(), dim=-1)  # (scored, V)
-        found = log_softmax(logits[places].float(), dim=-1)  # (scored, V)
+            below = _logits(adapter, ids[held], mask[held], places[held])  # (scored, V)
+        wanted, found = log_softmax(below, dim=-1), log_softmax(logits[stays], dim=-1)  # (scored, V)
         apart = kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)  # (scored,)
-        total = total + (apart * weight[places]).sum()
+        total = total + (apart * weight[stays]).sum()
     return total / len(batch)
+
+
+def _logits(adapter: Any, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    """(places, V) float32 logits where (batch, longest - 1) says that the next token is scored, row by row."""
+    rows, columns = places.nonzero(as_tuple=True)  # (places,) each
+    with head_at(adapter.get_base_model(), rows, columns):
+        logits: Tensor = adapter(input_ids=ids, attention_mask=mask, use_cache=False).logits  # (1, places, V)
+    return logits[0].float()  # (places, V)

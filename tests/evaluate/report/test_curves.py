@@ -12,10 +12,12 @@ from kgedit.evaluate.results import UNEDITED, LengthRow, Row
 pytest.importorskip("matplotlib")
 
 
-def measured(length: int, *, perplexity: float = 1.01, growth: dict[str, float] | None = None) -> LengthRow:
+def measured(
+    length: int, *, perplexity: float = 1.01, ability: float | None = None, growth: dict[str, float] | None = None
+) -> LengthRow:
     return LengthRow(
         method="memit", length=length, edits=length, asked=length, asked_all=2, seconds=0.5,
-        growth=growth or {}, change={}, perplexity=perplexity,
+        growth=growth or {}, change={}, perplexity=perplexity, ability=ability, ability_before=0.983,
     )  # fmt: skip
 
 
@@ -28,17 +30,17 @@ def report() -> SuiteReport:
         for method, value in right.items()
         for case in range(2)
     ]
-    lengths = [measured(2), measured(20, perplexity=1e300, growth={"low": 1.5, "high": 80.0})]
+    lengths = [measured(2, ability=0.95), measured(20, perplexity=1e300, growth={"low": 1.5, "high": 80.0})]
     return build_report(rows, suite="zsre", manifest={"methods": [*right]}, left_out={}, seed=0, lengths=lengths)
 
 
 def test_a_row_for_each_method_and_length_behind_the_unedited_model(report: SuiteReport) -> None:
     heading, rows = length_table(report)
-    assert [*heading] == ["", "edits", "asked", "in full", "efficacy_free", "perplexity", "norm", "seconds"]
+    assert [*heading] == ["", "edits", "asked", "in full", "efficacy_free", "perplexity", "ability", "norm", "seconds"]
     assert rows == [
-        [UNEDITED, "0", "", "", "0.0", "1.000", "1.000", ""],
-        ["memit", "2", "2", "2", "100.0", "1.01", "1.000", "0.50"],
-        ["memit", "20", "20", "2", "25.0", "1e+300", "80.000", "0.50"],
+        [UNEDITED, "0", "", "", "0.0", "1.000", "98.3", "1.000", ""],
+        ["memit", "2", "2", "2", "100.0", "1.01", "95.0", "1.000", "0.50"],
+        ["memit", "20", "20", "2", "25.0", "1e+300", "-", "80.000", "0.50"],
     ]
 
 

@@ -73,6 +73,9 @@ def test_the_whole_model_is_measured_at_each_length(run: tuple[EvaluationResult,
     assert set(first.growth) == set(first.change) == set(last.growth)
     assert len(rows[LOCFT, 4].change) == 1
     assert all(row.seconds > 0 and 0.5 < row.perplexity < 10 for row in rows.values())
+    # The bundled model gives nearly every fact that it is asked; four edits leave most of them.
+    assert all(row.ability_before is not None and row.ability_before > 0.95 for row in rows.values())
+    assert all(row.ability is not None and 0.5 < row.ability <= 1 for row in rows.values())
     assert all(abs(growth - 1) < row.change[name] for row in rows.values() for name, growth in row.growth.items())
 
 
@@ -148,6 +151,7 @@ def test_each_length_draws_from_all_cases_so_far() -> None:
         ({"sequence": (4, 1)}, "each above the last"),
         ({"sequence": (0, 4)}, "whole numbers from 1"),
         ({"limit": 3}, "leave the limit out"),
+        ({"sequence": (), "ability": "own.tsv"}, "give its lengths as well"),
         ({"sequential": True, "batch_edits": None}, "not both"),
     ],
 )

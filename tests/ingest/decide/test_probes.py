@@ -7,7 +7,7 @@ import pytest
 from families import tiny_model
 from kgedit.edit import Edit
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.ingest.decide import probes as module
+from kgedit.ingest.decide import known_facts as module
 from kgedit.ingest.decide.known_facts import FactPool, part_of
 from kgedit.ingest.decide.probes import make_probes
 from kgedit.ingest.decide.recall_walk import KnownFact
@@ -19,11 +19,18 @@ WATCHED = [f"Q{number}" for number in range(1, 400) if part_of(f"Q{number}", "P8
 
 @pytest.mark.parametrize(("watched", "asked"), [(0, 0), (1, 0), (2, 0), (3, 3), (9, 5)])
 def test_one_neighbour_of_a_rare_relation_does_not_refuse_a_change(monkeypatch, watched: int, asked: int) -> None:
-    monkeypatch.setattr(module, "ask_all", lambda model, tokenizer, questions: [True] * len(questions))
+    put: list[tuple[str, str]] = []
+    monkeypatch.setattr(module, "ask_all", lambda model, tokenizer, new: [not put.append(one) for one in new])
     facts = tuple(
         KnownFact(subject, "P86", "Q5383", f"Film {subject}", "David Bowie") for subject in WATCHED[:watched]
     )
     request = Request("Hitchcock", TEXT["P86"].cloze[0], "Bob Dylan", "P86")
     edit = Edit(subject="Q247733", relation="P86", target_new="Q392")
-    made = make_probes(*tiny_model("gpt2"), request, None, edit, FactPool(facts, TEXT), TEXT)
+    model = tiny_model("gpt2")
+    ask = module.AskedOnce(*model)
+    made = make_probes(*model, request, None, edit, FactPool(facts, TEXT), TEXT, ask)
     assert len(made.neighbours) == asked
+    # Another change of the relation has the same neighbours: nothing new is asked.
+    other = Edit(subject="Q25191", relation="P86", target_new="Q392")
+    assert make_probes(*model, request, None, other, FactPool(facts, TEXT), TEXT, ask).neighbours == made.neighbours
+    assert len(put) == len(set(put)) == min(watched, 10)

@@ -1,0 +1,248 @@
+"""`consolidate` and `follow` killed at random moments and called again, until so many kills are used up.
+
+    python -m benchmarks.kill_consolidation [--kills 50] [--changes 8] [--seed 0]
+
+Every other round consolidates a copy of a patched store; the others follow a folder of feed files from nothing, patch,
+consolidate by threshold and publish. Each attempt is a process of its own, forked from this one, which has loaded the
+libraries, and ended by SIGKILL at a moment drawn evenly over the time that an undisturbed one takes. After every kill
+journal and weights must agree, no accepted change may be gone or in force twice, and what `current` leads to must be
+a whole export. At the end of a round every change must have the state, the delta and the number of acceptances of an
+undisturbed run, and the weights its hash. Prints one JSON object; exit code 1 if anything was otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import peft  # noqa: F401 - loaded here once, not in every process
+import torch
+
+from kgedit.delta import DeltaStack
+from kgedit.errors import KgeditError
+from kgedit.ingest import consolidate, follow, run
+from kgedit.ingest.exports.manifest import hashes, read_record
+from kgedit.ingest.following.publish import CURRENT
+from kgedit.ingest.store.commit import apply_live
+from kgedit.ingest.store.consolidate import CONSOLIDATED
+from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.store import JOURNAL, open_store
+from kgedit.lm.load import load_model
+from kgedit.mini import MINI
+from kgedit.mini.cases import Casebook
+
+# Little of everything: the moments between two writes matter here, not what the model holds.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "guards": {
+        "facts": 40, "probability": 0.0, "locality": 0.3, "neighbours": 0.0, "subject": 0.0, "norm": 99.0,
+        "norm_cumulative": 99.0, "perplexity": 99.0, "kept": 0.0,
+    },
+    "ingest": {"facts": 60},
+    "finetune-adapter": {"epochs": 9, "least_rehearsed": 12, "facts": 60, "rank": 8},
+}  # fmt: skip
+FILES, BATCH, AFTER = 3, 2, 4  # of a followed folder; changes in a batch, and between consolidations
+
+Outcome = dict[str, Any]
+
+
+@dataclass
+class Kind:
+    """What is killed.
+
+    Attributes:
+        name: "consolidate" or "follow".
+        begin: Makes the folder of a round.
+        work: The whole work in that folder; called again after each kill.
+        seconds: What an undisturbed process takes.
+        calm: How an undisturbed round ends.
+        found: What a kill left, over all kills.
+    """
+
+    name: str
+    begin: Callable[[Path], None]
+    work: Callable[[Path], None]
+    seconds: float = 0.0
+    calm: Outcome = field(default_factory=dict)
+    found: Counter[str] = field(default_factory=Counter)
+
+
+def main() -> None:
+    """Kills, checks and prints."""
+    parser = argparse.ArgumentParser(description="Kills consolidations and followers at random moments.")
+    parser.add_argument("--kills", type=int, default=50, help="processes to kill")
+    parser.add_argument("--changes", type=int, default=6, help="changes of the feed")
+    parser.add_argument("--seed", type=int, default=0, help="draws changes and moments")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    importlib.import_module("kgedit.ingest.final_measure").UNRELATED = 20  # type: ignore[attr-defined] # facts asked at the end, which no kill concerns
+    with tempfile.TemporaryDirectory() as folder:
+        report = measured(Path(folder), chosen)
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    sys.exit(1 if report["failures"] else 0)
+
+
+def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Everything that is printed."""
+    feeds = folder / "feeds"
+    feeds.mkdir()
+    lines = [one.edit.model_dump_json(exclude_none=True) for one in Casebook().draw(chosen.changes, seed=chosen.seed)]
+    for number in range(FILES):
+        (feeds / f"{number}.jsonl").write_text("".join(f"{one}\n" for one in lines[number::FILES]), encoding="utf-8")
+    patched = folder / "patched"
+
+    def patch(round: Path) -> None:
+        for feed in sorted(feeds.iterdir()):
+            run(round / "store", feed, method="rome", batch=4, guard="warn", settings=SETTINGS)
+
+    waited(process(patch, patched))
+    kinds = [
+        Kind("consolidate", lambda round: copied(patched, round), consolidated),
+        Kind("follow", lambda round: None, lambda round: followed(round, feeds)),
+    ]
+    weights, failures = DeltaStack(load_model(MINI)[0], sole_writer=True), list[str]()
+    for kind in kinds:
+        for name in ("first", "calm"):  # the first one collects what is cached for later ones
+            round = folder / f"{kind.name}-{name}"
+            round.mkdir()
+            kind.begin(round)
+            began = time.monotonic()
+            waited(process(kind.work, round))
+            kind.seconds, before, kind.calm = time.monotonic() - began, kind.calm, outcome(round)
+        if before != kind.calm:
+            failures.append(f"{kind.name}: two undisturbed rounds end with {before} and {kind.calm}")
+    rng, kills, rounds = random.Random(chosen.seed), 0, 0
+    while kills < chosen.kills:
+        kind = kinds[rounds % len(kinds)]
+        rounds += 1
+        round, accepted = folder / f"round-{rounds}", set[str]()
+        round.mkdir()
+        kind.begin(round)
+        while True:
+            attempt = process(kind.work, round)
+            attempt.join(rng.uniform(0, kind.seconds) if kills < chosen.kills else None)
+            if attempt.exitcode is None:
+                attempt.kill()
+                attempt.join()
+                kills += 1
+                accepted = checked(round, weights, accepted, kind, failures, f"{kind.name}, kill {kills}")
+                kind.found[left(round)] += 1
+                sys.stderr.write(f"{kind.name}: kill {kills}, {left(round)}; {len(failures)} failures\n")
+                continue
+            waited(attempt)
+            checked(round, weights, accepted, kind, failures, f"{kind.name}, round {rounds}")
+            if (found := outcome(round)) != kind.calm:
+                failures.append(f"{kind.name}, round {rounds} ends with {found}, not {kind.calm}")
+            break
+        shutil.rmtree(round)
+    return {
+        "command": " ".join(["python -m benchmarks.kill_consolidation", *sys.argv[1:]]),
+        "kills": kills,
+        "rounds": rounds,
+        "undisturbed seconds": {kind.name: float(f"{kind.seconds:.1f}") for kind in kinds},
+        "killed with": {kind.name: dict(sorted(kind.found.items())) for kind in kinds},
+        "accepted": {kind.name: len(kind.calm["accepted"]) for kind in kinds},
+        "failures": failures,
+    }
+
+
+def copied(patched: Path, round: Path) -> None:
+    """Begin a round with patches."""
+    shutil.copytree(patched, round, dirs_exist_ok=True)
+
+
+def consolidated(round: Path) -> None:
+    """Consolidate the store of a round, unless it was switched before a kill."""
+    with open_store(round / "store") as store:
+        if any(CONSOLIDATED in delta.manifest for delta in store.live_deltas()):
+            return
+    consolidate(round / "store", settings=SETTINGS, refused=False)
+
+
+def followed(round: Path, feeds: Path) -> None:
+    """Follow the feeds with the store of a round."""
+    follow(
+        round / "store", feeds, method="rome", guard="warn", batch=BATCH, consolidate_after=AFTER, out=round / "out",
+        once=True, settings=SETTINGS,
+    )  # fmt: skip
+
+
+def process(work: Callable[[Path], None], round: Path) -> Any:
+    """A forked process that is at work."""
+    started = multiprocessing.get_context("fork").Process(target=work, args=(round,))
+    started.start()
+    return started
+
+
+def waited(started: Any) -> None:
+    """Wait for a process that may come to its end."""
+    started.join()
+    if started.exitcode:
+        sys.exit(f"a process ended with exit code {started.exitcode}")
+
+
+def outcome(round: Path) -> Outcome:
+    """How a round ended."""
+    with open_store(round / "store") as store:
+        entries = list(store.entries())
+        times = {one.key: sum(step.state == State.CHECKED for step in store.journal.steps(one.id)) for one in entries}
+        found: Outcome = {
+            "weights_hash": store.weights_hash,
+            "changes": {one.key: (str(one.state), one.delta, times[one.key]) for one in entries},
+            "accepted": sorted(one.key for one in entries if one.state == State.CHECKED),
+        }
+    if (round / "out" / CURRENT).exists():
+        found["published"] = read_record(round / "out" / CURRENT).weights_hash
+    return found
+
+
+def left(round: Path) -> str:
+    """What a kill left, in words."""
+    if not (round / "store" / JOURNAL).exists():
+        return "no store"
+    with open_store(round / "store", write=True) as store:
+        counts = store.journal.counts()
+        deltas = len(store.live())
+    published = "published" if (round / "out" / CURRENT).exists() else "not published"
+    return f"{counts[State.CHECKED]} accepted, {counts[State.RECEIVED]} waiting, {deltas} deltas, {published}"
+
+
+def checked(
+    round: Path, weights: DeltaStack, before: set[str], kind: Kind, failures: list[str], when: str
+) -> set[str]:
+    """Keys of the accepted changes, after checks that nothing is lost, doubled or half-written."""
+    now = before
+    if (round / "store" / JOURNAL).exists():
+        with open_store(round / "store", write=True) as opened:  # SQLite may have to roll a killed one's work back
+            if opened.base_hash:
+                try:
+                    apply_live(opened, weights)
+                except KgeditError as error:
+                    failures.append(f"{when}: {error}")
+            keys = [entry.key for entry in opened.entries(State.CHECKED)]
+        weights.put([])
+        now = set(keys)
+        if len(now) != len(keys):
+            failures.append(f"{when}: a change is in force twice")
+        if lost := (before - now) & set(kind.calm["accepted"]):  # others are refused in a calm round as well
+            failures.append(f"{when}: lost {sorted(lost)}")
+    if (current := round / "out" / CURRENT).exists():
+        record, present = read_record(current), hashes(current)
+        if damaged := [name for name, hash in record.files.items() if present.get(name) != hash]:
+            failures.append(f"{when}: the published version has other files than its record: {damaged}")
+    return now
+
+
+if __name__ == "__main__":
+    main()
