@@ -38,13 +38,14 @@ def held_out_texts(model: str, cases: Sequence[BenchmarkCase], *, seed: int) -> 
     named = names_of(cases)
     sentences = list(bundled_sentences())
     random.Random(seed).shuffle(sentences)
-    apart = (sentence for sentence in sentences if not any(name and name in sentence for name in named))
+    apart = (sentence for sentence in sentences if not any(name in sentence for name in named))
     return [sentence for sentence, _ in zip(apart, range(_SENTENCES), strict=False)]
 
 
 def names_of(cases: Sequence[BenchmarkCase]) -> set[str]:
     """Subjects and objects of all edits."""
-    return {name for case in cases for one in case.rewrites for name in (one.subject, one.target_new, one.target_true)}
+    ends = ((one.subject, one.target_new, one.target_true) for case in cases for one in case.rewrites)
+    return {name for names in ends for name in names if name}
 
 
 class WholeModel:
