@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Model
+from kgedit.cli.options import AsJson, Model, System
 from kgedit.cli.output import emit, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -20,9 +20,7 @@ def ask(
     model: Model = "mini",
     delta: Annotated[Path | None, typer.Option(help="Folder of a saved delta, which is applied first.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask as a chat model is asked, through its template.")] = False,
-    system: Annotated[
-        str | None, typer.Option(help="System prompt of the chat; the template's own by default.")
-    ] = None,
+    system: System = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many continuations are shown.")] = 5,
     as_json: AsJson = False,
     *,

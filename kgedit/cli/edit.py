@@ -9,7 +9,7 @@ import typer
 
 from kgedit.cli.collecting import offer_to_collect
 from kgedit.cli.loading import as_words, loads_model
-from kgedit.cli.options import MOST_SEED, AsJson, Graph, Method, Model, Moments, moments_source
+from kgedit.cli.options import MOST_SEED, AsJson, Chat, Graph, Method, Model, Moments, System, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.io.existing import refuse_existing
@@ -35,13 +35,8 @@ def edit(
     boundary: Annotated[
         Literal["none", "space"] | None, typer.Option(help="Between prompt and target; by default the prompt decides.")
     ] = None,
-    chat: Annotated[
-        Literal["auto", "always", "never"],
-        typer.Option(help="Make the edit hold in the model's chat form, too: auto where it has a chat template."),
-    ] = "auto",
-    system: Annotated[
-        str | None, typer.Option(help="System prompt of the chat; the template's own by default.")
-    ] = None,
+    chat: Chat = "auto",
+    system: System = None,
     model: Model = "mini",
     method: Method = "glame",
     graph: Graph = None,

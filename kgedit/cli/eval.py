@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from kgedit.cli import eval_compare, eval_make
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, moments_source
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Chat, Graph, Model, Moments, System, moments_source
 from kgedit.cli.output import console, emit, line
 from kgedit.cli.progress import working
 from kgedit.cli.workers import Executor, GpusPerWorker, WorkerCount, worker_plan
@@ -132,13 +132,8 @@ def evaluate(
             "in other wordings, as a chat, behind a distraction, negated, as a choice; texts are kept."
         ),
     ] = "published",
-    chat: Annotated[
-        Literal["never", "auto", "always"],
-        typer.Option(help="Make edits hold in the model's chat form, too: auto where it has a chat template."),
-    ] = "never",
-    system: Annotated[
-        str | None, typer.Option(help="System prompt of the chat; the template's own by default.")
-    ] = None,
+    chat: Chat = "never",
+    system: System = None,
     generate: Annotated[
         bool, typer.Option("--generate", help="Also sample texts, for fluency and for portability as published. Slow.")
     ] = False,

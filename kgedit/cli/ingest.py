@@ -29,7 +29,18 @@ from kgedit.cli.ingest_plan import (
 from kgedit.cli.ingest_refusals import refusals
 from kgedit.cli.ingest_report import ReportFile
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, Store, moments_source
+from kgedit.cli.options import (
+    MOST,
+    MOST_SEED,
+    AsJson,
+    Chat,
+    Graph,
+    Model,
+    Moments,
+    Store,
+    System,
+    moments_source,
+)
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -94,6 +105,8 @@ def run(
     any_kind: AnyKind = False,
     any_subject: AnySubject = False,
     moments: Moments = None,
+    chat: Chat | None = None,
+    system: System = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,
     report: ReportFile = None,
     as_json: AsJson = False,
@@ -111,8 +124,8 @@ def run(
         result = ingest(
             store, feed, model=model, method=method, graph=graph, format=format, options=options, policy=policy.value,
             check_kinds=not any_kind, any_subject=any_subject, guard=guard.value, batch=batch,
-            consolidate_after=consolidate_after, moments=moments_source(moments), seed=seed, report=report,
-            on_decided=LiveTable(advance).show, progress=advance, **loading,
+            consolidate_after=consolidate_after, moments=moments_source(moments), chat=chat, system=system, seed=seed,
+            report=report, on_decided=LiveTable(advance).show, progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 
@@ -203,6 +216,8 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
         title=f"by {result.method} in {result.seconds:.0f} s",
         numbers=5,
     )
+    if result.accepted_right_in_chat is not None:
+        yield line(f"Accepted changes that are right in a chat: {percent(result.accepted_right_in_chat)}.")
     yield line(f"The guards watched {result.watched} other facts that the unedited model recalls.")
     if result.refusals:
         yield refusals(result.refusals)

@@ -10,7 +10,18 @@ import typer
 
 from kgedit.cli.ingest_plan import AnySubject, Mapped, Policy, PolicyOption, Properties, feed_options
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model, Moments, Store, moments_source
+from kgedit.cli.options import (
+    MOST,
+    MOST_SEED,
+    AsJson,
+    Chat,
+    Graph,
+    Model,
+    Moments,
+    Store,
+    System,
+    moments_source,
+)
 from kgedit.cli.output import emit, line, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -56,6 +67,8 @@ def follow(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Port on this machine for metrics (Prometheus text).")
     ] = None,
+    chat: Chat | None = None,
+    system: System = None,
     moments: Moments = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,
     as_json: AsJson = False,
@@ -74,8 +87,8 @@ def follow(
         result = followed(
             store, source, model=model, method=method, graph=graph, options=options, policy=policy.value,
             any_subject=any_subject, batch=batch, every=every, consolidate_after=consolidate_after, out=out, keep=keep,
-            once=once, metrics_port=metrics_port, moments=moments_source(moments), seed=seed, progress=advance,
-            **loading,
+            once=once, metrics_port=metrics_port, moments=moments_source(moments), seed=seed, chat=chat, system=system,
+            progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: _shown(result, store), as_json=as_json)
 

@@ -72,6 +72,11 @@ Model = Annotated[
         "--model", help="mini (bundled), smollm2 (see `kgedit models`), a GGUF file, a folder, or a Hugging Face id."
     ),
 ]
+Chat = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(help="Make edits hold in the model's chat form, too: auto where it has a chat template."),
+]
+System = Annotated[str | None, typer.Option(help="System prompt of the chat; the template's own by default.")]
 Method = Annotated[
     str,
     typer.Option("--method", help="Method and settings: rome:layer=2, memit:layers=1-3; see `kgedit models`."),

@@ -22,6 +22,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
     editor, journal, decider = session.editor, session.store.journal, session.decider
     applied = journal.in_force()
     right = ask_all(editor.model, editor.tokenizer, [decider.changes.applied(entry).question for entry in applied])
+    in_chat = [decider.changes.applied(entry).in_chat(editor.chat) for entry in applied] if editor.chat else []
     # Unrelated facts: recalled by the unedited model, and about no subject or object of any change.
     touched = {item for entry in journal.entries() for item in (entry.edit.subject, entry.edit.target_new)}
     with session.weights.trial([]):
@@ -40,6 +41,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
         refused=states[State.REFUSED],
         superseded=states[State.SUPERSEDED],
         accepted_right=_share(right),
+        accepted_right_in_chat=_share(ask_all(editor.model, editor.tokenizer, in_chat)) if editor.chat else None,
         unrelated_recalled=_share(recalled),
         unrelated_asked=len(facts),
         notes=(*session.notes, *editor.moments.notes, *editor.moments.origins),

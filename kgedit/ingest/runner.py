@@ -23,6 +23,7 @@ from kgedit.ingest.report.html import check_report_file, write_report
 from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunResult
+from kgedit.lm.chat import ChatChoice
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.progress import Progress
@@ -47,6 +48,8 @@ def run(
     moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
+    chat: ChatChoice | None = None,
+    system: str | None = None,
     report: str | Path | None = None,
     on_decided: Callable[[Entry], None] | None = None,
     progress: Progress | None = None,
@@ -74,6 +77,8 @@ def run(
         moments: See `open_session`.
         seed: See `open_session`.
         settings: See `open_session`.
+        chat: See `open_session`.
+        system: See `open_session`.
         report: File for the report of the store at the end: an HTML page, or JSON if its name ends in .json.
         on_decided: Called with each change once it is decided.
         progress: Called with (what, done, total).
@@ -96,7 +101,7 @@ def run(
         )
     with open_session(
         store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
-        settings=settings, progress=progress, **loading,
+        settings=settings, chat=chat, system=system, progress=progress, **loading,
     ) as session:  # fmt: skip
         result = apply_feed(
             session, source.name, source, fingerprint=of_file, policy=policy, batch=batch, check_kinds=check_kinds,

@@ -24,6 +24,7 @@ from kgedit.ingest.store.commit import apply_live, commit, recover
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.store import JOURNAL, LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.chat import ChatChoice, ChatForm
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.registry import method_for, parse_variant
@@ -80,6 +81,8 @@ def open_session(
     moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
+    chat: ChatChoice | None = None,
+    system: str | None = None,
     check: bool = True,
     progress: Progress | None = None,
     **loading: Unpack[Loading],
@@ -95,12 +98,16 @@ def open_session(
         moments: See `Editor.from_pretrained`.
         seed: Seed of all draws.
         settings: Overrides of the preset's tables "guards" and "ingest", and of the method's own.
+        chat: Whether changes are made in the model's chat form, too; see `lm.chat.ChatForm.chosen`. It is noted in the
+            store, and holds where that is opened again; by default "never".
+        system: System prompt of that chat, noted with it; the template's own by default.
         check: See `open_edited`; without it, nothing is finished either.
         progress: Called with (what, done, total).
         **loading: Device, precision and revision; see `lm.loading.Loading`. Precision and revision are noted in the
             store, and hold where it is opened again.
 
     Raises:
+        ChatTemplateError: Changes are to be made in chat form, and the model has no template, or one that fails.
         WrongBase: The store belongs to another model.
         StoreBusy: Another process writes to it.
         FileCorrupt, JournalError: It is damaged.
@@ -123,19 +130,24 @@ def open_session(
         editor.method = chosen_method.without_later_layers()
         return notes
 
-    def loaded_with(loading: Loading) -> tuple[Editor, tuple[str, ...]]:
+    def loaded_with(loading: Loading, chat: ChatChoice, system: str | None) -> tuple[Editor, tuple[str, ...]]:
         editor = Editor.from_pretrained(
             model, method=method, graph=graph, moments=moments, seed=seed, progress=progress, **loading
         )
+        questions = editor.text.first_questions
+        editor.chat = ChatForm.chosen(chat, editor.tokenizer, system=system, questions=questions)
         return editor, fit(editor, method)
 
     # What cannot be loaded leaves no store behind.
-    loaded = None if (Path(directory) / JOURNAL).exists() else loaded_with(loading)
+    loaded = None if (Path(directory) / JOURNAL).exists() else loaded_with(loading, chat or "never", system)
     with open_store(directory, write=True) as store:
-        editor, notes = loaded or loaded_with(cast("Loading", store.loading | loading))
+        noted = store.chat if chat is None else (chat, system)
+        editor, notes = loaded or loaded_with(cast("Loading", store.loading | loading), *noted)
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(model, weights.hash_unedited())
         store.journal.set_about({name: str(value) for name, value in loading.items() if name in LOADING and value})
+        if chat is not None:
+            store.journal.set_about({"chat": chat, "system": system or ""})
         if isinstance(graph, str | Path):
             store.journal.set_about({"graph": str(Path(graph).absolute())})
         unedited = partial(weights.trial, ())
@@ -156,6 +168,7 @@ def open_session(
                 editor.model, editor.tokenizer, editor.graph, None, moments=moments, texts=texts, seed=seed,
                 name=model, progress=progress,
             )  # fmt: skip
+            other.chat = editor.chat
             fit(other, method)
             return decider_of(other, follow=True)
 

@@ -59,6 +59,14 @@ class ChatForm:
         asked = [prompt] if question is None else [prompt, question]
         return [self.template(text) for text in asked]
 
+    def turn(self, text: str) -> str:
+        """A whole text as the user's turn.
+
+        Raises:
+            ChatTemplateError: See `in_chat_form`.
+        """
+        return in_chat_form(self.tokenizer, text, system=self.system)
+
     def template(self, question: str) -> str:
         """A question with one slot for the subject as the user's turn, up to where the answer begins.
 
@@ -68,7 +76,7 @@ class ChatForm:
             ChatTemplateError: See `in_chat_form`.
         """
         before, after = split_slot(stem(question))
-        told = in_chat_form(self.tokenizer, f"{before}{_SUBJECT}{after}", system=self.system)
+        told = self.turn(f"{before}{_SUBJECT}{after}")
         if told.count(_SUBJECT) != 1:
             raise ChatTemplateError(
                 f"the chat template of this model has the user's turn {told.count(_SUBJECT)} times; edit with "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from kgedit.delta.vocabulary import VOCABULARY, vocabulary_hash
 from kgedit.graph.subgraph import Subgraph
-from kgedit.lm.chat import noted
+from kgedit.lm.chat import ChatForm, noted
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench
 from kgedit.methods.gate import with_gates
 
@@ -26,7 +29,11 @@ def compute_together(method: Method, bench: Workbench, cases: Sequence[Case]) ->
     return _noting(bench, with_gates(bench, method.together(bench, cases), requests, method.config.gate))
 
 
+def edited_with(tokenizer: PreTrainedTokenizerBase, chat: ChatForm | None) -> dict[str, Any]:
+    """What the manifest of every edit says beside its method's own part: the vocabulary, and the chat form if any."""
+    return {VOCABULARY: vocabulary_hash(tokenizer), **noted(chat)}
+
+
 def _noting(bench: Workbench, computed: Sequence[Computed]) -> list[Computed]:
-    """With the vocabulary and the chat form in the manifests."""
-    facts = {VOCABULARY: vocabulary_hash(bench.tokenizer), **noted(bench.chat)}
+    facts = edited_with(bench.tokenizer, bench.chat)
     return [replace(each, delta=each.delta.noting(**facts)) for each in computed]

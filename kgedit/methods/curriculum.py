@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from kgedit.delta import Delta
+from kgedit.lm.chat import ChatForm
 
 Question = tuple[str, str]  # prompt, answer
 
@@ -41,3 +43,26 @@ class Curriculum:
     earlier: tuple[Lesson, ...] = ()
     facts: tuple[tuple[Question, ...], ...] = ()
     begin: Delta | None = None
+
+
+def in_both_forms(curriculum: Curriculum, chat: ChatForm | None) -> Curriculum:
+    """The curriculum with each question also as a user's turn, right behind itself, where edits are to hold in a chat.
+
+    Raises:
+        ChatTemplateError: See `ChatForm.turn`.
+    """
+    if chat is None:
+        return curriculum
+
+    def both(questions: Iterable[Question]) -> tuple[Question, ...]:
+        return tuple(form for prompt, answer in questions for form in ((prompt, answer), (chat.turn(prompt), answer)))
+
+    def taught(lesson: Lesson) -> Lesson:
+        return Lesson(both(lesson.wordings), both(lesson.paths), both(lesson.around), both(lesson.inverse))
+
+    return replace(
+        curriculum,
+        lessons=tuple(map(taught, curriculum.lessons)),
+        earlier=tuple(map(taught, curriculum.earlier)),
+        facts=tuple(map(both, curriculum.facts)),
+    )

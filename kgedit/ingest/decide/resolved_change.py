@@ -10,9 +10,11 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.known_facts import AskedOnce, FactPool
 from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
 from kgedit.ingest.store.entry import Entry, State
+from kgedit.lm.chat import ChatForm
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
 from kgedit.resolve import Resolver
+from kgedit.text.template import fill
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class ResolvedChange:
     def question(self) -> tuple[str, str]:
         """The edit prompt and the new object."""
         return self.probes.efficacy[0]
+
+    def in_chat(self, chat: ChatForm) -> tuple[str, str]:
+        """The question of its property, or else the edit prompt, as a user's turn; and the new object."""
+        request = self.request
+        return fill(chat.templates(request.prompt, request.relation)[-1], request.subject), request.target
 
     @property
     def slot(self) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.lm.tokens import encode_prompt
 from kgedit.methods.base import Computed, Workbench
+from kgedit.methods.computing import edited_with
 from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.subject_keys import subject_keys
 from kgedit.methods.gate import with_gates
@@ -113,7 +114,13 @@ class Writer:
             earlier: Changes applied before.
             more: Take more steps: a first attempt did not reach the goal.
         """
-        deltas = self._computed(items, earlier, more=more)
+        told = edited_with(self._editor.tokenizer, self._editor.chat)
+        deltas = self._gated(items, self._computed(items, earlier, more=more))
+        if self.shared:
+            return [deltas[0].noting(**told)] * len(items)
+        return [delta.noting(**told) for delta in deltas]
+
+    def _gated(self, items: Sequence[ResolvedChange], deltas: list[Delta]) -> list[Delta]:
         gate = self._editor.method.config.gate
         if gate is None:
             return deltas

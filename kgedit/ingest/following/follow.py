@@ -38,6 +38,7 @@ from kgedit.ingest.patching import METHOD as PATCHING
 from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.runner import decide_waiting
 from kgedit.ingest.session import Session, open_session
+from kgedit.lm.chat import ChatChoice
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.progress import Progress
@@ -95,6 +96,8 @@ def follow(
     moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
+    chat: ChatChoice | None = None,
+    system: str | None = None,
     feed_settings: FeedSettings | None = None,
     sleep: Callable[[float], None] = time.sleep,
     progress: Progress | None = None,
@@ -125,6 +128,8 @@ def follow(
         moments: See `open_session`.
         seed: See `open_session`.
         settings: See `open_session`.
+        chat: See `open_session`.
+        system: See `open_session`.
         feed_settings: Addresses and limits of the stream; from the environment by default.
         sleep: Pauses for some seconds.
         progress: Called with (what, done, total).
@@ -147,7 +152,7 @@ def follow(
         metrics.served(metrics_port),
         open_session(
             store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
-            settings=settings, progress=progress, **loading,
+            settings=settings, chat=chat, system=system, progress=progress, **loading,
         ) as session,
     ):  # fmt: skip
         follower = _Follower(

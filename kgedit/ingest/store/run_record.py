@@ -48,6 +48,7 @@ class RunResult(BaseModel):
         refused: Number of changes that the guards refused.
         superseded: Number of changes that a later one replaced.
         accepted_right: Share of the applied changes whose edit prompt is answered right.
+        accepted_right_in_chat: The same of its question as a user's turn; None where changes are made in no chat form.
         unrelated_recalled: Share of unrelated facts, recalled by the unedited model, that are still recalled.
         unrelated_asked: Number of these facts.
         notes: What a reader should know: settings that are a guess, what the second moments were collected from.
@@ -74,6 +75,7 @@ class RunResult(BaseModel):
     unrelated_asked: int
     refusals: tuple[RefusedChange, ...]
     weights_hash: str
+    accepted_right_in_chat: float | None = None
     notes: tuple[str, ...] = ()
     repeatable: str = ""
     watched: int = 0

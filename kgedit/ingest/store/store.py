@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from kg_cache.lock import LockTimeout, exclusive
 from kgedit.delta import Delta
@@ -26,6 +27,7 @@ from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.tables import no_journal
 from kgedit.io.atomic_files import write_files
 from kgedit.io.staging import sweep
+from kgedit.lm.chat import ChatChoice
 
 # What of `lm.loading.Loading` belongs to a store: its weights depend on it, unlike on the device.
 LOADING = ("dtype", "revision")
@@ -70,6 +72,11 @@ class IngestStore:
     def loading(self) -> dict[str, str]:
         """Precision and revision of the model, where they were asked for."""
         return {name: value for name in LOADING if (value := self.journal.about(name))}
+
+    @property
+    def chat(self) -> tuple[ChatChoice, str | None]:
+        """Whether changes are made in the model's chat form, too, and its system prompt, where they were asked for."""
+        return cast("ChatChoice", self.journal.about("chat") or "never"), self.journal.about("system") or None
 
     @property
     def base_hash(self) -> str:

@@ -24,7 +24,7 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen, head_at
 from kgedit.lm.padding import pad
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
-from kgedit.methods.curriculum import Curriculum, Question
+from kgedit.methods.curriculum import Curriculum, Question, in_both_forms
 from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
 
@@ -129,7 +129,7 @@ class FineTuneAdapter(Method):
         anatomy_of(bench.model)  # refuses a family that cannot be edited
         config = self.config
         with frozen(bench.model):
-            curricula = [self._curriculum(bench, case) for case in cases]
+            curricula = [in_both_forms(self._curriculum(bench, case), bench.chat) for case in cases]
         computed = []
         for case, curriculum in zip(cases, curricula, strict=True):
             factors, losses = self._trained(bench, curriculum)

@@ -21,7 +21,7 @@ from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
 from kgedit.lm.prefixes import PrefixPlan
 from kgedit.methods.base import Case, Computed, Method, Workbench, check_cases
-from kgedit.methods.curriculum import Curriculum
+from kgedit.methods.curriculum import Curriculum, in_both_forms
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
 from kgedit.methods.finetune import full_update
 from kgedit.methods.finetune_adapter.lessons import curriculum_of
@@ -86,7 +86,7 @@ class Locft(Method):
     def _curriculum(self, bench: Workbench, case: Case) -> Curriculum | None:
         """What the edits are trained on beside themselves; None where nothing is wanted."""
         if bench.curriculum is not None:
-            return bench.curriculum(self.config.facts)
+            return in_both_forms(bench.curriculum(self.config.facts), bench.chat)
         if self.config.wordings or self.config.rehearsed or self.config.inverse:
-            return curriculum_of(bench, case, self.text, ending=self.config.ending)
+            return in_both_forms(curriculum_of(bench, case, self.text, ending=self.config.ending), bench.chat)
         return None

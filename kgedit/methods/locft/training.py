@@ -21,6 +21,7 @@ from kgedit.methods.engine.states_below import Ids
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
 from kgedit.methods.finetune_adapter.lessons import drawn, encoded, some
 from kgedit.methods.locft.config import LocftConfig
+from kgedit.text.template import fill
 
 _LEAST_EARLIER = 200  # edits made earlier that are rehearsed in a pass, if there are so many
 
@@ -158,15 +159,17 @@ class Training:
         return kl_div(trained, unedited, log_target=True, reduction="batchmean")
 
     def _edit_rows(self, bench: Workbench, request: Request) -> list[_Row]:
-        """The edit prompt with its new object, alone and behind context prefixes."""
+        """The edit prompt with its new object: alone, behind context prefixes, in the chat form if there is one."""
         config, tokenizer = self._config, bench.tokenizer
         answer = (*encode_target(tokenizer, bench.learned(request, config.ending), request.question), *self._ends)
         room = context_length(bench.model) - len(answer) + 1
         prefixes = ("", *[prefix for prefix in bench.prefixes if prefix][: config.prefixes])
-        return [
+        rows = [
             _Row(encode_prompt(tokenizer, request.prompt, request.subject, prefix=prefix, max_length=room).ids, answer)
             for prefix in prefixes
         ]
+        chats = [(fill(template, request.subject), request.target) for template in bench.chat_templates(request)]
+        return rows + self._encoded(chats, self._ends)
 
     def _encoded(self, questions: Sequence[Question], ends: Ids) -> list[_Row]:
         """Questions in tokens, the given ones behind each answer; those that do not fit are left out."""
