@@ -15,19 +15,33 @@ _PLAIN_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def editable_weight(model: nn.Module, name: str) -> nn.Parameter:
-    """The parameter of this name, if it can be edited at all.
+    """The parameter of this name, if it can be edited at all; see `editable_weights`."""
+    return editable_weights(model, (name,))[0]
+
+
+def editable_weights(model: nn.Module, names: Iterable[str]) -> list[nn.Parameter]:
+    """The parameters of these names, if they can be edited at all.
 
     Args:
         model: Any torch module.
-        name: Full parameter name, e.g. "transformer.h.5.mlp.c_proj.weight".
+        names: Full parameter names, e.g. "transformer.h.5.mlp.c_proj.weight".
 
     Returns:
-        The parameter itself, not a copy.
+        The parameters themselves, not copies.
 
     Raises:
         UnsupportedModel: No such parameter; or it is quantised, offloaded, on the meta device, not a matrix,
             an embedding, the LM head, or shared with another parameter.
     """
+    # A wrapper such as torch.compile shows every parameter once, under its own path; tied ones show up twice.
+    places: dict[int, list[str]] = {}  # address -> names of the parameters there
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if not parameter.is_meta:
+            places.setdefault(parameter.data_ptr(), []).append(name)
+    return [_editable(model, name, places) for name in names]
+
+
+def _editable(model: nn.Module, name: str, places: Mapping[int, list[str]]) -> nn.Parameter:
     try:
         weight = model.get_parameter(name)
     except AttributeError as error:
@@ -51,7 +65,7 @@ def editable_weight(model: nn.Module, name: str) -> nn.Parameter:
             f"{name} has shape {tuple(weight.shape)}, not that of one matrix (a mixture of experts?); "
             "only single matrices can be edited."
         )
-    _refuse_shared(model, name, weight)
+    _refuse_shared(model, name, places.get(weight.data_ptr(), []) if weight.data_ptr() else [])
     return weight
 
 
@@ -94,7 +108,10 @@ def hash_weights(model: nn.Module, names: Iterable[str]) -> str:
     Raises:
         UnsupportedModel: A parameter is missing or has no plain weight (see `editable_weight`).
     """
-    return hash_digests({name: digest(name, editable_weight(model, name)) for name in names})
+    wanted = list(names)
+    return hash_digests(
+        {name: digest(name, weight) for name, weight in zip(wanted, editable_weights(model, wanted), strict=True)}
+    )
 
 
 def write_weights(weights: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -121,7 +138,7 @@ def write_weights(weights: Mapping[str, nn.Parameter], values: Mapping[str, Tens
     return before
 
 
-def _refuse_shared(model: nn.Module, name: str, weight: nn.Parameter) -> None:
+def _refuse_shared(model: nn.Module, name: str, places: list[str]) -> None:
     for getter in ("get_input_embeddings", "get_output_embeddings"):
         module = getattr(model, getter, lambda: None)()
         if module is not None and parent_module(model, name) is module:
@@ -129,12 +146,6 @@ def _refuse_shared(model: nn.Module, name: str, weight: nn.Parameter) -> None:
                 f"{name} is the token embedding or the LM head; an edit there would change every prompt. "
                 "Edit the MLP output matrix of a block."
             )
-    # A wrapper such as torch.compile shows every parameter once, under its own path; tied ones show up twice.
-    places = [
-        other
-        for other, candidate in model.named_parameters(remove_duplicate=False)
-        if not candidate.is_meta and candidate.data_ptr() == weight.data_ptr() != 0
-    ]
     if len(places) > 1:
         raise UnsupportedModel(
             f"{name} is one weight in several places ({', '.join(places)}): tied weights. An edit of one "

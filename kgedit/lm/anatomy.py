@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from kgedit.delta.in_context import longest_text, tokens_read_first
-from kgedit.delta.weights import editable_weight
+from kgedit.delta.weights import editable_weight, editable_weights
 from kgedit.errors import NoSuchLayer, PluginError, UnsupportedModel
 from kgedit.io.plugins import load_plugin, plugins
 
@@ -268,7 +268,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         ) from error
     for layer, block in enumerate(blocks):
         _check_matrix(row, layer, block)
-        editable_weight(model, row.weight_name(layer))
+    editable_weights(model, [row.weight_name(layer) for layer in range(len(blocks))])
     return row
 
 

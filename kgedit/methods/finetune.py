@@ -13,13 +13,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
+from kgedit.lm.token_losses import token_losses
 from kgedit.methods.base import (
     Case,
     Computed,
@@ -187,8 +187,11 @@ class TrainingBatch:
 
     def loss(self, matrix: TrainedMatrix, change: Tensor) -> Tensor:
         """() the mean loss with a change of W, (d, d_ff)."""
-        scores = log_softmax(matrix.logits(self.texts, self.row_of, self.column, change), dim=-1)  # (scored, V)
-        per_token = -scores.gather(1, self.token.to(scores.device)[:, None])[:, 0]  # (scored,)
+
+        def missed(logits: Tensor, places: slice) -> Tensor:
+            return token_losses(logits, self.token[places].to(logits.device))
+
+        per_token = matrix.losses(self.texts, self.row_of, self.column, change, missed)  # (scored,)
         return per_token @ self.weight.to(per_token)
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta.weights import digest, hash_digests
@@ -30,6 +30,7 @@ from kgedit.lm.tokens import encode_texts
 
 _BATCHES_PER_SORT = 8  # texts are sorted by length within so many batches, to waste little on padding
 _KEYS_PER_BATCH = 25  # of the sample keys, so that they come from many texts
+_LEAST_PART, _MOST_PADDING = 8, 1 / 32
 
 Ids = tuple[int, ...]
 
@@ -263,8 +264,11 @@ def _add(
     halves: bool,
 ) -> None:
     """Add the keys of some more texts to the sums."""
-    before = 0
-    for batch in _batches([ids for ids in texts if len(ids) > skip_first], batch_tokens):
+    before = tokens = 0
+    waiting: dict[tuple[str, int], list[Tensor]] = {}  # layer and half -> keys (tokens, d_ff) of each batch
+    # A GPU is idle with few tokens; a processor is as fast with some hundreds, and then padding costs most.
+    least = batch_tokens // _LEAST_PART if model.device.type == "cpu" else batch_tokens
+    for batch in _batches([ids for ids in texts if len(ids) > skip_first], batch_tokens, least):
         ids, mask = (t.to(model.device) for t in pad(batch, 0, "right"))
         with (
             frozen(model),
@@ -280,18 +284,32 @@ def _add(
         for name, padded in keys.items():
             for half in range(1 + halves):
                 counted = mask.bool() & (second == half).unsqueeze(1)  # (batch, seq)
-                k = padded[counted.to(padded.device)].float()  # (tokens, d_ff)
-                sums.add(name, half, k)
-                if halves and half == 0:
-                    sums.sample(name, k[:: max(1, len(k) // _KEYS_PER_BATCH)][:_KEYS_PER_BATCH], SAMPLE_KEYS)
-        sums.count += int(mask.sum())
+                waiting.setdefault((name, half), []).append(padded[counted.to(padded.device)].float())
+        counts = int(mask.sum())
+        tokens, sums.count = tokens + counts, sums.count + counts
         sums.second_count += int(mask[second == 1].sum())
+        # A product goes over the whole sum, so it is made of many tokens at once.
+        if tokens >= batch_tokens:
+            _flush(sums, waiting, halves=halves)
+            tokens = 0
+    _flush(sums, waiting, halves=halves)
     for name, total in sums.totals.items():
         if not torch.isfinite(total).all():
             raise MomentError(
                 f"the keys of layer {name.split()[0]} are not finite within {sums.count} tokens; "
                 "load the model in float32 or bfloat16 (float16 overflows here)"
             )
+
+
+def _flush(sums: Sums, waiting: dict[tuple[str, int], list[Tensor]], *, halves: bool) -> None:
+    """Add the products of the keys that wait, layer by layer; none waits then."""
+    for (name, half), parts in waiting.items():
+        k = torch.cat(parts)  # (tokens, d_ff)
+        parts.clear()
+        sums.add(name, half, k)
+        if halves and half == 0:
+            sums.sample(name, k[:: max(1, len(k) // _KEYS_PER_BATCH)][:_KEYS_PER_BATCH], SAMPLE_KEYS)
+    waiting.clear()
 
 
 def _change(sums: Sums) -> HalvesChange | None:
@@ -311,14 +329,21 @@ def _chained(chain: bytes, ids: Ids) -> bytes:
     return hashlib.sha256(chain + array("q", ids).tobytes()).digest()
 
 
-def _batches(texts: list[Ids], batch_tokens: int) -> Iterator[list[Ids]]:
-    """Texts of similar length, so many that the padded batch stays within the limit; at least one."""
+def _batches(texts: list[Ids], batch_tokens: int, least: int) -> Iterator[list[Ids]]:
+    """Texts of similar length, so many that the padded batch stays within the limit; at least one.
+
+    A batch that has the least number of tokens takes no text that makes more than a small share of it padding.
+    """
     batch: list[Ids] = []
+    tokens = 0
     for ids in sorted(texts, key=len, reverse=True):
-        if batch and len(batch[0]) * (len(batch) + 1) > batch_tokens:
+        padded = len(batch[0]) * (len(batch) + 1) if batch else 0
+        wasteful = tokens >= least and padded - tokens - len(ids) > _MOST_PADDING * padded
+        if batch and (padded > batch_tokens or wasteful):
             yield batch
-            batch = []
+            batch, tokens = [], 0
         batch.append(ids)
+        tokens += len(ids)
     if batch:
         yield batch
 

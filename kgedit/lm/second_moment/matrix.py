@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 LEAST_RIDGE = 1e-6  # share of the mean diagonal
 _LARGER_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # tried in turn where that does not do
 _WORST_CONDITION = 1e13  # beyond it, a float64 solve has no digit to rely on
+_BAND = 512  # rows that are made symmetric at a time
 TOKENS_ADVISED = 10  # for each dimension of the key
 
 
@@ -108,6 +109,16 @@ class SecondMoment:
             )
 
 
+def _symmetric(moment: Tensor) -> Tensor:
+    """(C + C^T) / 2 in float64, in the order of LAPACK (columns), right on and below the diagonal; in bands."""
+    wide = moment.double().T if moment.dtype != torch.float64 else moment.clone().T
+    for start in range(0, len(wide), _BAND):
+        end = start + _BAND
+        wide[start:end, :end] += wide[:end, start:end].T.clone()
+        wide[start:end, :end] /= 2
+    return wide
+
+
 def ridged_factor(moment: Tensor, least: float = LEAST_RIDGE) -> tuple[Tensor, float, float] | None:
     """The factor of C with the smallest ridge with which C is positive definite and well enough conditioned.
 
@@ -119,16 +130,13 @@ def ridged_factor(moment: Tensor, least: float = LEAST_RIDGE) -> tuple[Tensor, f
         Lower Cholesky factor, the ridge as a share of the mean diagonal, and a lower bound of the condition number;
         None if no ridge is enough.
     """
-    # Symmetric to the last bit; beside C no more than two such matrices exist at a time.
-    wide = moment.double()
-    wide = (wide + wide.T).div_(2)
-    scale = float(wide.diagonal().mean())
-    added = 0.0
+    scale = float(moment.diagonal().double().mean())
     for ridge in (least, *(larger for larger in _LARGER_RIDGES if larger > least)):
-        wide.diagonal().add_((ridge - added) * scale)
-        added = ridge
-        factor: Tensor
-        factor, failed = torch.linalg.cholesky_ex(wide)
+        # The factor takes the place of C + ridge: beside C one such matrix exists at a time.
+        factor = _symmetric(moment)
+        factor.diagonal().add_(ridge * scale)
+        failed = torch.empty((), dtype=torch.int32, device=factor.device)
+        torch.linalg.cholesky_ex(factor, out=(factor, failed))
         if failed:
             continue
         # The squared ratio of the factor's pivots is a lower bound of the condition number.

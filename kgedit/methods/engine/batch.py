@@ -72,7 +72,7 @@ class EditBatch:
 
     @property
     def missed(self) -> Tensor:
-        """(edits,) target tokens that were not the most probable ones when `losses` was computed last."""
+        """(edits,) target tokens that were not the most probable ones when `losses` was asked to count them last."""
         return torch.stack([part.missed for part in self._parts]).sum(dim=0)
 
     def only(self, edits: Sequence[int]) -> EditBatch:
@@ -84,22 +84,23 @@ class EditBatch:
         own_rows = self.edit_of == number
         return self.keys[layer][own_rows], self.values[layer][own_rows]
 
-    def losses(self, offsets: Tensor) -> dict[str, Tensor]:
+    def losses(self, offsets: Tensor, *, count_missed: bool = False) -> dict[str, Tensor]:
         """Run the layers above the first edit layer with m + offset at the written token.
 
         Args:
             offsets: (edits, layers, d) float32, what is added to m at each edit layer; may carry gradients.
+            count_missed: Whether to set `missed`.
 
         Returns:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
         """
         if len(self._parts) == 1 or not (torch.is_grad_enabled() and offsets.requires_grad):
-            return _summed([part.losses(offsets) for part in self._parts])
+            return _summed([part.losses(offsets, count_missed=count_missed) for part in self._parts])
         # One part at a time goes forward and back, so that memory does not grow with the number of edits.
         found, gradient = [], torch.zeros_like(offsets)
         for part in self._parts:
             own = offsets.detach().requires_grad_()
-            losses = part.losses(own)
+            losses = part.losses(own, count_missed=count_missed)
             # No edit's loss depends on another's offset: the sum has the gradient of each.
             (of_part,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), own)
             gradient += of_part

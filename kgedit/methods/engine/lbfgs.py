@@ -80,7 +80,7 @@ class Lbfgs:
         direction, shares = self._gradient.clone(), []
         for moved, turned, rho in reversed(self._pairs):
             share = rho * (moved @ direction)
-            direction -= share * turned
+            direction.addcmul_(turned, share, value=-1)  # no copy of its size is made
             shares.append(share)
         # The inverse Hessian to begin with: a multiple of the identity, of the size the latest pair suggests.
         if self._pairs:
@@ -90,5 +90,5 @@ class Lbfgs:
             direction *= self._first / direction.norm().clamp_min(1e-12)
         # Second loop, earliest pair first: it is put back in, scaled by the curvature along that step.
         for (moved, turned, rho), share in zip(self._pairs, reversed(shares), strict=True):
-            direction += moved * (share - rho * (turned @ direction))
+            direction.addcmul_(moved, share - rho * (turned @ direction))
         return -direction

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.cache import fork, prefill
 from kgedit.lm.hooks import add_at, capture, head_at, only_at, replay
 from kgedit.lm.padding import align, position_ids
+from kgedit.lm.token_losses import losses_at, token_losses
 from kgedit.methods.engine.objective import ObjectiveRow
 
 
@@ -34,7 +36,7 @@ class PaddedBatch:
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
         missed: (edits,) number of target tokens behind the edit prompts that were not the most probable ones when
-            `losses` was computed last.
+            `losses` was asked to count them last.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class PaddedBatch:
         self.row_of = torch.tensor(row_of, device=self.device)  # (scored,)
         self.column = torch.tensor(column, device=self.device)
         self.token = torch.tensor(token, device=self.device)  # -1: keep the unedited distribution
+        self.kept_of = (self.token < 0).long().cumsum(0) - 1  # (scored,) which of the kept distributions
         self.weight = torch.tensor(weight, device=self.device, dtype=torch.float32)
         kinds = [self.rows[index].kind for index in row_of]
         # In a fixed order: losses are added up in it, and a set's order differs from process to process.
@@ -115,27 +118,29 @@ class PaddedBatch:
         if len(rows_kept):
             with ExitStack() as stack:
                 stack.enter_context(replay(self.model, self.anatomy, self.layers[0] + 1, self.state[rows_kept]))
-                logits = self._logits(stack, row_of, self.column[kept], rows_kept)
+                self._top_only(stack, row_of, self.column[kept])
+                stack.enter_context(head_at(self.model, row_of, self.column[kept]))
+                logits = self._run(rows_kept).logits[0].float()  # (kept, vocabulary)
             self.kept = log_softmax(logits, dim=-1)  # (kept, vocabulary)
 
-    def _logits(self, stack: ExitStack, row_of: Tensor, column: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Float32 logits (scored, vocabulary) at some places of all rows, or of the given ones."""
-        stack.enter_context(head_at(self.model, row_of, column))
-        # Above its attention the last block is wanted at the same places alone.
+    def _run(self, rows: Tensor | None = None) -> Any:
+        """The model over the part behind the cut, of all rows or of the given ones."""
+        suffix = self.suffix if rows is None else {name: tensor[rows] for name, tensor in self.suffix.items()}
+        return self.model(**suffix, past_key_values=fork(self.past, rows), use_cache=True)
+
+    def _top_only(self, stack: ExitStack, row_of: Tensor, column: Tensor) -> None:
+        """Above its attention the last block is wanted at some places alone."""
         last = self.anatomy.n_layers(self.model) - 1
         mlp = self.anatomy.mlp(self.model, last)
         if mlp is not None and last not in self.layers:
             stack.enter_context(only_at(mlp, row_of, column))
-        suffix = self.suffix if rows is None else {name: tensor[rows] for name, tensor in self.suffix.items()}
-        output = self.model(**suffix, past_key_values=fork(self.past, rows), use_cache=True)
-        logits: Tensor = output.logits[0].float()  # (scored, vocabulary)
-        return logits
 
-    def losses(self, offsets: Tensor) -> dict[str, Tensor]:
+    def losses(self, offsets: Tensor, *, count_missed: bool = False) -> dict[str, Tensor]:
         """Run the layers above the first edit layer with m + offset at the written token.
 
         Args:
             offsets: (edits, layers, d) float32, what is added to m at each edit layer; may carry gradients.
+            count_missed: Whether to set `missed`.
 
         Returns:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
@@ -145,26 +150,30 @@ class PaddedBatch:
         # The first edit layer needs no run: its output is the stored state with the offset added at column 0.
         column = self.anatomy.shifted(self.model, first, self.hidden, self.values[first], of_row[:, 0])  # (rows, d)
         state = torch.cat([column.unsqueeze(1).to(self.state.dtype), self.state[:, 1:]], dim=1)  # (rows, columns, d)
+        missed: list[Tensor] = []  # of each piece (m,)
+
+        def place_losses(logits: Tensor, places: slice) -> Tensor:
+            # Negative log-likelihood where a token is wanted, KL(edited || unedited) where it is to stay.
+            token, kept_of = self.token[places].to(logits.device), self.kept_of[places].to(logits.device)
+            if count_missed:
+                missed.append((logits.detach().argmax(dim=-1) != token).to(self.device))
+            return token_losses(logits.float(), token, self.kept.to(logits.device), kept_of)
+
         with ExitStack() as stack:
             stack.enter_context(replay(self.model, self.anatomy, first + 1, state))
             for number, layer in enumerate(above, start=1):
                 stack.enter_context(self._shift(layer, of_row[:, number]))
-            logits = self._logits(stack, self.row_of, self.column)  # (scored, vocabulary)
-        scores = log_softmax(logits, dim=-1)
-        # Negative log-likelihood where a token is wanted, KL(edited || unedited) where the distribution is to stay.
-        has_target = self.token >= 0
-        per_position = torch.zeros_like(self.weight)
-        per_position[has_target] = -scores[has_target].gather(1, self.token[has_target, None])[:, 0]
-        if len(self.kept):
-            edited = scores[~has_target]
-            per_position[~has_target] = (edited.exp() * (edited - self.kept)).sum(dim=-1)
-        weighted = per_position * self.weight
+            self._top_only(stack, self.row_of, self.column)
+            per_position = losses_at(
+                self.model, self.anatomy, self._run, self.row_of, self.column, place_losses
+            )  # (scored,)
+        weighted = per_position.to(self.device) * self.weight  # (scored,)
         # Added up by edit, each kind of row for itself.
         edit = self.edit_of[self.row_of]
         empty = torch.zeros(self.edits, device=self.device, dtype=torch.float32)
-        of_target = self.of_kind.get("target", torch.zeros_like(has_target))
-        wrong = (scores.detach().argmax(dim=-1) != self.token) & of_target  # (scored,)
-        self.missed = empty.index_add(0, edit, wrong.to(empty))
+        if count_missed:
+            wrong = torch.cat(missed) & self.of_kind.get("target", torch.zeros_like(self.token, dtype=torch.bool))
+            self.missed = empty.index_add(0, edit, wrong.to(empty))
         return {kind: empty.index_add(0, edit[of], weighted[of]) for kind, of in self.of_kind.items()}
 
     def _shift(self, layer: int, offset: Tensor) -> AbstractContextManager[None]:

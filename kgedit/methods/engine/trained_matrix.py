@@ -6,8 +6,9 @@ on the layer's output, m = W k + dW k, and the model's own weights stay as they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy, to_math
-from kgedit.lm.hooks import add_at, capture, head_at
+from kgedit.lm.hooks import add_at, capture
 from kgedit.lm.padding import pad
+from kgedit.lm.token_losses import PlaceLoss, logits_by_place, losses_at
 from kgedit.methods.engine.states_below import Ids, StatesBelow
 
 
@@ -57,18 +59,27 @@ class TrainedMatrix:
         """A change of zeros to train, (d, d_ff)."""
         return torch.zeros(self.weight.shape, dtype=self.wide, device=self._device, requires_grad=True)
 
-    def logits(self, texts: Sequence[Ids], rows: Tensor, columns: Tensor, change: Tensor | None) -> Tensor:
-        """Logits at chosen positions.
+    def losses(
+        self, texts: Sequence[Ids], rows: Tensor, columns: Tensor, change: Tensor | None, loss: PlaceLoss
+    ) -> Tensor:
+        """The loss at chosen positions, (scored,) in the precision of the change.
 
         Args:
             texts: Token ids of each text.
             rows: (scored,) which text.
             columns: (scored,) which of its tokens.
             change: dW, (d, d_ff), into which gradients flow; None for the matrix as it is.
-
-        Returns:
-            (scored, vocabulary) in the precision of the change.
+            loss: Of some positions, from their logits; see `losses_at`.
         """
+        found = losses_at(self._model, self._anatomy, partial(self._run, texts, change), rows, columns, loss)
+        return found.to(self.wide)
+
+    def logits(self, texts: Sequence[Ids], rows: Tensor, columns: Tensor) -> Callable[[slice], Tensor]:
+        """Logits at chosen positions with the matrix as it is, some positions at a time; see `logits_by_place`."""
+        return logits_by_place(self._model, self._anatomy, partial(self._run, texts, None), rows, columns)
+
+    def _run(self, texts: Sequence[Ids], change: Tensor | None) -> Any:
+        """The model on texts, with a change of the matrix."""
         ids, mask = pad(texts, self._fill, "right")  # (texts, longest)
         inputs: dict[str, Any] = {
             "input_ids": ids.to(self._device),
@@ -85,5 +96,4 @@ class TrainedMatrix:
                     return output + linear(keys["key"].to(change.dtype), change)
 
                 stack.enter_context(add_at(module, with_change))
-            stack.enter_context(head_at(self._model, rows, columns))
-            return self._model(**inputs).logits[0].to(self.wide)  # type: ignore[no-any-return]
+            return self._model(**inputs)

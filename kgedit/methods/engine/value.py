@@ -145,7 +145,7 @@ def optimise(
         # The loss of every running edit at its present offset; the last one is not followed by an update.
         with torch.set_grad_enabled(not last):
             current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
-            parts = remaining.losses(current)
+            parts = remaining.losses(current, count_missed=early_stop > 0)
             penalties = torch.stack([offsets[number].penalty() for number in running])
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
         _record([solutions[number] for number in running], current, parts, total, step, stop_loss)

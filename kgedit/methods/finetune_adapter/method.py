@@ -8,21 +8,21 @@ the others are trained anew without it. docs/methods.md, "Fine-tuning an adapter
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.errors import EditDiverged
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.lm.anatomy import anatomy_of, context_length
-from kgedit.lm.hooks import frozen, head_at
+from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length
+from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad
+from kgedit.lm.token_losses import drifts, logits_by_place, losses_at, token_losses
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question, in_both_forms
 from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, encoded, epoch
@@ -153,7 +153,7 @@ class FineTuneAdapter(Method):
 
     def _trained(self, bench: Workbench, curriculum: Curriculum) -> tuple[Factors, list[float]]:
         """The adapter's factors, and the mean loss of each pass."""
-        config, more = self.config, curriculum.begin is not None
+        config, more, anatomy = self.config, curriculum.begin is not None, anatomy_of(bench.model)
         lessons = curriculum.lessons
         # Training that goes on draws anew each time.
         rng = random.Random(f"{bench.seed} {len(lessons)} {curriculum.begin.id if curriculum.begin else ''}")
@@ -182,7 +182,7 @@ class FineTuneAdapter(Method):
                         group["lr"] = (
                             config.learning_rate * (1 - (1 - config.last_rate) * done) * (0.5 if more else 1.0)
                         )
-                    loss = _loss(adapter, batch)
+                    loss = _loss(adapter, anatomy, batch)
                     losses.append(float(loss.detach()))
                     if not bool(torch.isfinite(loss)):
                         raise EditDiverged(
@@ -223,7 +223,7 @@ def _batches(rows: Sequence[_Row], size: int, rng: random.Random) -> list[Sequen
     return batches
 
 
-def _loss(adapter: Any, batch: Sequence[_Row]) -> Tensor:
+def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row]) -> Tensor:
     """() mean over sequences: negative log-likelihood per answer token, or KL(below || adapter) where held."""
     ids, mask = pad([(*row.prompt, *row.answer) for row in batch], 0, "right")  # (batch, longest)
     weight = torch.zeros(ids.shape, dtype=torch.float32)  # (batch, longest)
@@ -235,27 +235,43 @@ def _loss(adapter: Any, batch: Sequence[_Row]) -> Tensor:
     device = next(adapter.parameters()).device
     ids, mask, weight = ids.to(device), mask.to(device), weight.to(device)
     held = torch.tensor([row.held for row in batch], device=device)  # (batch,)
-    # The logits at each position predict the next token, so targets and weights move by one; only what is weighed is
-    # predicted at all.
+    # The logits at each position predict the next token, so targets and weights move by one.
     targets, weight = ids[:, 1:], weight[:, 1:]  # (batch, longest - 1)
-    places = weight > 0  # (batch, longest - 1)
-    logits = _logits(adapter, ids, mask, places)  # (places, V)
-    targets, weight, stays = targets[places], weight[places], held[:, None].expand_as(places)[places]  # (places,)
-    # What is new: the negative log-likelihood of its answer.
-    total = (cross_entropy(logits[~stays], targets[~stays], reduction="none") * weight[~stays]).sum()
-    # What stays: the KL divergence from the model below the adapter, at every place of its sentence.
-    if bool(held.any()):
-        with torch.no_grad(), adapter.disable_adapter():
-            below = _logits(adapter, ids[held], mask[held], places[held])  # (scored, V)
-        wanted, found = log_softmax(below, dim=-1), log_softmax(logits[stays], dim=-1)  # (scored, V)
-        apart = kl_div(found, wanted, reduction="none", log_target=True).sum(dim=-1)  # (scored,)
-        total = total + (apart * weight[stays]).sum()
-    return total / len(batch)
+    # What is new is asked at its answer, what stays at every place of its sentence; the head is run nowhere else.
+    row_of, column = (weight > 0).nonzero(as_tuple=True)  # (scored,)
+    stays = held[row_of].nonzero()[:, 0]  # (held places,)
+    token = targets[row_of, column].index_fill(0, stays, -1)  # (scored,)
+    model = adapter.get_base_model()
+    below: Callable[[slice], Tensor] | None = None
+    if len(stays):
+        number = held.cumsum(0) - 1  # (batch,) which of the held rows
+        with adapter.disable_adapter():
+            below = logits_by_place(
+                model,
+                anatomy,
+                lambda: adapter(input_ids=ids[held], attention_mask=mask[held], use_cache=False),
+                number[row_of[stays]],
+                column[stays],
+            )
+    begin = [0, *(token < 0).cumsum(0).tolist()]  # how many held places stand before each place
 
+    def place_losses(logits: Tensor, places: slice) -> Tensor:
+        # What is new: the negative log-likelihood of its answer.
+        wanted = token[places].to(logits.device)  # (m,)
+        found = token_losses(logits, wanted.clamp_min(0))  # (m,)
+        # What stays: the KL divergence from the model below the adapter.
+        stay = (wanted < 0).nonzero()[:, 0]
+        if below is None or not len(stay):
+            return found
+        apart = drifts(logits.index_select(0, stay), below(slice(begin[places.start], begin[places.stop])))
+        return found.index_copy(0, stay, apart)
 
-def _logits(adapter: Any, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
-    """(places, V) float32 logits where (batch, longest - 1) says that the next token is scored, row by row."""
-    rows, columns = places.nonzero(as_tuple=True)  # (places,) each
-    with head_at(adapter.get_base_model(), rows, columns):
-        logits: Tensor = adapter(input_ids=ids, attention_mask=mask, use_cache=False).logits  # (1, places, V)
-    return logits[0].float()  # (places, V)
+    losses = losses_at(
+        model,
+        anatomy,
+        lambda: adapter(input_ids=ids, attention_mask=mask, use_cache=False),
+        row_of,
+        column,
+        place_losses,
+    )
+    return (losses * weight[row_of, column].to(losses.device)).sum() / len(batch)

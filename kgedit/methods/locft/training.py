@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
 
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.errors import EditDiverged, EditError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.generation.endings import end_tokens
+from kgedit.lm.token_losses import drifts, token_losses
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
@@ -141,9 +141,11 @@ class Training:
     def _edit_loss(self, rows: Sequence[_Row], change: Tensor) -> Tensor:
         """() mean negative log-likelihood per target token, over the texts or over all tokens of the batch."""
         text_of, column, token = _scored(rows)
-        logits = self._matrix.logits([row.text for row in rows], text_of, column, change)  # (scored, vocabulary)
-        scores = log_softmax(logits, dim=-1)
-        per_token = -scores.gather(1, token.to(scores.device)[:, None])[:, 0]  # (scored,)
+
+        def missed(logits: Tensor, places: slice) -> Tensor:
+            return token_losses(logits, token[places].to(logits.device))
+
+        per_token = self._matrix.losses([row.text for row in rows], text_of, column, change, missed)  # (scored,)
         if self._config.mean == "token":
             return per_token.mean()
         per_answer = [1 / len(row.answer) / len(rows) for row in rows for _ in row.answer]
@@ -153,10 +155,12 @@ class Training:
         """() mean KL(unedited || trained) of the next token, at every place of the rehearsed answers."""
         text_of, column, _ = _scored(rows)
         texts = [row.text for row in rows]
-        with torch.no_grad():
-            unedited = log_softmax(self._matrix.logits(texts, text_of, column, None), dim=-1)  # (scored, vocabulary)
-        trained = log_softmax(self._matrix.logits(texts, text_of, column, change), dim=-1)  # (scored, vocabulary)
-        return kl_div(trained, unedited, log_target=True, reduction="batchmean")
+        unedited = self._matrix.logits(texts, text_of, column)
+
+        def apart(logits: Tensor, places: slice) -> Tensor:
+            return drifts(logits, unedited(places))
+
+        return self._matrix.losses(texts, text_of, column, change, apart).mean()
 
     def _edit_rows(self, bench: Workbench, request: Request) -> list[_Row]:
         """The edit prompt with its new object: alone, behind context prefixes, in the chat form if there is one."""

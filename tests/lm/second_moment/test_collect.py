@@ -19,7 +19,7 @@ from families import CONTEXT, D_FF, FAMILIES, SENTENCES, tiny_model
 from kgedit.errors import FileCorrupt, MomentError, MomentMismatch, NoSuchLayer
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import capture
-from kgedit.lm.second_moment.collect import collect, weights_keys
+from kgedit.lm.second_moment.collect import _batches, collect, weights_keys
 from kgedit.lm.second_moment.first_tokens import outlying_first_tokens
 from kgedit.lm.tokens import encode_text
 
@@ -59,6 +59,15 @@ def test_batching_changes_nothing_that_matters() -> None:
     large = collect(model, tok, iter(TEXTS), [1])[1]
     torch.testing.assert_close(small.matrix, large.matrix, rtol=1e-5, atol=1e-6)
     assert (small.count, small.key) == (large.count, large.key)
+
+
+def test_a_batch_ends_where_texts_get_much_shorter_once_it_is_large_enough() -> None:
+    texts = [(1,) * length for length in (50, 100, 98, 50, 100, 100, 50)]
+    lengths = [list(map(len, batch)) for batch in _batches(texts, 1000, 300)]
+    assert lengths == [[100, 100, 100, 98], [50, 50, 50]]
+    # Smaller than that it takes what it gets, and no batch is larger than the limit.
+    assert [len(batch) for batch in _batches(texts, 1000, 1000)] == [7]
+    assert [len(batch) for batch in _batches(texts, 350, 1000)] == [3, 3, 1]
 
 
 def test_first_tokens_and_ends_can_be_left_out() -> None:

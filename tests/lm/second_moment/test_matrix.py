@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kgedit.errors import IllConditioned
+from kgedit.lm.second_moment import matrix
 from kgedit.lm.second_moment.matrix import SecondMoment
 
 KEY = "weights=0a corpus=1b length=64 skip_first=0"
@@ -83,3 +86,32 @@ def test_what_cannot_be_solved_names_the_layer(matrix: Tensor, says: str) -> Non
 def test_a_key_that_is_not_finite_is_refused() -> None:
     with pytest.raises(IllConditioned, match="key of layer 3 is not finite"):
         _moment(_sample(100)).solve(torch.tensor([[torch.inf] * 12]))
+
+
+@pytest.mark.parametrize("band", [5, 12, 100])
+def test_the_factor_is_that_of_the_symmetric_part(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "_BAND", band)
+    c = _sample(1000).float()
+    c[0, -1] += 1e-3
+    kept = c.clone()
+    factor, ridge, _ = matrix.ridged_factor(c, 0.0)
+    assert torch.equal(c, kept)
+    assert ridge == 0
+    torch.testing.assert_close(factor @ factor.T, ((c + c.T) / 2).double(), rtol=1e-12, atol=1e-14)
+
+
+def test_beside_c_one_matrix_in_float64_exists_while_the_factor_is_made() -> None:
+    places: set[int] = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            for one in found if isinstance(found, tuple) else (found,):
+                if isinstance(one, Tensor) and one.dtype == torch.float64 and one.numel() >= 64 * 64:
+                    places.add(one.data_ptr())
+            return found
+
+    c = _sample(1000, 64).float()
+    with Watch():
+        assert matrix.ridged_factor(c) is not None
+    assert len(places) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,9 +13,12 @@ from families import tiny_model
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import SettingError
+from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.scoring.teacher_forced import score_rows
+from kgedit.lm.token_losses import MOST_LOGITS, logits_by_place, losses_at
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.curriculum import Curriculum, Lesson
+from kgedit.methods.finetune_adapter import method as adapter_method
 from kgedit.methods.finetune_adapter.lessons import epoch
 from kgedit.methods.finetune_adapter.lora import lora
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter, _loss, _Row
@@ -124,12 +128,36 @@ def test_what_is_held_costs_nothing_while_nothing_has_changed_and_an_edit_as_muc
     model, tok = tiny_model("gpt2")
     prompt, answer = encode_pair(tok, "Peru is in", "Asia")
     expected = -sum(score_rows(model, [(prompt, answer)])[0].logprobs) / len(answer)
+    anatomy = anatomy_of(model)
     with lora(model, rank=4, scale=1.0, modules="all-linear", dropout=0.0, seed=0) as adapter, torch.no_grad():
         held, asked = _Row(prompt, answer, held=True), _Row(prompt, answer)
-        assert float(_loss(adapter, [held])) == pytest.approx(0, abs=1e-6)
-        assert float(_loss(adapter, [asked])) == pytest.approx(expected, rel=1e-5)
-        assert float(_loss(adapter, [held, asked])) == pytest.approx(expected / 2, rel=1e-5)
+        assert float(_loss(adapter, anatomy, [held])) == pytest.approx(0, abs=1e-6)
+        assert float(_loss(adapter, anatomy, [asked])) == pytest.approx(expected, rel=1e-5)
+        assert float(_loss(adapter, anatomy, [held, asked])) == pytest.approx(expected / 2, rel=1e-5)
         for name, parameter in adapter.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.05)
-        assert float(_loss(adapter, [held])) > 1e-4
+        assert float(_loss(adapter, anatomy, [held])) > 1e-4
+
+
+def test_the_loss_taken_in_pieces_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With places of what is new and of what stays in each piece."""
+    model, tok = tiny_model("gpt2")
+    pairs = (
+        ("Peru is in", "South America"),
+        ("The capital of France is", "Paris"),
+        ("Marie Curie was born in", "Poland"),
+    )
+    rows = [_Row(*encode_pair(tok, *pair), held=number != 1) for number, pair in enumerate(pairs)]
+    anatomy, found = anatomy_of(model), []
+    with lora(model, rank=4, scale=1.0, modules="all-linear", dropout=0.0, seed=0) as adapter:
+        trained = [parameter for name, parameter in adapter.named_parameters() if "lora_B" in name]
+        for parameter in trained:
+            parameter.data.fill_(0.05)
+        for most in (MOST_LOGITS, 3 * model.config.vocab_size):
+            monkeypatch.setattr(adapter_method, "losses_at", partial(losses_at, most=most))
+            monkeypatch.setattr(adapter_method, "logits_by_place", partial(logits_by_place, most=most))
+            loss = _loss(adapter, anatomy, rows)
+            found.append((loss, *torch.autograd.grad(loss, trained)))
+    for whole, pieces in zip(*found, strict=True):
+        torch.testing.assert_close(pieces, whole, rtol=1e-4, atol=1e-6)
