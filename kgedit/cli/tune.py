@@ -10,6 +10,7 @@ from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Method, Model, Moments, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
+from kgedit.cli.workers import Executor, GpusPerWorker, WorkerCount, worker_plan
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write no preset.")] = False,
     graph: Graph = None,
     moments: Moments = None,
+    executor: Executor = "here",
+    workers: WorkerCount = None,
+    gpus_per_worker: GpusPerWorker = None,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -44,13 +48,18 @@ def tune(
     """
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
+        from kgedit.tune.shared import StartTrials, shared_trials
         from kgedit.tune.tuned import TuneSettings
         from kgedit.tune.tuned import tune as search
 
         settings = TuneSettings(edits=edits, report=report, minutes=minutes, seed=seed)
         source = "collect" if moments is None else moments_source(moments)
         editor = Editor.from_pretrained(model, method=method, graph=graph, moments=source, progress=advance, **loading)
-        tuned = search(editor, method, settings, moments=source, write=not dry_run, progress=advance)
+        plan = worker_plan(executor, workers, gpus_per_worker, loading.get("device"))
+        with shared_trials(StartTrials(model, method, graph, source, loading), plan) as shared:
+            tuned = search(
+                editor, method, settings, moments=source, write=not dry_run, shared=shared, progress=advance
+            )
     emit(tuned.model_dump(mode="json"), lambda: _shown(tuned), as_json=as_json)
 
 

@@ -17,7 +17,7 @@ Said = TypeVar("Said")
 # The measures of `CounterFactProbe` that the score is made of: whether the right object is the more probable one, and,
 # for the edit itself, whether greedy decoding gives it.
 SCORED = ("efficacy", "paraphrase", "neighborhood", "efficacy_accuracy", "paraphrase_accuracy")
-_CHUNK = 8  # edits that are computed in one batch
+CHUNK = 8  # edits that are computed in one batch
 
 
 def measure_unedited(editor: Editor, edits: Sequence[TrialEdit]) -> list[Figures]:
@@ -54,8 +54,8 @@ def asked_after(
     """
     figures: list[Figures] = []
     answers: list[Said] = []
-    for start in range(0, len(edits), _CHUNK):
-        chunk = edits[start : start + _CHUNK]
+    for start in range(0, len(edits), CHUNK):
+        chunk = edits[start : start + CHUNK]
         made = editor.compute([edit.request for edit in chunk], [edit.subgraph for edit in chunk])
         for edit, computed in zip(chunk, made, strict=True):
             with editor.trial(computed.delta):

@@ -13,6 +13,7 @@ from kgedit.methods.base import Method, MethodSettings
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
 from kgedit.trials.measure import means, measure_edits
+from kgedit.tune.shared import SharedTrials
 from kgedit.tune.stages import AGAIN, FACTORS, Changes, at_layer, bands, first_layers, layers_between, scaled
 from kgedit.tune.tried import Tried
 
@@ -31,6 +32,7 @@ class Search:
         tried: What was measured, now or by a run that was stopped.
         seconds: Time limit for trials that are not in `tried`.
         progress: Called with (what, done, total).
+        shared: Workers that measure in the place of the editor.
         best: Settings and figures of the best trial.
         stopped: Whether the time limit ended the search.
     """
@@ -42,6 +44,7 @@ class Search:
     seconds: float
     progress: Progress | None = None
     clock: Callable[[], float] = time.monotonic
+    shared: SharedTrials | None = None
     best: tuple[MethodSettings, dict[str, float]] | None = None
     stopped: bool = False
     trials: list[tuple[MethodSettings, dict[str, float]]] = field(default_factory=list)
@@ -117,7 +120,10 @@ class Search:
         began = self.clock()
         self.editor.method = self.kind(settings)
         try:
-            figures = means(measure_edits(self.editor, self.edits))
+            found = (
+                self.shared.measure(settings, self.edits) if self.shared else measure_edits(self.editor, self.edits)
+            )
+            figures = means(found)
         except (EditError, MomentError):  # these settings diverge, or have no statistics: no candidates
             figures = {}
         self._spent += self.clock() - began

@@ -20,6 +20,7 @@ from kgedit.trials.draw import TrialEdit, draw_edits
 from kgedit.trials.measure import means, measure_edits, measure_unedited
 from kgedit.tune.preset import write_preset
 from kgedit.tune.search import Search
+from kgedit.tune.shared import SharedTrials, check_independent
 from kgedit.tune.stages import at_layer, first_layers
 from kgedit.tune.tried import Tried
 
@@ -87,6 +88,7 @@ def tune(
     *,
     moments: MomentSource,
     write: bool = True,
+    shared: SharedTrials | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
     """Search, report, and write the user's preset.
@@ -97,17 +99,20 @@ def tune(
         settings: See `TuneSettings`.
         moments: Where the editor's second moments come from; part of what a record of earlier trials is for.
         write: Whether the preset is written.
+        shared: Workers among which the edits of each trial are shared out; the figures are those of one process.
         progress: Called with (what, done, total).
 
     Raises:
         DataError: The model recalls too few facts.
         EditError: The method cannot make the edits.
+        SettingError: The method goes on from edit to edit, and there are workers.
     """
     name = parse_variant(variant)[0]
     kind = load_method(name)
     depth = anatomy_of(editor.model).n_layers(editor.model)
     begin, _ = method_for(editor.name, variant, depth)
     editor.method = begin
+    check_independent(begin.remembers, shared)
     drawn = draw_edits(editor, settings.edits + settings.report, seed=settings.seed)
     share = settings.edits / (settings.edits + settings.report)
     middle = min(settings.edits, round(share * len(drawn)))
@@ -119,14 +124,16 @@ def tune(
         )
     _collect(editor, kind, begin, depth)
     tried = Tried(Settings().cache_dir / "tuning", _identity(editor, name, moments, drawn))
-    search = Search(editor, kind, development, tried, 60 * settings.minutes, progress)
+    search = Search(editor, kind, development, tried, 60 * settings.minutes, progress, shared=shared)
     best, figures = search.run(begin.config, depth)
 
     def report(config: MethodSettings, what: str) -> dict[str, float]:
         found = tried.find(config, "reported")
         if found is None:
             editor.method = kind(config)
-            found = means(measure_edits(editor, reported, progress=progress, what=what))
+            told: dict[str, Any] = {"progress": progress, "what": what}
+            measures = shared.measure(config, reported, **told) if shared else measure_edits(editor, reported, **told)
+            found = means(measures)
             tried.note(config, "reported", found)
         return found
 
