@@ -97,10 +97,11 @@ def test_the_factor_is_that_of_the_symmetric_part(band: int, monkeypatch: pytest
     factor, ridge, _ = matrix.ridged_factor(c, 0.0)
     assert torch.equal(c, kept)
     assert ridge == 0
-    torch.testing.assert_close(factor @ factor.T, ((c + c.T) / 2).double(), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(factor @ factor.T, (c.double() + c.double().T) / 2, rtol=1e-12, atol=1e-14)
 
 
-def test_beside_c_one_matrix_in_float64_exists_while_the_factor_is_made() -> None:
+def test_beside_c_one_matrix_in_float64_exists_while_the_factor_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "_BAND", 16)
     places: set[int] = set()
 
     class Watch(TorchDispatchMode):

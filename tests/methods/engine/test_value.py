@@ -158,7 +158,7 @@ def test_several_layers_are_optimised_together(family, layers) -> None:
 class Bowl:
     """A stand-in for a batch whose loss is the first number of each edit's offset."""
 
-    def losses(self, offsets: Tensor) -> dict[str, Tensor]:
+    def losses(self, offsets: Tensor, *, count_missed: bool = False) -> dict[str, Tensor]:
         return {"target": offsets[:, 0, 0]}
 
     def only(self, edits: Sequence[int]) -> Bowl:
