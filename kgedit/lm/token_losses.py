@@ -117,7 +117,7 @@ def drifts(logits: Tensor, unedited: Tensor) -> Tensor:
 
 def _piece(model: PreTrainedModel, anatomy: Anatomy, places: int, most: int) -> int:
     """How many places are a piece; 0 if all of them are run with the head at once."""
-    head: Any = model.get_output_embeddings()
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     size = max(1, most // int(head.weight.shape[0]))
     # A head that is trained has a gradient of its own, and texts before every input are read by the whole model.
     parts = (head, model.get_submodule(anatomy.final_norm_path))
@@ -157,7 +157,7 @@ class _InPieces(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, piece: PlaceLoss, spans: list[slice]) -> Tensor:
-        losses, gradients = [], []
+        losses, gradients = list[Tensor](), list[Tensor]()
         for span in spans:
             own = states[span].detach().requires_grad_()
             with torch.enable_grad():

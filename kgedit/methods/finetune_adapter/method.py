@@ -244,13 +244,13 @@ def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row]) -> Tensor:
     model = adapter.get_base_model()
     below: Callable[[slice], Tensor] | None = None
     if len(stays):
-        number = held.cumsum(0) - 1  # (batch,) which of the held rows
+        place = held.cumsum(0) - 1  # (batch,) which of the held rows
         with adapter.disable_adapter():
             below = logits_by_place(
                 model,
                 anatomy,
                 lambda: adapter(input_ids=ids[held], attention_mask=mask[held], use_cache=False),
-                number[row_of[stays]],
+                place[row_of[stays]],
                 column[stays],
             )
     begin = [0, *(token < 0).cumsum(0).tolist()]  # how many held places stand before each place
