@@ -176,17 +176,25 @@ def recalled(
     return [asked and next(scores).exact for asked in can_be_asked]
 
 
-def other_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({})) -> Associations:
+def other_facts(
+    subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({}), *, both: bool = False
+) -> Associations:
     """The subject's other facts, one of each relation that has wordings, as (template, object label).
 
-    They are asked for by statement and by question in turns: both of each would cost a quarter of all computation and
-    bring little. Facts that another edit of the same case changes are left out (`changes` as in `associated_paths`).
+    Facts that another edit of the same case changes are left out.
+
+    Args:
+        subgraph: The graph around the edit.
+        text: Wordings.
+        changes: See `made`.
+        both: Ask each by statement and by question; else they take turns, which costs a quarter less.
     """
     objects: dict[str, str] = {}
     for triple, label in subgraph.other_facts():
         if triple.relation in text and (subgraph.subject_label, triple.relation) not in changes:
             objects.setdefault(triple.relation, label)
-    return [
-        (text.edit_wordings((relation,))[number % 2], label)
-        for number, (relation, label) in enumerate(objects.items())
-    ]
+    asked = []
+    for number, (relation, label) in enumerate(objects.items()):
+        wordings = text.edit_wordings((relation,))
+        asked += [(wording, label) for wording in (wordings if both else wordings[number % 2 : number % 2 + 1])]
+    return asked

@@ -292,7 +292,7 @@ class Glame(ValueMethod):
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         # L_keep: the subject's other facts.
         if subgraph is not None and config.keep_weight:
-            facts = other_facts(subgraph, self.text, changes)
+            facts = other_facts(subgraph, self.text, changes, both=config.keep_both)
             rows += keep_rows(tokenizer, subject, facts, config.keep_weight, max_length=limit)
         # L_KL: what "{s} is a" goes on with.
         return Objective((*rows, essence_row(tokenizer, subject, config.kl_weight)))

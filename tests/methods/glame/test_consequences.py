@@ -83,7 +83,14 @@ def test_other_facts_are_one_of_each_relation_that_has_wordings() -> None:
     found = other_facts(graph_of("Marie Curie", "P27", "Japan", {}, own), TEXT)
     statement, question = TEXT.edit_wordings(("P106",))[0], TEXT.edit_wordings(("P19",))[1]
     assert found == [(statement, "physicist"), (question, "Ulm")]  # in turns
-    assert all(template.count("{}") == 1 for template, _ in found)
+    both = other_facts(graph_of("Marie Curie", "P27", "Japan", {}, own), TEXT, both=True)
+    asked = [
+        (template, label)
+        for r, label in (("P106", "physicist"), ("P19", "Ulm"))
+        for template in TEXT.edit_wordings((r,))
+    ]
+    assert both == asked
+    assert all(template.count("{}") == 1 for template, _ in both)
 
 
 def test_on_real_facts_the_edited_relation_is_not_among_those_that_stay() -> None:

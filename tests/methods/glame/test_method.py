@@ -259,6 +259,8 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
         found.append(computed.log["parts"].get(kind, 0.0) / (weight or 1.0))
     assert found[0] == 0
     assert found[2] < 0.93 * found[1]
+    (computed,) = run(model, tok, config(steps=1, keep_both=True), graphs=[graph])
+    assert computed.log["kept_facts"] == 2  # by statement and by question
 
 
 def test_an_edit_does_not_notice_the_company_it_is_computed_in() -> None:
