@@ -59,7 +59,7 @@ def _write(found: RunComparison, out: Path) -> None:
         if ending == ".json"
         else to_markdown(found.report, found.spread)
         if ending == ".md"
-        else to_html(found.report, found.spread)
+        else to_html(found.report, found.spread, answers=found.answers)
     )
     write_files(out.absolute().parent, {out.name: text.encode("utf-8", errors="replace")})
 

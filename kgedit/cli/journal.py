@@ -166,5 +166,4 @@ def _source(entry: Entry) -> tuple[str, str]:
     """Date and evidence of a change, in words."""
     from kgedit.ingest.change import day
 
-    provenance = entry.change.provenance
-    return day(entry.change.dated), (provenance.evidence or "") if provenance else ""
+    return day(entry.change.dated), entry.change.evidence

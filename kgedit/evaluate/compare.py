@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
+
+from pydantic import Field
 
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.report.estimates import Comparison, Estimate, Spread
 from kgedit.evaluate.report.figures import Figures
 from kgedit.evaluate.report.headline import in_words
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.results import RECALLED, UNEDITED, Frozen, Values
+from kgedit.evaluate.results import RECALLED, UNEDITED, CaseAnswers, Frozen, Values
 from kgedit.evaluate.run.folder import RunFolder, read_folder
 
 ByCase = dict[str, Values]
@@ -25,10 +28,13 @@ class RunComparison(Frozen):
         report: Their figures, a column "METHOD@RUN" for each method of each run, and the differences of the first
             run and each other one in the methods that both have, paired over the cases that both have.
         spread: The figures of runs that differ in their seed only.
+        answers: What the cases were asked and answered under each column, case by case; of runs that differ in their
+            seed those of the first.
     """
 
     report: SuiteReport
     spread: tuple[Spread, ...]
+    answers: tuple[CaseAnswers, ...] = Field(default=(), exclude=True, repr=False)
 
 
 def compare_runs(paths: Sequence[Path]) -> RunComparison:
@@ -77,7 +83,9 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
         manifest={name: group[0].manifest for name, group in named.items()},
         notes=tuple(_about(name, group) for name, group in named.items()),
     )
-    return RunComparison(report=report, spread=tuple(row for item in named.items() for row in _spread(*item)))
+    return RunComparison(
+        report=report, spread=tuple(row for item in named.items() for row in _spread(*item)), answers=_answers(named)
+    )
 
 
 def _name(group: Sequence[RunFolder], paths: Sequence[Path]) -> str:
@@ -85,6 +93,17 @@ def _name(group: Sequence[RunFolder], paths: Sequence[Path]) -> str:
     path = group[0].path
     plain = sum(other.name == path.name for other in dict.fromkeys(paths)) == 1
     return path.name if plain else str(path)
+
+
+def _answers(named: Mapping[str, Sequence[RunFolder]]) -> tuple[CaseAnswers, ...]:
+    """Those of cases that every run has first."""
+    found = [
+        answers.model_copy(update={"method": f"{answers.method}@{name}"})
+        for name, (first, *_) in named.items()
+        for answers in first.answers.values()
+    ]
+    columns = Counter(answers.case for answers in found)
+    return tuple(sorted(found, key=lambda answers: -columns[answers.case]))
 
 
 def _by_method(run: RunFolder) -> dict[str, ByCase]:

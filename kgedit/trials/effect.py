@@ -66,6 +66,7 @@ class Effect:
         asked: The questions, those about the fact first.
         facts: The subgraph around it as labels, the new fact first; empty without a subgraph.
         answered: Of each of these facts whether the edited model answers it right; None where it was not asked.
+        questions: Of each of these facts the question that was asked about it; None where none was.
         old: Label of the object that the graph has so far; empty where it has none.
     """
 
@@ -74,6 +75,7 @@ class Effect:
     asked: tuple[AskedTwice, ...]
     facts: tuple[tuple[str, str, str], ...]
     answered: tuple[bool | None, ...]
+    questions: tuple[AskedTwice | None, ...]
     old: str
 
 
@@ -111,13 +113,17 @@ def effect_of(editor: Editor, edit: Edit) -> Effect:
         for (kind, (question, right)), *said in zip(asked, before, after, strict=True)
     )
     if subgraph is None:
-        return Effect(result, delta, twice, (), (), old)
-    found: dict[int, bool | None] = {0: twice[0].right_after}
-    said_after = [each.right_after for each in twice if each.kind == "consequences"]
-    found |= dict(zip(follows, said_after, strict=True))
+        return Effect(result, delta, twice, (), (), (), old)
+    # 3. What was asked about the new fact and about what follows, each at its place in the subgraph.
+    asked_at = {
+        0: twice[0],
+        **dict(zip(follows, (each for each in twice if each.kind == "consequences"), strict=True)),
+    }
+    found = {place: each.right_after for place, each in asked_at.items()}
     label = subgraph.labels
     facts = tuple((label[s], label[r], label[o]) for s, r, o in subgraph.triples)
-    return Effect(result, delta, twice, facts, verdicts(found, subgraph), old)
+    questions_at = tuple(asked_at.get(place) for place in range(len(facts)))
+    return Effect(result, delta, twice, facts, verdicts(found, subgraph), questions_at, old)
 
 
 def _wordings(editor: Editor, resolved: Resolved) -> list[Question]:

@@ -29,6 +29,6 @@ def compared(folders: str) -> Any:
 
     def work() -> str:
         found = compare_runs([Path(line.strip()).expanduser() for line in folders.splitlines() if line.strip()])
-        return framed(to_html(found.report, found.spread), "Comparison of runs")
+        return framed(to_html(found.report, found.spread, answers=found.answers), "Comparison of runs")
 
     return attempt(work)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kg_cache.store import Store
+from kgedit.delta import Delta
 from kgedit.editor import Editor
 from kgedit.errors import Stopped
 from kgedit.lm.anatomy import anatomy_of
@@ -26,12 +27,17 @@ class Sitting:
     Attributes:
         kept: The edits that later ones are made on top of, in order.
         tried: The last edit that was tried and is neither kept nor taken back.
-        stopping: Whether the work under way shall stop.
+        stopping: Whether the work that was asked for last, under way or still waiting, shall stop.
     """
 
     kept: list[Effect] = field(default_factory=list)
     tried: Effect | None = None
     stopping: bool = False
+
+    @property
+    def deltas(self) -> tuple[Delta, ...]:
+        """The changes that the window sees: those it keeps, and the one it tries on top of them."""
+        return tuple(effect.delta for effect in (*self.kept, *([self.tried] if self.tried else [])))
 
 
 @dataclass
@@ -86,6 +92,7 @@ class Desk:
             Stopped: The window asked to stop.
         """
         told_by = stoppable(sitting, progress)
+        told_by("waiting", 0, 0)
         with self.editor.turn(), self.editor.trial(*(effect.delta for effect in sitting.kept if edited)):
             self.editor.progress = told_by
             try:
@@ -95,11 +102,11 @@ class Desk:
 
 
 def stoppable(sitting: Sitting, progress: Progress | None) -> Progress:
-    """Progress of new work that ends it at its next step once the window asks to stop, from now on."""
-    sitting.stopping = False
+    """Progress of work that ends it at its next step once the window asks to stop."""
 
     def told(what: str, done: int, total: int) -> None:
         if sitting.stopping:
+            sitting.stopping = False
             raise Stopped("stopped; nothing was changed")
         if progress:
             progress(what, done, total)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from kgedit.methods.registry import method_names
 from kgedit.trials.effect import effect_of
 from kgedit.workbench.desk import Desk, Sitting
 from kgedit.workbench.effect_html import effect_html, kept_html
-from kgedit.workbench.handling import MODEL, attempt, on_page, stops
+from kgedit.workbench.handling import MODEL, attempt, attempt_each, on_page, queued, stops
 from kgedit.workbench.picking import item_picker, relation_choices
-from kgedit.workbench.shown import block, plain_table, told
+from kgedit.workbench.shown import told
+from kgedit.workbench.writing import pair_html, written
 
 KINDS = ("delta", "LoRA adapter", "GGUF LoRA adapter")
 
@@ -42,18 +45,22 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
                 trying = gr.Button("Try the edit", variant="primary")
                 stop = gr.Button("Stop")
         with gr.Column(scale=5, min_width=300):
-            outcome = gr.HTML(told("Name a fact and try to change it; nothing stays changed until you keep it."))
             with gr.Row():
                 keep, back = gr.Button("Keep"), gr.Button("Take back")
+            outcome = gr.HTML(told("Name a fact and try to change it; nothing stays changed until you keep it."))
+            gr.Markdown(
+                "### Ask\nBoth models go on with it; the edited one has what is kept, and what was just tried."
+            )
+            question = gr.Textbox(label="The beginning of a sentence")
+            with gr.Row():
+                ask, stop_text = gr.Button("Ask both models"), gr.Button("Stop writing")
+            texts = gr.HTML("")
             gr.Markdown("### Kept in this window")
             kept = gr.HTML(kept_html([]))
             with gr.Row():
                 kind = gr.Dropdown(list(KINDS), value=KINDS[0], label="Export as")
                 export = gr.Button("Export what is kept")
             exported, problem = gr.File(label="Exported", visible=False), gr.HTML("")
-            gr.Markdown("### Ask")
-            question = gr.Textbox(label="The beginning of a sentence")
-            ask, answers = gr.Button("Ask both models"), gr.HTML("")
 
     def try_it(
         subject: str, subject_item: str | None, relation: str | None, target: str, target_item: str | None,
@@ -99,23 +106,18 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
         said = attempt(work)
         return gr.File(value=written[0] if written else None, visible=bool(written)), said
 
-    def ask_both(question: str, sitting: Sitting) -> str:
-        def work() -> str:
-            rows = []
-            for name, edited in (("unedited", False), ("with the kept edits", True)):
-                with desk.seated(sitting, edited=edited) as editor:
-                    rows.append((name, editor.complete(question)))
-            return block([plain_table(["model", f"{question} …"], rows)])
-
-        return attempt(work)
+    def ask_both(question: str, sitting: Sitting) -> Iterator[str]:
+        yield from attempt_each(pair_html(question, texts) for texts in written(desk, sitting, question))
 
     given = [subject, subject_item, relation, target, target_item, prompt, method, sitting]
-    trying.click(try_it, given, outcome, scroll_to_output=True, **MODEL)
+    queued(trying.click, sitting, try_it, given, outcome, scroll_to_output=True)
     stops(stop, sitting)
     keep.click(keep_it, sitting, [outcome, kept], **MODEL)
     back.click(take_back, sitting, [outcome, kept], **MODEL)
-    export.click(export_it, [kind, sitting], [exported, problem], **MODEL)
-    gr.on([ask.click, question.submit], ask_both, [question, sitting], answers, **MODEL)
+    queued(export.click, sitting, export_it, [kind, sitting], [exported, problem])
+    asking = partial(gr.on, [ask.click, question.submit])
+    queued(asking, sitting, ask_both, [question, sitting], texts, show_progress="hidden")
+    stops(stop_text, sitting)
 
 
 def exported_as(kind: str, editor: Editor, folder: Path) -> Path:

@@ -39,11 +39,16 @@ def _parts(effect: Effect, notes: Sequence[str]) -> Iterator[str]:
             counts = [f"{before} of {len(asked)} right", f"{after} of {len(asked)} right"]
             lines.append([f"<strong>{escape(heading)}</strong>", "", *(f"<strong>{text}</strong>" for text in counts)])
             lines += map(_row, asked)
-    yield table(["asked", "right once edited", "before", "after"], lines)
+    yield f'<div class="asked">{table(["asked", "right once edited", "before", "after"], lines)}</div>'
     yield note("The share is the probability of the right answer as a whole. All but the first question are in words "
                "that no method was given. Of what should stay, only what the model knew before is asked.")  # fmt: skip
     if effect.facts:
-        drawn = draw(effect.facts, effect.answered, old=effect.old)
+        asked_at = effect.questions
+        drawn = draw(
+            effect.facts, effect.answered, old=effect.old,
+            told=[_hint(each) if each else "" for each in asked_at],
+            changed=[each is not None and _text(each.before) != _text(each.after) for each in asked_at],
+        )  # fmt: skip
         yield f"<figure>{drawn}<figcaption>{escape(LEGEND)}</figcaption></figure>"
     changed = ", ".join(f"{name} by {norm:.2g}" for name, norm in result.weights.items())
     yield note(f"{result.method}, {result.seconds:.1f} s. Changed weights, relative to their norm: {changed}.")
@@ -61,8 +66,17 @@ def _row(asked: AskedTwice) -> list[str]:
 
 def _answer(answer: ReportedAnswer | None, right: bool) -> str:
     if answer is None:
-        return "cannot be asked"
+        return _text(answer)
     return f'{verdict(right, answer.text)} <span class="share">{escape(percent(answer.probability))}</span>'
+
+
+def _hint(asked: AskedTwice) -> str:
+    """What was asked about a fact of the drawing, and the answers, for those who point at it."""
+    return f"{asked.question} \u2026\nbefore: {_text(asked.before)}\nafter: {_text(asked.after)}"
+
+
+def _text(answer: ReportedAnswer | None) -> str:
+    return "cannot be asked" if answer is None else answer.text
 
 
 def kept_html(kept: Sequence[Effect]) -> str:

@@ -20,6 +20,7 @@ STATES: Mapping[State, str] = {
     State.APPLIED: "applied, not yet checked",
     State.CHECKED: "in force",
     State.REFUSED: "refused",
+    State.COUNTERED: "undone by a counter-patch",
     State.UNDONE: "undone",
     State.SUPERSEDED: "replaced by a later change",
 }
@@ -57,7 +58,7 @@ def list_html(entries: Sequence[Entry], found: int, first: int) -> str:
             escape(" | ".join(entry.change.words)),
             _state(entry.state),
             escape(day(entry.change.dated)),
-            link(_evidence(entry)),
+            link(entry.change.evidence),
             escape(in_words(entry.reason)),
         ]
         for entry in entries
@@ -118,14 +119,15 @@ def _number(name: str, value: object) -> str:
     return f"{number:.3g}" if name in _PLAIN else percent(number)
 
 
+def _time(written: str) -> str:
+    """The time of a step as it is read."""
+    return written.replace("T", " ").replace("+00:00", " UTC")
+
+
 def _state(state: State) -> str:
     if state in (State.CHECKED, State.REFUSED):
         return verdict(state == State.CHECKED, STATES[state])
     return escape(STATES[state])
-
-
-def _evidence(entry: Entry) -> str:
-    return (entry.change.provenance.evidence or "") if entry.change.provenance else ""
 
 
 def _change(
@@ -141,7 +143,7 @@ def _change(
     told = {
         "from": escape(entry.change.where),
         "dated": escape(day(entry.change.dated)),
-        "evidence": link(_evidence(entry)),
+        "evidence": link(entry.change.evidence),
     }
     yield "".join(f"<p>{name}: {text}</p>" for name, text in told.items() if text)
     yield from map(note, entry.change.notes)
@@ -151,7 +153,7 @@ def _change(
     if entry.numbers:
         numbers = [(_MEASURES.get(name, name), _number(name, value)) for name, value in sorted(entry.numbers.items())]
         yield plain_table(["measured when it was decided", ""], numbers)
-    rows = [[escape(step.time), escape(STATES[step.state]), escape(in_words(step.reason))] for step in steps]
+    rows = [[escape(_time(step.time)), escape(STATES[step.state]), escape(in_words(step.reason))] for step in steps]
     yield table(["time", "step", "why"], rows)
     if entry.delta:
         yield fold("Delta", [note(entry.delta)])

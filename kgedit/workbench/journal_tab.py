@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kg_cache.ids import is_entity_id, is_relation_id
-from kg_cache.store import Store
-from kg_cache.text import fold, printable
-from kgedit.errors import JournalError, UnknownEdit
+from kg_cache.text import printable
+from kgedit.errors import UnknownEdit
 from kgedit.ingest.exports.write import export
 from kgedit.ingest.maintenance import undo
 from kgedit.ingest.report.answers import answers
 from kgedit.ingest.report.build import build_report
 from kgedit.ingest.report.html import to_html
 from kgedit.ingest.review import accept, receive, refuse
-from kgedit.ingest.store.entry import Entry
-from kgedit.ingest.store.store import IngestStore, open_store
+from kgedit.ingest.store.entry import Entry, State
+from kgedit.ingest.store.store import JOURNAL
 from kgedit.workbench.desk import Desk, Sitting, stoppable
-from kgedit.workbench.handling import MODEL, attempt, on_page, stops
+from kgedit.workbench.handling import MODEL, attempt, on_page, queued, stops
 from kgedit.workbench.journal_html import STATES, change_html, list_html, plan_html
+from kgedit.workbench.listing import Listing, labelled, reading
 from kgedit.workbench.shown import framed, told
 
 PAGE = 50  # changes of one page of the list
@@ -44,6 +44,10 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     if directory is None:
         gr.HTML(told("No store is open: begin with `kgedit workbench --store DIR`. The folder need not be there yet."))
         return
+    listing = Listing(directory, desk.graph)
+    with gr.Accordion("Receive changes for review", open=not (directory / JOURNAL).exists()):
+        feed = gr.File(label="A feed of changes (JSON lines or CSV)", file_types=[".jsonl", ".csv"], height=120)
+        receiving, received = gr.Button("Receive for review"), gr.HTML("")
     with gr.Row():
         state = gr.Dropdown([EVERY, *STATES.values()], value=EVERY, label="State")
         text = gr.Textbox(label="Search", placeholder="in names, evidence and reasons")
@@ -52,72 +56,72 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     change = gr.Dropdown([], label="Change", info="Opens a change of this page of the list", value=None)
     shown = gr.HTML("")
     with gr.Row():
-        undoing, accepting, refusing = gr.Button("Undo"), gr.Button("Accept"), gr.Button("Refuse")
-        stop = gr.Button("Stop")
+        together = gr.Checkbox(label="Accept or refuse all of the list that wait, not the chosen change alone")
+        warned = gr.Checkbox(label="Accept also what the guards speak against, with a warning")
+    why = gr.Textbox(label="Why it is refused (optional)")
+    with gr.Row():
+        accepting, refusing = gr.Button("Accept", variant="primary"), gr.Button("Refuse")
+        undoing, stop = gr.Button("Undo"), gr.Button("Stop")
     outcome = gr.HTML("")
     with gr.Row():
-        why = gr.Textbox(label="Why it is refused (optional)")
-        warned = gr.Checkbox(label="Accept also what the guards speak against, with a warning")
-    with gr.Row():
-        with gr.Column(min_width=300):
-            feed = gr.File(label="A feed of changes (JSON lines or CSV)", file_types=[".jsonl", ".csv"])
-            receiving = gr.Button("Receive for review")
-        with gr.Column(min_width=300):
-            kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Export as")
-            exporting, exported = gr.Button("Export what is in force"), gr.File(label="Exported", visible=False)
-            reporting = gr.Button("Report: ask every change")
+        kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Export as")
+        exporting, reporting = gr.Button("Export what is in force"), gr.Button("Report: ask every change")
+    exported, problem = gr.File(label="Exported", visible=False), gr.HTML("")
     report = gr.HTML("")
 
     def list_them(state: str, text: str, page: int, chosen: int | None) -> tuple[str, Any]:
         entries: list[Entry] = []
 
         def work() -> str:
-            with _reading(directory) as store:
-                found = fitting(store, state, text)
+            found = listing.fitting(state, text)
             first = PAGE * (max(int(page or 1), 1) - 1)
-            entries.extend(labelled(desk.graph, entry) for entry in found[first : first + PAGE])
+            entries.extend(found[first : first + PAGE])
             return list_html(entries, len(found), first + 1)
 
         said = attempt(work)
         still = chosen if chosen in {entry.id for entry in entries} else None
         return said, gr.Dropdown(choices=[(title(entry), entry.id) for entry in entries], value=still)
 
+    def meant(id: int | None, together: bool, state: str, text: str) -> list[int]:
+        """The chosen change, or all that wait in the list, oldest first."""
+        if not together and not id:
+            raise UnknownEdit("choose a change first, or tick that all of the list are meant")
+        waiting = [entry.id for entry in listing.fitting(state, text) if entry.state == State.RECEIVED]
+        if together and not waiting:
+            raise UnknownEdit("no change of the list waits")
+        return waiting[::-1] if together or not id else [id]
+
     def show(id: int | None, sitting: Sitting) -> str:
         return attempt(lambda: change_page(desk, directory, id, sitting)) if id else ""
 
-    def then(work: Callable[[int], str]) -> Callable[[int | None], str]:
-        """A handler of the chosen change."""
-
-        def handler(id: int | None) -> str:
-            if not id:
-                return told("Choose a change first.")
-            return attempt(lambda: work(id))
-
-        return handler
-
     def undo_it(id: int | None, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
-        def work(id: int) -> str:
-            undo(directory, id, progress=stoppable(sitting, on_page(progress)), **desk.loading)
-            return told(f"Change {id} is undone; the weights are those that the remaining changes give.")
+        def work() -> str:
+            (chosen,) = meant(id, False, EVERY, "")
+            undo(directory, chosen, progress=stoppable(sitting, on_page(progress)), **desk.loading)
+            return told(f"Change {chosen} is undone; the weights are those that the remaining changes give.")
 
-        return then(work)(id)
+        return attempt(work)
 
-    def accept_it(id: int | None, warned: bool, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
-        def work(id: int) -> str:
-            (entry,) = accept(
-                directory, [id], method=desk.method, guard="warn" if warned else "refuse", moments=desk.moments,
-                progress=stoppable(sitting, on_page(progress)), **desk.loading,
+    def accept_it(
+        id: int | None, together: bool, state: str, text: str, warned: bool, sitting: Sitting,
+        progress: Any = gr.Progress(),  # noqa: B008
+    ) -> str:  # fmt: skip
+        def work() -> str:
+            decided = accept(
+                directory, meant(id, together, state, text), method=desk.method, guard="warn" if warned else "refuse",
+                moments=desk.moments, progress=stoppable(sitting, on_page(progress)), **desk.loading,
             )  # fmt: skip
-            return told(f"Change {entry.id}: {STATES[entry.state]}.")
+            return told(decided_in_words(decided))
 
-        return then(work)(id)
+        return attempt(work)
 
-    def refuse_it(id: int | None, why: str) -> str:
-        def work(id: int) -> str:
-            refuse(directory, [id], why)
-            return told(f"Change {id} is refused.")
+    def refuse_it(id: int | None, together: bool, state: str, text: str, why: str) -> str:
+        def work() -> str:
+            ids = meant(id, together, state, text)
+            refuse(directory, ids, why)
+            return told(f"Change {ids[0]} is refused." if len(ids) == 1 else f"{len(ids)} changes are refused.")
 
-        return then(work)(id)
+        return attempt(work)
 
     def receive_it(feed: str | None, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work() -> str:
@@ -154,36 +158,32 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     gr.on([tab.select, state.change, page.change], list_them, asked, found, **quick)
     text.change(list_them, asked, found, trigger_mode="always_last", **quick)
-    change.input(show, [change, sitting], shown, **MODEL)
+    queued(change.input, sitting, show, [change, sitting], shown)
     stops(stop, sitting)
-    for button, handler, given in (
-        (undoing, undo_it, [change, sitting]),
-        (accepting, accept_it, [change, warned, sitting]),
-        (refusing, refuse_it, [change, why]),
-        (receiving, receive_it, [feed, sitting]),
+    many = [change, together, state, text]
+    for button, handler, given, said in (
+        (undoing, undo_it, [change, sitting], outcome),
+        (accepting, accept_it, [*many, warned, sitting], outcome),
+        (refusing, refuse_it, [*many, why], outcome),
+        (receiving, receive_it, [feed, sitting], received),
     ):
-        done = button.click(handler, given, outcome, **MODEL).then(list_them, asked, found, **quick)
+        done = queued(button.click, sitting, handler, given, said).then(list_them, asked, found, **quick)
         done.then(show, [change, sitting], shown, **MODEL)
-    reporting.click(report_it, sitting, report, **MODEL)
-    exporting.click(export_it, [kind, sitting], [exported, outcome], **MODEL)
-
-
-def fitting(store: IngestStore, state: str, text: str) -> list[Entry]:
-    """The changes in a state, in its plain words, that have all these words; the newest first."""
-    states = [known for known, words in STATES.items() if words == state]
-    wanted = fold(text).split()
-    return [entry for entry in store.entries(*states) if not wanted or _has(entry, wanted)][::-1]
-
-
-def _has(entry: Entry, wanted: list[str]) -> bool:
-    evidence = (entry.change.provenance.evidence or "") if entry.change.provenance else ""
-    searched = fold(" ".join([str(entry.id), *entry.change.words, entry.reason, evidence]))
-    return all(word in searched for word in wanted)
+    queued(reporting.click, sitting, report_it, sitting, report)
+    queued(exporting.click, sitting, export_it, [kind, sitting], [exported, problem])
 
 
 def title(entry: Entry) -> str:
     """A change as a list to choose from names it."""
     return printable(f"{entry.id}: {' | '.join(entry.change.words)} ({STATES[entry.state]})")
+
+
+def decided_in_words(entries: Sequence[Entry]) -> str:
+    """What became of changes that were decided: each by itself where there is one, else how many of each state."""
+    if len(entries) == 1:
+        return f"Change {entries[0].id}: {STATES[entries[0].state]}."
+    states = Counter(entry.state for entry in entries)
+    return f"{len(entries)} changes decided: {', '.join(f'{states[s]} {STATES[s]}' for s in STATES if states[s])}."
 
 
 def change_page(desk: Desk, directory: Path, id: int, sitting: Sitting) -> str:
@@ -193,8 +193,8 @@ def change_page(desk: Desk, directory: Path, id: int, sitting: Sitting) -> str:
         UnknownEdit: The journal has no such change.
         WrongBase: The store belongs to another model than the page.
     """
-    with _reading(directory) as store:
-        entry, steps = labelled(desk.graph, store.journal.entry(id)), store.journal.steps(id)
+    with reading(directory) as store:
+        (entry,), steps = labelled(desk.graph, [store.journal.entry(id)]), store.journal.steps(id)
         deltas = store.live_deltas()
     with desk.seated(sitting, edited=False) as editor:
         request, _ = editor.prepare(entry.edit)
@@ -204,22 +204,3 @@ def change_page(desk: Desk, directory: Path, id: int, sitting: Sitting) -> str:
             (now,) = answers(editor, [question])
     said = {"unedited": before, "with what is in force": now}
     return change_html(entry, steps, request.question, said, [request.target])
-
-
-def labelled(graph: Store, entry: Entry) -> Entry:
-    """The change with labels of the graph where its plan noted none."""
-    edit = entry.edit
-    ids = [
-        name
-        for name in (edit.subject, edit.relation or "", edit.target_new)
-        if is_entity_id(name) or is_relation_id(name)
-    ]
-    labels = graph.labels(ids) | entry.change.labels
-    return entry.model_copy(update={"change": entry.change.model_copy(update={"labels": labels})})
-
-
-def _reading(directory: Path) -> IngestStore:
-    try:
-        return open_store(directory)
-    except JournalError as error:
-        raise JournalError(f"{error}; receive a feed below to begin one") from error

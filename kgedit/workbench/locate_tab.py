@@ -8,7 +8,7 @@ from kgedit.errors import PromptError
 from kgedit.locate.files import to_html
 from kgedit.locate.located import TracingSettings, locate_prompt
 from kgedit.workbench.desk import Desk, Sitting
-from kgedit.workbench.handling import MODEL, attempt, on_page, stops
+from kgedit.workbench.handling import attempt, on_page, queued, stops
 from kgedit.workbench.shown import framed
 
 
@@ -46,5 +46,5 @@ def locate_tab(desk: Desk, sitting: Any) -> None:
 
         return attempt(work)
 
-    tracing.click(trace, [subject, prompt, samples, neurons, sitting], shown, **MODEL)
+    queued(tracing.click, sitting, trace, [subject, prompt, samples, neurons, sitting], shown)
     stops(stop, sitting)

@@ -14,9 +14,28 @@ from kgedit.io.html_page import table
 STYLE = (
     """
 .kg { overflow-wrap: anywhere; unicode-bidi: isolate }
-.kg .wide { overflow-x: auto } .kg table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-.kg th, .kg td { padding: .3rem .6rem; text-align: left; vertical-align: top; min-width: 4.5rem;
-  border-bottom: 1px solid #8886; unicode-bidi: isolate; overflow-wrap: break-word }
+.kg .wide { overflow-x: auto; margin: .5rem 0 1rem } .kg a { padding: 0 }
+.kg table { border: 0 !important; border-collapse: collapse; width: 100%; margin: 0 !important;
+  font-variant-numeric: tabular-nums }
+.kg th, .kg td { padding: .3rem .6rem !important; text-align: left !important; vertical-align: top; min-width: 4.5rem;
+  border: 0 !important; border-bottom: 1px solid #8886 !important; unicode-bidi: isolate; overflow-wrap: break-word }
+.kg tr { border: 0 !important }
+.kg th { border-bottom: 2px solid #8889 !important; font-weight: 600 }
+@media (max-width: 600px) {
+  .kg .asked thead { display: none }
+  .kg .asked tr { display: grid; grid-template-columns: 1fr 1fr;
+    border-bottom: 1px solid #8886 !important }
+  .kg .asked td { border: 0 !important; min-width: 0; padding: .15rem .3rem !important }
+  .kg .asked td:nth-child(-n + 2) { grid-column: 1 / -1 }
+  .kg .asked td:nth-child(2):empty { display: none }
+  .kg .asked td:nth-child(2)::before { content: "right once edited: " }
+  .kg .asked td:nth-child(3)::before { content: "before: " }
+  .kg .asked td:nth-child(4)::before { content: "after: " }
+}
+.kg .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)); gap: 1rem }
+.kg .pair section { border: 1px solid #8886; border-radius: .5rem; padding: .5rem .8rem }
+.kg .pair h4 { margin: 0 0 .3rem; font-weight: 600 } .kg .pair p { white-space: pre-wrap; margin: 0 }
+.kg .pair .given { opacity: .8 }
 .kg .yes { color: #00674a } .kg .no { color: #a33c00 }
 .dark .kg .yes { color: #63d6a7 } .dark .kg .no { color: #ffb08a }
 .kg .yes::before { content: "\\2713\\00a0" } .kg .no::before { content: "\\2717\\00a0" }
@@ -32,7 +51,8 @@ STYLE = (
 )
 LEGEND = (
     "Thick: the new fact. \u2713: the edited model answers it right, through the new fact where it lies behind it. "
-    "\u2717, broken line: it does not. Dotted: what the new object replaces. The rest was not asked."
+    "\u2717, broken line: it does not. Ring: it answers otherwise than before. Dotted: what the new object replaces. "
+    "The rest was not asked. Point at a fact for the question and the answers; the table above has them, too."
 )
 
 

@@ -11,8 +11,9 @@ import pytest
 from kgedit.cli import main
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.compare import compare_runs
-from kgedit.evaluate.results import Row
-from kgedit.evaluate.run.folder import MANIFEST, ROWS
+from kgedit.evaluate.report.html import to_html
+from kgedit.evaluate.results import Answered, CaseAnswers, Row
+from kgedit.evaluate.run.folder import ANSWERS, MANIFEST, ROWS
 
 
 def run(path: Path, values: dict[str, list[float]], **changes: Any) -> Path:
@@ -43,6 +44,19 @@ def test_the_same_method_of_two_runs_is_compared_case_by_case(tmp_path: Path) ->
     assert found.report.methods["rome@second"]["efficacy"].value == 1.0
     assert found.spread == ()
     assert (first / ROWS).read_bytes() == before  # a torn line is left to the run that resumes
+
+
+def test_the_page_has_what_each_run_said_to_a_case_and_the_data_has_not(tmp_path: Path) -> None:
+    folders = [run(tmp_path / name, {"rome": [0.0]}, settings={"layer": name}) for name in ("first", "second")]
+    for folder, said in zip(folders, ("<b>Ulm", "Paris"), strict=True):
+        answered = (Answered(prompt="Einstein was born in", said=said),)
+        told = CaseAnswers(case="0", method="rome", edits=("born in",), seconds=1.0, answered=answered, scored=())
+        (folder / ANSWERS).write_text(f"{told.model_dump_json()}\n")
+    found = compare_runs(folders)
+    page = to_html(found.report, answers=found.answers)
+    assert "<th>rome@first</th><th>rome@second</th>" in page
+    assert "<td>&lt;b&gt;Ulm</td><td>Paris</td>" in page
+    assert "answers" not in found.model_dump(mode="json")
 
 
 def test_runs_of_one_other_method_each_are_compared(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from evaluate.test_compare import run as finished
 from kgedit.errors import SettingError
-
-WIDTHS = (390, 768, 1440)
+from workbench.looking import pale, picture, wide
 
 
 def field(page: Any, name: str) -> Any:
@@ -37,24 +36,16 @@ QUESTION = "Albert Einstein is a citizen of"
 
 
 def ask(page: Any, answer: str) -> None:
-    """Ask both models, and see the window's own give this answer and the unedited one its old one."""
+    """Have both models go on with a sentence: the window's own gives this answer and the unedited one its old one."""
     field(page, "The beginning of a sentence").fill(QUESTION)
     page.get_by_role("button", name="Ask both models").click()
-    page.get_by_role("row").filter(has_text=re.compile(rf"with the kept edits\s*{answer}")).wait_for()
-    page.get_by_role("row").filter(has_text=re.compile(r"^unedited\s*United States of America")).wait_for()
+    for model, said in (("unedited", "United States of America"), ("edited", answer)):
+        page.locator(f"section[aria-label={model}]").filter(has_text=f"{QUESTION} {said}").wait_for()
 
 
-def wide(page: Any) -> list[int]:
-    """The widths at which the page is wider than the window."""
-    found = []
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-            found.append(width)
-    return found
-
-
-def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(opened: Any, served: Any) -> None:
+def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(
+    opened: Any, served: Any, tmp_path: Path
+) -> None:
     # 1. Find the subject by a part of its name, the relation by an everyday name, and the object.
     to(opened, field(opened, "Subject"))
     typed(opened, "einst")
@@ -76,7 +67,20 @@ def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(opened: A
     opened.get_by_text("The edit took").wait_for()
     fact = opened.get_by_role("row").filter(has_text=QUESTION).first.inner_text()
     assert re.search(r"United States of America 0\.0 %\s+France 9\d\.\d %", fact), fact
-    assert wide(opened) == []
+    # The drawing rings what changed, and tells the question and the answers to those who point at it.
+    told = (
+        opened.locator("svg g.told").filter(has=opened.locator("circle.changed")).locator("title").all_text_contents()
+    )
+    capital = "The country of citizenship of Albert Einstein has its capital in \u2026"
+    assert f"{capital}\nbefore: Washington, D.C.\nafter: Paris" in told
+    assert (wide(opened), pale(opened)) == ([], {})
+    # The text of the edited model has the edit that is only tried.
+    ask(opened, "France")
+    picture(opened, "workbench-edit", tmp_path, height=1150)
+    picture(opened, "workbench-drawing", tmp_path, of=opened.locator("figure"))
+    picture(opened, "workbench-texts", tmp_path, of=opened.locator(".pair"))
+    took = opened.get_by_text("The edit took")
+    picture(opened, "workbench-phone", tmp_path, at=took, width=390, height=844, dark=True)
     # 3. Keep: this window's model says so, another window's does not.
     to(opened, opened.get_by_role("button", name="Keep"))
     opened.keyboard.press("Enter")
@@ -111,31 +115,6 @@ def test_a_hostile_name_is_text(opened: Any) -> None:
     assert opened.locator("img[onerror], #taken").count() == 0
 
 
-def test_a_change_of_the_journal_is_undone_and_the_answer_returns(opened: Any) -> None:
-    opened.get_by_role("tab", name="Journal").click()
-    opened.get_by_text("1 to 2 of 2").wait_for()
-    opened.get_by_role("combobox", name="Change").click()
-    opened.keyboard.press("ArrowDown")
-    opened.keyboard.press("Enter")
-    now, unedited = (
-        opened.get_by_role("row").filter(has_text=re.compile(f"^{who}")) for who in ("with what", "unedited")
-    )
-    now.wait_for()
-    said = [row.get_by_role("cell").nth(1).inner_text() for row in (unedited, now)]
-    assert said[0] != said[1]
-    link = opened.get_by_role("link", name="https://example.org/a_b").first
-    assert link.get_attribute("rel") == "noopener noreferrer"
-    assert wide(opened) == []
-    opened.get_by_role("button", name="Undo").click()
-    opened.get_by_text("is undone; the weights").wait_for()
-    opened.get_by_role("row").filter(has_text=re.compile(f"^with what is in force\\s*{re.escape(said[0])}")).wait_for()
-    # What is undone cannot be refused, and the state is found by its name.
-    opened.get_by_role("button", name="Refuse").click()
-    opened.get_by_role("alert").filter(has_text="does not wait").wait_for()
-    opened.get_by_role("textbox", name="Search").fill("no such change")
-    opened.get_by_text("No change fits.").wait_for()
-
-
 def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path) -> None:
     folders = [
         finished(tmp_path / "first", {"rome": [0.0] * 8}),
@@ -146,18 +125,26 @@ def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path) -> 
     opened.get_by_role("button", name="Compare").click()
     frame = opened.frame_locator("iframe[title='Comparison of runs']")
     frame.get_by_role("columnheader", name="rome@second").first.wait_for()
+    assert (wide(opened), pale(opened)) == ([], {})
+    picture(opened, "workbench-compare", tmp_path)
     opened.get_by_role("tab", name="Where is it stored").click()
     opened.get_by_role("button", name="Trace").click()
     opened.get_by_role("alert").filter(has_text="name the subject").wait_for()
     opened.get_by_role("textbox", name="Subject of the fact").fill("Albert Einstein")
     opened.get_by_role("textbox", name="Sentence up to the answer").fill("{} was born in")
-    opened.get_by_role("spinbutton", name="Noisy runs").fill("1")
+    opened.get_by_role("spinbutton", name="Noisy runs").fill("100")
     opened.get_by_role("checkbox", name="Neurons").check()
+    # Long work is stopped, and asked for anew in a shorter form.
+    opened.get_by_role("button", name="Trace").click()
+    opened.get_by_role("button", name="Stop", exact=True).locator("visible=true").click()
+    opened.get_by_role("alert").filter(has_text="stopped; nothing was changed").wait_for()
+    opened.get_by_role("spinbutton", name="Noisy runs").fill("1")
     opened.get_by_role("button", name="Trace").click()
     traced = opened.frame_locator("iframe[title='Where the fact is stored']")
     traced.get_by_role("img").first.wait_for()
     traced.get_by_role("columnheader", name="its column says").wait_for()
-    assert wide(opened) == []
+    assert (wide(opened), pale(opened)) == ([], {})
+    picture(opened, "workbench-where", tmp_path)
 
 
 def test_only_this_machine_is_served_without_a_token(served: Any) -> None:

@@ -28,20 +28,26 @@ def cases_page(suite: str, answers: Sequence[CaseAnswers]) -> str:
         suite: Name of the benchmark.
         answers: Of all cases, method by method in the order of the cases.
     """
+    times = ", ".join(f"{method} {seconds:.1f} s" for method, seconds in seconds_per_case(answers).items())
+    number = len({item.case for item in answers})
+    parts = [
+        f"<h1>{escape(suite)}: what {number} cases were asked</h1>",
+        note(f"Mean time of a case, its edits included: {times}."),
+    ]
+    return page(f"{suite}: cases", [*parts, *case_parts(answers)])
+
+
+def case_parts(answers: Sequence[CaseAnswers]) -> list[str]:
+    """The cases as HTML, each behind a fold."""
     by_case: dict[str, dict[str, CaseAnswers]] = {}
     for item in answers:
         by_case.setdefault(item.case, {})[item.method] = item
     shown = list(by_case.items())[:SHOWN]
-    times = ", ".join(f"{method} {seconds:.1f} s" for method, seconds in seconds_per_case(answers).items())
-    parts = [
-        f"<h1>{escape(suite)}: what {len(by_case)} cases were asked</h1>",
-        note(f"Mean time of a case, its edits included: {times}."),
-        note("Percent: probability of the whole answer that was given; \u2713: greedy decoding would give it."),
-    ]
+    parts = [note("Percent: probability of the whole answer that was given; \u2713: greedy decoding would give it.")]
     parts += [_case(case, methods) for case, methods in shown]
     if len(by_case) > len(shown):
         parts.append(note(f"{len(by_case) - len(shown)} more cases are in answers.jsonl."))
-    return page(f"{suite}: cases", parts)
+    return parts
 
 
 def _case(case: str, methods: Mapping[str, CaseAnswers]) -> str:

@@ -9,6 +9,7 @@ from html import escape
 
 from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import curves, plots
+from kgedit.evaluate.report.cases import case_parts
 from kgedit.evaluate.report.estimates import Spread
 from kgedit.evaluate.report.lengths import LENGTHS_NOTE, length_table
 from kgedit.evaluate.report.meanings import meaning
@@ -27,16 +28,20 @@ from kgedit.evaluate.report.wording import (
     left_out,
     spread_rows,
 )
+from kgedit.evaluate.results import CaseAnswers
 from kgedit.io.html_page import fold, note, page, table
 
 
-def to_html(report: SuiteReport, spread: Sequence[Spread] = (), *, cases: str = "") -> str:
+def to_html(
+    report: SuiteReport, spread: Sequence[Spread] = (), *, cases: str = "", answers: Sequence[CaseAnswers] = ()
+) -> str:
     """The page; without matplotlib it has its tables, and says what is missing.
 
     Args:
         report: The report.
         spread: Figures over seeds, for a comparison of runs.
         cases: File beside the page with the single cases, to be linked.
+        answers: Single cases that stand in the page itself.
     """
     parts = [f"<h1>{escape(report.headline)}</h1>", *map(note, report.notes)]
     if not report.meaningful:
@@ -59,6 +64,8 @@ def to_html(report: SuiteReport, spread: Sequence[Spread] = (), *, cases: str = 
         parts.append(f"<p>{escape(out)}</p>")
     if cases:
         parts.append(f'<p><a href="{escape(cases)}">What each case was asked, and what every method said</a></p>')
+    if answers:
+        parts += ["<h2>Single cases</h2>", *case_parts(answers)]
     manifest = json.dumps(report.manifest, indent=2, ensure_ascii=False)
     parts += ["<h2>Manifest</h2>", fold("All that the figures depend on", [f"<pre>{escape(manifest)}</pre>"])]
     return page(report.suite, parts)

@@ -119,7 +119,6 @@ def _question(request: Request) -> Question:
 
 def _change(entry: Entry) -> ReportedChange:
     subject, relation, target = words(entry.edit)
-    told = entry.change.provenance
     return ReportedChange(
         id=entry.id,
         state=entry.state,
@@ -128,7 +127,7 @@ def _change(entry: Entry) -> ReportedChange:
         target_new=target,
         target_true=entry.edit.target_true or "",
         where=entry.change.where,
-        evidence=(told.evidence or "") if told else "",
+        evidence=entry.change.evidence,
         dated=day(entry.change.dated),
         notes=entry.change.notes,
         reason=entry.reason,

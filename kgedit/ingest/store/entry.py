@@ -95,6 +95,11 @@ class PlannedEdit(BaseModel):
         return self.provenance.where if self.provenance else ""
 
     @property
+    def evidence(self) -> str:
+        """What the source gives for it; empty where it gives nothing."""
+        return (self.provenance.evidence or "") if self.provenance else ""
+
+    @property
     def words(self) -> tuple[str, str, str]:
         """Subject, relation (or prompt) and new object, ids behind their labels."""
         return words(self.edit, self.labels)

@@ -1,0 +1,90 @@
+"""The journal in a browser: undo and its effect, and a feed that is received, reviewed and exported on the page."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.test_review import FEED, FEW
+from kgedit.ingest.review import accept
+from kgedit.ingest.store.entry import State
+from kgedit.workbench import journal_tab
+from kgedit.workbench.journal_html import STATES
+from workbench.looking import pale, picture, wide
+
+
+def test_every_state_of_a_change_has_plain_words() -> None:
+    assert STATES.keys() == {*State}
+    assert len({*STATES.values()}) == len(State), "the list is filtered by them"
+
+
+def test_a_change_of_the_journal_is_undone_and_the_answer_returns(opened: Any, tmp_path: Path) -> None:
+    opened.get_by_role("tab", name="Journal").click()
+    opened.get_by_text("1 to 2 of 2").wait_for()
+    opened.get_by_role("combobox", name="Change").click()
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Enter")
+    now, unedited = (
+        opened.get_by_role("row").filter(has_text=re.compile(f"^{who}")) for who in ("with what", "unedited")
+    )
+    now.wait_for()
+    said = [row.get_by_role("cell").nth(1).inner_text() for row in (unedited, now)]
+    assert said[0] != said[1]
+    link = opened.get_by_role("link", name="https://example.org/a_b").first
+    assert link.get_attribute("rel") == "noopener noreferrer"
+    assert (wide(opened), pale(opened)) == ([], {})
+    picture(opened, "workbench-journal", tmp_path)
+    opened.get_by_role("button", name="Undo").click()
+    opened.get_by_text("is undone; the weights").wait_for()
+    opened.get_by_role("row").filter(has_text=re.compile(f"^with what is in force\\s*{re.escape(said[0])}")).wait_for()
+    # What is undone cannot be refused, and the state is found by its name.
+    opened.get_by_role("button", name="Refuse").click()
+    opened.get_by_role("alert").filter(has_text="does not wait").wait_for()
+    opened.get_by_role("textbox", name="Search").fill("no such change")
+    opened.get_by_text("No change fits.").wait_for()
+
+
+def test_a_feed_is_received_reviewed_and_exported_without_the_command_line(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_tab, "accept", partial(accept, settings=FEW))  # fewer facts to guard, as a test has
+    feed = tmp_path / "<b id=taken>feed.jsonl"
+    feed.write_text(FEED.lstrip(), encoding="utf-8")
+    # 1. Receive: two wait, and the record that is no change has its reason.
+    opened.get_by_role("tab", name="Journal").click()
+    opened.get_by_text("Receive changes for review").click()
+    opened.locator("input[type=file]").set_input_files(feed)
+    opened.get_by_text("feed.jsonl").first.wait_for()
+    opened.get_by_role("button", name="Receive for review").click()
+    opened.get_by_text("2 changes wait now").wait_for()
+    opened.get_by_role("row").filter(has_text="nobody at all").first.wait_for()
+    assert opened.locator("#taken").count() == 0
+    # 2. Review: one is refused, with a reason; the rest of the list is accepted together.
+    opened.get_by_role("textbox", name="Search").fill("place of birth paris")
+    opened.get_by_text("1 to 1 of 1").wait_for()
+    together = opened.get_by_role("checkbox", name=re.compile("all of the list that wait"))
+    together.check()
+    opened.get_by_role("textbox", name="Why it is refused").fill("he was born in Ulm")
+    opened.get_by_role("button", name="Refuse").click()
+    opened.get_by_role("row").filter(has_text=re.compile(r"refused.*he was born in Ulm")).wait_for()
+    opened.get_by_role("textbox", name="Search").fill("einstein")
+    opened.get_by_text("1 to 2 of 2").wait_for()
+    opened.get_by_role("checkbox", name="Accept also what the guards speak against").check()
+    opened.get_by_role("button", name="Accept").click()
+    opened.screenshot(path="/tmp/n/shots/acc.png", full_page=True)
+    opened.get_by_role("row").filter(has_text=re.compile(r"citizenship.*in force")).wait_for(timeout=240_000)
+    # 3. Export: an adapter whose card names the change.
+    opened.get_by_role("button", name="Export what is in force").click()
+    link = opened.locator("a[href*='adapter.zip']").first
+    link.wait_for()
+    with opened.expect_download() as download:
+        link.click()
+    with zipfile.ZipFile(download.value.path()) as written:
+        assert "peft_type" in json.loads(written.read("adapter_config.json"))
+        assert "Albert Einstein" in written.read("README.md").decode()
