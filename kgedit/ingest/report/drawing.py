@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from itertools import zip_longest
+from itertools import chain, repeat
 
 import networkx as nx
 
@@ -90,7 +90,7 @@ def draw(
     lines, words = [], []
     signs: dict[str, bool] = {}
     hints: dict[str, list[str]] = {}
-    for (fact, verdict, kind), hint in zip_longest(drawings, told[: len(drawings)], fillvalue=""):
+    for (fact, verdict, kind), hint in zip(drawings, chain(told, repeat("")), strict=False):
         subject, _, end = fact
         kinds = [kind, "" if verdict in (None, True) else "no"]
         line, word = _edge(grid, fact, drawn[subject, end], " ".join(filter(None, kinds)))
