@@ -21,6 +21,18 @@ def test_the_mlp_output_matrix_of_every_family_can_be_edited(family) -> None:
     assert editable_weight(model, name) is model.get_parameter(name)
 
 
+def test_all_layers_are_checked_with_one_list_of_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = tiny_model("llama")
+    lists: list[object] = []
+    named = model.named_parameters
+    monkeypatch.setattr(model, "named_parameters", lambda *given, **more: lists.append(given) or named(*given, **more))
+    anatomy = anatomy_of(model)
+    names = [anatomy.weight_name(layer) for layer in range(3)]
+    assert len(lists) == 1
+    hash_weights(model, names)
+    assert len(lists) == 2
+
+
 def test_a_compiled_model_shows_the_same_parameter() -> None:
     model, _ = tiny_model("gpt2")
     assert editable_weight(torch.compile(model), GPT2_WEIGHT) is editable_weight(model, GPT2_WEIGHT)
