@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Graph, Model
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, Force, Graph, Model
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -38,6 +38,7 @@ def train_editor(
         Path | None,
         typer.Option(help="File for METHOD:editor=FILE; by default the cache, where it is found by itself."),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -49,11 +50,15 @@ def train_editor(
     """
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
+        from kgedit.io.existing import refuse_foreign
         from kgedit.methods.before_loading import check_before_loading
+        from kgedit.methods.trained_editor import is_trained_editor
         from kgedit.trials.train_editor import TrainEditorSettings
         from kgedit.trials.train_editor import train_editor as train
 
         check_before_loading(model, method)
+        if out is not None:
+            refuse_foreign(out, ours=is_trained_editor, force=force)
         settings = TrainEditorSettings(facts=facts, report=report, minutes=minutes, seed=seed)
         editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
         trained = train(editor, method, settings, out=out, progress=advance)

@@ -75,6 +75,16 @@ class TrainedEditor:
             raise FileCorrupt(f"{path} is no trained editor ({error}); `kgedit train-editor` makes one") from error
 
 
+def is_trained_editor(content: bytes) -> bool:
+    """Whether the content of a file is what `TrainedEditor.save` writes, whole or damaged."""
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (ValueError, RecursionError):
+        return False
+    about = header.get("__metadata__") if isinstance(header, dict) else None
+    return isinstance(about, dict) and about.keys() >= {"method", "base", "settings", "figures", "sha256"}
+
+
 def editor_file(method: str, base: str) -> Path:
     """Where the cache keeps the trained editor of a method for a model.
 

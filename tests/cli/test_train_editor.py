@@ -31,6 +31,13 @@ def test_a_trained_editor_is_found_by_later_commands(run: Run, refused: Run, tmp
     own = tmp_path / "own.safetensors"
     assert str(own) in run("train-editor", "--method", SMALL, *FEW, "--out", str(own))
     assert own.is_file()
+    # The same command may go on; a file of somebody else is refused before the model is loaded, and stays.
+    run("train-editor", "--method", SMALL, *FEW, "--out", str(own))
+    other = tmp_path / "model.safetensors"
+    other.write_bytes(b"weights of somebody else")
+    assert "no earlier output" in refused("train-editor", "--method", SMALL, *FEW, "--out", str(other))
+    assert other.read_bytes() == b"weights of somebody else"
+    assert "is a folder" in refused("train-editor", "--method", SMALL, *FEW, "--out", str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from kgedit.errors import FileCorrupt, SaveFailed
-from kgedit.ingest.exports.manifest import RECORD, ExportKind, read_record
+from kgedit.ingest.exports.manifest import CARD, RECORD, ExportKind, ExportRecord, read_record
 from kgedit.ingest.exports.write import export_open
 from kgedit.ingest.session import Session
 from kgedit.io.durable import flush_path
@@ -65,8 +66,21 @@ def publish(session: Session, out: Path, *, keep: int) -> Path | None:
         raise SaveFailed(f"{link} cannot be switched ({error.strerror or error}); check the folder") from error
     # 3. Versions that nobody needs any more.
     for old in versions(out)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return version
+
+
+def _remove(version: Path) -> None:
+    """Remove the files that a version's record lists, and its folder; what somebody else put there stays."""
+    with suppress(OSError, ValidationError):
+        listed = {*ExportRecord.model_validate_json((version / RECORD).read_bytes()).files, CARD, RECORD}
+        for path in sorted(version.rglob("*"), reverse=True):  # what a folder holds before the folder
+            if path.is_dir() and not path.is_symlink():
+                with suppress(OSError):  # it is not empty
+                    path.rmdir()
+            elif path.relative_to(version).as_posix() in listed:
+                path.unlink()
+        version.rmdir()
 
 
 def versions(out: Path) -> list[Path]:

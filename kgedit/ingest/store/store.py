@@ -11,6 +11,7 @@ The edited weights are the unedited ones with the live deltas applied one after 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,6 +33,8 @@ from kgedit.lm.chat import ChatChoice
 # What of `lm.loading.Loading` belongs to a store: its weights depend on it, unlike on the device.
 LOADING = ("dtype", "revision")
 JOURNAL, DELTAS, PLANS, MANIFEST, LOCK = "journal.sqlite", "deltas", "plans", "manifest.json", ".lock"
+
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class IngestStore:
@@ -153,10 +156,14 @@ class IngestStore:
         delta.save(folder)
 
     def remove_unnamed(self) -> int:
-        """Delete deltas that no applied or waiting change names; returns how many there were."""
+        """Delete deltas that no applied or waiting change names; returns how many there were.
+
+        What has no delta's name was put there by somebody else and stays.
+        """
         named = {*self.live(), *(entry.delta for entry in self.journal.entries(State.PREPARED, State.APPLIED))}
         folder = self.directory / DELTAS
-        unnamed = [path for path in folder.iterdir() if path.name not in named] if folder.is_dir() else []
+        present = [path for path in folder.iterdir() if _ID.fullmatch(path.name)] if folder.is_dir() else []
+        unnamed = [path for path in present if path.name not in named]
         for path in unnamed:
             shutil.rmtree(path, ignore_errors=True)
         return len(unnamed)

@@ -47,6 +47,12 @@ def test_versions_the_link_and_the_facts_in_force(tmp_path: Path, changes: list[
         (current / GGUF).write_bytes(b"broken")
         assert publish(session, out, keep=2) == out / "000003"
         assert sorted(path.name for path in out.iterdir()) == ["000002", "000003", "current"]
+        # What a person put into an old version stays when that goes.
+        (out / "000002" / "notes.txt").write_text("mine")
+        (current / GGUF).write_bytes(b"broken")
+        assert publish(session, out, keep=1) == out / "000004"
+        assert sorted(path.name for path in out.iterdir()) == ["000002", "000004", "current"]
+        assert [path.name for path in (out / "000002").iterdir()] == ["notes.txt"]
         # A folder that somebody called `current` stays; where nothing is in force any more, nothing is served.
         (tmp_path / "other" / "current").mkdir(parents=True)
         with pytest.raises(SaveFailed, match="is no link"):
