@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.scoring.right_answers import answers_in_sentences
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.glame.consequences import associated_paths, made, other_facts
 from kgedit.methods.inverse import inverse_edits
+from kgedit.text.boundary import boundary
 from kgedit.text.template import fill
 
 Item = TypeVar("Item")
@@ -24,6 +26,7 @@ Item = TypeVar("Item")
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
 
 _EARLIER = 2  # earlier edits that are rehearsed in a pass, for each new one
+_ARTICLE = 0.5  # share of the rehearsed answers behind a space that are spelt with an article
 _WORDINGS = 8  # a rehearsed fact is asked for in one of its first wordings
 
 
@@ -103,6 +106,25 @@ def drawn(earlier: Sequence[Lesson], lessons: int, least: int, rng: random.Rando
     """
     count = max(_EARLIER * lessons, least)
     return earlier if len(earlier) <= count else some(earlier, count, rng)
+
+
+def either_spelling(model: PreTrainedModel, questions: Sequence[Question], rng: random.Random) -> list[Question]:
+    """The questions with their answers spelt in one of the ways that count as right, drawn anew in each pass.
+
+    Of a model that goes on after a name, "the United States" is as right as "United States". Which of them it says is
+    not known here, and what is held along the one says nothing of the tokens along the other.
+
+    Args:
+        model: The model that answers; one that answers in sentences has one spelling.
+        questions: What stays, held to the unedited model and not to the answers themselves.
+        rng: Draws.
+    """
+    if answers_in_sentences(model):
+        return list(questions)
+    return [
+        (prompt, f"the {answer}" if boundary(prompt, answer) and rng.random() < _ARTICLE else answer)
+        for prompt, answer in questions
+    ]
 
 
 def encoded(

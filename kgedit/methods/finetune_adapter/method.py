@@ -25,7 +25,7 @@ from kgedit.lm.padding import pad
 from kgedit.lm.token_losses import drifts, logits_by_place, losses_at, token_losses
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question, in_both_forms
-from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, encoded, epoch
+from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, either_spelling, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
 
 
@@ -172,6 +172,8 @@ class FineTuneAdapter(Method):
                 new, stays = epoch([*lessons, *earlier], curriculum.facts, rng, **asked)
                 rows = [_Row(*row) for row in self._encoded(bench, new)]
                 held = config.held_to == "unedited"
+                if held:
+                    stays = either_spelling(bench.model, stays, rng)
                 rows += [_Row(*row, held=held) for row in self._encoded(bench, stays)]
                 batches = _batches(rows, config.rows, rng)
                 losses = []

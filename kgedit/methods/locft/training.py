@@ -19,7 +19,7 @@ from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.engine.states_below import Ids
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
-from kgedit.methods.finetune_adapter.lessons import drawn, encoded, some
+from kgedit.methods.finetune_adapter.lessons import drawn, either_spelling, encoded, some
 from kgedit.methods.locft.config import LocftConfig
 from kgedit.text.template import fill
 
@@ -131,7 +131,8 @@ class Training:
             around = [question for lesson in self._lessons for question in lesson.around]
             near = some(around, (wanted + 1) // 2 if self._facts else wanted, rng)
             far = some(self._facts, wanted - len(near), rng)
-            kept = self._encoded([*near, *(rng.choice(wordings) for wordings in far)], ())
+            stays = [*near, *(rng.choice(wordings) for wordings in far)]
+            kept = self._encoded(either_spelling(self._bench.model, stays, rng), ())
         rng.shuffle(rows)
         rng.shuffle(kept)
         count = -(-len(rows) // config.rows)

@@ -12,7 +12,7 @@ from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.methods.base import Request
 from kgedit.methods.curriculum import Lesson
-from kgedit.methods.finetune_adapter.lessons import curriculum_of, encoded, epoch, wordings_of
+from kgedit.methods.finetune_adapter.lessons import curriculum_of, either_spelling, encoded, epoch, wordings_of
 from methods.benches import bench, graph_of
 
 TEXT = Verbalizer.bundled()
@@ -65,3 +65,16 @@ def test_questions_that_do_not_fit_are_left_out() -> None:
     _, tok = tiny_model("gpt2")
     questions = [("Peru is in", "Asia"), ("Peru is in " * 40, "Asia"), ("Peru is in", " ")]
     assert len(list(encoded(tok, questions, "", longest=30))) == 1
+
+
+def test_what_is_rehearsed_is_held_in_both_spellings_that_count_as_right() -> None:
+    asked = [("Ada is a citizen of", "United States"), ("She speaks «", "French")] * 40
+    # A model that goes on after a name may put an article before it, where a space stands.
+    goes_on = SimpleNamespace(config=SimpleNamespace())
+    spelt = either_spelling(goes_on, asked, random.Random(0))
+    assert [prompt for prompt, _ in spelt] == [prompt for prompt, _ in asked]
+    assert {answer for _, answer in spelt} == {"United States", "the United States", "French"}
+    assert spelt == either_spelling(goes_on, asked, random.Random(0))
+    # The bundled one gives the name alone.
+    in_sentences = SimpleNamespace(config=SimpleNamespace(kgedit_answers="sentence"))
+    assert either_spelling(in_sentences, asked, random.Random(0)) == asked
