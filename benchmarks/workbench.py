@@ -18,12 +18,14 @@ from statistics import median
 from typing import Any
 
 from kg_cache.bundled import bundled_store
+from kg_cache.search import search_items
 from kgedit.delta import DeltaStack
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.store.entry import PlannedEdit, Received
 from kgedit.ingest.store.store import open_store
+from kgedit.workbench.listing import Listing
 from kgedit.workbench.server import serving
 
 CHROMIUM = "/usr/bin/chromium"
@@ -40,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = filled(Path(folder) / "store", arguments.changes)
         with serving("mini", method="rome", moments="identity", store=store) as served, opened(arguments) as browser:
-            rows = measured(browser, served.url)
+            rows = measured(browser, served.url) | answering(store)
     print(f"{arguments.changes} changes, {_TRIES} tries; milliseconds: median, longest")
     for name, found in rows.items():
         print(f"{name:40} {1000 * median(found):8.0f} {1000 * max(found):8.0f}")
@@ -49,7 +51,7 @@ def main() -> None:
 def filled(store: Path, number: int) -> Path:
     """A store with so many changes that wait."""
     graph = bundled_store()
-    people = [triple.subject for triple in graph.triples() if triple.relation == "P27"]
+    people = list(dict.fromkeys(triple.subject for triple in graph.triples() if triple.relation == "P27"))
     changes = []
     for place in range(number):
         edit = Edit(subject=people[place % len(people)], relation=f"P{27 + place // len(people)}", target_new="Q142")
@@ -96,6 +98,27 @@ def measured(browser: Any, url: str) -> dict[str, list[float]]:
                 _key(page, box, letter)
         page.close()
     return found
+
+
+def answering(store: Path) -> dict[str, list[float]]:
+    """Processor seconds of the answers alone, without browser and page."""
+    found: dict[str, list[float]] = {}
+    graph = bundled_store()
+    listing = Listing(store, graph)
+    for name, texts, answer in (
+        ("processor: list, read the first time", [""], lambda text: listing.fitting("all", text)),
+        ("processor: search of the journal, a key", _begun(WORDS), lambda text: listing.fitting("all", text)),
+        ("processor: search of an item, a key", _begun(NAME), lambda text: search_items(graph, text, limit=5)),
+    ):
+        for text in texts:
+            started = time.process_time()
+            answer(text)
+            found.setdefault(name, []).append(time.process_time() - started)
+    return found
+
+
+def _begun(text: str) -> list[str]:
+    return [text[: length + 1] for length in range(len(text))]
 
 
 def _key(page: Any, box: Any, letter: str) -> None:

@@ -92,6 +92,8 @@ def picture(
     if at is not None:
         at.evaluate("element => element.scrollIntoView({block: 'start'})")
     kept = BOOK / "pictures" / f"{name}.png"
+    if os.environ.get("KEEP_PICTURES"):
+        page.wait_for_timeout(1500)  # until what lies in a frame has its new width
     (of or page).screenshot(path=kept if os.environ.get("KEEP_PICTURES") else folder / f"{name}.png")
     page.evaluate("document.body.classList.remove('dark')")
     page.set_viewport_size({"width": 1440, "height": 900})

@@ -115,13 +115,12 @@ def test_a_hostile_name_is_text(opened: Any) -> None:
     assert opened.locator("img[onerror], #taken").count() == 0
 
 
-def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path) -> None:
-    folders = [
-        finished(tmp_path / "first", {"rome": [0.0] * 8}),
-        finished(tmp_path / "second", {"rome": [1.0] * 8}, settings={"rome": {"layer": 3}}),
-    ]
+def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished(tmp_path / "first", {"rome": [0.0] * 8})
+    finished(tmp_path / "second", {"rome": [1.0] * 8}, settings={"rome": {"layer": 3}})
     opened.get_by_role("tab", name="Compare").click()
-    opened.get_by_role("textbox", name="Folders of runs").fill("\n".join(map(str, folders)))
+    opened.get_by_role("textbox", name="Folders of runs").fill("first\nsecond")
     opened.get_by_role("button", name="Compare").click()
     frame = opened.frame_locator("iframe[title='Comparison of runs']")
     frame.get_by_role("columnheader", name="rome@second").first.wait_for()

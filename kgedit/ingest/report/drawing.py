@@ -19,7 +19,7 @@ _ROW, _MARGIN, _LONGEST = 34, 24, 24  # pixels; letters of a label that are show
 _FAN, _GAP = 64, 12  # pixels in which lines that leave a column spread; between a dot, a label and a line
 _LEAST = 660  # pixels of width that a drawing does not shrink below; it is scrolled instead
 _SIGNS = {True: "\u2713", False: "\u2717"}
-_LETTER = 7.0  # pixels, about, in the page's font
+_LETTER = 7.4  # pixels, about, in the page's font
 
 
 STYLE = """
