@@ -46,6 +46,7 @@ class AdapterConfig(MethodSettings):
         last_rate: See `learning_rate`; 1 for a rate that stays.
         held_to: What rehearsed facts are held to: at every place of their sentences the next tokens of the model below
             the adapter ("unedited", KL divergence), or their right answers alone ("answers").
+        keep_weight: Weight of that divergence; a model that recalls its facts by a thin margin wants more than 1.
         rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
         least_rehearsed: See `rehearsed`; so many of the edits made earlier are rehearsed as well.
         facts: Known facts that these are drawn from.
@@ -86,6 +87,7 @@ class AdapterConfig(MethodSettings):
     learning_rate: float = Field(default=3e-3, gt=0)
     last_rate: float = Field(default=0.1, gt=0, le=1)
     held_to: Literal["unedited", "answers"] = "unedited"
+    keep_weight: float = Field(default=1.0, gt=0)
     rehearsed: float = Field(default=4.0, ge=0)
     least_rehearsed: int = Field(default=200, ge=0)
     facts: int = Field(default=2500, ge=1)
@@ -184,7 +186,7 @@ class FineTuneAdapter(Method):
                         group["lr"] = (
                             config.learning_rate * (1 - (1 - config.last_rate) * done) * (0.5 if more else 1.0)
                         )
-                    loss = _loss(adapter, anatomy, batch)
+                    loss = _loss(adapter, anatomy, batch, keep_weight=config.keep_weight)
                     losses.append(float(loss.detach()))
                     if not bool(torch.isfinite(loss)):
                         raise EditDiverged(
@@ -225,7 +227,7 @@ def _batches(rows: Sequence[_Row], size: int, rng: random.Random) -> list[Sequen
     return batches
 
 
-def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row]) -> Tensor:
+def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row], *, keep_weight: float = 1.0) -> Tensor:
     """() mean over sequences: negative log-likelihood per answer token, or KL(below || adapter) where held."""
     ids, mask = pad([(*row.prompt, *row.answer) for row in batch], 0, "right")  # (batch, longest)
     weight = torch.zeros(ids.shape, dtype=torch.float32)  # (batch, longest)
@@ -234,6 +236,8 @@ def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row]) -> Tensor:
         weight[number, answer] = 1.0 / len(row.answer)
         if row.held and len(row.prompt) > 1:  # the sentence before the answer counts as much as the answer
             weight[number, 1 : len(row.prompt)] = 1.0 / (len(row.prompt) - 1)
+        if row.held:
+            weight[number] *= keep_weight
     device = next(adapter.parameters()).device
     ids, mask, weight = ids.to(device), mask.to(device), weight.to(device)
     held = torch.tensor([row.held for row in batch], device=device)  # (batch,)

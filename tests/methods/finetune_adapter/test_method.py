@@ -137,7 +137,10 @@ def test_what_is_held_costs_nothing_while_nothing_has_changed_and_an_edit_as_muc
         for name, parameter in adapter.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.05)
-        assert float(_loss(adapter, anatomy, [held])) > 1e-4
+        apart, new = (float(_loss(adapter, anatomy, [row])) for row in (held, asked))
+        assert apart > 1e-4
+        both = float(_loss(adapter, anatomy, [held, asked], keep_weight=8.0))
+        assert both == pytest.approx((8 * apart + new) / 2, rel=1e-5)
 
 
 def test_the_loss_taken_in_pieces_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
