@@ -77,7 +77,6 @@ def test_a_feed_is_received_reviewed_and_exported_without_the_command_line(
     opened.get_by_text("1 to 2 of 2").wait_for()
     opened.get_by_role("checkbox", name="Accept also what the guards speak against").check()
     opened.get_by_role("button", name="Accept").click()
-    opened.screenshot(path="/tmp/n/shots/acc.png", full_page=True)
     opened.get_by_role("row").filter(has_text=re.compile(r"citizenship.*in force")).wait_for(timeout=240_000)
     # 3. Export: an adapter whose card names the change.
     opened.get_by_role("button", name="Export what is in force").click()
