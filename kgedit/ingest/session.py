@@ -141,13 +141,13 @@ def open_session(
     # What cannot be loaded leaves no store behind.
     loaded = None if (Path(directory) / JOURNAL).exists() else loaded_with(loading, chat or "never", system)
     with open_store(directory, write=True) as store:
-        noted = store.chat if chat is None else (chat, system)
+        noted = (store.chat[0], system or store.chat[1]) if chat is None else (chat, system)
         editor, notes = loaded or loaded_with(cast("Loading", store.loading | loading), *noted)
         weights = DeltaStack(editor.model, sole_writer=True)
         store.bind(model, weights.hash_unedited())
         store.journal.set_about({name: str(value) for name, value in loading.items() if name in LOADING and value})
-        if chat is not None:
-            store.journal.set_about({"chat": chat, "system": system or ""})
+        if chat is not None or system is not None:
+            store.journal.set_about({"chat": noted[0], "system": noted[1] or ""})
         if isinstance(graph, str | Path):
             store.journal.set_about({"graph": str(Path(graph).absolute())})
         unedited = partial(weights.trial, ())

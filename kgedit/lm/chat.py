@@ -45,8 +45,11 @@ class ChatForm:
         """The form that a choice means for a model; None where it is not edited as a chat.
 
         Raises:
-            ChatTemplateError: "always" for a model without a chat template, or the template fails.
+            ChatTemplateError: "always" for a model without a chat template, or the template fails; or a system prompt
+                is given for no chat.
         """
+        if choice == "never" and system is not None:
+            raise ChatTemplateError("a system prompt belongs to a chat; choose chat auto or always, or leave it out")
         if choice == "never" or (choice == "auto" and not has_chat_form(tokenizer)):
             return None
         form = cls(tokenizer, system, questions)

@@ -54,6 +54,8 @@ def test_a_model_without_a_template_leaves_no_store_behind(tmp_path: Path) -> No
     feed.write_text(json.dumps(CHANGE) + "\n", encoding="utf-8")
     with pytest.raises(ChatTemplateError, match="no chat template"):
         run(tmp_path / "store", feed, model="mini", chat="always")
+    with pytest.raises(ChatTemplateError, match="a system prompt belongs to a chat"):
+        run(tmp_path / "store", feed, model="mini", system="Be brief.")
     assert not (tmp_path / "store").exists()
 
 
