@@ -1,4 +1,4 @@
-"""Runs of one benchmark side by side: figures, paired differences between them, and the spread over seeds."""
+"""Runs of one benchmark side by side: figures, differences, sequences by their lengths, the spread over seeds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from kgedit.errors import EvaluationError
 from kgedit.evaluate.report.estimates import Comparison, Estimate, Spread
 from kgedit.evaluate.report.figures import Figures
 from kgedit.evaluate.report.headline import in_words
+from kgedit.evaluate.report.marks import END
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.results import RECALLED, UNEDITED, CaseAnswers, Frozen, Values
+from kgedit.evaluate.results import RECALLED, UNEDITED, CaseAnswers, Frozen, LengthRow, Values, at_length
 from kgedit.evaluate.run.folder import RunFolder, read_folder
 
 ByCase = dict[str, Values]
@@ -25,8 +26,9 @@ class RunComparison(Frozen):
     """Several runs beside each other.
 
     Attributes:
-        report: Their figures, a column "METHOD@RUN" for each method of each run, and the differences of the first
-            run and each other one in the methods that both have, paired over the cases that both have.
+        report: Their figures, a column "METHOD@RUN" for each method of each run ("METHOD@RUN@LENGTH" in a sequence of
+            edits), and the differences of the first run and each other one in the methods that both have, at the last
+            length that both have, paired over the cases that both have.
         spread: The figures of runs that differ in their seed only.
         answers: What the cases were asked and answered under each column, case by case; of runs that differ in their
             seed those of the first.
@@ -61,15 +63,20 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
         same = {**run.manifest, "seed": None}
         groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
     named = {_name(group, paths): group for group in groups.values()}
-    columns = {f"{method}@{name}": values for name, group in named.items() for method, values in _mean(group).items()}
+    columns = {
+        _column(method, name, group): values
+        for name, group in named.items()
+        for method, values in _mean(group).items()
+    }
     cases = sorted({case for by_case in columns.values() for case in by_case})
     figures = Figures(cases, columns, seed=0)
     comparisons = tuple(
-        Comparison.of(metric, f"{ours}@{name}", f"{theirs}@{first}", difference)
+        Comparison.of(metric, one, other, difference)
         for first, *others in [list(named)]
         for name in others
         for ours, theirs in _pairs(named[name][0], named[first][0])
-        for metric, difference in figures.compared(f"{ours}@{name}", f"{theirs}@{first}").items()
+        for one, other in [(_column(ours, name, named[name]), _column(theirs, first, named[first]))]
+        for metric, difference in figures.compared(one, other).items()
         if metric != RECALLED
     )
     report = SuiteReport(
@@ -82,6 +89,7 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
         left_out={},
         manifest={name: group[0].manifest for name, group in named.items()},
         notes=tuple(_about(name, group) for name, group in named.items()),
+        lengths=tuple(row for item in named.items() for row in _lengths(*item)),
     )
     return RunComparison(
         report=report, spread=tuple(row for item in named.items() for row in _spread(*item)), answers=_answers(named)
@@ -95,12 +103,39 @@ def _name(group: Sequence[RunFolder], paths: Sequence[Path]) -> str:
     return path.name if plain else str(path)
 
 
+def _column(method: str, name: str, group: Sequence[RunFolder]) -> str:
+    """The name of a method's column; in a sequence all lengths of one method in one run begin alike: one curve."""
+    for label, length in dict.fromkeys(key for run in group for key in run.lengths):
+        if method == at_length(label, length):
+            return at_length(f"{label}@{name}", length)
+    return f"{method}@{name}"
+
+
+def _lengths(name: str, group: Sequence[RunFolder]) -> list[LengthRow]:
+    """The model as a whole at each length, the mean over the runs."""
+    found: list[LengthRow] = []
+    for label, length in sorted(dict.fromkeys(key for run in group for key in run.lengths), key=lambda key: key[1]):
+        rows = [run.lengths[label, length] for run in group if (label, length) in run.lengths]
+        able = [row.ability for row in rows if row.ability is not None]
+        mean = {
+            "method": f"{label}@{name}",
+            "seconds": fmean(row.seconds for row in rows),
+            "perplexity": fmean(row.perplexity for row in rows),
+            "ability": fmean(able) if able else None,
+            "growth": _mean_values([row.growth for row in rows]),
+            "change": _mean_values([row.change for row in rows]),
+        }
+        found.append(rows[0].model_copy(update=mean))
+    order = group[0].manifest["methods"]
+    return sorted(found, key=lambda row: order.index(row.method.removesuffix(f"@{name}")))
+
+
 def _answers(named: Mapping[str, Sequence[RunFolder]]) -> tuple[CaseAnswers, ...]:
     """Those of cases that every run has first."""
     found = [
-        answers.model_copy(update={"method": f"{answers.method}@{name}"})
-        for name, (first, *_) in named.items()
-        for answers in first.answers.values()
+        answers.model_copy(update={"method": _column(answers.method, name, group)})
+        for name, group in named.items()
+        for answers in group[0].answers.values()
     ]
     columns = Counter(answers.case for answers in found)
     return tuple(sorted(found, key=lambda answers: -columns[answers.case]))
@@ -110,8 +145,14 @@ def _by_method(run: RunFolder) -> dict[str, ByCase]:
     found: dict[str, ByCase] = {}
     for (case, method), row in run.rows.items():
         found.setdefault(method, {})[case] = row.values
-    order = [stage for label in run.manifest["methods"] for stage in (label, f"{label}@end")]
+    order = [stage for label in run.manifest["methods"] for stage in _stages(label, run)]
     return {method: found[method] for method in order if method in found}
+
+
+def _stages(label: str, run: RunFolder) -> list[str]:
+    """Under which names a method can have rows: alone, at the end of a sequence, at each length that is finished."""
+    lengths = sorted(length for method, length in run.lengths if method == label)
+    return [label, f"{label}@{END}", *(at_length(label, length) for length in lengths)]
 
 
 def _mean(group: Sequence[RunFolder]) -> dict[str, ByCase]:
@@ -137,11 +178,19 @@ def _pairs(run: RunFolder, first: RunFolder) -> list[tuple[str, str]]:
     """Methods of both runs that are compared: those of the same name, or else the only editor of each."""
     ours, theirs = _by_method(run), _by_method(first)
     same_model = run.manifest["model"] == first.manifest["model"]
-    shared = [method for method in ours if method in theirs and not (same_model and method == UNEDITED)]
-    editors = [[method for method in found if method != UNEDITED] for found in (ours, theirs)]
-    if not shared and all(len(found) == 1 for found in editors):
-        return [(editors[0][0], editors[1][0])]
-    return [(method, method) for method in shared]
+    labels = [[label for label in one.manifest["methods"] if label != UNEDITED] for one in (run, first)]
+    shared = [label for label in labels[0] if label in labels[1]]
+    twins = [(label, label) for label in ([] if same_model else [UNEDITED]) + shared]
+    if not shared and all(len(found) == 1 for found in labels):
+        twins.append((labels[0][0], labels[1][0]))
+    pairs = []
+    for ours_label, theirs_label in twins:
+        lengths = [{length for method, length in one.lengths if method == label}
+                   for one, label in ((run, ours_label), (first, theirs_label))]  # fmt: skip
+        last = sorted(set.intersection(*lengths))[-1:]
+        stages = ["", f"@{END}", *(at_length("", length) for length in last)]
+        pairs += [(ours_label + stage, theirs_label + stage) for stage in stages]
+    return [(our, their) for our, their in pairs if our in ours and their in theirs]
 
 
 def _shown(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:

@@ -12,8 +12,11 @@ from kgedit.cli import main
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.compare import compare_runs
 from kgedit.evaluate.report.html import to_html
-from kgedit.evaluate.results import Answered, CaseAnswers, Row
-from kgedit.evaluate.run.folder import ANSWERS, MANIFEST, ROWS
+from kgedit.evaluate.report.lengths import at_last_length, length_table
+from kgedit.evaluate.report.marks import look, runs_of
+from kgedit.evaluate.report.wording import best, cell
+from kgedit.evaluate.results import Answered, CaseAnswers, LengthRow, Row
+from kgedit.evaluate.run.folder import ANSWERS, LENGTHS, MANIFEST, ROWS
 
 
 def run(path: Path, values: dict[str, list[float]], **changes: Any) -> Path:
@@ -57,6 +60,66 @@ def test_the_page_has_what_each_run_said_to_a_case_and_the_data_has_not(tmp_path
     assert "<th>rome@first</th><th>rome@second</th>" in page
     assert "<td>&lt;b&gt;Ulm</td><td>Paris</td>" in page
     assert "answers" not in found.model_dump(mode="json")
+
+
+def sequence(path: Path, method: str, shares: dict[int, float], **changes: Any) -> Path:
+    """A folder of a sequence: at each length all of its cases, this share of them right; the next is unfinished."""
+    asked = {f"{method}@{n}": [float(case < share * n) for case in range(n)] for n, share in shares.items()}
+    folder = run(path, {"unedited": [0.0] * 8, method: []}, mode="sequence", **changes)
+    rows = [
+        Row(case=str(case), method=name, hops=None, edits=1, values={"efficacy": value})
+        for name, found in {**asked, f"{method}@99": [1.0]}.items()
+        for case, value in enumerate(found)
+    ]
+    lengths = [
+        LengthRow(method=method, length=n, edits=n, asked=n, asked_all=n, seconds=1.0, growth={}, change={},
+                  perplexity=1.0 + n / 100, ability=0.5, ability_before=0.75)
+        for n in shares
+    ]  # fmt: skip
+    told = (folder / ROWS).read_text().rpartition("\n")[0] + "\n"
+    (folder / ROWS).write_text(told + "".join(f"{row.model_dump_json()}\n" for row in rows))
+    (folder / LENGTHS).write_text("".join(f"{row.model_dump_json()}\n" for row in lengths))
+    return folder
+
+
+@pytest.mark.parametrize("other", ["rome", "memit"])  # the same method, or the only one of each run
+def test_sequences_are_compared_by_their_number_of_edits(tmp_path: Path, other: str) -> None:
+    first = sequence(tmp_path / "first", "rome", {4: 1.0, 8: 0.5})
+    second = sequence(tmp_path / "second", other, {4: 1.0, 8: 1.0, 12: 0.0}, settings={"layer": 3})
+    report = compare_runs([first, second]).report
+    # 1. A row for each run, method and length, with its interval; a length that a killed run did not finish has none.
+    heading, rows = length_table(report, cell)
+    efficacy = heading.index("efficacy")
+    assert [(row[0], row[1], row[efficacy].partition(" ")[0]) for row in rows] == [
+        ("unedited@first", "0", "0.0"), ("unedited@second", "0", "0.0"),
+        ("rome@first", "4", "100.0"), ("rome@first", "8", "50.0"),
+        (f"{other}@second", "4", "100.0"), (f"{other}@second", "8", "100.0"), (f"{other}@second", "12", "0.0"),
+    ]  # fmt: skip
+    assert "±" in rows[3][efficacy]
+    assert rows[1][heading.index("ability")] == "75.0"
+    # 2. Differences at the last length that both have.
+    (one,) = report.comparisons
+    assert (one.method, one.other, one.difference, one.n) == (f"{other}@second@8", "rome@first@8", 0.5, 8)
+    # 3. One curve for each run, told apart by marker and line as well as by colour; of the rest the last length.
+    page = to_html(report)
+    assert not best(report, "efficacy") & {"unedited@first", "unedited@second"}
+    assert "<h2>By number of edits</h2>" in page
+    assert page.count("<figure>") == 2
+    looks = [look(name, runs_of(at_last_length(report).methods)) for name in ("rome@first", f"{other}@second")]
+    for told in ("colour", "marker", "line"):
+        assert getattr(looks[0], told) != getattr(looks[1], told)
+    assert "n = 12, seed 0, model mini" in page
+
+
+def test_sequences_over_seeds_are_one_curve(tmp_path: Path) -> None:
+    seeds = [sequence(tmp_path / f"s{seed}", "rome", {4: share}, seed=seed) for seed, share in ((0, 0.5), (1, 1.0))]
+    other = run(tmp_path / "other", {"unedited": [0.0] * 8, "rome": [1.0] * 8})
+    report = compare_runs([*seeds, other]).report
+    (row,) = report.lengths
+    assert (row.method, row.length) == ("rome@s0", 4)
+    assert report.methods["rome@s0@4"]["efficacy"].value == 0.75
+    assert report.comparisons == ()  # one edit alone is no sequence
+    assert list(at_last_length(report).methods) == ["unedited@s0", "rome@s0", "unedited@other", "rome@other"]
 
 
 def test_runs_of_one_other_method_each_are_compared(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evaluate.test_compare import run as finished
+from evaluate.test_compare import sequence
 from kgedit.errors import SettingError
 from workbench.looking import pale, picture, wide
 
@@ -117,13 +117,15 @@ def test_a_hostile_name_is_text(opened: Any) -> None:
 
 def test_runs_are_compared_and_a_fact_is_traced(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    finished(tmp_path / "first", {"rome": [0.0] * 8})
-    finished(tmp_path / "second", {"rome": [1.0] * 8}, settings={"rome": {"layer": 3}})
+    sequence(tmp_path / "first", "rome", {4: 1.0, 8: 0.5})
+    sequence(tmp_path / "second", "rome", {4: 1.0, 8: 1.0}, settings={"rome": {"layer": 3}})
     opened.get_by_role("tab", name="Compare").click()
     opened.get_by_role("textbox", name="Folders of runs").fill("first\nsecond")
     opened.get_by_role("button", name="Compare").click()
     frame = opened.frame_locator("iframe[title='Comparison of runs']")
-    frame.get_by_role("columnheader", name="rome@second").first.wait_for()
+    frame.get_by_role("columnheader", name="rome@second@8").first.wait_for()
+    frame.get_by_role("row", name=re.compile(r"^rome@first 8 8 8 50\.0 ±")).wait_for()
+    frame.get_by_role("img", name=re.compile("by the number of edits")).wait_for()
     assert (wide(opened), pale(opened)) == ([], {})
     picture(opened, "workbench-compare", tmp_path)
     opened.get_by_role("tab", name="Where is it stored").click()

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from kgedit.evaluate.report.lengths import figures_by_length, label_of, norm_of
-from kgedit.evaluate.report.marks import look
+from kgedit.evaluate.report.estimates import Estimate
+from kgedit.evaluate.report.lengths import figures_by_length, label_of, norm_of, unedited
+from kgedit.evaluate.report.marks import legend, look, runs_of
 from kgedit.evaluate.report.model import SuiteReport
-from kgedit.evaluate.results import UNEDITED, LengthRow
+from kgedit.evaluate.results import LengthRow
 from kgedit.io.plotting import drawn
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def by_length(report: SuiteReport) -> str:
     """
     shares = figures_by_length(report)
     lengths = sorted({row.length for row in report.lengths})
-    panels = len(shares) + len(_WHOLE)
+    wholes = [whole for whole in _WHOLE if any(whole[1](row) is not None for row in report.lengths)]
+    panels = len(shares) + len(wholes)
     lines = math.ceil(panels / _ACROSS)
 
     def draw(figure: Figure) -> None:
@@ -40,56 +42,73 @@ def by_length(report: SuiteReport) -> str:
             if place < len(shares):
                 _share(axes, report, shares[place])
             else:
-                _whole(axes, report.lengths, *_WHOLE[place - len(shares)])
+                _whole(axes, report.lengths, *wholes[place - len(shares)])
             axes.set_xscale("log")
             axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
             axes.minorticks_off()
             axes.tick_params(labelsize=7)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+        legend(figure)
 
     return drawn(draw, width=_WIDTH, height=_PANEL * lines + 0.5, salt="lengths").decode()
 
 
+_PERCENT = "percent"  # in the title of a share
 _WHOLE: Sequence[tuple[str, _Value]] = (
     ("perplexity, multiple of the unedited", lambda row: min(row.perplexity, _HIGHEST)),
-    ("general ability, percent right", lambda row: None if row.ability is None else 100 * row.ability),
+    (f"general ability, {_PERCENT} right", lambda row: None if row.ability is None else 100 * row.ability),
     ("largest norm of a matrix, multiple", norm_of),
     ("seconds for each edit", lambda row: row.seconds or None),
 )
 
 
 def _share(axes: Axes, report: SuiteReport, name: str) -> None:
-    """A figure of cases; the unedited model is a level line."""
+    """A figure of cases with its intervals; the unedited model is a level line."""
+
+    def estimate(row: LengthRow) -> Estimate | None:
+        return report.methods.get(label_of(row), {}).get(name)
 
     def value(row: LengthRow) -> float | None:
-        found = report.methods.get(label_of(row), {}).get(name)
-        return None if found is None else 100 * found.value
+        return 100 * found.value if (found := estimate(row)) else None
 
-    if (before := report.methods.get(UNEDITED, {}).get(name)) is not None:
-        axes.axhline(100 * before.value, color=look(UNEDITED).colour, linewidth=0.8, linestyle="--")
+    runs = runs_of(row.method for row in report.lengths)
+    for model in unedited(report):
+        if (before := report.methods[model].get(name)) is not None:
+            axes.axhline(100 * before.value, color=look(model, runs).colour, linewidth=0.8, linestyle=(0, (6, 4)))
+    for method in dict.fromkeys(row.method for row in report.lengths):
+        asked = [(row.length, found) for row in report.lengths if row.method == method and (found := estimate(row))]
+        axes.vlines(
+            [length for length, _ in asked],
+            [100 * found.low for _, found in asked],
+            [100 * found.high for _, found in asked],
+            color=look(method, runs).colour,
+            linewidth=0.8,
+        )
     _curves(axes, report.lengths, value)
     axes.set_ylim(-4, 104)
-    axes.set_title(f"{name.replace('_', ' ')}, percent", fontsize=8)
+    axes.set_title(f"{name.replace('_', ' ')}, {_PERCENT}", fontsize=8)
 
 
 def _whole(axes: Axes, rows: Sequence[LengthRow], title: str, value: _Value) -> None:
     _curves(axes, rows, value)
-    if any((found := value(row)) is not None and found > _FEW for row in rows):
+    if _PERCENT in title:
+        axes.set_ylim(-4, 104)
+    elif any((found := value(row)) is not None and found > _FEW for row in rows):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda number, place: f"{number:g}")
     axes.set_title(title, fontsize=8)
 
 
 def _curves(axes: Axes, rows: Sequence[LengthRow], value: _Value) -> None:
-    for method in dict.fromkeys(row.method for row in rows):
+    methods = dict.fromkeys(row.method for row in rows)
+    for method in methods:
         points = [(row.length, found) for row in rows if row.method == method and (found := value(row)) is not None]
-        own = look(method)
+        own = look(method, runs_of(methods))
         axes.plot(
             [length for length, _ in points],
             [found for _, found in points],
             color=own.colour,
             marker=own.marker,
+            linestyle=own.line,
             markersize=4,
             linewidth=1.2,
             label=method,

@@ -11,7 +11,7 @@ from kgedit.errors import MissingExtra
 from kgedit.evaluate.report import curves, plots
 from kgedit.evaluate.report.cases import case_parts
 from kgedit.evaluate.report.estimates import Spread
-from kgedit.evaluate.report.lengths import LENGTHS_NOTE, length_table
+from kgedit.evaluate.report.lengths import LENGTHS_NOTE, at_last_length, length_table
 from kgedit.evaluate.report.meanings import meaning
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_HEADING, TEXTS_NOTE, text_rows
@@ -73,22 +73,24 @@ def to_html(
 
 def _drawn(report: SuiteReport) -> Iterable[str]:
     basis = basis_of(report)
-    drawn: list[tuple[str | None, str]]
+    drawn: list[tuple[str | None, str]] = []
+    last, when = report, ""
     try:
-        if report.lengths:  # every method stands there many times: curves say more than dots
-            drawn = [(curves.by_length(report), f"Each method by the number of edits; {basis}.")]
-        else:
-            drawn = [
-                (plots.dots(report), f"Means and 95 % bootstrap intervals; {basis}."),
-                (plots.by_hops(report), f"Multi-hop figures by the number of hops, with 95 % intervals; {basis}."),
-            ]
+        if report.lengths:
+            intervals = "shares with 95 % intervals, dashed the unedited model"
+            drawn.append((curves.by_length(report), f"Each method by the number of edits, {intervals}; {basis}."))
+            last, when = at_last_length(report), "; each sequence of edits at its last length"
+        drawn += [
+            (plots.dots(last), f"Means and 95 % bootstrap intervals{when}; {basis}."),
+            (plots.by_hops(last), f"Multi-hop figures by the number of hops, with 95 % intervals{when}; {basis}."),
+        ]
     except MissingExtra as error:
         return [note(str(error))]
     return [_figure(svg, caption) for svg, caption in drawn if svg is not None]
 
 
 def _lengths(report: SuiteReport) -> str:
-    heading, rows = length_table(report)
+    heading, rows = length_table(report, cell)
     return table([escape(name) for name in heading], [[escape(cell) for cell in row] for row in rows])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.wording import points
 from kgedit.evaluate.results import UNEDITED, LengthRow
 
 LENGTHS_NOTE = (
-    "All edits so far, asked at the end of each length; shares in percent, their intervals stand beside all figures. "
+    "All edits so far, asked at the end of each length; shares in percent, ± half the width of the 95 % bootstrap "
+    "interval (on a terminal it stands beside all figures). "
     "In full: cases that were asked more than their edits, drawn from all so far. Perplexity: of held-out text, as a "
     "multiple of the unedited model's. Ability: share of multiple-choice questions about nothing edited that are "
     "answered right, in percent. Norm: largest Frobenius norm of an edited matrix, as a multiple of its own "
@@ -24,17 +26,49 @@ _FIGURES = (
 _WHOLE = ("perplexity", "ability", "norm", "seconds")
 
 
-def length_table(report: SuiteReport) -> tuple[Sequence[str], list[list[str]]]:
-    """Heading and rows; the unedited model comes first."""
+def length_table(report: SuiteReport, shown: Callable[[Estimate], str]) -> tuple[Sequence[str], list[list[str]]]:
+    """Heading and rows; the unedited model, of each run where there are several, comes first.
+
+    Args:
+        report: The report.
+        shown: An estimate as text.
+    """
     figures = figures_by_length(report)
     heading = ["", "edits", "asked", "in full", *figures, *_WHOLE]
-    before = _ability(report.lengths[0].ability_before) if report.lengths else "-"
-    rows = [[UNEDITED, "0", "", "", *_cells(report, UNEDITED, figures), "1.000", before, "1.000", ""]]
+
+    def cells(method: str) -> list[str]:
+        found = report.methods.get(method, {})
+        return [shown(found[name]) if name in found else "-" for name in figures]
+
+    rows = []
+    for name in unedited(report):
+        run = name.removeprefix(UNEDITED)
+        before = next((row.ability_before for row in report.lengths if row.method.endswith(run)), None)
+        rows.append([name, "0", "", "", *cells(name), "1.000", _ability(before), "1.000", ""])
     for row in report.lengths:
         counts = (row.edits, row.asked, row.asked_all)
         whole = (f"{row.perplexity:.4g}", _ability(row.ability), f"{norm_of(row):.3f}", f"{row.seconds:.2f}")
-        rows.append([row.method, *map(str, counts), *_cells(report, label_of(row), figures), *whole])
+        rows.append([row.method, *map(str, counts), *cells(label_of(row)), *whole])
     return heading, rows
+
+
+def unedited(report: SuiteReport) -> list[str]:
+    """The unedited model, or those of several runs, among the methods of the report."""
+    return [name for name in report.methods if name.partition("@")[0] == UNEDITED]
+
+
+def at_last_length(report: SuiteReport) -> SuiteReport:
+    """The report with each method once, a sequence of edits by its figures at its last length."""
+    of_sequence = {label_of(row): row for row in report.lengths}
+    last = {row.method: row.length for row in sorted(report.lengths, key=lambda row: row.length)}
+    methods = {}
+    for name, figures in report.methods.items():
+        row = of_sequence.get(name)
+        if row is None:
+            methods[name] = figures
+        elif row.length == last[row.method]:
+            methods[row.method] = figures
+    return report.model_copy(update={"methods": methods})
 
 
 def figures_by_length(report: SuiteReport) -> list[str]:
@@ -54,8 +88,3 @@ def norm_of(row: LengthRow) -> float:
 
 def _ability(share: float | None) -> str:
     return "-" if share is None else points(share)
-
-
-def _cells(report: SuiteReport, method: str, figures: Sequence[str]) -> list[str]:
-    found = report.methods.get(method, {})
-    return [points(found[name].value) if name in found else "-" for name in figures]

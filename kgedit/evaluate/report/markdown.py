@@ -37,8 +37,8 @@ def to_markdown(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
     elif report.methods:
         names = list(report.methods)
         if report.lengths:
-            heading, rows = length_table(report)
-            parts += [table(heading, [list(map(plain, row)) for row in rows]), LENGTHS_NOTE]
+            heading, rows = length_table(report, cell)
+            parts += [table([*map(plain, heading)], [list(map(plain, row)) for row in rows]), LENGTHS_NOTE]
         lines = [[plain(metric), *(_cell(report, name, metric) for name in names)] for metric in report.metrics]
         parts += [table(["", *map(plain, names)], lines), LEGEND]
     if report.meaningful and report.comparisons:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kgedit.evaluate.benchmarks.mquake.measures import HOPS
 from kgedit.evaluate.report.estimates import Estimate
 from kgedit.evaluate.report.figures import MAIN
-from kgedit.evaluate.report.marks import look
+from kgedit.evaluate.report.marks import legend, look, runs_of
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.io.plotting import drawn
 
@@ -34,7 +34,7 @@ def dots(report: SuiteReport) -> str | None:
 
     def draw(figure: Figure) -> None:
         _dots(figure.add_subplot(), report, metrics)
-        _legend(figure, figure.axes[0])
+        legend(figure)
 
     height = 0.9 + len(metrics) * (0.12 + _LINE * len(report.methods))
     return drawn(draw, width=_WIDTH, height=height, salt="dots").decode()
@@ -54,7 +54,7 @@ def by_hops(report: SuiteReport) -> str | None:
     def draw(figure: Figure) -> None:
         for place, stem in enumerate(stems):
             _lines(figure.add_subplot(lines, min(2, len(stems)), place + 1), report, stem)
-        _legend(figure, figure.axes[0])
+        legend(figure)
 
     return drawn(draw, width=_WIDTH, height=2.8 * lines + 0.7, salt="hops").decode()
 
@@ -71,7 +71,7 @@ def _dots(axes: Axes, report: SuiteReport, metrics: Sequence[str]) -> None:
             [place for place, _ in shown],
             xerr=_errors([estimate for _, estimate in shown]),
             linestyle="none",
-            **_style(method),
+            **_style(method, report),
         )
     for place in range(1, len(metrics)):
         axes.axhline(place - 0.5, color="#E4E4E4", linewidth=0.8)
@@ -95,7 +95,7 @@ def _lines(axes: Axes, report: SuiteReport, stem: str) -> None:
             [100 * estimate.value for _, estimate in shown],
             yerr=_errors([estimate for _, estimate in shown]),
             linewidth=1.2,
-            **_style(method),
+            **_style(method, report),
         )
     axes.set_xticks(HOPS, [f"{hops} hops" for hops in HOPS])
     axes.set_xlim(HOPS[0] - 0.3, HOPS[-1] + 0.3)
@@ -109,8 +109,8 @@ def _shift(number: int, count: int, width: float) -> float:
     return width * (number / max(count - 1, 1) - 0.5) if count > 1 else 0.0
 
 
-def _style(method: str) -> dict[str, Any]:
-    own = look(method)
+def _style(method: str, report: SuiteReport) -> dict[str, Any]:
+    own = look(method, runs_of(report.methods))
     face = own.colour if own.filled else "white"
     return {
         "color": own.colour,
@@ -130,11 +130,6 @@ def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
         [100 * max(0.0, estimate.value - estimate.low) for estimate in estimates],
         [100 * max(0.0, estimate.high - estimate.value) for estimate in estimates],
     ]
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4), frameon=False)
 
 
 def _is_share(report: SuiteReport, metric: str) -> bool:

@@ -9,7 +9,7 @@ from kg_cache.text import printable
 from kgedit.evaluate.report.lengths import LENGTHS_NOTE, length_table
 from kgedit.evaluate.report.model import SuiteReport
 from kgedit.evaluate.report.texts import TEXTS_NOTE, text_rows
-from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out
+from kgedit.evaluate.report.wording import LEGEND, NO_TABLE, best, cell, differences, left_out, points
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,7 +51,7 @@ def _lengths(report: SuiteReport) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    heading, lines = length_table(report)
+    heading, lines = length_table(report, lambda estimate: points(estimate.value))
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(heading):
         made.add_column(Text(name.replace("_", "_\n")), justify="right" if place else "left", overflow="fold")

@@ -37,7 +37,7 @@ def best(report: SuiteReport, metric: str) -> frozenset[str]:
     values = {
         name: figures[metric].value
         for name, figures in report.methods.items()
-        if name not in (UNEDITED, PASTED) and metric in figures
+        if name.partition("@")[0] not in (UNEDITED, PASTED) and metric in figures
     }
     if len(values) < 2 or metric.endswith(_NO_MERIT):
         return frozenset()
@@ -63,13 +63,16 @@ def differences(report: SuiteReport) -> Iterator[str]:
 
 
 def basis_of(report: SuiteReport) -> str:
-    """What the figures rest on: number of cases, seed, model."""
-    told = report.manifest
-    model = told.get("model")
-    name = model.get("name") if isinstance(model, dict) else model
+    """What the figures rest on: number of cases, seed, model; those of all runs in a comparison."""
+    runs = [
+        told for told in (report.manifest, *report.manifest.values()) if isinstance(told, dict) and "model" in told
+    ]
+    models = [run["model"] for run in runs]
+    names = dict.fromkeys(str(model.get("name")) if isinstance(model, dict) else str(model) for model in models)
+    seeds = dict.fromkeys(str(told["seed"]) for told in (*runs, report.manifest) if "seed" in told)
     parts = [f"n = {report.cases}"]
-    parts += [f"seed {told['seed']}"] if "seed" in told else []
-    parts += [f"model {name}"] if name else []
+    parts += [f"seed {' and '.join(seeds)}"] if seeds else []
+    parts += [f"model {' and '.join(names)}"] if names else []
     return ", ".join(parts)
 
 

@@ -7,6 +7,7 @@ import pytest
 from kgedit.evaluate.report.curves import by_length
 from kgedit.evaluate.report.lengths import length_table
 from kgedit.evaluate.report.model import SuiteReport, build_report
+from kgedit.evaluate.report.wording import points
 from kgedit.evaluate.results import UNEDITED, LengthRow, Row
 
 pytest.importorskip("matplotlib")
@@ -35,7 +36,7 @@ def report() -> SuiteReport:
 
 
 def test_a_row_for_each_method_and_length_behind_the_unedited_model(report: SuiteReport) -> None:
-    heading, rows = length_table(report)
+    heading, rows = length_table(report, lambda estimate: points(estimate.value))
     assert [*heading] == ["", "edits", "asked", "in full", "efficacy_free", "perplexity", "ability", "norm", "seconds"]
     assert rows == [
         [UNEDITED, "0", "", "", "0.0", "1.000", "98.3", "1.000", ""],
