@@ -29,7 +29,7 @@ def final_measure(session: Session, feed: str, counts: dict[str, int]) -> RunRes
         facts = session.pool.recalled(
             editor.model, editor.tokenizer, UNRELATED, seed=0, part="measured", without=touched
         )
-    recalled = session.pool.ask(editor.model, editor.tokenizer, facts)
+    recalled = session.pool.ask_again(editor.model, editor.tokenizer, facts)
     refusals = [RefusedChange.of(entry, entry.reason, entry.numbers) for entry in journal.entries(State.REFUSED)]
     states = journal.counts()
     return RunResult(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import named
 from kg_cache.store import Store
 from kgedit.delta import Delta
@@ -17,9 +18,10 @@ from kgedit.ingest.report.answers import Question, answers, followed, verdicts
 from kgedit.ingest.report.report import ReportedAnswer
 from kgedit.methods.glame.consequences import recalled
 from kgedit.resolve import Resolved
-from kgedit.text.names import begins
+from kgedit.text.names import begins, may_be_name
 from kgedit.text.template import fill
 
+Names = tuple[str, ...]
 Kind = Literal["fact", "wordings", "consequences", "neighbours", "subject"]
 
 NEIGHBOURS = 5
@@ -97,11 +99,12 @@ def effect_of(editor: Editor, edit: Edit) -> Effect:
         follows = _consequences(editor, resolved, subgraph)
         old, near = _neighbours(editor, resolved)
         others = _subject(editor, resolved, subgraph)
-        asked: list[tuple[Kind, Question]] = [("fact", (resolved.request.question, resolved.request.target))]
-        asked += [("wordings", pair) for pair in _wordings(editor, resolved)]
-        asked += [("consequences", pair) for pair in follows.values()]
-        asked += [("neighbours", pair) for pair in near] + [("subject", pair) for pair in others]
-        questions = [pair for _, pair in asked]
+        fact = resolved.request.question, resolved.request.target
+        asked: list[tuple[Kind, Question, Names]] = [("fact", fact, ())]
+        asked += [("wordings", pair, ()) for pair in _wordings(editor, resolved)]
+        asked += [("consequences", pair, ()) for pair in follows.values()]
+        asked += [("neighbours", *one) for one in near] + [("subject", *one) for one in others]
+        questions = [pair for _, pair, _ in asked]
         before = answers(editor, questions)
         # 2. The edit, and the same questions again.
         with editor.preview(edit):
@@ -109,8 +112,8 @@ def effect_of(editor: Editor, edit: Edit) -> Effect:
             result = cast("EditResult", editor.history[delta.id])  # `apply` has just noted it
             after = answers(editor, questions)
     twice = tuple(
-        AskedTwice(kind, question, (right, *result.aliases) if kind in ("fact", "wordings") else (right,), *said)
-        for (kind, (question, right)), *said in zip(asked, before, after, strict=True)
+        AskedTwice(kind, question, (right, *(result.aliases if kind in ("fact", "wordings") else names)), *said)
+        for (kind, (question, right), names), *said in zip(asked, before, after, strict=True)
     )
     if subgraph is None:
         return Effect(result, delta, twice, (), (), (), old)
@@ -155,7 +158,7 @@ def _consequences(editor: Editor, resolved: Resolved, subgraph: Subgraph | None)
     }
 
 
-def _neighbours(editor: Editor, resolved: Resolved) -> tuple[str, list[Question]]:
+def _neighbours(editor: Editor, resolved: Resolved) -> tuple[str, list[tuple[Question, Names]]]:
     """The old object's label, and recalled facts of other subjects that have it by the same relation."""
     graph, text, relation, subject = editor.graph, editor.text, resolved.relation, resolved.subject_id
     if relation is None or subject is None or relation not in text:
@@ -168,20 +171,31 @@ def _neighbours(editor: Editor, resolved: Resolved) -> tuple[str, list[Question]
     asked = [
         (fill(wording, labels[other]), labels[old[0]]) for other in near if other != subject and named(labels, other)
     ]
-    return (labels[old[0]] if old else ""), _recalled(editor, asked)[:NEIGHBOURS]
+    names = _other_names(editor, old[0] if old else None)
+    return (labels[old[0]] if old else ""), [(pair, names) for pair in _recalled(editor, asked)[:NEIGHBOURS]]
 
 
-def _subject(editor: Editor, resolved: Resolved, subgraph: Subgraph | None) -> list[Question]:
+def _subject(editor: Editor, resolved: Resolved, subgraph: Subgraph | None) -> list[tuple[Question, Names]]:
     """The subject's other facts that the model recalls, one of each relation, in a held-out wording."""
     if subgraph is None:
         return []
-    objects: dict[str, str] = {}
+    objects: dict[str, tuple[str, str]] = {}
     for fact, label in subgraph.other_facts():
         if fact.relation in editor.text and fact.relation != resolved.relation:
-            objects.setdefault(fact.relation, label)
-    wordings = {relation: editor.text.held_out((relation,))[0] for relation in objects}
-    subject = resolved.request.subject
-    return _recalled(editor, [(fill(wordings[relation], subject), label) for relation, label in objects.items()])
+            objects.setdefault(fact.relation, (label, fact.object))
+    asked = {
+        (fill(editor.text.held_out((relation,))[0], resolved.request.subject), label): item
+        for relation, (label, item) in objects.items()
+    }
+    return [(pair, _other_names(editor, asked[pair])) for pair in _recalled(editor, list(asked))]
+
+
+def _other_names(editor: Editor, item: str | None) -> Names:
+    """What the graph calls an item beside its label."""
+    try:
+        return tuple(filter(may_be_name, editor.graph.aliases(item))) if item is not None else ()
+    except KnowledgeGraphError:
+        return ()
 
 
 def _recalled(editor: Editor, asked: Sequence[Question]) -> list[Question]:

@@ -23,6 +23,8 @@ def test_an_edit_is_asked_about_and_taken_back() -> None:
     # What must stay is asked only where the model knew it, and what follows only in its new form.
     assert {each.kind for each in others} == {"wordings", "consequences", "neighbours", "subject"}
     assert all(each.right_before for each in others if each.kind in ("neighbours", "subject"))
+    # What stays may be said by any name: the neighbours have the old object, the United States.
+    assert all("United States" in each.right for each in others if each.kind == "neighbours")
     capital = next(each for each in others if "capital" in each.question)
     assert (capital.kind, capital.right) == ("consequences", ("Paris",))
     assert effect.facts[0] == ("Albert Einstein", "country of citizenship", "France")

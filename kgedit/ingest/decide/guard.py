@@ -95,7 +95,7 @@ class Guard:
             "perplexity" as a multiple, "locality" and "kept" as shares.
         """
         facts = [fact for fact in self.facts if (fact.subject, fact.relation) not in changed]
-        questions = [self._pool.question(fact) for fact in facts]
+        questions = [self._pool.by_any_name(fact) for fact in facts]
         answers = ask_all(model, self._tokenizer, [*questions, *earlier])
         return {
             "perplexity": self.perplexity(model) / self._perplexity,

@@ -22,10 +22,11 @@ from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.recall_walk import CHUNK, KnownFact, RecallWalk, most_asked
-from kgedit.lm.scoring.right_answers import right_answers
+from kgedit.lm.scoring.right_answers import Asked, right_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
 from kgedit.progress import Progress
+from kgedit.text.names import may_be_name
 from kgedit.text.template import fill
 
 Part = Literal["protected", "watched", "measured"]
@@ -37,17 +38,22 @@ PARTS: tuple[Part, ...] = ("protected",) * 4 + ("watched",) + ("measured",) * 3
 class FactPool:
     """Candidate facts in a fixed order, and the wordings to ask them in.
 
+    A fact is drawn when the model gives its object's label. From then on it is kept as long as the model gives any
+    name of that object: one that said "the United States of America" and now says "the United States" lost nothing.
+
     Attributes:
         facts: Candidates; whether the model recalls one is asked when it is drawn.
         text: The wordings.
         kept: Where the unedited model's verdicts are kept from run to run; None asks anew.
         progress: Called with (what, done, total) while the model is asked.
+        graph: Knows the objects' other names; None where they have none.
     """
 
     facts: tuple[KnownFact, ...]
     text: Verbalizer
     kept: KeptVerdicts | None = None
     progress: Progress | None = None
+    graph: KnowledgeGraph | None = None
 
     @classmethod
     def of(
@@ -83,6 +89,7 @@ class FactPool:
             text,
             kept,
             progress,
+            graph if isinstance(graph, Store) else None,
         )
 
     def question(self, fact: KnownFact, wording: int = 0) -> tuple[str, str]:
@@ -94,6 +101,27 @@ class FactPool:
         """Prompt and answer in every wording: the editing prompt first, then other statements, then questions."""
         wordings = (*self.text.prompts((fact.relation,)), *self.text.questions((fact.relation,)))
         return tuple((fill(wording, fact.subject_label), fact.object_label) for wording in wordings)
+
+    def names(self, label: str) -> tuple[str, ...]:
+        """A label and, where it is the label of one object alone, the other names of that object."""
+        items = self._labelled.get(label, ())
+        if self.graph is None or len(items) != 1:
+            return (label,)
+        (item,) = items
+        return tuple(dict.fromkeys((label, *filter(may_be_name, self.graph.aliases(item)))))
+
+    def by_any_name(self, fact: KnownFact) -> tuple[str, tuple[str, ...]]:
+        """Prompt and all names of the answer, to find out whether a fact that was recalled still is."""
+        prompt, answer = self.question(fact)
+        return prompt, self.names(answer)
+
+    @cached_property
+    def _labelled(self) -> dict[str, set[str]]:
+        """Label -> the objects that have it."""
+        items: dict[str, set[str]] = {}
+        for fact in self.facts:
+            items.setdefault(fact.object_label, set()).add(fact.object)
+        return items
 
     def recalled(
         self,
@@ -158,9 +186,15 @@ class FactPool:
     def ask(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[KnownFact], wording: int = 0
     ) -> list[bool]:
-        """Whether the model answers each fact right."""
+        """Whether the model answers each fact with its object's label."""
         questions = [self.question(fact, wording) for fact in facts]
         return ask_all(model, tokenizer, questions)
+
+    def ask_again(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[KnownFact]
+    ) -> list[bool]:
+        """Whether the model still answers each fact right, by any name of its object."""
+        return ask_all(model, tokenizer, [self.by_any_name(fact) for fact in facts])
 
 
 def part_of(subject: str, relation: str) -> Part:
@@ -174,18 +208,16 @@ class AskedOnce:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         """Take the model, which must not change meanwhile."""
         self._model, self._tokenizer = model, tokenizer
-        self._right: dict[tuple[str, str], bool] = {}
+        self._right: dict[Asked, bool] = {}
 
-    def __call__(self, questions: Sequence[tuple[str, str]]) -> list[bool]:
+    def __call__(self, questions: Sequence[Asked]) -> list[bool]:
         """See `ask_all`."""
         new = [question for question in dict.fromkeys(questions) if question not in self._right]
         self._right |= zip(new, ask_all(self._model, self._tokenizer, new), strict=True)
         return [self._right[question] for question in questions]
 
 
-def ask_all(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
-) -> list[bool]:
+def ask_all(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Asked]) -> list[bool]:
     """`right_answers`, where a question that cannot be put (too long, no token) counts as not answered."""
     try:
         return right_answers(model, tokenizer, questions) if questions else []

@@ -14,6 +14,7 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import AskedOnce, FactPool, ask_all, part_of
 from kgedit.lm.scoring.name_probability import name_probabilities
+from kgedit.lm.scoring.right_answers import Asked
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import associated_paths, other_facts
@@ -23,11 +24,12 @@ NEIGHBOURS = 5
 _LEAST_NEIGHBOURS = 3  # of fewer no share is taken: one that is lost would refuse every change of a rare relation
 
 Questions = tuple[tuple[str, str], ...]
+Named = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Questions about one change, each a prompt and the right answer after it.
+    """Questions about one change, each a prompt and the right answer after it; what must stay has any name it has.
 
     Attributes:
         efficacy: The edit prompt.
@@ -41,10 +43,10 @@ class Probes:
     efficacy: Questions
     wordings: Questions = ()
     paths: Questions = ()
-    neighbours: Questions = ()
-    subject: Questions = ()
+    neighbours: Named = ()
+    subject: Named = ()
 
-    def items(self) -> list[tuple[str, Questions]]:
+    def items(self) -> list[tuple[str, Sequence[Asked]]]:
         """Kind and questions of each kind."""
         return [(name, getattr(self, name)) for name in ("efficacy", "wordings", "paths", "neighbours", "subject")]
 
@@ -85,12 +87,12 @@ def make_probes(
         ),
         key=lambda fact: (fact.object != edit.target_true, fact.subject_label),
     )[: 2 * NEIGHBOURS]
-    neighbours = [pool.question(fact) for fact in near]
+    neighbours = [pool.by_any_name(fact) for fact in near]
     paths: list[tuple[str, str]] = []
-    others: list[tuple[str, str]] = []
+    others: list[tuple[str, tuple[str, ...]]] = []
     if subgraph is not None:
         paths = [(fill(p, subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
-        others = [(fill(prompt, subject), label) for prompt, label in other_facts(subgraph, text)]
+        others = [(fill(prompt, subject), pool.names(label)) for prompt, label in other_facts(subgraph, text)]
     # Only what the model recalls before the change can be lost by it.
     recalled = ask([*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]

@@ -84,4 +84,5 @@ def lesson(
     near = [fact for fact in facts if fact.relation == relation and fact.subject != item.edit.subject]
     near.sort(key=lambda fact: fact.object != item.edit.target_true)
     paths = probes.paths if follows is None else follows
-    return Lesson(wordings, paths, (*probes.subject, *map(pool.question, near[:NEIGHBOURS])))
+    others = [(prompt, names[0]) for prompt, names in probes.subject]
+    return Lesson(wordings, paths, (*others, *map(pool.question, near[:NEIGHBOURS])))

@@ -15,8 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.errors import TargetError
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.lm.scoring.teacher_forced import Row, score_rows
-from kgedit.lm.tokens import encode_pair, encode_target
-from kgedit.text.boundary import boundary
+from kgedit.lm.tokens import encode_target, encode_text
+from kgedit.text.boundary import boundary, stem
+
+# A prompt and the right answer to it, or all names of that answer, the label first.
+Asked = tuple[str, str | tuple[str, ...]]
 
 STYLE = "kgedit_answers"
 SENTENCE = "sentence"
@@ -31,19 +34,20 @@ def answers_in_sentences(model: PreTrainedModel) -> bool:
 
 
 def right_answers(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Asked]
 ) -> list[bool]:
     """Whether greedy decoding of each prompt gives the answer, in the model's own style.
 
     Args:
         model: A causal language model; left as it was.
         tokenizer: Its tokenizer.
-        questions: Pairs of prompt and answer.
+        questions: Prompts, each with the right answer or its names.
 
     Raises:
         PromptError, TargetError: A question cannot be put: it is too long, or a name has no token.
     """
-    given = names_given(model, tokenizer, [(prompt, (answer,)) for prompt, answer in questions])
+    named = [(prompt, (answer,) if isinstance(answer, str) else answer) for prompt, answer in questions]
+    given = names_given(model, tokenizer, named)
     return [name is not None for name in given]
 
 
@@ -67,11 +71,26 @@ def names_given(
         pairs = [(prompt, names[0]) for prompt, names in questions]
         exact = exact_answers(model, tokenizer, pairs)
         return [label if right else None for (_, label), right in zip(pairs, exact, strict=True)]
+    for prompt, names in questions:
+        encode_target(tokenizer, names[0], prompt)  # a label that has no token is an error
+    # Nearly every answer that is right gives the label, so the other names are looked for in the rest alone.
+    given = _first_given(model, tokenizer, [(prompt, names[:1]) for prompt, names in questions])
+    rest = [number for number, (_, names) in enumerate(questions) if given[number] is None and len(names) > 1]
+    others = [(questions[number][0], questions[number][1][1:]) for number in rest]
+    for number, name in zip(rest, _first_given(model, tokenizer, others), strict=True):
+        given[number] = name
+    return given
+
+
+def _first_given(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, Sequence[str]]]
+) -> list[str | None]:
+    """The first of its names that each question is answered with; names that cannot be written are passed over."""
     rows: list[Row] = []
     asked: list[tuple[int, str, bool]] = []  # number of the question, name, whether the row holds the end of the name
     end = tokenizer.eos_token_id or 0
     for number, (prompt, names) in enumerate(questions):
-        ids, _ = encode_pair(tokenizer, prompt, names[0])
+        ids = encode_text(tokenizer, stem(prompt))
         for name in names:
             for spelling, ended in _spellings(tokenizer, prompt, name).items():
                 # Where the spelling is open, what comes behind it tells whether the name ends there.

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from kg_cache.bundled import bundled_store
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.recall_walk import MOST, SAMPLE, KnownFact
+from lm.scoring.test_exact_answers import teach
 
 MODEL: Any = None
 RELATIONS = ("P27", "P19", "P30", "P36")
@@ -99,3 +101,24 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None
     (tmp_path / "file").write_text("no folder")
     pool = scripted(kept=KeptVerdicts(tmp_path / "file", "hash"))
     assert pool.recalled(MODEL, MODEL, 30, seed=0, part="watched")
+
+
+def test_a_fact_is_kept_by_any_name_of_its_object() -> None:
+    ann = KnownFact("Q1", "P27", "Q30", "Ann", "United States of America")
+    pool = FactPool((ann,), Verbalizer.bundled(), graph=bundled_store())
+    prompt, _ = pool.question(ann)
+    model, tok = teach(f"{prompt} the United States, and")
+    # It is no fact that would be drawn; but a model that gave the label before has not lost it.
+    assert pool.ask(model, tok, [ann]) == [False]
+    assert pool.ask_again(model, tok, [ann]) == [True]
+    model, tok = teach(f"{prompt} the United Arab Emirates, and")
+    assert pool.ask_again(model, tok, [ann]) == [False]
+
+
+def test_a_label_of_two_items_has_no_other_names() -> None:
+    ann = KnownFact("Q1", "P27", "Q30", "Ann", "United States of America")
+    bob = ann._replace(subject="Q2", object="Q145", subject_label="Bob")
+    assert "USA" in FactPool((ann,), Verbalizer.bundled(), graph=bundled_store()).names(ann.object_label)
+    both = FactPool((ann, bob), Verbalizer.bundled(), graph=bundled_store())
+    assert both.names(ann.object_label) == (ann.object_label,)
+    assert FactPool((ann,), Verbalizer.bundled()).names(ann.object_label) == (ann.object_label,)

@@ -52,6 +52,7 @@ def test_a_model_that_answers_in_sentences_must_end_there() -> None:
 def test_another_name_of_the_answer_is_right_too() -> None:
     model, tok = teach(f"{PROMPT} Edo, and")
     assert names_given(model, tok, [(PROMPT, ("Tokyo", " ", "Edo")), (PROMPT, ("Tokyo",))]) == ["Edo", None]
+    assert right_answers(model, tok, [(PROMPT, ("Tokyo", "Edo")), (PROMPT, "Tokyo")]) == [True, False]
     with pytest.raises(TargetError, match="empty"):
         names_given(model, tok, [(PROMPT, (" ",))])
 
