@@ -47,6 +47,8 @@ class AdapterConfig(MethodSettings):
         held_to: What rehearsed facts are held to: at every place of their sentences the next tokens of the model below
             the adapter ("unedited", KL divergence), or their right answers alone ("answers").
         keep_weight: Weight of that divergence; a model that recalls its facts by a thin margin wants more than 1.
+        stop_loss: What is new and has less loss per token than this is not trained further in that step: what is said
+            surely enough need not push everything else aside. 0 trains on.
         rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
         least_rehearsed: See `rehearsed`; so many of the edits made earlier are rehearsed as well.
         facts: Known facts that these are drawn from.
@@ -88,6 +90,7 @@ class AdapterConfig(MethodSettings):
     last_rate: float = Field(default=0.1, gt=0, le=1)
     held_to: Literal["unedited", "answers"] = "unedited"
     keep_weight: float = Field(default=1.0, gt=0)
+    stop_loss: float = Field(default=0.0, ge=0)
     rehearsed: float = Field(default=4.0, ge=0)
     least_rehearsed: int = Field(default=200, ge=0)
     facts: int = Field(default=2500, ge=1)
@@ -186,7 +189,7 @@ class FineTuneAdapter(Method):
                         group["lr"] = (
                             config.learning_rate * (1 - (1 - config.last_rate) * done) * (0.5 if more else 1.0)
                         )
-                    loss = _loss(adapter, anatomy, batch, keep_weight=config.keep_weight)
+                    loss = _loss(adapter, anatomy, batch, config)
                     losses.append(float(loss.detach()))
                     if not bool(torch.isfinite(loss)):
                         raise EditDiverged(
@@ -227,7 +230,7 @@ def _batches(rows: Sequence[_Row], size: int, rng: random.Random) -> list[Sequen
     return batches
 
 
-def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row], *, keep_weight: float = 1.0) -> Tensor:
+def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row], config: AdapterConfig) -> Tensor:
     """() mean over sequences: negative log-likelihood per answer token, or KL(below || adapter) where held."""
     ids, mask = pad([(*row.prompt, *row.answer) for row in batch], 0, "right")  # (batch, longest)
     weight = torch.zeros(ids.shape, dtype=torch.float32)  # (batch, longest)
@@ -237,7 +240,7 @@ def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row], *, keep_weight:
         if row.held and len(row.prompt) > 1:  # the sentence before the answer counts as much as the answer
             weight[number, 1 : len(row.prompt)] = 1.0 / (len(row.prompt) - 1)
         if row.held:
-            weight[number] *= keep_weight
+            weight[number] *= config.keep_weight
     device = next(adapter.parameters()).device
     ids, mask, weight = ids.to(device), mask.to(device), weight.to(device)
     held = torch.tensor([row.held for row in batch], device=device)  # (batch,)
@@ -280,4 +283,11 @@ def _loss(adapter: Any, anatomy: Anatomy, batch: Sequence[_Row], *, keep_weight:
         column,
         place_losses,
     )
-    return (losses * weight[row_of, column].to(losses.device)).sum() / len(batch)
+    weighted = losses * weight[row_of, column].to(losses.device)  # (scored,)
+    if config.stop_loss:
+        # What is said surely enough is left out; what stays never is.
+        place = row_of.to(weighted.device)  # (scored,)
+        each = weighted.detach().new_zeros(len(batch)).index_add(0, place, weighted.detach())  # (batch,)
+        live = held.to(each.device) | (each >= config.stop_loss)  # (batch,)
+        weighted = weighted * live[place]  # (scored,)
+    return weighted.sum() / len(batch)

@@ -131,16 +131,20 @@ def test_what_is_held_costs_nothing_while_nothing_has_changed_and_an_edit_as_muc
     anatomy = anatomy_of(model)
     with lora(model, rank=4, scale=1.0, modules="all-linear", dropout=0.0, seed=0) as adapter, torch.no_grad():
         held, asked = _Row(prompt, answer, held=True), _Row(prompt, answer)
-        assert float(_loss(adapter, anatomy, [held])) == pytest.approx(0, abs=1e-6)
-        assert float(_loss(adapter, anatomy, [asked])) == pytest.approx(expected, rel=1e-5)
-        assert float(_loss(adapter, anatomy, [held, asked])) == pytest.approx(expected / 2, rel=1e-5)
+        assert float(_loss(adapter, anatomy, [held], AdapterConfig())) == pytest.approx(0, abs=1e-6)
+        assert float(_loss(adapter, anatomy, [asked], AdapterConfig())) == pytest.approx(expected, rel=1e-5)
+        assert float(_loss(adapter, anatomy, [held, asked], AdapterConfig())) == pytest.approx(expected / 2, rel=1e-5)
         for name, parameter in adapter.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.05)
-        apart, new = (float(_loss(adapter, anatomy, [row])) for row in (held, asked))
+        apart, new = (float(_loss(adapter, anatomy, [row], AdapterConfig())) for row in (held, asked))
         assert apart > 1e-4
-        both = float(_loss(adapter, anatomy, [held, asked], keep_weight=8.0))
+        both = float(_loss(adapter, anatomy, [held, asked], AdapterConfig(keep_weight=8.0)))
         assert both == pytest.approx((8 * apart + new) / 2, rel=1e-5)
+        # What is said surely enough is left out, and what stays never is, however little it has moved.
+        for stop_loss, left in ((0.99 * new, apart + new), (1.01 * new, apart)):
+            loss = _loss(adapter, anatomy, [held, asked], AdapterConfig(stop_loss=stop_loss))
+            assert float(loss) == pytest.approx(left / 2, rel=1e-5)
 
 
 def test_the_loss_taken_in_pieces_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +164,7 @@ def test_the_loss_taken_in_pieces_is_the_whole_one(monkeypatch: pytest.MonkeyPat
         for most in (MOST_LOGITS, 3 * model.config.vocab_size):
             monkeypatch.setattr(adapter_method, "losses_at", partial(losses_at, most=most))
             monkeypatch.setattr(adapter_method, "logits_by_place", partial(logits_by_place, most=most))
-            loss = _loss(adapter, anatomy, rows)
+            loss = _loss(adapter, anatomy, rows, AdapterConfig())
             found.append((loss, *torch.autograd.grad(loss, trained)))
     for whole, pieces in zip(*found, strict=True):
         torch.testing.assert_close(pieces, whole, rtol=1e-4, atol=1e-6)
