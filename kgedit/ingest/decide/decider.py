@@ -86,12 +86,12 @@ class Decider:
         """
         resolved: list[ResolvedChange] = []
         refused: list[Refusal] = []
-        ask = self.changes.asked_once()
+        ask, together = self.changes.asked_once(), self.changes.made(entries)
         for number, entry in enumerate(entries):
             if self.progress:
                 self.progress("asking what is known around the changes", number, len(entries))
             try:
-                resolved.append(self.changes.waiting(entry, ask, of_slot(entry.slot)))
+                resolved.append(self.changes.waiting(entry, ask, together, of_slot(entry.slot)))
             except (EditError, KnowledgeGraphError) as error:
                 refused.append(Refusal(entry, str(error)))
         if begin is not None:
@@ -120,8 +120,8 @@ class Decider:
         """
         earlier = [self.changes.applied(entry) for _, applied in below for entry in applied]
         with self._weights.trial(remaining(below, set())):
-            ask = self.changes.asked_once()
-            changes = [self.changes.waiting(entry, ask) for entry in entries]
+            ask, together = self.changes.asked_once(), self.changes.made(entries)
+            changes = [self.changes.waiting(entry, ask, together) for entry in entries]
             return self.writer.propose(changes, earlier, more=False)[0]
 
     def _trials(self, mode: Mode) -> TrialRunner:

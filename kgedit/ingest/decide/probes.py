@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from types import MappingProxyType
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,7 +18,7 @@ from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.scoring.right_answers import Asked
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Request
-from kgedit.methods.glame.consequences import associated_paths, other_facts
+from kgedit.methods.glame.consequences import Changes, associated_paths, other_facts
 from kgedit.text.template import fill
 
 NEIGHBOURS = 5
@@ -60,6 +61,7 @@ def make_probes(
     pool: FactPool,
     text: Verbalizer,
     ask: AskedOnce,
+    together: Changes = MappingProxyType({}),
 ) -> Probes:
     """The questions about a change; the model, as it is, is asked which of the facts that must stay it recalls.
 
@@ -72,6 +74,8 @@ def make_probes(
         pool: Known facts, for the neighbours.
         text: Wordings.
         ask: Asks the model.
+        together: What the change and those decided with it make true. A fact that another of them changes must not
+            stay, and is no neighbour.
     """
     subject, relation, plain = request.subject, request.relation, fact_probes(request, text)
     if relation is None or relation not in text:
@@ -84,6 +88,7 @@ def make_probes(
             if fact.relation == relation
             and fact.subject != edit.subject
             and part_of(fact.subject, relation) == "watched"
+            and (fact.subject_label, relation) not in together
         ),
         key=lambda fact: (fact.object != edit.target_true, fact.subject_label),
     )[: 2 * NEIGHBOURS]
@@ -91,8 +96,12 @@ def make_probes(
     paths: list[tuple[str, str]] = []
     others: list[tuple[str, tuple[str, ...]]] = []
     if subgraph is not None:
-        paths = [(fill(p, subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text)]
-        others = [(fill(prompt, subject), pool.names(label)) for prompt, label in other_facts(subgraph, text)]
+        paths = [
+            (fill(p, subject), label) for p, label in associated_paths(model, tokenizer, subgraph, text, together)
+        ]
+        others = [
+            (fill(prompt, subject), pool.names(label)) for prompt, label in other_facts(subgraph, text, together)
+        ]
     # Only what the model recalls before the change can be lost by it.
     recalled = ask([*neighbours, *others])
     kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]

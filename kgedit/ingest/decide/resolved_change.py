@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from kg_cache.errors import KnowledgeGraphError
 from kgedit.edit import Edit
 from kgedit.editor import Editor
+from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.known_facts import AskedOnce, FactPool
 from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
@@ -13,6 +17,7 @@ from kgedit.ingest.store.entry import Entry, State
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
+from kgedit.methods.glame.consequences import Changes
 from kgedit.resolve import Resolver
 from kgedit.text.template import fill
 
@@ -65,12 +70,25 @@ class ChangeResolver:
         """For changes that are resolved while the model stays as it is."""
         return AskedOnce(self._editor.model, self._editor.tokenizer)
 
-    def waiting(self, entry: Entry, ask: AskedOnce, replaces: Entry | None = None) -> ResolvedChange:
+    def made(self, entries: Iterable[Entry]) -> Changes:
+        """What changes make true together: (subject, relation) -> new object; those that mean nothing are left out."""
+        made: dict[tuple[str, str], str] = {}
+        for entry in entries:
+            with suppress(EditError, KnowledgeGraphError):
+                request = self._names.resolve(entry.edit).request
+                if request.relation is not None:
+                    made[request.subject, request.relation] = request.target
+        return made
+
+    def waiting(
+        self, entry: Entry, ask: AskedOnce, together: Changes, replaces: Entry | None = None
+    ) -> ResolvedChange:
         """A change that is to be decided; the model is asked, as it is, which facts around it it recalls.
 
         Args:
             entry: The change.
             ask: Asks the model; see `asked_once`.
+            together: What it and the changes that are decided with it make true; see `made`.
             replaces: The applied change of the same fact.
 
         Raises:
@@ -81,7 +99,7 @@ class ChangeResolver:
         request, subgraph = self._prepare(edit)
         encode_target(editor.tokenizer, request.target, request.question)
         probes = make_probes(
-            editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text, ask
+            editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text, ask, together
         )  # fmt: skip
         return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
 

@@ -34,3 +34,16 @@ def test_one_neighbour_of_a_rare_relation_does_not_refuse_a_change(monkeypatch, 
     other = Edit(subject="Q25191", relation="P86", target_new="Q392")
     assert make_probes(*model, request, None, other, FactPool(facts, TEXT), TEXT, ask).neighbours == made.neighbours
     assert len(put) == len(set(put)) == min(watched, 10)
+
+
+def test_what_another_change_of_the_batch_alters_need_not_stay(monkeypatch) -> None:
+    monkeypatch.setattr(module, "ask_all", lambda model, tokenizer, new: [True] * len(new))
+    facts = tuple(KnownFact(subject, "P86", "Q5383", f"Film {subject}", "David Bowie") for subject in WATCHED[:4])
+    request = Request("Hitchcock", TEXT["P86"].cloze[0], "Bob Dylan", "P86")
+    edit = Edit(subject="Q247733", relation="P86", target_new="Q392")
+    model = tiny_model("gpt2")
+    # One of the four neighbours has another composer now, and one has only another director.
+    together = {(facts[0].subject_label, "P86"): "Bob Dylan", (facts[1].subject_label, "P57"): "David Lean"}
+    pool, ask = FactPool(facts, TEXT), module.AskedOnce(*model)
+    made = make_probes(*model, request, None, edit, pool, TEXT, ask, together)
+    assert [question for question, _ in made.neighbours] == [pool.question(fact)[0] for fact in facts[1:]]
