@@ -20,7 +20,7 @@ def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
     text = Verbalizer.bundled()
     watched = ("The capital of Land0 is", "Town0")
     kept = (text["P36"].cloze[1].replace("{}", "Peru"), "Lyon")
-    probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), (("own", "y"),))
+    probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), (("own", ("y", "why")),))
     edit = Edit(subject="Q419", relation="P36", target_new="Q456", target_true="Q7")
     entry = Entry(id=1, key="k", slot="s", change=PlannedEdit(edit=edit), state=State.RECEIVED)
     item = ResolvedChange(entry, edit, Request("Peru", text["P36"].cloze[0], "Lyon", "P36"), None, probes)
@@ -36,7 +36,7 @@ def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
 
 
 def change(subject: str, id: int) -> ResolvedChange:
-    probes = Probes((("The capital is", "Lyon"),), paths=(("path", "x"),), subject=(("own", "y"),))
+    probes = Probes((("The capital is", "Lyon"),), paths=(("path", "x"),), subject=(("own", ("y", "why")),))
     edit = Edit(subject=subject, relation="P36", target_new="Q456")
     entry = Entry(id=id, key="k", slot="s", change=PlannedEdit(edit=edit), state=State.RECEIVED)
     return ResolvedChange(entry, edit, Request(subject, TEXT["P36"].cloze[0], "Lyon", "P36"), None, probes)
