@@ -18,9 +18,10 @@ TEXT = Verbalizer.bundled()
 def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
     """Neither on the wordings kept for the check, nor on the neighbours that a guard watches."""
     text = Verbalizer.bundled()
-    watched = ("The capital of Land0 is", "Town0")
+    watched = ("The capital of Land0 is", ("Town0",))
     kept = (text["P36"].cloze[1].replace("{}", "Peru"), "Lyon")
-    probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), (("own", ("y", "why")),))
+    own = (("own", ("y", "why")),)
+    probes = Probes((("The capital of Peru is", "Lyon"),), (kept,), (("path", "x"),), (watched,), own)
     edit = Edit(subject="Q419", relation="P36", target_new="Q456", target_true="Q7")
     entry = Entry(id=1, key="k", slot="s", change=PlannedEdit(edit=edit), state=State.RECEIVED)
     item = ResolvedChange(entry, edit, Request("Peru", text["P36"].cloze[0], "Lyon", "P36"), None, probes)
@@ -28,7 +29,7 @@ def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
     facts += [KnownFact("Q419", "P36", "Q2868", "Peru", "Lima"), KnownFact("Q5", "P30", "Q6", "Land5", "Asia")]
     learned = lesson(item, FactPool(tuple(facts), text), facts)
     assert kept not in learned.wordings
-    assert watched not in learned.around
+    assert watched[0] not in dict(learned.around)
     assert learned.around[0] == ("own", "y")
     assert learned.around[1][1] == "Town6"  # the neighbour with the same old object comes first
     assert len(learned.around) == 1 + NEIGHBOURS
