@@ -25,3 +25,8 @@ def fused_activations(model: nn.Module) -> Iterator[None]:
                 stack.callback(module.__dict__.pop, "forward", None)
                 module.__dict__["forward"] = partial(gelu, approximate="tanh")
         yield
+
+
+def is_fused(module: nn.Module) -> bool:
+    """Whether a module is computed by torch's kernel just now."""
+    return getattr(module.__dict__.get("forward"), "func", None) is gelu

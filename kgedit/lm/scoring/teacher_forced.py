@@ -1,7 +1,7 @@
 """Log-probabilities of given targets after given prompts, in few forward passes.
 
 The input of a row is p + t_0 .. t_{L-2}, and position T-1+j predicts t_j (prompt p of T tokens, target t of L). Common
-beginnings of rows are computed once (see `packing`), and the head is applied at the predicting positions only.
+beginnings of rows are computed once (see `token_trees`), and the head is applied at the predicting positions only.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kgedit.delta.in_context import tokens_read_first
 from kgedit.delta.prompt_ends import PromptPlace, prompt_watch, prompts_at
 from kgedit.errors import TargetError
 from kgedit.lm.context import check_room
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.padding import pad
-from kgedit.lm.scoring.packing import Ids, TokenTree, pack_rows
+from kgedit.lm.token_trees import Ids, TokenTree, pack_rows
+from kgedit.lm.tree_inputs import takes_trees, tree_inputs
 
 Row = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of its target."""
@@ -34,14 +31,6 @@ _Packed = tuple[TokenTree, list[tuple[Ids, Ids]]]  # a tree, and the prompts and
 BATCH_TOKENS = 2048
 # A tree of tokens pays attention to all of itself, so small trees cost less; long rows need larger ones to share.
 _TREE_TOKENS = 256
-
-# Families whose layers differ in what they see take one mask per kind of layer. A family that is in neither row, or
-# an attention that takes no masks of ours, gets plain padded batches.
-_MASKS: Mapping[str, bool] = MappingProxyType(
-    dict.fromkeys(("gpt2", "gptj", "gpt_neox", "opt", "llama", "mistral", "gemma", "phi3", "olmo2", "granite"), False)
-    | dict.fromkeys(("qwen2", "qwen3", "gemma2", "gemma3_text", "smollm3"), True)
-)
-_ATTENTION = ("eager", "sdpa")
 
 
 class TargetScore(NamedTuple):
@@ -140,12 +129,7 @@ def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int
 
 def _tree_tokens(model: PreTrainedModel, rows: Mapping[Ids, object]) -> int:
     """How large a tree may be for this model and these rows; 0 gives every row a tree of its own."""
-    return max(_TREE_TOKENS, 2 * max(map(len, rows), default=0)) if _takes_masks(model) else 0
-
-
-def _takes_masks(model: PreTrainedModel) -> bool:
-    known = model.config.model_type in _MASKS and model.config._attn_implementation in _ATTENTION
-    return known and not tokens_read_first(model)
+    return max(_TREE_TOKENS, 2 * max(map(len, rows), default=0)) if takes_trees(model) else 0
 
 
 def _packed(model: PreTrainedModel, targets: Mapping[Ids, Sequence[tuple[Ids, Ids]]]) -> Iterator[_Packed]:
@@ -187,39 +171,8 @@ def _batches(trees: Iterator[_Packed], batch_tokens: int) -> Iterator[list[_Pack
 
 def _forward(model: PreTrainedModel, batch: Sequence[TokenTree], places: Sequence[tuple[int, int]]) -> Tensor:
     """Float32 logits of the given (tree, token), (places, vocabulary)."""
-    ids, mask = pad([tree.tokens for tree in batch], 0, "right")  # (batch, width)
-    positions, _ = pad([tree.depths for tree in batch], 0, "right")
-    if _takes_masks(model):
-        width = ids.shape[1]
-        visible = np.tile(np.eye(width, dtype=np.bool_), (len(batch), 1, 1))  # padding sees itself
-        for number, tree in enumerate(batch):
-            visible[number, : len(tree.tokens), : len(tree.tokens)] = tree.visible()
-        attention = _tree_masks(model, torch.from_numpy(visible), positions)
-    else:
-        attention = mask.to(model.device)
     at = torch.tensor(places)
     with frozen(model), torch.no_grad(), head_at(model, at[:, 0], at[:, 1]):
-        output = model(
-            input_ids=ids.to(model.device),
-            attention_mask=attention,
-            position_ids=positions.to(model.device),
-            use_cache=False,
-        )
+        output = model(**tree_inputs(model, batch), use_cache=False)
     logits: Tensor = output.logits[0].float()  # (places, vocabulary)
     return logits
-
-
-def _tree_masks(model: PreTrainedModel, visible: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
-    """What the model takes as attention mask for trees: 0 or the least number, (batch, 1, seq, seq)."""
-    window = getattr(model.config, "sliding_window", None)
-    near = visible
-    if window is not None:
-        near = visible & (positions.unsqueeze(-1) - positions.unsqueeze(-2) < window)  # (batch, seq, seq)
-    if not _MASKS[model.config.model_type]:
-        return _additive(near, model)
-    return {"full_attention": _additive(visible, model), "sliding_attention": _additive(near, model)}
-
-
-def _additive(visible: Tensor, model: PreTrainedModel) -> Tensor:
-    least = torch.finfo(model.dtype).min
-    return torch.zeros(visible.shape, dtype=model.dtype).masked_fill(~visible, least).unsqueeze(1).to(model.device)

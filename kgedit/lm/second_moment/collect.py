@@ -10,7 +10,9 @@ import hashlib
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import accumulate, islice
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from kgedit.lm.second_moment.checkpoint import Checkpoint, Sums, other_texts
 from kgedit.lm.second_moment.convergence import SAMPLE_KEYS, HalvesChange, relative_change
 from kgedit.lm.second_moment.matrix import SecondMoment
 from kgedit.lm.tokens import encode_texts
+from kgedit.lm.twins import Twins
 
 _BATCHES_PER_SORT = 8  # texts are sorted by length within so many batches, to waste little on padding
 _KEYS_PER_BATCH = 25  # of the sample keys, so that they come from many texts
@@ -143,12 +146,10 @@ class Collection:
     ) -> Sums:
         """Sums over all texts, or over each `shards`-th block of them, beginning with block `shard`."""
         sums = (checkpoint.read() if checkpoint is not None else None) or Sums(0, 0, b"", {})
-        anatomy = anatomy_of(self.model)
-        modules = {str(layer): anatomy.mlp_out(self.model, layer) for layer in self.layers}
 
         def add(block: int, waiting: list[Ids]) -> None:
             if block % shards == shard:
-                _add(self.model, modules, sums, waiting, batch_tokens, self.skip_first, halves=self.halves)
+                _add(self.model, self.layers, sums, waiting, batch_tokens, self.skip_first, halves=self.halves)
 
         # Texts that the checkpoint has are only hashed, to make sure that they are the same.
         position, chain, saved = 0, b"", time.monotonic()
@@ -217,12 +218,19 @@ def weights_keys(model: nn.Module, layers: Iterable[int]) -> dict[int, str]:
     chosen = sorted(set(layers))
     inside = f"{anatomy.blocks_path}."
     above = (f"{anatomy.final_norm_path}.", f"{anatomy.head_path}.")
-    digests: dict[str, str] = {}
+    wanted: dict[str, Tensor] = {}
     block_of: dict[str, int] = {}  # -1: before the first block
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         block_of[name] = int(name[len(inside) :].split(".")[0]) if name.startswith(inside) else -1
         if chosen and block_of[name] <= chosen[-1] and not name.startswith(above):
-            digests[name] = digest(f"{name} {tuple(tensor.shape)}", tensor.reshape(-1))
+            wanted[name] = tensor
+
+    def hashed(name: str) -> str:
+        return digest(f"{name} {tuple(wanted[name].shape)}", wanted[name].reshape(-1))
+
+    # Hashing a large tensor leaves Python to other threads.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        digests = dict(zip(wanted, pool.map(hashed, wanted), strict=True))
     return {
         layer: hash_digests(
             {
@@ -255,7 +263,7 @@ def origin_of(
 
 def _add(
     model: PreTrainedModel,
-    modules: dict[str, nn.Module],
+    layers: Sequence[int],
     sums: Sums,
     texts: list[Ids],
     batch_tokens: int,
@@ -264,35 +272,31 @@ def _add(
     halves: bool,
 ) -> None:
     """Add the keys of some more texts to the sums."""
-    before = tokens = 0
-    waiting: dict[tuple[str, int], list[Tensor]] = {}  # layer and half -> keys (tokens, d_ff) of each batch
     # A GPU is idle with few tokens; a processor is as fast with some hundreds, and then padding costs most.
     least = batch_tokens // _LEAST_PART if model.device.type == "cpu" else batch_tokens
-    for batch in _batches([ids for ids in texts if len(ids) > skip_first], batch_tokens, least):
-        ids, mask = (t.to(model.device) for t in pad(batch, 0, "right"))
-        with (
-            frozen(model),
-            torch.no_grad(),
-            capture(modules, inputs=True, stop=True, rows=len(batch)) as keys,
-            quiet(),  # transformers asks for a mask where the token of padding also begins a text
-        ):
-            model(input_ids=ids, use_cache=False)  # padding stands behind every token, so no mask is needed
-        mask[:, :skip_first] = 0
-        # Texts of a batch have similar lengths: taken in turn, they make two halves of the same size.
-        second = (torch.arange(len(batch), device=mask.device) + before) % 2 * int(halves)  # (batch,)
-        before += len(batch)
-        for name, padded in keys.items():
-            for half in range(1 + halves):
-                counted = mask.bool() & (second == half).unsqueeze(1)  # (batch, seq)
-                waiting.setdefault((name, half), []).append(padded[counted.to(padded.device)].float())
-        counts = int(mask.sum())
-        tokens, sums.count = tokens + counts, sums.count + counts
-        sums.second_count += int(mask[second == 1].sum())
+    batches = list(_batches([ids for ids in texts if len(ids) > skip_first], batch_tokens, least))
+    before = 0
+    with frozen(model), torch.no_grad(), quiet():  # transformers asks for a mask where padding also begins a text
+        twins = Twins(model, len(batches))
         # A product goes over the whole sum, so it is made of many tokens at once.
-        if tokens >= batch_tokens:
-            _flush(sums, waiting, halves=halves)
-            tokens = 0
-    _flush(sums, waiting, halves=halves)
+        for group in _groups(batches, batch_tokens):
+            # Texts of a batch have similar lengths: taken in turn, they make two halves of the same size.
+            starts = list(accumulate(map(len, group), initial=before))[:-1]
+            before += sum(map(len, group))
+            trees = twins.shared_out([len(batch) * len(batch[0]) for batch in group])
+            found = twins.each(
+                trees,
+                [
+                    partial(_keys, twins.models[tree], layers, batch, start, skip_first, halves)
+                    for tree, batch, start in zip(trees, group, starts, strict=True)
+                ],
+            )
+            counts = torch.tensor([[len(next(iter(half.values()))) for half in halved] for halved in found]).sum(dim=0)
+            sums.count += int(counts.sum())
+            sums.second_count += int(counts[1:].sum())
+            for half in range(1 + halves):
+                for layer in layers:
+                    _product(sums, str(layer), half, torch.cat([halved[half][layer] for halved in found]), halves)
     for name, total in sums.totals.items():
         if not torch.isfinite(total).all():
             raise MomentError(
@@ -301,15 +305,31 @@ def _add(
             )
 
 
-def _flush(sums: Sums, waiting: dict[tuple[str, int], list[Tensor]], *, halves: bool) -> None:
-    """Add the products of the keys that wait, layer by layer; none waits then."""
-    for (name, half), parts in waiting.items():
-        k = torch.cat(parts)  # (tokens, d_ff)
-        parts.clear()
-        sums.add(name, half, k)
-        if halves and half == 0:
-            sums.sample(name, k[:: max(1, len(k) // _KEYS_PER_BATCH)][:_KEYS_PER_BATCH], SAMPLE_KEYS)
-    waiting.clear()
+def _keys(
+    model: PreTrainedModel, layers: Sequence[int], batch: list[Ids], before: int, skip_first: int, halves: bool
+) -> list[dict[int, Tensor]]:
+    """Of each half: layer -> keys (tokens, d_ff) of the texts of a batch that count for it, in float32."""
+    anatomy = anatomy_of(model)
+    modules = {str(layer): anatomy.mlp_out(model, layer) for layer in layers}
+    ids, mask = (t.to(model.device) for t in pad(batch, 0, "right"))
+    with capture(modules, inputs=True, stop=True, rows=len(batch)) as keys:
+        model(input_ids=ids, use_cache=False)  # padding stands behind every token, so no mask is needed
+    mask[:, :skip_first] = 0
+    half_of = (torch.arange(len(batch), device=mask.device) + before) % 2 * int(halves)  # (batch,)
+    return [
+        {
+            layer: keys[str(layer)][(mask.bool() & (half_of == half).unsqueeze(1)).to(keys[str(layer)].device)].float()
+            for layer in layers
+        }
+        for half in range(1 + halves)
+    ]
+
+
+def _product(sums: Sums, name: str, half: int, k: Tensor, halves: bool) -> None:
+    """Add the products of keys (tokens, d_ff); of the first half some are kept as a sample."""
+    sums.add(name, half, k)
+    if halves and half == 0:
+        sums.sample(name, k[:: max(1, len(k) // _KEYS_PER_BATCH)][:_KEYS_PER_BATCH], SAMPLE_KEYS)
 
 
 def _change(sums: Sums) -> HalvesChange | None:
@@ -346,6 +366,18 @@ def _batches(texts: list[Ids], batch_tokens: int, least: int) -> Iterator[list[I
         tokens += len(ids)
     if batch:
         yield batch
+
+
+def _groups(batches: Sequence[list[Ids]], least: int) -> Iterator[list[list[Ids]]]:
+    """Batches in order, together so many that they have the least number of tokens; the last ones may have fewer."""
+    group: list[list[Ids]] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(len(ids) for of_batch in group for ids in of_batch) >= least:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _tokenised(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], length: int) -> Iterator[Ids]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
+from kgedit.lm.beginnings import Beginnings, can_share
+from kgedit.lm.twins import Twins
 from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.padded_batch import PaddedBatch
+from kgedit.methods.engine.similar_rows import similar_rows
 
-# A padded batch of fewer rows costs more in overhead than it saves in padding; a GPU is idle with so few.
-ROWS_PER_BATCH = 32
-_ROWS_PER_GPU_BATCH = 512
+# Memory is needed for one part of the rows at a time: so many rows, and more of a narrow model.
+MOST_ROWS = 63
+_MOST_NUMBERS = 2**18  # tokens times width
+_OVERHEAD = 45  # tokens whose products take as long as what a part costs whatever it holds
+# A GPU is idle with few rows.
+_ON_GPU = 16
 
 
 class EditBatch:
@@ -43,16 +50,29 @@ class EditBatch:
         rows = [row for objective in objectives for row in objective.rows]
         owner = [number for number, objective in enumerate(objectives) for _ in objective.rows]
         # Rows of similar length share a padded batch; results are brought back into the rows' own order.
-        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i].ids) - rows[i].place)
-        at_once = _ROWS_PER_GPU_BATCH if model.device.type == "cuda" else ROWS_PER_BATCH
-        count = max(1, len(rows) // at_once)
-        groups = [by_length[len(rows) * k // count : len(rows) * (k + 1) // count] for k in range(count)]
-        self._parts = [
-            PaddedBatch(
-                model, anatomy, [rows[i] for i in group], [owner[i] for i in group], len(objectives), self.layers
+        scale = _ON_GPU if model.device.type == "cuda" else 1
+        lengths = [len(row.ids) - row.place for row in rows]
+        groups = similar_rows(
+            lengths,
+            most_rows=scale * MOST_ROWS,
+            most_tokens=scale * _MOST_NUMBERS // min(anatomy.weight(model, layers[0]).shape),
+            overhead=scale * _OVERHEAD,
+        )
+        # What several rows begin with, a prefix above all, is run once for all of them.
+        before = [row.ids[: row.place] for row in rows]
+        shared = Beginnings(model, anatomy, before) if can_share(model) else None
+        # Parts run beside each other where threads inside of a product are of little use.
+        self._twins = Twins(model, len(groups))
+        self._trees = self._twins.shared_out([len(group) * lengths[group[-1]] + _OVERHEAD for group in groups])
+
+        def prepared(number: int) -> PaddedBatch:
+            own, edit_of = [rows[i] for i in groups[number]], [owner[i] for i in groups[number]]
+            past = shared.cache(groups[number]) if shared else None
+            return PaddedBatch(
+                self._twins.models[self._trees[number]], anatomy, own, edit_of, len(objectives), self.layers, past
             )
-            for group in groups
-        ]
+
+        self._parts = self._twins.each(self._trees, [partial(prepared, number) for number in range(len(groups))])
         place = torch.tensor([i for group in groups for i in group]).argsort()  # (rows,)
         device = self._parts[0].device
         self.edit_of = torch.tensor(owner, device=device)
@@ -95,17 +115,21 @@ class EditBatch:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
         """
         if len(self._parts) == 1 or not (torch.is_grad_enabled() and offsets.requires_grad):
-            return _summed([part.losses(offsets, count_missed=count_missed) for part in self._parts])
-        # One part at a time goes forward and back, so that memory does not grow with the number of edits.
-        found, gradient = [], torch.zeros_like(offsets)
-        for part in self._parts:
+            works = [partial(part.losses, offsets, count_missed=count_missed) for part in self._parts]
+            return _summed(self._twins.each(self._trees, works))
+
+        def there_and_back(part: PaddedBatch) -> tuple[dict[str, Tensor], Tensor]:
             own = offsets.detach().requires_grad_()
             losses = part.losses(own, count_missed=count_missed)
             # No edit's loss depends on another's offset: the sum has the gradient of each.
             (of_part,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), own)
+            return {kind: loss.detach() for kind, loss in losses.items()}, of_part
+
+        # One part at a time goes forward and back, so that memory does not grow with the number of edits.
+        found = self._twins.each(self._trees, [partial(there_and_back, part) for part in self._parts])
+        total, gradient = _summed([losses for losses, _ in found]), torch.zeros_like(offsets)
+        for _, of_part in found:  # in the order of the parts: the last bits of a sum depend on it
             gradient += of_part
-            found.append({kind: loss.detach() for kind, loss in losses.items()})
-        total = _summed(found)
         # A term of value zero carries the gradient to the offsets.
         term = (offsets * gradient).sum(dim=(1, 2))  # (edits,)
         first = next(iter(total))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.cache import fork, prefill
@@ -47,6 +47,7 @@ class PaddedBatch:
         edit_of: Sequence[int],
         edits: int,
         layers: Sequence[int],
+        past: Cache | None = None,
     ) -> None:
         """Run the unedited model once over everything that later steps reuse.
 
@@ -57,23 +58,24 @@ class PaddedBatch:
             edit_of: Number of the edit that each row belongs to.
             edits: Number of edits in the whole batch.
             layers: Edit layers in ascending order.
+            past: Keys and values of what is before each row's place, padded on the left, if they are known.
         """
         self.model, self.anatomy, self.rows, self.edits, self.layers = model, anatomy, rows, edits, tuple(layers)
         self.device = anatomy.weight(model, self.layers[0]).device
         self.edit_of = torch.tensor(edit_of, device=self.device)  # (rows,)
-        self._lay_out()
+        self._lay_out(past)
         self._score_positions()
         with torch.no_grad():
             self._run_unedited()
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, past: Cache | None) -> None:
         # The written token stands in column `cut` of every row.
         ids, mask, cut = align([row.ids for row in self.rows], [row.place for row in self.rows], 0)
         ids, mask = ids.to(self.device), mask.to(self.device)  # (rows, cut + columns)
         positions = position_ids(mask)
         self.suffix = {"input_ids": ids[:, cut:], "attention_mask": mask, "position_ids": positions[:, cut:]}
         # Keys and values of everything before the cut are computed once and serve every step.
-        self.past = prefill(self.model, ids[:, :cut], mask[:, :cut], positions[:, :cut])
+        self.past = past or prefill(self.model, ids[:, :cut], mask[:, :cut], positions[:, :cut])
 
     def _score_positions(self) -> None:
         # One entry per scored position, over all rows; a row's weight is shared out evenly over its positions.

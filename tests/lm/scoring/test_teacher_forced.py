@@ -11,8 +11,10 @@ from transformers import PreTrainedModel
 
 from families import CONTEXT, FAMILIES, tiny_model
 from kgedit.errors import PromptError, TargetError
+from kgedit.lm import tree_inputs
 from kgedit.lm.scoring import teacher_forced
 from kgedit.lm.scoring.teacher_forced import TargetScore, score_rows
+from kgedit.lm.tree_inputs import takes_trees
 
 PROMPTS = [(5, 9, 30, 11, 8, 40, 41, 42), (5, 9, 30, 11, 8, 40, 41, 43, 6), (6,), (5, 9, 31)]
 TARGETS = [(7,), (12, 13, 14), (12, 5), (40,)]
@@ -46,7 +48,7 @@ def assert_right(model: PreTrainedModel, **options: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_equal_those_of_each_row_alone(family: str) -> None:
     model, _ = tiny_model(family)
-    assert teacher_forced._takes_masks(model), f"{family} has no row in _MASKS"
+    assert takes_trees(model), f"{family} has no row in _MASKS"
     assert_right(model)
     with pytest.MonkeyPatch.context() as patch:  # several trees, side by side and one after another
         patch.setattr(teacher_forced, "_TREE_TOKENS", 22)
@@ -63,7 +65,7 @@ def test_eager_attention_sees_the_same(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2"])
 def test_a_family_that_takes_no_masks_gets_plain_batches(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teacher_forced, "_MASKS", {})
+    monkeypatch.setattr(tree_inputs, "_MASKS", {})
     model, _ = tiny_model(family)
     assert_right(model)
     assert_right(model, batch_tokens=30)

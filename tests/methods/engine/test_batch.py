@@ -46,7 +46,8 @@ EDITS = (
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, layers, strip, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "ROWS_PER_BATCH", strip)  # 16 rows in one strip or in several
+    monkeypatch.setattr(batch_module, "_MOST_NUMBERS", 0)
+    monkeypatch.setattr(batch_module, "MOST_ROWS", strip)  # 16 rows in one strip or in several
     model, tok = tiny_model(family)
     pairs = [both(tok, *edit) for edit in EDITS]
     generator = torch.Generator().manual_seed(layers[-1])
@@ -74,7 +75,8 @@ def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, l
 
 @pytest.mark.parametrize("strip", [2, 32])
 def test_rows_know_their_edit_and_every_edit_its_bare_prompt(strip, monkeypatch) -> None:
-    monkeypatch.setattr(batch_module, "ROWS_PER_BATCH", strip)
+    monkeypatch.setattr(batch_module, "_MOST_NUMBERS", 0)
+    monkeypatch.setattr(batch_module, "MOST_ROWS", strip)
     model, tok = tiny_model("gpt2")
     objectives = [both(tok, *edit)[0] for edit in EDITS]
     with frozen(model):
@@ -109,3 +111,30 @@ def test_an_edit_without_rows_of_a_kind_has_no_loss_there() -> None:
         found = EditBatch(model, anatomy_of(model), [with_paths, without], (1,)).losses(torch.ones(2, 1, D))
     assert found["path"][0] > 0
     assert found["path"][1] == 0
+
+
+def test_parts_that_run_beside_each_other_give_what_they_give_one_after_another(monkeypatch) -> None:
+    model, tok = tiny_model("gpt2")
+    objectives = [both(tok, *edit)[0] for edit in EDITS]
+    monkeypatch.setattr(batch_module, "_MOST_NUMBERS", 0)
+    monkeypatch.setattr(batch_module, "MOST_ROWS", 3)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            offsets = torch.full((2, 1, D), 0.3, requires_grad=True)
+            with frozen(model):
+                batch = EditBatch(model, anatomy_of(model), objectives, (1,))
+                assert len({id(part.model) for part in batch._parts}) == threads
+                losses = batch.losses(offsets)
+                (gradient,) = torch.autograd.grad(sum(part.sum() for part in losses.values()), offsets)
+                with torch.no_grad():
+                    again = batch.losses(offsets)
+            assert all(torch.equal(losses[kind].detach(), again[kind]) for kind in losses)
+            found.append((losses, gradient, batch.keys[1]))
+    finally:
+        torch.set_num_threads(before)
+    (losses, gradient, keys), (others, other_gradient, other_keys) = found
+    torch.testing.assert_close(gradient, other_gradient, rtol=0, atol=0)
+    torch.testing.assert_close(keys, other_keys, rtol=0, atol=0)
+    assert all(torch.equal(losses[kind], others[kind]) for kind in losses)

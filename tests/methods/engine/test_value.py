@@ -14,7 +14,8 @@ from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.base import Computed, Request
-from kgedit.methods.engine.batch import ROWS_PER_BATCH, EditBatch
+from kgedit.methods.engine import batch as batch_module
+from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, target_rows
 from kgedit.methods.engine.value import FreeOffset, bounded, optimise
 from kgedit.methods.rome import Rome, RomeConfig
@@ -113,10 +114,12 @@ def test_one_step_evaluates_and_updates_nothing() -> None:
     assert not computed.delta.updates[0].right.any()
 
 
-def test_so_many_rows_that_they_run_in_several_strips() -> None:
+def test_so_many_rows_that_they_run_in_several_strips(monkeypatch) -> None:
+    monkeypatch.setattr(batch_module, "_MOST_NUMBERS", 0)
+    monkeypatch.setattr(batch_module, "MOST_ROWS", 16)
     model, tok = tiny_model("llama")
     prefixes = PREFIXES + tuple(f"{'The capital ' * (i % 7)}{i}. " for i in range(20))
-    assert len(REQUESTS) * (len(prefixes) + 1) > 3 * ROWS_PER_BATCH
+    assert len(REQUESTS) * (len(prefixes) + 1) > 3 * 16
     for request, computed in zip(REQUESTS, fast(model, tok, 1, prefixes=prefixes, steps=3), strict=True):
         assert_same(computed, plain(model, tok, 1, request, prefixes, steps=3))
 

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from kgedit.lm.scoring.packing import pack_rows
+from kgedit.lm.token_trees import pack_rows
 
 
 def test_a_tree_by_hand() -> None:
