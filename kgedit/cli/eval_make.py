@@ -11,6 +11,7 @@ from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Force, Graph, Model
 from kgedit.cli.output import emit, table
 from kgedit.cli.progress import working
+from kgedit.cli.workers import Executor, GpusPerWorker, WorkerCount, worker_plan
 from kgedit.io.existing import refuse_existing
 from kgedit.lm.loading import Loading
 from kgedit.mini import MINI
@@ -18,6 +19,7 @@ from kgedit.mini import MINI
 if TYPE_CHECKING:
     from kgedit.evaluate import MadeBenchmark
     from kgedit.progress import Progress
+    from kgedit.workers.pool import WorkerPlan
 
 
 @loads_model
@@ -33,6 +35,9 @@ def make(
     seed: Annotated[
         int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything drawn; the same seed gives the same bytes.")
     ] = 0,
+    executor: Executor = "here",
+    workers: WorkerCount = None,
+    gpus_per_worker: GpusPerWorker = None,
     force: Force = False,
     as_json: AsJson = False,
     *,
@@ -42,14 +47,15 @@ def make(
 
     The bundled model's facts are listed. Any other model is asked for facts of the graph, in several wordings.
     """
+    plan = worker_plan(executor, workers, gpus_per_worker, loading.get("device"))
     refuse_existing(*(out / f"{suite}-{part}.json" for part in ("dev", "test")), force=force)
     with working(f"Loading {model}") as advance:
         if model == MINI:
             from kgedit.evaluate import make_benchmark
 
-            made = make_benchmark(suite, out, seed=seed, progress=advance)
+            made = make_benchmark(suite, out, seed=seed, progress=advance, plan=plan)
         else:
-            made = _mined(suite, out, model, graph, facts, seed, loading, advance)
+            made = _mined(suite, out, model, graph, facts, seed, loading, advance, plan)
     classes = sorted({name for found in made.classes.values() for name in found})
     rows = [(name, *(found.get(name, 0) for found in made.classes.values())) for name in classes]
     rows.append(("all", *made.cases.values()))
@@ -71,11 +77,15 @@ def _mined(
     seed: int,
     loading: Loading,
     advance: Progress,
+    plan: WorkerPlan | None,
 ) -> MadeBenchmark:
     from kgedit.editor import Editor
+    from kgedit.evaluate.made.asking import StartAsking, asking_workers
     from kgedit.evaluate.made.files import make_recalled_benchmark
     from kgedit.evaluate.made.mined import fact_pool, mine
 
     editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
-    mined = mine(fact_pool(editor), editor.model, editor.tokenizer, most=facts, seed=seed, progress=advance)
+    pool = fact_pool(editor)
+    with asking_workers(StartAsking(model, loading), plan) as workers:
+        mined = mine(pool, editor.model, editor.tokenizer, most=facts, seed=seed, progress=advance, workers=workers)
     return make_recalled_benchmark(suite, out, mined, model=model, seed=seed)

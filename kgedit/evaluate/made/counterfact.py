@@ -9,8 +9,9 @@ from itertools import islice
 
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.records import Portability, Probe, Rewrite
+from kgedit.evaluate.made.asking import Question
 from kgedit.evaluate.made.book import Book
-from kgedit.evaluate.made.recall import Draft, Question
+from kgedit.evaluate.made.recall import Draft
 from kgedit.mini.corpus import Fact
 
 RECORDS = {"dev": 360, "test": 700}

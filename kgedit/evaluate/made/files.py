@@ -19,12 +19,14 @@ from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.reverse import record as reverse_format
 from kgedit.evaluate.benchmarks.reverse.record import ReverseRecord
 from kgedit.evaluate.made import counterfact, mquake, reverse
+from kgedit.evaluate.made.asking import StartAsking, asking_workers
 from kgedit.evaluate.made.book import Book
 from kgedit.evaluate.made.mined import MinedBook, MinedFacts
 from kgedit.evaluate.made.recall import Draft, Gathering, RecallFilter, Slot
 from kgedit.io.atomic_files import write_files
 from kgedit.mini import MINI
 from kgedit.progress import Progress
+from kgedit.workers.pool import WorkerPlan
 
 SUITES = ("mquake", "counterfact", "reverse")
 PARTS = ("dev", "test")
@@ -65,6 +67,7 @@ def make_benchmark(
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
     progress: Progress | None = None,
+    plan: WorkerPlan | None = None,
 ) -> MadeBenchmark:
     """Write OUT/SUITE-dev.json and OUT/SUITE-test.json; the same seed gives the same bytes.
 
@@ -80,24 +83,27 @@ def make_benchmark(
         seed: Seed of everything drawn.
         sizes: Part -> cases, for MQuAKE of each number of hops; the full size by default.
         progress: Called with (what, done, total).
+        plan: Workers that ask the model; None for this process alone. The bytes are the same.
 
     Raises:
         DataError: No such benchmark, or the facts are too few for so many cases.
         SaveFailed: The files cannot be written.
     """
     _check(suite)
-    book, recall = Book(), RecallFilter(progress=progress)
+    book = Book()
     # Drafts are drawn until each place of a file has one whose facts the model recalls.
     records: dict[str, list[Record]] = {}
-    if suite == "mquake":
-        gathering = Gathering(recall, mquake.sources(book, seed))
-        for part, count in (sizes or mquake.PER_HOPS).items():
-            records[part] = gathering.fill(mquake.slots(part, count))
-    else:
-        made = counterfact if suite == "counterfact" else reverse
-        plain = Gathering(recall, made.sources(book, seed))
-        for part, count in (sizes or made.RECORDS).items():
-            records[part] = plain.fill([part] * count)
+    with asking_workers(StartAsking(MINI, {"dtype": "float32"}), plan) as workers:
+        recall = RecallFilter(progress=progress, workers=workers)
+        if suite == "mquake":
+            gathering = Gathering(recall, mquake.sources(book, seed))
+            for part, count in (sizes or mquake.PER_HOPS).items():
+                records[part] = gathering.fill(mquake.slots(part, count))
+        else:
+            made = counterfact if suite == "counterfact" else reverse
+            plain = Gathering(recall, made.sources(book, seed))
+            for part, count in (sizes or made.RECORDS).items():
+                records[part] = plain.fill([part] * count)
     return _write(suite, out, records, seed=seed)
 
 

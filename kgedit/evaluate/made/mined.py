@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kg_cache.settings import Settings
 from kgedit.delta import model_hash
 from kgedit.editor import Editor
+from kgedit.evaluate.made.asking import Ask, AskingWorkers, Question, in_pieces
 from kgedit.evaluate.made.book import Book
 from kgedit.evaluate.made.turns import TurnWalk
 from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
@@ -21,6 +23,7 @@ from kgedit.text.template import fill
 
 MOST_ASKED = 4096
 _WALK = "made in turns"
+_PIECE = 32  # questions; half of what is asked for between two turns of the walk
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def mine(
     most: int = MOST_ASKED,
     seed: int = 0,
     progress: Progress | None = None,
+    workers: AskingWorkers | None = None,
 ) -> MinedFacts:
     """Walk over the candidates and keep those that the model recalls in the editing prompt and in another statement.
 
@@ -65,23 +69,26 @@ def mine(
         most: The most facts that are asked for.
         seed: Same seed, same walk; a longer one goes on where a shorter one stopped.
         progress: Called with (what, done, total).
+        workers: Ask the same model in the place of this process.
     """
     limit = min(most, len(pool.facts))
-    walk, verdicts = TurnWalk(pool.facts, seed), _Verdicts(pool.kept, f"{_WALK} {seed} {pool.digest}")
+    walk = TurnWalk(pool.facts, seed)
+    ask = partial(ask_all, model, tokenizer)
+    verdicts = _Verdicts(pool.kept, f"{_WALK} {seed} {pool.digest}", ask, workers)
     wordings: dict[KnownFact, tuple[str, ...]] = {}
     asked = once = 0
     # Always whole chunks: what else is asked has no say in a verdict.
     while asked < limit and (chunk := walk.next_chunk()):
         if progress:
             progress(f"facts asked for, {len(wordings)} recalled in several wordings", asked, limit)
-        right = verdicts.of(model, tokenizer, [pool.question(fact) for fact in chunk])
+        right = verdicts.of([pool.question(fact) for fact in chunk])
         recalled = [fact for fact, answered in zip(chunk, right, strict=True) if answered]
         # Those recalled in the editing prompt are asked for in the wordings that only scoring uses.
         held_out = {fact: pool.text.held_out((fact.relation,)) for fact in recalled}
         others = [
             (fill(wording, fact.subject_label), fact.object_label) for fact in recalled for wording in held_out[fact]
         ]
-        answers = iter(verdicts.of(model, tokenizer, others))
+        answers = iter(verdicts.of(others))
         given = {fact: tuple(wording for wording in held_out[fact] if next(answers)) for fact in recalled}
         found = {fact: own for fact, own in given.items() if set(own) & set(pool.text.prompts((fact.relation,)))}
         walk.answer(chunk, [fact in found for fact in chunk])
@@ -93,18 +100,17 @@ def mine(
 class _Verdicts:
     """What a model answers to the questions of one walk, one after the other; what is kept of them is not asked."""
 
-    def __init__(self, kept: KeptVerdicts | None, name: str) -> None:
-        self._kept, self._name = kept, name
+    def __init__(self, kept: KeptVerdicts | None, name: str, ask: Ask, workers: AskingWorkers | None) -> None:
+        self._kept, self._name, self._ask, self._workers = kept, name, ask, workers
         self._all = kept.verdicts(name) if kept else []
         self._told = 0
 
-    def of(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[tuple[str, str]]
-    ) -> list[bool]:
+    def of(self, questions: Sequence[Question]) -> list[bool]:
         """Whether it answers each of the next questions right."""
         end = self._told + len(questions)
         if len(self._all) < end:
-            self._all[self._told :] = ask_all(model, tokenizer, questions)
+            pieces = in_pieces(questions, _PIECE, self._ask, self._workers)
+            self._all[self._told :] = [verdict for _, verdicts in pieces for verdict in verdicts]
             if self._kept:
                 self._kept.keep(self._name, self._all)
         verdicts = self._all[self._told : end]

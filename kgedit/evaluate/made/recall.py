@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -11,12 +12,12 @@ import torch
 
 from kgedit.errors import DataError
 from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.made.asking import AskingWorkers, Question, in_pieces
 from kgedit.lm.load import load_model
 from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.mini import MINI
 from kgedit.progress import Progress
 
-Question = tuple[str, str]
 Slot = TypeVar("Slot")
 
 CHUNK = 1024
@@ -38,15 +39,18 @@ class Draft:
 class RecallFilter:
     """Asks the unedited model each question once: exact greedy answers, the whole name and nothing behind it."""
 
-    def __init__(self, folder: Path | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, progress: Progress | None = None, workers: AskingWorkers | None = None
+    ) -> None:
         """Load the model.
 
         Args:
             folder: Folder of the model; the bundled one by default.
             progress: Called with (what, done, total).
+            workers: Ask the same model in the place of this process.
         """
         self.model, self.tokenizer = load_model(str(folder) if folder else MINI, dtype=torch.float32)
-        self.progress = progress
+        self.progress, self._workers = progress, workers
         self._verdicts: dict[Question, bool] = {}
 
     def known(self, drafts: Sequence[Draft]) -> list[bool]:
@@ -56,11 +60,12 @@ class RecallFilter:
         new = sorted(
             (question for question in questions if question not in self._verdicts), key=lambda q: (len(q[0]), q)
         )
-        for start in range(0, len(new), CHUNK):
-            part = new[start : start + CHUNK]
-            self._verdicts |= zip(part, exact_answers(self.model, self.tokenizer, part), strict=True)
+        verdicts: list[bool] = []
+        for told, of_piece in in_pieces(new, CHUNK, partial(exact_answers, self.model, self.tokenizer), self._workers):
+            verdicts += of_piece
             if self.progress:
-                self.progress("asking the model what it knows", start + len(part), len(new))
+                self.progress("asking the model what it knows", told, len(new))
+        self._verdicts |= zip(new, verdicts, strict=True)
         return [all(self._verdicts[question] for question in draft.known) for draft in drafts]
 
 
