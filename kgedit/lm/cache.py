@@ -51,3 +51,12 @@ def fork(cache: Cache, rows: Tensor | None = None) -> Cache:
             keys = getattr(layer, "keys", None)
             layer.batch_select_indices(rows if keys is None else rows.to(keys.device))  # type: ignore[union-attr]
     return forked
+
+
+def forget(cache: Cache, layers: int) -> None:
+    """Free what the first layers hold, but not how long it is; for blocks that are skipped from now on (`replay`)."""
+    for layer in cache.layers[:layers]:
+        for name in ("keys", "values"):
+            held = getattr(layer, name, None)
+            if held is not None:
+                setattr(layer, name, held.new_zeros(()).expand(held.shape))

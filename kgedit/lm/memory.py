@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,3 +39,10 @@ def _resident_peak() -> int | None:
         if row.startswith("VmHWM:"):
             return int(row.split()[1]) * 1024
     return None
+
+
+def return_freed() -> None:
+    """Let the system have what was freed; the C library keeps small pieces for itself, and large ones come on top."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # glibc
+        trim(0)

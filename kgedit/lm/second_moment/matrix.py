@@ -76,7 +76,8 @@ class SecondMoment:
     def _factor(self) -> Tensor:
         """Lower Cholesky factor of C with ridge, (d_ff, d_ff) float64."""
         scale = float(self.matrix.diagonal().double().mean())
-        if not torch.isfinite(self.matrix).all() or scale <= 0:
+        # Not `isfinite` of the whole, which makes further matrices of that size.
+        if not torch.stack(torch.aminmax(self.matrix)).isfinite().all() or scale <= 0:
             raise IllConditioned(
                 f"the second moment of layer {self.layer} is zero or not finite (mean diagonal {scale:g}); "
                 "collect it anew, with the model in float32 or bfloat16"

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.beginnings import Beginnings, can_share
+from kgedit.lm.memory import return_freed
 from kgedit.lm.twins import Twins
 from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.padded_batch import PaddedBatch
@@ -98,6 +99,11 @@ class EditBatch:
     def only(self, edits: Sequence[int]) -> EditBatch:
         """A batch of some of the edits, numbered anew in the order given."""
         return EditBatch(self.model, self.anatomy, [self.objectives[number] for number in edits], self.layers)
+
+    def end_steps(self) -> None:
+        """Free what `losses` and `missed` need; keys, values and hidden states stay."""
+        self._parts.clear()
+        return_freed()
 
     def of_edit(self, number: int, layer: int) -> tuple[Tensor, Tensor]:
         """Keys (rows, d_ff) and values (rows, d) of one edit's rows at one layer."""

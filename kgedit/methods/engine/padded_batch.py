@@ -21,7 +21,7 @@ from torch.nn.functional import log_softmax
 from transformers import Cache, PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
-from kgedit.lm.cache import fork, prefill
+from kgedit.lm.cache import forget, fork, prefill
 from kgedit.lm.hooks import add_at, capture, head_at, only_at, replay
 from kgedit.lm.padding import align, position_ids
 from kgedit.lm.token_losses import losses_at, token_losses
@@ -75,7 +75,7 @@ class PaddedBatch:
         positions = position_ids(mask)
         self.suffix = {"input_ids": ids[:, cut:], "attention_mask": mask, "position_ids": positions[:, cut:]}
         # Keys and values of everything before the cut are computed once and serve every step.
-        self.past = past or prefill(self.model, ids[:, :cut], mask[:, :cut], positions[:, :cut])
+        self.past = prefill(self.model, ids[:, :cut], mask[:, :cut], positions[:, :cut]) if past is None else past
 
     def _score_positions(self) -> None:
         # One entry per scored position, over all rows; a row's weight is shared out evenly over its positions.
@@ -124,6 +124,8 @@ class PaddedBatch:
                 stack.enter_context(head_at(self.model, row_of, self.column[kept]))
                 logits = self._run(rows_kept).logits[0].float()  # (kept, vocabulary)
             self.kept = log_softmax(logits, dim=-1)  # (kept, vocabulary)
+        # Blocks up to the edit layer run no more: of their keys and values the shape alone is needed.
+        forget(self.past, self.layers[0] + 1)
 
     def _run(self, rows: Tensor | None = None) -> Any:
         """The model over the part behind the cut, of all rows or of the given ones."""

@@ -67,12 +67,14 @@ def write_read(
     """The update of each edit of a batch, by itself, on the batch's one layer: its keys and values are read already.
 
     Args:
-        batch: The prepared rows.
+        batch: The prepared rows; it takes no further step.
         offsets: Of each edit m* - m, (1, d).
         layer: The layer.
         moment: Its second moment.
         key: See `closed_form`; not "contexts".
     """
+    # The factor of C takes much memory: the steps are over, and theirs is free.
+    batch.end_steps()
     read = [batch.of_edit(number, layer) for number in range(len(batch.objectives))]
     contexts = [objective.contexts for objective in batch.objectives]
     # C^-1 k_bar of all edits in one solve: it reads the whole factor, which is far larger than the keys.

@@ -38,6 +38,10 @@ def test_no_token_runs_through_more_matrices_than_its_value_depends_on() -> None
     ]
     with frozen(model):
         batch = PaddedBatch(model, anatomy, rows, [0, 0, 0], 1, (0,))
+        # Keys and values that no step reads take no memory; the others do.
+        sizes = [layer.keys.untyped_storage().nbytes() // layer.keys.element_size() for layer in batch.past.layers]
+        assert sizes == [1, batch.past.layers[1].keys.numel(), batch.past.layers[2].keys.numel()]
+        assert batch.past.get_seq_length() == 2
         # What is before the written token; from there on up to the edit layer; the row that stays, to the top.
         assert seen == {0: [6, 9], 1: [6, 3], 2: [6, 1]}
         for part in seen.values():
