@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from kgedit.ingest.report.drawing import draw
+from kgedit.ingest.report.drawing import draw, hint
 from kgedit.ingest.report.report import ReportedAnswer
 from kgedit.io.html_page import note, table, verdict
 from kgedit.trials.effect import AskedTwice, Effect, Kind
@@ -71,8 +71,7 @@ def _answer(answer: ReportedAnswer | None, right: bool) -> str:
 
 
 def _hint(asked: AskedTwice) -> str:
-    """What was asked about a fact of the drawing, and the answers, for those who point at it."""
-    return f"{asked.question} \u2026\nbefore: {_text(asked.before)}\nafter: {_text(asked.after)}"
+    return hint(asked.question, {"before": _text(asked.before), "after": _text(asked.after)})
 
 
 def _text(answer: ReportedAnswer | None) -> str:

@@ -23,18 +23,24 @@ Question = tuple[str, str]  # prompt, right answer
 
 def answers(editor: Editor, questions: Sequence[Question]) -> list[ReportedAnswer | None]:
     """An answer for each question; None for one that cannot be put to the model (too long, no token)."""
+    texts = said(editor, questions)
+    asked = [question for question, text in zip(questions, texts, strict=True) if text is not None]
+    shares = iter(probabilities(editor.model, editor.tokenizer, [Probes((question,)) for question in asked]))
+    return [None if text is None else ReportedAnswer(text=text, probability=round(next(shares), 4)) for text in texts]
+
+
+def said(editor: Editor, questions: Sequence[Question]) -> list[str | None]:
+    """The greedy answer to each question, without its probability; None likewise."""
     if not questions:
         return []
     try:
         lines = complete(editor.model, editor.tokenizer, [prompt for prompt, _ in questions], stop=("\n",))
-        texts = [shown(line, (right,)) for line, (_, right) in zip(lines, questions, strict=True)]
     except EditError:
         if len(questions) == 1:
             return [None]
         middle = len(questions) // 2
-        return answers(editor, questions[:middle]) + answers(editor, questions[middle:])
-    shares = probabilities(editor.model, editor.tokenizer, [Probes((question,)) for question in questions])
-    return [ReportedAnswer(text=text, probability=round(share, 4)) for text, share in zip(texts, shares, strict=True)]
+        return said(editor, questions[:middle]) + said(editor, questions[middle:])
+    return [shown(line, (right,)) for line, (_, right) in zip(lines, questions, strict=True)]
 
 
 def followed(request: Request, subgraph: Subgraph | None, text: Verbalizer) -> dict[int, Question]:

@@ -15,8 +15,8 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.change import day, words
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
-from kgedit.ingest.report.answers import Question, answers, followed, verdicts
-from kgedit.ingest.report.report import IngestReport, ReportedChange, ReportedRun, SkippedRecord
+from kgedit.ingest.report.answers import Question, answers, followed, said, verdicts
+from kgedit.ingest.report.report import IngestReport, ReportedChange, ReportedQuestion, ReportedRun, SkippedRecord
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunRecord
@@ -79,20 +79,35 @@ def report_on(
         followed(*resolved, editor.text) if resolved and entry.state == State.CHECKED else {}
         for entry, resolved in zip(entries, prepared, strict=True)
     ]
-    answered = iter(ask_all(editor.model, editor.tokenizer, [pair for asked in around for pair in asked.values()]))
+    follow = [pair for asked in around for pair in asked.values()]
+    verdict = ask_all(editor.model, editor.tokenizer, follow)
+    answered = iter(verdict)
+    # What was answered right is the object itself, so only the other answers are still to be written.
+    wrong = iter(said(editor, [pair for pair, right_one in zip(follow, verdict, strict=True) if not right_one]))
+    told = iter([label if right_one else next(wrong) for (_, label), right_one in zip(follow, verdict, strict=True)])
     changes = []
     for entry, resolved, asked in zip(entries, prepared, around, strict=True):
         change = _change(entry)
         if resolved is not None:
             request, subgraph = resolved
-            said = {"question": _question(request)[0], "before": next(before), "now": next(now)}
+            both = {"question": _question(request)[0], "before": next(before), "now": next(now)}
             change = change.model_copy(
-                update={**said, "right": next(right), **_labels(editor.graph, entry, request, subgraph)}
+                update={**both, "right": next(right), **_labels(editor.graph, entry, request, subgraph)}
             )
             found: dict[int, bool | None] = {place: next(answered) for place in asked}
+            questions_at = {
+                place: ReportedQuestion(question=question, right=label, now=next(told))
+                for place, (question, label) in asked.items()
+            }
             if subgraph is not None:
                 found |= {0: change.right} if entry.state == State.CHECKED else {}
-                change = change.model_copy(update={"answered": verdicts(found, subgraph)})
+                questions_at[0] = _itself(change)
+                change = change.model_copy(
+                    update={
+                        "answered": verdicts(found, subgraph),
+                        "asked": tuple(questions_at.get(place) for place in range(len(subgraph.triples))),
+                    }
+                )
         changes.append(change)
     applied = [change.right is True for change in changes if change.state == State.CHECKED]
     return IngestReport(
@@ -115,6 +130,11 @@ def _prepared(editor: Editor, entry: Entry) -> tuple[Request, Subgraph | None] |
 
 def _question(request: Request) -> Question:
     return request.question, request.target
+
+
+def _itself(change: ReportedChange) -> ReportedQuestion:
+    before, now = (answer and answer.text for answer in (change.before, change.now))
+    return ReportedQuestion(question=change.question or "", right=change.target_new, before=before, now=now)
 
 
 def _change(entry: Entry) -> ReportedChange:

@@ -6,7 +6,7 @@ Columns by distance from the subject read better than springs: every walk over t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import chain, repeat
 
@@ -111,6 +111,17 @@ def draw(
         f'style="min-width: {min(grid.width, _LEAST)}px">'
         f"<title>{escape(title)}</title>{''.join([*lines, *words, *nodes])}</svg>"
     )
+
+
+def hint(question: str, said: Mapping[str, str | None]) -> str:
+    """What those see who point at a fact of a drawing.
+
+    Args:
+        question: The sentence asked, up to the answer.
+        said: Model in words, such as "before" -> its answer; None for one that cannot be asked.
+    """
+    answered = (f"{model}: {'cannot be asked' if text is None else text}" for model, text in said.items())
+    return "\n".join([f"{question} \u2026", *answered])
 
 
 def _places(triples: Sequence[Labelled]) -> dict[str, Place]:

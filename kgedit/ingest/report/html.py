@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from kgedit.ingest.report.drawing import STYLE, draw
-from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun
+from kgedit.ingest.report.drawing import STYLE, draw, hint
+from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedQuestion, ReportedRun
 from kgedit.ingest.store.entry import State
 from kgedit.io.atomic_files import write_files
 from kgedit.io.existing import has_fields_of, refuse_foreign
@@ -30,7 +30,8 @@ _GROUPS = {
 }
 _LEGEND = (
     "Thick: the new fact. \u2713: the edited model answers it right; through the new fact, where it lies behind it. "
-    "\u2717, broken line: it does not. Dotted: what the feed says the new object replaces. The rest was not asked."
+    "\u2717, broken line: it does not. Dotted: what the feed says the new object replaces. The rest was not asked. "
+    "Point at a fact for the question and the answers."
 )
 _SHARES = {"efficacy", "wordings", "paths", "neighbours", "subject", "probability", "locality", "kept"}
 _NUMBERS = (
@@ -137,11 +138,28 @@ def _change(change: ReportedChange) -> str:
         pairs = zip(names, numbers, strict=True)
         parts.append(f'<p class="note">{", ".join(f"{escape(name)}&nbsp;{number}" for name, number in pairs)}</p>')
     if change.facts:
-        drawn = draw(change.facts, change.answered, old=change.target_true)
+        hints = [_hint(asked) if asked else "" for asked in change.asked]
+        drawn = draw(change.facts, change.answered, old=change.target_true, told=hints)
         parts.append(f"<figure>{drawn}<figcaption>{_LEGEND}</figcaption></figure>")
+        # The same for those who cannot point, such as on a phone or on paper.
+        rows = [
+            (f"{escape(asked.question)} …", escape(asked.right), escape(asked.now or "-"))
+            for asked in change.asked[1:]
+            if asked
+        ]
+        if rows:
+            asked_table = f'<div class="words">{table(["asked about what follows", "right", "now"], rows)}</div>'
+            parts.append(
+                fold(f"{len(rows)} question{'' if len(rows) == 1 else 's'} about what follows", [asked_table])
+            )
     if change.partial:
         parts.append(note("The graph is known to lack facts here."))
     return "\n".join([*parts, "</section>"])
+
+
+def _hint(asked: ReportedQuestion) -> str:
+    before = {} if asked.before is None else {"before": asked.before}
+    return hint(asked.question, {**before, "now": asked.now})
 
 
 def _answer(answer: ReportedAnswer | None) -> tuple[str, str]:

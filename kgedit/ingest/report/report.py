@@ -20,6 +20,17 @@ class ReportedAnswer(BaseModel):
     probability: float
 
 
+class ReportedQuestion(BaseModel):
+    """What was asked about one fact of a drawing, and the answers of the model without the change and with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    question: str
+    right: str
+    before: str | None = None
+    now: str | None = None
+
+
 class ReportedChange(BaseModel):
     """One change of the journal.
 
@@ -42,6 +53,8 @@ class ReportedChange(BaseModel):
         facts: The subgraph around it, as labels, the new fact first.
         answered: Of each of these facts whether the edited model answers it right through the new fact; None where it
             was not asked.
+        asked: Of each of these facts what was asked about it; None where it was not. Without the change only the
+            question about the new fact itself was asked.
         partial: Whether the graph is known to lack facts there.
     """
 
@@ -66,6 +79,7 @@ class ReportedChange(BaseModel):
     numbers: dict[str, JsonValue] = {}
     facts: tuple[tuple[str, str, str], ...] = ()
     answered: tuple[bool | None, ...] = ()
+    asked: tuple[ReportedQuestion | None, ...] = ()
     partial: bool = False
 
 

@@ -19,7 +19,14 @@ from kgedit.ingest.plan.plan import Verdict
 from kgedit.ingest.report.build import build_report
 from kgedit.ingest.report.drawing import draw
 from kgedit.ingest.report.html import check_report_file, to_html, to_json, write_report
-from kgedit.ingest.report.report import IngestReport, ReportedAnswer, ReportedChange, ReportedRun, SkippedRecord
+from kgedit.ingest.report.report import (
+    IngestReport,
+    ReportedAnswer,
+    ReportedChange,
+    ReportedQuestion,
+    ReportedRun,
+    SkippedRecord,
+)
 from kgedit.ingest.runner import apply_feed
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import State
@@ -36,6 +43,7 @@ def hostile() -> IngestReport:
             ids=HOSTILE, dated=HOSTILE, evidence=HOSTILE, notes=(HOSTILE,),
             question=HOSTILE, before=answer, now=answer, right=False, reason=HOSTILE, numbers={HOSTILE: 0.5},
             facts=((HOSTILE, HOSTILE, "b"), ("b", HOSTILE, HOSTILE)), partial=True,
+            asked=(None, ReportedQuestion(question=HOSTILE, right=HOSTILE, now=HOSTILE)),
         )
         for number, state in enumerate(State, 1)
     )  # fmt: skip
@@ -145,6 +153,20 @@ def test_every_change_is_on_the_page_with_its_answers_numbers_and_facts(store, c
     assert kept.answered[0] is True
     assert refused.answered == (None,) * len(refused.facts)
     assert kept.before.probability < 0.5 < kept.now.probability
+    # Who points at a fact sees the sentence and the answers; who cannot point has those about what follows in a table.
+    page = unescape(to_html(report))
+    for change in report.changes:
+        assert f"<title>{change.question} …\nbefore: {change.before.text}\nnow: {change.now.text}</title>" in page
+    follows = [asked for asked in kept.asked[1:] if asked]
+    assert follows
+    assert len(kept.asked) == len(kept.facts)
+    for asked, right in zip(kept.asked, kept.answered, strict=True):
+        if asked and right is not None:
+            assert (asked.now == asked.right) is right
+    for asked in follows:
+        assert f"<title>{asked.question} …\nnow: {asked.now}</title>" in page
+        assert f"<td>{asked.question} …</td><td>{asked.right}</td><td>{asked.now}</td>" in page
+    assert f"{len(follows)} questions about what follows" in page or len(follows) == 1
     assert "norm" in refused.reason
     assert refused.numbers["norm"] > 1e-6
     text = to_html(report)
