@@ -28,11 +28,13 @@ class Sitting:
         kept: The edits that later ones are made on top of, in order.
         tried: The last edit that was tried and is neither kept nor taken back.
         stopping: Whether the work that was asked for last, under way or still waiting, shall stop.
+        store: Folder of the store that it has opened; None for the desk's.
     """
 
     kept: list[Effect] = field(default_factory=list)
     tried: Effect | None = None
     stopping: bool = False
+    store: Path | None = None
 
     @property
     def deltas(self) -> tuple[Delta, ...]:
@@ -51,9 +53,10 @@ class Desk:
         graph: The local graph that is searched.
         graph_file: Its file; None for the bundled one.
         moments: Second moments, see `Editor.from_pretrained`.
-        store: Folder of a store of changes, if one was named.
+        store: Folder of a store of changes, which need not be there yet.
         files: Folder for what is exported; it is deleted at the end.
         loading: Device and the like, for what opens the store with its model.
+        own_machine: Whether only this machine can reach the page, so that it may name folders.
     """
 
     editor: Editor
@@ -62,9 +65,14 @@ class Desk:
     graph: Store
     graph_file: Path | None
     moments: MomentSource
-    store: Path | None
+    store: Path
     files: Path
     loading: Loading
+    own_machine: bool = True
+
+    def folder(self, sitting: Sitting) -> Path:
+        """Folder of the store of a window."""
+        return sitting.store or self.store
 
     def use(self, method: str) -> tuple[str, ...]:
         """Set the method by its name, with settings behind it; returns notes about settings that are guesses.

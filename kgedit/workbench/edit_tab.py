@@ -11,16 +11,18 @@ from typing import Any
 
 from kgedit.edit import Edit
 from kgedit.editor import Editor
-from kgedit.errors import UnknownEdit
+from kgedit.errors import EditError, UnknownEdit
 from kgedit.methods.registry import method_names
 from kgedit.trials.effect import effect_of
 from kgedit.workbench.desk import Desk, Sitting
-from kgedit.workbench.effect_html import effect_html, kept_html
+from kgedit.workbench.effect_html import effect_html, in_short, kept_html
 from kgedit.workbench.handling import MODEL, attempt, attempt_each, on_page, queued, stops
 from kgedit.workbench.picking import item_picker, relation_choices
 from kgedit.workbench.shown import told
 from kgedit.workbench.writing import pair_html, written
 
+_SHOW_TRIED = "() => { document.getElementById('kg-tried').scrollIntoView({block: 'start'}) }"
+EXAMPLE = ("Albert Einstein", "P27", "France")  # of the bundled facts
 KINDS = ("delta", "LoRA adapter", "GGUF LoRA adapter")
 
 
@@ -30,6 +32,7 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
 
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
+            example = gr.Button("Fill in an example", size="sm", visible=desk.graph_file is None)
             subject, subject_item = item_picker(desk.graph, "Subject", "Whose fact changes: a name, or a Wikidata id")
             relation = gr.Dropdown(relation_choices(desk.graph, desk.editor.text), label="Relation", value=None)
             target, target_item = item_picker(desk.graph, "New object", "What shall hold from now on")
@@ -44,10 +47,12 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
             with gr.Row():
                 trying = gr.Button("Try the edit", variant="primary")
                 stop = gr.Button("Stop")
+            working = gr.HTML(told("Nothing stays changed until you keep it."))  # where the eye is when it is pressed
         with gr.Column(scale=5, min_width=300):
-            with gr.Row():
+            with gr.Row(elem_id="kg-tried"):
                 keep, back = gr.Button("Keep"), gr.Button("Take back")
-            outcome = gr.HTML(told("Name a fact and try to change it; nothing stays changed until you keep it."))
+            standing = gr.HTML(told("Name a fact and try to change it: what the model then answers is shown here."))
+            outcome = gr.HTML("")
             gr.Markdown(
                 "### Ask\nBoth models go on with it; the edited one has what is kept, and what was just tried."
             )
@@ -65,35 +70,39 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
     def try_it(
         subject: str, subject_item: str | None, relation: str | None, target: str, target_item: str | None,
         prompt: str, method: str, sitting: Sitting, progress: Any = gr.Progress(),  # noqa: B008 - how gradio is told
-    ) -> str:  # fmt: skip
+    ) -> tuple[str, str]:  # fmt: skip
+        sitting.tried = None
+
         def work() -> str:
+            check_filled(subject, relation, target, prompt)
             edit = Edit(
                 subject=(not prompt and subject_item) or subject, relation=relation or None,
                 target_new=(not prompt and target_item) or target, prompt=prompt or None,
             )  # fmt: skip
-            sitting.tried = None
             with desk.seated(sitting, on_page(progress)) as editor:
                 notes = desk.use(method)
                 sitting.tried = effect_of(editor, edit)
             return effect_html(sitting.tried, notes)
 
-        return attempt(work)
+        shown = attempt(work)
+        return shown, told("Tried, not kept yet: keep it, or try another in its place.") if sitting.tried else ""
 
-    def keep_it(sitting: Sitting) -> tuple[Any, str]:
+    def keep_it(sitting: Sitting) -> tuple[str, str]:
         if sitting.tried is None:
             return told("There is no edit to keep: try one first."), kept_html(sitting.kept)
         sitting.kept.append(sitting.tried)
         sitting.tried = None
-        return gr.skip(), kept_html(sitting.kept)
+        text = f"{in_short(sitting.kept[-1])} is kept in this window, no. {len(sitting.kept)} of the list below, "
+        return told(f"{text}where it can be exported. The next edit is tried on top of it."), kept_html(sitting.kept)
 
-    def take_back(sitting: Sitting) -> tuple[str, str]:
+    def take_back(sitting: Sitting) -> tuple[str, Any, str]:
         if sitting.tried is not None:
             sitting.tried, text = None, "The edit that was tried is taken back."
         elif sitting.kept:
-            text = f"Taken back: {sitting.kept.pop().result.target_new}. The model is as it was before that edit."
+            text = f"Taken back: {in_short(sitting.kept.pop())}. The model is as it was before that edit."
         else:
-            text = "There is nothing to take back."
-        return told(text), kept_html(sitting.kept)
+            return told("There is nothing to take back."), gr.skip(), kept_html(sitting.kept)
+        return told(text), "", kept_html(sitting.kept)
 
     def export_it(kind: str, sitting: Sitting) -> tuple[Any, str]:
         written: list[str] = []
@@ -110,14 +119,27 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
         yield from attempt_each(pair_html(question, texts) for texts in written(desk, sitting, question))
 
     given = [subject, subject_item, relation, target, target_item, prompt, method, sitting]
-    queued(trying.click, sitting, try_it, given, outcome, scroll_to_output=True)
+    tried = queued(trying.click, sitting, try_it, given, [outcome, standing], show_progress_on=[working])
+    tried.then(None, js=_SHOW_TRIED, api_visibility="private")
     stops(stop, sitting)
-    keep.click(keep_it, sitting, [outcome, kept], **MODEL)
-    back.click(take_back, sitting, [outcome, kept], **MODEL)
+    keep.click(keep_it, sitting, [standing, kept], **MODEL)
+    back.click(take_back, sitting, [standing, outcome, kept], **MODEL)
+    example.click(lambda: EXAMPLE, None, [subject, relation, target], queue=False, api_visibility="private")
     queued(export.click, sitting, export_it, [kind, sitting], [exported, problem])
     asking = partial(gr.on, [ask.click, question.submit])
     queued(asking, sitting, ask_both, [question, sitting], texts, show_progress="hidden")
     stops(stop_text, sitting)
+
+
+def check_filled(subject: str, relation: str | None, target: str, prompt: str) -> None:
+    """Say what of the form is still empty.
+
+    Raises:
+        EditError: Something is.
+    """
+    fields = {"Subject": subject, "Relation (or a wording of your own)": relation or prompt, "New object": target}
+    if empty := [name for name, text in fields.items() if not text.strip()]:
+        raise EditError(f"still to be filled in: {', '.join(empty)}")
 
 
 def exported_as(kind: str, editor: Editor, folder: Path) -> Path:

@@ -86,6 +86,11 @@ def kept_html(kept: Sequence[Effect]) -> str:
     return block([table(["no.", "subject", "relation or prompt", "new object"], lines)])
 
 
+def in_short(effect: Effect) -> str:
+    """An edit as a sentence names it."""
+    return ", ".join((effect.result.subject, effect.result.target_new))
+
+
 def _words(effect: Effect) -> tuple[str, str, str]:
     result = effect.result
     relation = effect.facts[0][1] if effect.facts else result.edit.prompt or result.edit.relation or ""

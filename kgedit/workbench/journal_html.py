@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from kgedit.ingest.change import day, words
-from kgedit.ingest.plan.plan import Plan, Verdict
+from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.report.report import ReportedAnswer
 from kgedit.ingest.store.entry import Entry, State, Step
 from kgedit.io.html_page import fold, note, table, verdict
@@ -71,12 +71,17 @@ def plan_html(plan: Plan) -> str:
     """What became of the records of a feed: those that wait now by their number, the others with the reason."""
     counts = ", ".join(f"{number} {verdict}" for verdict, number in plan.counts.items() if number)
     others = [
-        [item.where, str(item.verdict), " | ".join(words(item.edit or item.change.edit, item.labels)), item.reason]
+        [item.where, str(item.verdict), _planned(item), item.reason]
         for item, _ in zip((item for item in plan if item.verdict != Verdict.NEW), range(_LISTED), strict=False)
-        if item.change is not None
     ]
     parts = [f'<p role="status">{escape(f"{plan.counts[Verdict.NEW]} changes wait now. Records: {counts}.")}</p>']
     return block([*parts, plain_table(["record", "class", "change", "why"], others)] if others else parts)
+
+
+def _planned(item: Planned) -> str:
+    """What a record asks for; a malformed one may ask for nothing."""
+    edit = item.edit or (item.change and item.change.edit)
+    return " | ".join(words(edit, item.labels)) if edit else ""
 
 
 def change_html(

@@ -24,9 +24,15 @@ from kgedit.workbench.handling import MODEL, attempt, on_page, queued, stops
 from kgedit.workbench.journal_html import STATES, change_html, list_html, plan_html
 from kgedit.workbench.listing import Listing, labelled, reading
 from kgedit.workbench.shown import framed, told
+from kgedit.workbench.store_picker import described, store_picker
 
 PAGE = 50  # changes of one page of the list
 EVERY = "all"
+_ENDINGS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"]
+_FEED = (
+    'One change a line: {"subject": "Albert Einstein", "relation": "country of citizenship", "target_new": "France"}; '
+    "or a table with these names in its first line. What is received waits for your decision."
+)
 KINDS = {"LoRA adapter": "adapter", "delta": "delta"}
 
 
@@ -40,20 +46,22 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     """
     import gradio as gr
 
-    directory = desk.store
-    if directory is None:
-        gr.HTML(told("No store is open: begin with `kgedit workbench --store DIR`. The folder need not be there yet."))
-        return
-    listing = Listing(directory, desk.graph)
-    with gr.Accordion("Receive changes for review", open=not (directory / JOURNAL).exists()):
-        feed = gr.File(label="A feed of changes (JSON lines or CSV)", file_types=[".jsonl", ".csv"], height=120)
-        receiving, received = gr.Button("Receive for review"), gr.HTML("")
+    listings: dict[Path, Listing] = {}
+    opened, about = store_picker(desk, sitting)
+    with gr.Accordion("Receive changes for review", open=not (desk.store / JOURNAL).exists()):
+        gr.HTML(told(_FEED), padding=False)
+        feed = gr.File(label="A feed of changes (JSON lines, JSON or CSV)", file_types=_ENDINGS, height=120)
+        with gr.Row():
+            receiving, stop_receiving = gr.Button("Receive for review"), gr.Button("Stop receiving")
+        received = gr.HTML("")
     with gr.Row():
         state = gr.Dropdown([EVERY, *STATES.values()], value=EVERY, label="State")
         text = gr.Textbox(label="Search", placeholder="in names, evidence and reasons")
         page = gr.Number(value=1, minimum=1, precision=0, label="Page")
     listed = gr.HTML("")
-    change = gr.Dropdown([], label="Change", info="Opens a change of this page of the list", value=None)
+    with gr.Row():
+        change = gr.Dropdown([], label="Change", info="Opens a change of this page of the list", value=None, scale=4)
+        following = gr.Button("Next that waits", min_width=120)
     shown = gr.HTML("")
     with gr.Row():
         together = gr.Checkbox(label="Accept or refuse all of the list that wait, not the chosen change alone")
@@ -69,35 +77,61 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     exported, problem = gr.File(label="Exported", visible=False), gr.HTML("")
     report = gr.HTML("")
 
-    def list_them(state: str, text: str, page: int, chosen: int | None) -> tuple[str, Any]:
+    def fitting(sitting: Sitting, state: str, text: str) -> list[Entry]:
+        directory = desk.folder(sitting)
+        return listings.setdefault(directory, Listing(directory, desk.graph)).fitting(state, text)
+
+    def list_them(state: str, text: str, page: int, chosen: int | None, sitting: Sitting) -> tuple[str, str, Any]:
         entries: list[Entry] = []
+        directory = desk.folder(sitting)
+        said = attempt(lambda: told(described(directory, desk.model)))
 
         def work() -> str:
-            found = listing.fitting(state, text)
+            if not (directory / JOURNAL).exists():
+                return told("No changes yet: choose a feed above and receive it.")
+            found = fitting(sitting, state, text)
             first = PAGE * (max(int(page or 1), 1) - 1)
             entries.extend(found[first : first + PAGE])
             return list_html(entries, len(found), first + 1)
 
-        said = attempt(work)
+        shown = attempt(work)
         still = chosen if chosen in {entry.id for entry in entries} else None
-        return said, gr.Dropdown(choices=[(title(entry), entry.id) for entry in entries], value=still)
+        return said, shown, gr.Dropdown(choices=[(title(entry), entry.id) for entry in entries], value=still)
 
-    def meant(id: int | None, together: bool, state: str, text: str) -> list[int]:
+    def meant(id: int | None, together: bool, state: str, text: str, sitting: Sitting) -> list[int]:
         """The chosen change, or all that wait in the list, oldest first."""
         if not together and not id:
             raise UnknownEdit("choose a change first, or tick that all of the list are meant")
-        waiting = [entry.id for entry in listing.fitting(state, text) if entry.state == State.RECEIVED]
+        waiting = [entry.id for entry in fitting(sitting, state, text) if entry.state == State.RECEIVED]
         if together and not waiting:
             raise UnknownEdit("no change of the list waits")
         return waiting[::-1] if together or not id else [id]
 
+    def next_waiting(state: str, text: str, page: int, chosen: int | None, sitting: Sitting) -> tuple[Any, Any, str]:
+        entries: list[Entry] = []
+
+        def work() -> str:
+            entries.extend(fitting(sitting, state, text))
+            return (
+                "" if any(entry.state == State.RECEIVED for entry in entries) else told("No change of the list waits.")
+            )
+
+        said = attempt(work)
+        waiting = [entry.id for entry in reversed(entries) if entry.state == State.RECEIVED]
+        if not waiting:
+            return gr.skip(), gr.skip(), said
+        id = next((id for id in waiting if id > (chosen or 0)), waiting[0])
+        first = PAGE * ([entry.id for entry in entries].index(id) // PAGE)
+        choices = [(title(entry), entry.id) for entry in entries[first : first + PAGE]]
+        return first // PAGE + 1, gr.Dropdown(choices=choices, value=id), said
+
     def show(id: int | None, sitting: Sitting) -> str:
-        return attempt(lambda: change_page(desk, directory, id, sitting)) if id else ""
+        return attempt(lambda: change_page(desk, id, sitting)) if id else ""
 
     def undo_it(id: int | None, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work() -> str:
-            (chosen,) = meant(id, False, EVERY, "")
-            undo(directory, chosen, progress=stoppable(sitting, on_page(progress)), **desk.loading)
+            (chosen,) = meant(id, False, EVERY, "", sitting)
+            undo(desk.folder(sitting), chosen, progress=stoppable(sitting, on_page(progress)), **desk.loading)
             return told(f"Change {chosen} is undone; the weights are those that the remaining changes give.")
 
         return attempt(work)
@@ -108,17 +142,18 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     ) -> str:  # fmt: skip
         def work() -> str:
             decided = accept(
-                directory, meant(id, together, state, text), method=desk.method, guard="warn" if warned else "refuse",
-                moments=desk.moments, progress=stoppable(sitting, on_page(progress)), **desk.loading,
+                desk.folder(sitting), meant(id, together, state, text, sitting), method=desk.method,
+                guard="warn" if warned else "refuse", moments=desk.moments,
+                progress=stoppable(sitting, on_page(progress)), **desk.loading,
             )  # fmt: skip
             return told(decided_in_words(decided))
 
         return attempt(work)
 
-    def refuse_it(id: int | None, together: bool, state: str, text: str, why: str) -> str:
+    def refuse_it(id: int | None, together: bool, state: str, text: str, why: str, sitting: Sitting) -> str:
         def work() -> str:
-            ids = meant(id, together, state, text)
-            refuse(directory, ids, why)
+            ids = meant(id, together, state, text, sitting)
+            refuse(desk.folder(sitting), ids, why)
             return told(f"Change {ids[0]} is refused." if len(ids) == 1 else f"{len(ids)} changes are refused.")
 
         return attempt(work)
@@ -128,8 +163,8 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
             if feed is None:
                 raise UnknownEdit("no file is chosen; choose a feed of changes first")
             plan = receive(
-                directory, feed, model=desk.model, method=desk.method, graph=desk.graph_file, moments=desk.moments,
-                progress=stoppable(sitting, on_page(progress)), **desk.loading,
+                desk.folder(sitting), feed, model=desk.model, method=desk.method, graph=desk.graph_file,
+                moments=desk.moments, progress=stoppable(sitting, on_page(progress)), **desk.loading,
             )  # fmt: skip
             return plan_html(plan)
 
@@ -138,7 +173,9 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     def report_it(sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work() -> str:
             told_by = stoppable(sitting, on_page(progress))
-            return framed(to_html(build_report(directory, progress=told_by, **desk.loading)), "Report of the store")
+            return framed(
+                to_html(build_report(desk.folder(sitting), progress=told_by, **desk.loading)), "Report of the store"
+            )
 
         return attempt(work)
 
@@ -147,24 +184,30 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
 
         def work() -> str:
             out = Path(tempfile.mkdtemp(dir=desk.files)) / KINDS[kind]
-            export(directory, out, KINDS[kind], progress=stoppable(sitting, on_page(progress)), **desk.loading)
+            export(
+                desk.folder(sitting), out, KINDS[kind], progress=stoppable(sitting, on_page(progress)), **desk.loading
+            )
             written.append(shutil.make_archive(str(out), "zip", out))
             return told("Exported; the card inside lists the changes.")
 
         said = attempt(work)
         return gr.File(value=written[0] if written else None, visible=bool(written)), said
 
-    asked, found = [state, text, page, change], [listed, change]
+    asked, found = [state, text, page, change, sitting], [about, listed, change]
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     gr.on([tab.select, state.change, page.change], list_them, asked, found, **quick)
+    opened.then(list_them, asked, found, **quick)
     text.change(list_them, asked, found, trigger_mode="always_last", **quick)
     queued(change.input, sitting, show, [change, sitting], shown)
+    gone = following.click(next_waiting, asked, [page, change, outcome], **quick)
+    gone.then(show, [change, sitting], shown, **MODEL)
     stops(stop, sitting)
+    stops(stop_receiving, sitting)
     many = [change, together, state, text]
     for button, handler, given, said in (
         (undoing, undo_it, [change, sitting], outcome),
         (accepting, accept_it, [*many, warned, sitting], outcome),
-        (refusing, refuse_it, [*many, why], outcome),
+        (refusing, refuse_it, [*many, why, sitting], outcome),
         (receiving, receive_it, [feed, sitting], received),
     ):
         done = queued(button.click, sitting, handler, given, said).then(list_them, asked, found, **quick)
@@ -181,19 +224,19 @@ def title(entry: Entry) -> str:
 def decided_in_words(entries: Sequence[Entry]) -> str:
     """What became of changes that were decided: each by itself where there is one, else how many of each state."""
     if len(entries) == 1:
-        return f"Change {entries[0].id}: {STATES[entries[0].state]}."
+        return f"Change {title(entries[0])}."
     states = Counter(entry.state for entry in entries)
     return f"{len(entries)} changes decided: {', '.join(f'{states[s]} {STATES[s]}' for s in STATES if states[s])}."
 
 
-def change_page(desk: Desk, directory: Path, id: int, sitting: Sitting) -> str:
+def change_page(desk: Desk, id: int, sitting: Sitting) -> str:
     """One change, with the answers of the unedited model and of the one with all that is in force.
 
     Raises:
         UnknownEdit: The journal has no such change.
         WrongBase: The store belongs to another model than the page.
     """
-    with reading(directory) as store:
+    with reading(desk.folder(sitting)) as store:
         (entry,), steps = labelled(desk.graph, [store.journal.entry(id)]), store.journal.steps(id)
         deltas = store.live_deltas()
     with desk.seated(sitting, edited=False) as editor:

@@ -9,6 +9,7 @@ from kgedit.workbench.desk import Desk, Sitting
 from kgedit.workbench.edit_tab import edit_tab
 from kgedit.workbench.journal_tab import journal_tab
 from kgedit.workbench.locate_tab import locate_tab
+from kgedit.workbench.shown import told
 
 _SITTING = 24 * 3600.0  # seconds after which what a closed window kept is forgotten
 
@@ -19,7 +20,9 @@ def build_page(desk: Desk) -> Any:
 
     with gr.Blocks(title=f"kgedit workbench: {desk.model}", analytics_enabled=False) as page:
         sitting = gr.State(Sitting(), time_to_live=_SITTING)
-        gr.Markdown(f"# kgedit workbench\nModel: {desk.model}. Facts: {desk.graph.name}.")
+        gr.Markdown("# kgedit workbench")
+        facts = "the bundled slice of Wikidata" if desk.graph_file is None else desk.graph.name
+        gr.HTML(told(f"Model: {desk.model}. Facts: {facts}."), padding=False)
         with gr.Tabs():
             with gr.Tab("Edit"):
                 edit_tab(desk, sitting)

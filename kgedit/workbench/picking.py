@@ -10,6 +10,8 @@ from kg_cache.text import printable
 from kgedit.graph.verbalize import Verbalizer
 
 _FOUND = 5  # items that a list has
+_CHOOSE = "Choose one, unless the name alone is plain"
+_NOTHING = "The facts of this page have no such item. Type less of the name, or take a wording of your own below"
 _NAMES = 3  # other names of a relation that its entry shows
 
 
@@ -31,7 +33,9 @@ def item_picker(graph: Store, label: str, hint: str) -> tuple[Any, Any]:
 
     def search(text: str) -> Any:
         items = search_items(graph, text, limit=_FOUND)
-        return gr.Radio(choices=[(entry(item), item.id) for item in items], value=None, visible=bool(items))
+        told, info = ("items found", _CHOOSE) if items else ("nothing found", _NOTHING)
+        choices = [(entry(item), item.id) for item in items]
+        return gr.Radio(choices=choices, value=None, visible=bool(text.strip()), label=f"{label}: {told}", info=info)
 
     box.change(  # not `input`, which a paste does not raise
         search, box, found, queue=False, show_progress="hidden", trigger_mode="always_last", api_visibility="private"

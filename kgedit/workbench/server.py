@@ -24,6 +24,7 @@ from kgedit.progress import Progress
 from kgedit.workbench.desk import Desk
 from kgedit.workbench.page import build_page, theme
 from kgedit.workbench.shown import STYLE
+from kgedit.workbench.store_picker import default_store
 
 # gradio's own page has inline scripts, and makes workers and functions out of text.
 _POLICY = (
@@ -85,7 +86,8 @@ def serving(
         method: The method that is set at first.
         graph: File of facts; by default the store's, or else the bundled snapshot.
         moments: See `Editor.from_pretrained`.
-        store: Folder of ingested changes, for the journal.
+        store: Folder of ingested changes, for the journal; by default one in the working directory, made with the
+            first feed that is received.
         host: Address to listen on; any but this machine's own asks for a token.
         port: Port; by default the first free one from 7860.
         progress: Called with (what, done, total) while the model is loaded.
@@ -118,9 +120,10 @@ def serving(
             graph=facts,
             graph_file=None if graph is None else Path(graph),
             moments=moments,
-            store=None if store is None else Path(store),
+            store=default_store(model) if store is None else Path(store).absolute(),
             files=Path(files),
             loading=loading or {},
+            own_machine=token is None,
         )
         # A page of another site cannot reach this one under a name of its own (DNS rebinding).
         hosts = ["localhost", "127.0.0.1", "::1", host] if token is None else ["*"]
@@ -140,7 +143,8 @@ def serving(
             )
         except OSError as error:
             raise SettingError(
-                f"cannot serve on {host} port {port or 'from 7860'}: {error}; name another --port"
+                f"cannot serve on {host}, {f'port {port}' if port else 'ports from 7860 on'}: it is in use, or this "
+                "machine has no such address; name another --port or --host"
             ) from error
         try:
             yield Served(url, token, page)

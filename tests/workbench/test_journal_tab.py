@@ -12,16 +12,66 @@ from typing import Any
 import pytest
 
 from ingest.test_review import FEED, FEW
+from kgedit.ingest.change import MalformedChange
+from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Verdict
 from kgedit.ingest.review import accept
 from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.store import open_store
 from kgedit.workbench import journal_tab
-from kgedit.workbench.journal_html import STATES
+from kgedit.workbench.journal_html import STATES, plan_html
+from kgedit.workbench.store_picker import default_store
 from workbench.looking import pale, picture, wide
 
 
 def test_every_state_of_a_change_has_plain_words() -> None:
     assert STATES.keys() == {*State}
     assert len({*STATES.values()}) == len(State), "the list is filtered by them"
+
+
+def test_a_record_that_is_no_change_is_listed_with_its_reason() -> None:
+    bad = MalformedChange(feed="feed<1>", position="line 9", why="no target_new")
+    item = Planned(number=1, verdict=Verdict.MALFORMED, reason="there is no <target_new>", malformed=bad)
+    text = plan_html(Plan(PlanHeader.model_construct(), [item]))
+    assert "<td>feed&lt;1&gt;, line 9</td><td>malformed</td><td></td><td>there is no &lt;target_new&gt;</td>" in text
+
+
+def test_a_store_is_named_for_its_model_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["mini", "org/a b?c", "/models/x.gguf", "..", "/"]
+    assert [default_store(name).name for name in names] == [
+        f"kgedit-store-{name}" for name in ("mini", "a-b-c", "x.gguf", "model", "model")
+    ]
+    assert {default_store(name).parent for name in names} == {tmp_path}
+
+
+def test_another_store_is_opened_in_the_page(opened: Any, served: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with open_store(tmp_path / "other", write=True) as store:
+        store.bind("gpt2", "0" * 64)
+    opened.get_by_role("tab", name="Journal").click()
+    opened.get_by_text("holds 2 changes of the model mini.").wait_for()
+    folder = opened.get_by_role("textbox", name="Folder of the store")
+    for path, told in (
+        (tmp_path / "new", "is not there yet"),
+        (tmp_path / "file", "is a file; a store is a folder"),
+        (tmp_path / "other", "This page has the model mini: changes can be read"),
+    ):
+        folder.fill(str(path))
+        opened.get_by_role("button", name="Open this folder").click()
+        opened.get_by_text(told).wait_for()
+        if path.name == "new":
+            opened.get_by_text("No changes yet").wait_for()
+            opened.get_by_role("button", name="Next that waits").click()
+            opened.get_by_role("alert").filter(has_text="no journal").wait_for()
+    assert not (tmp_path / "new").exists()  # until a feed is received
+    assert wide(opened) == []
+    # Another window has the store that the page was begun with.
+    other = opened.context.new_page()
+    other.goto(served.url)
+    other.get_by_role("tab", name="Journal").click()
+    other.get_by_text(re.compile("holds 2 changes of the model mini.$")).wait_for()
 
 
 def test_a_change_of_the_journal_is_undone_and_the_answer_returns(opened: Any, tmp_path: Path) -> None:
@@ -58,7 +108,9 @@ def test_a_feed_is_received_reviewed_and_exported_without_the_command_line(
     feed.write_text(FEED.lstrip(), encoding="utf-8")
     # 1. Receive: two wait, and the record that is no change has its reason.
     opened.get_by_role("tab", name="Journal").click()
+    opened.get_by_text("1 to 2 of 2").wait_for()  # the page is there, with all that listens to it
     opened.get_by_text("Receive changes for review").click()
+    opened.get_by_text("Drop File Here").first.wait_for()
     opened.locator("input[type=file]").set_input_files(feed)
     opened.get_by_text("feed.jsonl").first.wait_for()
     opened.get_by_role("button", name="Receive for review").click()

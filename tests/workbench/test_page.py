@@ -84,6 +84,7 @@ def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(
     # 3. Keep: this window's model says so, another window's does not.
     to(opened, opened.get_by_role("button", name="Keep"))
     opened.keyboard.press("Enter")
+    opened.get_by_text("Albert Einstein, France is kept in this window").wait_for()
     opened.get_by_role("table").filter(has_text="relation or prompt").wait_for()
     ask(opened, "France")
     other = opened.context.new_page()
@@ -93,10 +94,22 @@ def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(
     opened.get_by_role("button", name="Export what is kept").click()
     opened.locator("a[href*='delta.zip']").first.wait_for()
     opened.get_by_role("button", name="Take back").click()
-    opened.get_by_text("Taken back: France").wait_for()
+    opened.get_by_text("Taken back: Albert Einstein, France").wait_for()
     ask(opened, "United States of America")
     opened.get_by_role("button", name="Export what is kept").click()
     opened.get_by_text("there is nothing to export").wait_for()
+
+
+def test_an_example_is_filled_in_and_what_is_missing_is_named(opened: Any) -> None:
+    opened.get_by_role("button", name="Try the edit").click()
+    missing = opened.get_by_role("alert").filter(has_text="still to be filled in: Subject, Relation")
+    missing.wait_for()
+    field(opened, "Subject").fill("nobody of this name")
+    opened.get_by_role("group", name="Subject: nothing found").or_(
+        opened.get_by_text("nothing found")
+    ).first.wait_for()
+    # The facts of this page are of its own file, so no example of the bundled ones is offered.
+    assert opened.get_by_role("button", name="Fill in an example").count() == 0
 
 
 def test_a_hostile_name_is_text(opened: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     editor = Editor.from_pretrained("mini", method="rome", moments="identity")
     return Desk(
         editor=editor, model="mini", method="rome", graph=bundled_store(), graph_file=None, moments="identity",
-        store=None, files=tmp_path_factory.mktemp("files"), loading={},
+        store=Path("store"), files=tmp_path_factory.mktemp("files"), loading={},
     )  # fmt: skip
 
 
