@@ -34,6 +34,7 @@ class ObjectiveRow:
             prompt), "keep" (another fact of s), "essence" (what the subject's last token alone predicts in "s is a"),
             "chain" (what a prompt gives that reaches the edited fact on its way).
         weight: Weight of the row's mean loss in the edit's loss.
+        length: Length of the offset that it is asked under, as a multiple of the optimised one.
     """
 
     ids: tuple[int, ...]
@@ -42,6 +43,7 @@ class ObjectiveRow:
     targets: tuple[int, ...]
     kind: Kind
     weight: float
+    length: float = 1.0
 
 
 @dataclass(frozen=True)

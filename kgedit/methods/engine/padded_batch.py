@@ -63,6 +63,8 @@ class PaddedBatch:
         self.model, self.anatomy, self.rows, self.edits, self.layers = model, anatomy, rows, edits, tuple(layers)
         self.device = anatomy.weight(model, self.layers[0]).device
         self.edit_of = torch.tensor(edit_of, device=self.device)  # (rows,)
+        lengths = [row.length for row in rows]
+        self.length = torch.tensor(lengths, device=self.device, dtype=torch.float32).view(-1, 1, 1)  # (rows, 1, 1)
         self._lay_out(past)
         self._score_positions()
         with torch.no_grad():
@@ -149,7 +151,7 @@ class PaddedBatch:
         Returns:
             Kind of row -> (edits,) weighted loss: negative log-likelihood per target token, or KL(edited || unedited).
         """
-        of_row = per_row(offsets, self.edit_of)  # (rows, layers, d)
+        of_row = per_row(offsets, self.edit_of) * self.length  # (rows, layers, d)
         first, *above = self.layers
         # The first edit layer needs no run: its output is the stored state with the offset added at column 0.
         column = self.anatomy.shifted(self.model, first, self.hidden, self.values[first], of_row[:, 0])  # (rows, d)

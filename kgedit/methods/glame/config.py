@@ -43,14 +43,16 @@ class GlameConfig(ValueSettings):
         gated: Take z's direction alone, times a trained gate per layer; published is z in its full length.
         first_gate: How far the unfitted encoder's direction is followed at the start, as a share of the mean ||m||.
         free_offset: Train a free delta beside z; without z it is what is trained in any case.
-        clamp: Bound of ||m* - m|| / ||m||, layer by layer.
+        clamp: Bound of ||m* - m|| / ||m||, layer by layer, while it is optimised.
+        written_length: Length of the offset that is written, as a multiple of the optimised one.
         clamp_gradient: Whether gradients pass through the clamp; the released code's ignore it.
         clamp_from: First step that is clamped; 1 in the released code.
         kl_weight: Weight of the "{s} is a" term (lambda).
         path_weight: Weight of the path term (alpha); 0 leaves it out.
         wording_weight: Weight of the edit's other wordings; 0 leaves them out.
         keep_weight: Weight of the keep term (beta); 0 leaves it out.
-        keep_both: Ask each of the subject's other facts by statement and by question, instead of in turns.
+        keep_recalled: Hold only those of the subject's other facts that the unedited model recalls, each by statement
+            and by question; else all that the graph has, by statement and by question in turns.
         stop_loss: The optimisation stops below this loss.
         extra_steps: Further evaluations for an edit whose best loss is above `hard_loss` after `steps`.
         hard_loss: See `extra_steps`.
@@ -107,11 +109,12 @@ class GlameConfig(ValueSettings):
     path_weight: float = Field(default=1.0, ge=0)
     wording_weight: float = Field(default=0.5, ge=0)
     keep_weight: float = Field(default=1.0, ge=0)
-    keep_both: bool = False
+    keep_recalled: bool = False
     stop_loss: float = Field(default=0.02, ge=0)
     extra_steps: int = Field(default=0, ge=0)
     hard_loss: float = Field(default=0.5, ge=0)
     choice: Choice = "best"
+    written_length: float = Field(default=1.0, gt=0)
     key: Key = "contexts"
     ridge: float = Field(default=0.02, ge=0)
     inverse: bool = True

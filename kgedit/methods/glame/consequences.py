@@ -176,25 +176,54 @@ def recalled(
     return [asked and next(scores).exact for asked in can_be_asked]
 
 
-def other_facts(
-    subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({}), *, both: bool = False
-) -> Associations:
+def other_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes = MappingProxyType({})) -> Associations:
     """The subject's other facts, one of each relation that has wordings, as (template, object label).
 
-    Facts that another edit of the same case changes are left out.
+    Asked by statement and by question in turns. Facts that another edit of the same case changes are left out.
 
     Args:
         subgraph: The graph around the edit.
         text: Wordings.
         changes: See `made`.
-        both: Ask each by statement and by question; else they take turns, which costs a quarter less.
     """
     objects: dict[str, str] = {}
-    for triple, label in subgraph.other_facts():
-        if triple.relation in text and (subgraph.subject_label, triple.relation) not in changes:
-            objects.setdefault(triple.relation, label)
-    asked = []
-    for number, (relation, label) in enumerate(objects.items()):
-        wordings = text.edit_wordings((relation,))
-        asked += [(wording, label) for wording in (wordings if both else wordings[number % 2 : number % 2 + 1])]
-    return asked
+    for _, relation, label in _own_facts(subgraph, text, changes):
+        objects.setdefault(relation, label)
+    return [(text.edit_wordings((relation,))[n % 2], label) for n, (relation, label) in enumerate(objects.items())]
+
+
+def recalled_facts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    subgraph: Subgraph,
+    text: Verbalizer,
+    changes: Changes = MappingProxyType({}),
+) -> Associations:
+    """Those of the subject's other facts that the unedited model recalls, each by statement and by question.
+
+    Only what is recalled can be lost. Where nothing is, all are returned as `other_facts` does.
+
+    Args:
+        model: The unedited model.
+        tokenizer: Its tokenizer.
+        subgraph: The graph around the edit.
+        text: Wordings.
+        changes: See `made`.
+    """
+    objects: dict[str, str] = {}
+    facts = _own_facts(subgraph, text, changes)
+    for (_, relation, label), right in zip(facts, recalled(model, tokenizer, facts, text), strict=True):
+        if right:
+            objects.setdefault(relation, label)
+    asked = [(wording, label) for relation, label in objects.items() for wording in text.edit_wordings((relation,))]
+    return asked or other_facts(subgraph, text, changes)
+
+
+def _own_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes) -> list[tuple[str, str, str]]:
+    """The subject's other facts that can be asked for and that no edit changes, as (label, relation, label)."""
+    subject = subgraph.subject_label
+    return [
+        (subject, triple.relation, label)
+        for triple, label in subgraph.other_facts()
+        if triple.relation in text and (subject, triple.relation) not in changes
+    ]

@@ -36,6 +36,7 @@ from kgedit.methods.glame.consequences import (
     made,
     onward_facts,
     other_facts,
+    recalled_facts,
 )
 from kgedit.methods.glame.encoder import Kind, RelationalEncoder
 from kgedit.methods.glame.later_layers import MultihopPrompt, multihop_prompts, write_later_layers
@@ -210,6 +211,8 @@ class Glame(ValueMethod):
             progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
         )
         for edit, solution in zip(edits, solutions, strict=True):
+            # Contexts that the write is not solved for get a smaller share of it: it is written longer.
+            solution.offset = config.written_length * solution.offset  # (layers, d)
             edit.solution = solution
         # The published arithmetic on one layer needs nothing that the batch has not read.
         if config.key != "contexts" and len(config.layers) == 1:
@@ -292,10 +295,16 @@ class Glame(ValueMethod):
             rows += path_rows(tokenizer, subject, paths, config.path_weight, max_length=limit)
         # L_keep: the subject's other facts.
         if subgraph is not None and config.keep_weight:
-            facts = other_facts(subgraph, self.text, changes, both=config.keep_both)
+            facts = (
+                recalled_facts(bench.model, tokenizer, subgraph, self.text, changes)
+                if config.keep_recalled
+                else other_facts(subgraph, self.text, changes)
+            )
             rows += keep_rows(tokenizer, subject, facts, config.keep_weight, max_length=limit)
         # L_KL: what "{s} is a" goes on with.
-        return Objective((*rows, essence_row(tokenizer, subject, config.kl_weight)))
+        rows.append(essence_row(tokenizer, subject, config.kl_weight))
+        # What stays is to stay under all that is written.
+        return Objective(tuple(row if row.targets else replace(row, length=config.written_length) for row in rows))
 
     def _other_wordings(self, request: Request) -> list[str]:
         """Further templates that ask for the edited fact."""

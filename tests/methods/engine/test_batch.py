@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -138,3 +140,20 @@ def test_parts_that_run_beside_each_other_give_what_they_give_one_after_another(
     torch.testing.assert_close(gradient, other_gradient, rtol=0, atol=0)
     torch.testing.assert_close(keys, other_keys, rtol=0, atol=0)
     assert all(torch.equal(losses[kind], others[kind]) for kind in losses)
+
+
+def test_a_row_is_asked_under_the_offset_in_the_length_that_it_states() -> None:
+    """Rows that must stay see half of the offset, as all do where half of it is added; the others see all of it."""
+    model, tok = tiny_model("gpt2")
+    objective, _ = both(tok, *EDITS[0])
+    halved = Objective(tuple(row if row.targets else replace(row, length=0.5) for row in objective.rows))
+    with frozen(model):
+        plain, short = (EditBatch(model, anatomy_of(model), [each], (0, 1)) for each in (objective, halved))
+        whole, half, mixed = (
+            plain.losses(torch.ones(1, 2, D)),
+            plain.losses(torch.ones(1, 2, D) / 2),
+            short.losses(torch.ones(1, 2, D)),
+        )
+    for kind, loss in mixed.items():
+        assert torch.equal(loss, (half if kind in ("keep", "essence") else whole)[kind])
+    assert not torch.equal(whole["keep"], half["keep"])

@@ -16,6 +16,7 @@ from kgedit.methods.glame.consequences import (
     made,
     onward_facts,
     other_facts,
+    recalled_facts,
 )
 from methods.benches import graph_of, recalled
 
@@ -83,14 +84,19 @@ def test_other_facts_are_one_of_each_relation_that_has_wordings() -> None:
     found = other_facts(graph_of("Marie Curie", "P27", "Japan", {}, own), TEXT)
     statement, question = TEXT.edit_wordings(("P106",))[0], TEXT.edit_wordings(("P19",))[1]
     assert found == [(statement, "physicist"), (question, "Ulm")]  # in turns
-    both = other_facts(graph_of("Marie Curie", "P27", "Japan", {}, own), TEXT, both=True)
-    asked = [
-        (template, label)
-        for r, label in (("P106", "physicist"), ("P19", "Ulm"))
-        for template in TEXT.edit_wordings((r,))
-    ]
-    assert both == asked
-    assert all(template.count("{}") == 1 for template, _ in both)
+    assert all(template.count("{}") == 1 for template, _ in found)
+
+
+def test_of_the_other_facts_only_recalled_ones_can_be_lost(gpt2) -> None:
+    known = dict(list(usable(*gpt2, "Marie Curie").items())[:2])
+    (first, label), (second, _) = known.items()
+    own = known | {second: "Copenhagen"}  # not what the model says
+    graph = graph_of("Marie Curie", "P27", "Japan", {}, own)
+    statement, question = TEXT.edit_wordings((first,))
+    assert recalled_facts(*gpt2, graph, TEXT) == [(statement, label), (question, label)]
+    # Nothing to lose is no reason to hold nothing: all are then asked in turns, without what the case itself changes.
+    changes = {("Marie Curie", first): "Copenhagen"}
+    assert recalled_facts(*gpt2, graph, TEXT, changes) == other_facts(graph, TEXT, changes) != []
 
 
 def test_on_real_facts_the_edited_relation_is_not_among_those_that_stay() -> None:
