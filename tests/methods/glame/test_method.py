@@ -262,20 +262,17 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     own = recalled(model, tok, "Marie Curie")
     graph = graph_of("Marie Curie", "P27", "Japan", {}, {**own, "P106": "physics"})
     (computed,) = run(model, tok, config(steps=1, keep_recalled=True), graphs=[graph])
-    others = {r for r in own if r not in ("P27", "P106")}
-    assert computed.log["kept_facts"] == 2 * len(others)  # by statement and by question, without what is not recalled
+    # By statement and by question, without what is not recalled.
+    assert computed.log["kept_facts"] == 2 * len(own.keys() - {"P27", "P106"})
 
 
 def test_an_offset_is_written_in_the_length_asked_for() -> None:
-    """The same direction and the same keys: the lowest edited layer's change is 1.25 times the optimised one."""
+    """The same direction and keys, 1.25 times the optimised length."""
     model, tok = tiny_model("gpt2")
-    plain, longer = (
-        run(model, tok, config(written_length=length, keep_weight=0.0, kl_weight=0.0))[0] for length in (1.0, 1.25)
-    )
-    assert longer.log["losses"] == plain.log["losses"]
-    (update,), (lengthened,) = plain.delta.updates, longer.delta.updates
-    assert torch.equal(lengthened.left, update.left)
-    assert torch.equal(lengthened.right, 1.25 * update.right)
+    alone = {"keep_weight": 0.0, "kl_weight": 0.0}
+    plain, longer = (run(model, tok, config(written_length=x, **alone))[0].delta.updates[0] for x in (1.0, 1.25))
+    assert torch.equal(longer.left, plain.left)
+    assert torch.equal(longer.right, 1.25 * plain.right)
 
 
 def test_an_edit_does_not_notice_the_company_it_is_computed_in() -> None:
