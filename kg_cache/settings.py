@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
     timeout: float = Field(default=62.0, gt=0, lt=65)
     max_response_bytes: int = Field(default=10_000_000, ge=1_000)
-    chunk_size: int = Field(default=50, ge=1, le=200)
+    chunk_size: int = Field(default=100, ge=1, le=200)
     entity_limit: int = Field(default=500, ge=1, le=10_000)
     retry_budget: float = Field(default=180.0, ge=0)
     attempts: int = Field(default=4, ge=1, le=20)

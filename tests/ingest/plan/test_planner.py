@@ -14,7 +14,10 @@ import psutil
 import pytest
 
 from kg_cache.graph import Entity, Relation, Triple
+from kg_cache.settings import Settings
+from kg_cache.sparql import Endpoint
 from kg_cache.store import Store
+from kg_cache.wikidata import Wikidata
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.ingest.change import Change, MalformedChange, Provenance, change_key
@@ -22,6 +25,7 @@ from kgedit.ingest.feeds.files import JsonLines
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.plan.planner import make_plan
 from kgedit.ingest.plan.policy import Policy
+from servers import SparqlServer, wikidata_rdf
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -220,3 +224,19 @@ def test_memory_does_not_grow_with_the_number_of_changes(mini: Editor) -> None:
 def test_a_feed_without_records_makes_an_empty_plan(mini: Editor) -> None:
     made = make_plan([], mini)
     assert (len(made), list(made)) == (0, list[Planned]())
+
+
+def test_a_live_graph_is_asked_once_for_what_many_changes_name(mini: Editor, tmp_path: Path) -> None:
+    people = [f"Q{number}" for number in range(2_000_001, 2_000_041)]
+    facts = [(person, "P27", "Q142") for person in people] + [("Q183", "P36", "Q64"), ("Q142", "P36", "Q90")]
+    labels = {person: f"Person {person}" for person in people}
+    labels |= {"Q142": "France", "Q183": "Germany", "Q64": "Berlin", "Q90": "Paris", "P27": "country of citizenship"}
+    with SparqlServer(wikidata_rdf(facts, labels)) as server:
+        settings = Settings(endpoint=server.url, cache_dir=tmp_path)
+        with Wikidata(Store(tmp_path / "empty.sqlite"), Endpoint(settings), settings=settings) as graph:
+            editor = Editor(mini.model, mini.tokenizer, graph=graph, method="rome", moments="identity")
+            made = make_plan([change(person, "P27", "Q183") for person in people], editor, check_kinds=False)
+    assert len(verdicts(made)) == len(people)
+    assert {item.labels["Q183"] for item in made} == {"Germany"}
+    # One query for the claims of all that is named, one for the names; perhaps another for what those bring.
+    assert len(server.queries) <= 3
