@@ -11,6 +11,7 @@ converter writes and its loader reads them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ def export_gguf_lora(delta: LowRankDelta, model: nn.Module, path: str | Path) ->
         The file.
 
     Raises:
-        UnsupportedExport: llama.cpp does not know the model's architecture, or an update is of another matrix than
-            the second one of an MLP, which llama.cpp may store with its rows in another order.
+        UnsupportedExport: llama.cpp does not know the model's architecture, or an update is of a matrix that it may
+            store with its rows in another order; see `TensorNames.placed`.
         UnsupportedModel, WrongBase: The delta does not fit the model.
         SaveFailed: The file cannot be written; what was there before is there still.
         MissingExtra: The package `gguf` is not installed.
@@ -66,8 +67,8 @@ def export_gguf_lora(delta: LowRankDelta, model: nn.Module, path: str | Path) ->
     rank = delta.rank
     tensors: dict[str, Tensor] = {}
     for update in delta.updates:
-        name = names.of(update)
-        left, right = update.padded(rank)
+        name, placed = names.placed(update)
+        left, right = placed.padded(rank)
         tensors[f"{name}.lora_a"] = left.T  # (rank, d_in)
         tensors[f"{name}.lora_b"] = right  # (d_out, rank)
     target = Path(path)
@@ -100,21 +101,34 @@ class TensorNames:
                 "transformers and vLLM load"
             )
         self._table = library.get_tensor_name_map(known[self.architecture], config.num_hidden_layers)
-        self._second_matrix = library.MODEL_TENSOR.FFN_DOWN
+        kinds = library.MODEL_TENSOR
+        self._as_they_are = {kinds.FFN_DOWN}
+        self._heads: dict[Any, int] = {}  # of the matrices whose rows are turned round in each head
+        if self.architecture == "llama":
+            self._as_they_are |= {kinds.FFN_GATE, kinds.FFN_UP, kinds.ATTN_V, kinds.ATTN_OUT}
+            queries = int(config.num_attention_heads)
+            keys = int(getattr(config, "num_key_value_heads", None) or queries)
+            self._heads = {kinds.ATTN_Q: queries, kinds.ATTN_K: keys}
 
-    def of(self, update: WeightUpdate) -> str:
-        """The name of the tensor that an update changes, e.g. "blk.5.ffn_down.weight".
+    def placed(self, update: WeightUpdate) -> tuple[str, WeightUpdate]:
+        """The name of the tensor that an update changes ("blk.5.ffn_down.weight"), and the update as it stands there.
+
+        A llama model's rotary positions turn the first half of a head's numbers with its second half; llama.cpp
+        turns neighbours, so its converter deals the rows of queries and keys out in turn from the two halves.
 
         Raises:
-            UnsupportedExport: It is not the second matrix of an MLP.
+            UnsupportedExport: It is neither the second matrix of an MLP nor a matrix of a llama model's block.
         """
-        found = self._table.get_type_and_name(update.name, try_suffixes=(".weight",))
-        if found is None or found[0] != self._second_matrix:
+        kind, name = self._table.get_type_and_name(update.name, try_suffixes=(".weight",)) or (None, "")
+        if kind in self._heads:
+            right = update.right.reshape(self._heads[kind], 2, -1, update.rank)  # (heads, 2, d_head / 2, r)
+            return str(name), replace(update, right=right.transpose(1, 2).reshape(update.right.shape))
+        if kind not in self._as_they_are:
             raise UnsupportedExport(
-                f"{update.name} is not the second matrix of an MLP in a {self.architecture} model of llama.cpp, which "
-                "stores other matrices in another order of rows; export a PEFT adapter instead"
+                f"{update.name} is a matrix that llama.cpp may store with its rows in another order in a "
+                f"{self.architecture} model; export a PEFT adapter instead"
             )
-        return str(found[1])
+        return str(name), update
 
 
 def _describe(writer: Any, delta: LowRankDelta, model: nn.Module) -> None:

@@ -54,7 +54,7 @@ def export_gguf_model(
     """
     library, reader, target = gguf_library(), open_model(Path(base)), Path(path)
     names = None if delta is None else TensorNames(library, config)
-    updates = {} if delta is None or names is None else {names.of(u): u for u in delta.updates}
+    updates = {} if delta is None or names is None else dict(map(names.placed, delta.updates))
     shapes = {tensor.name: tuple(reversed(tensor.shape.tolist())) for tensor in reader.tensors}
     for name, update in updates.items():
         wanted = (update.right.shape[0], update.left.shape[0])

@@ -112,9 +112,39 @@ def test_a_family_that_llama_cpp_cannot_run_is_refused(family: str, make_delta: 
         export_gguf_lora(make_delta(model), model, tmp_path / "a.gguf")
 
 
+def everywhere(model: PreTrainedModel, *, seed: int = 0) -> LowRankDelta:
+    """A delta of rank 2 on every matrix of every block, as an adapter of all linear layers has."""
+    rng = torch.Generator().manual_seed(seed)
+    updates = tuple(
+        WeightUpdate(
+            name, torch.randn(weight.shape[1], 2, generator=rng), 0.1 * torch.randn(weight.shape[0], 2, generator=rng)
+        )
+        for name, weight in model.named_parameters()
+        if ".layers." in name and weight.ndim == 2
+    )
+    return LowRankDelta(updates, hash_weights(model, [update.name for update in updates]))
+
+
+def test_every_matrix_of_a_llama_block_is_exported_with_its_rows_where_llama_cpp_has_them(
+    base: Path, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    delta = everywhere(model)
+    assert len({update.name.split(".")[-2] for update in delta.updates}) == 7
+    judge = LlamaCpp(base, [export_gguf_lora(delta, model, tmp_path / "a.gguf")])
+    judge.scales(1.0)
+    unedited = [logprobs(model, judge.tokenize(prompt)) for prompt in PROMPTS]
+    with delta.apply(model):
+        assert max(furthest(judge, model, prompt) for prompt in PROMPTS) < 1e-4
+        edited = [logprobs(model, judge.tokenize(prompt)) for prompt in PROMPTS]
+    # What is compared is far from the unedited model.
+    assert min((torch.tensor(x) - torch.tensor(y)).abs().max() for x, y in zip(edited, unedited, strict=True)) > 0.1
+
+
 @pytest.mark.parametrize("matrix", ["self_attn.q_proj", "mlp.up_proj"])
-def test_other_matrices_are_refused_since_their_rows_may_be_permuted(matrix: str, tmp_path: Path) -> None:
-    model = tiny_model("llama")[0]
+def test_other_matrices_of_other_families_are_refused_since_their_rows_may_be_permuted(
+    matrix: str, tmp_path: Path
+) -> None:
+    model = tiny_model("qwen2")[0]
     name = f"model.layers.0.{matrix}.weight"
     d_out, d_in = model.get_parameter(name).shape
     update = WeightUpdate(name, torch.ones(d_in, 1), torch.ones(d_out, 1))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from delta.conftest import MakeDelta
+from delta.test_gguf_lora import everywhere
 from kgedit.delta.gguf_model import Precision, export_gguf_model
 from kgedit.errors import FileCorrupt, WrongBase
 from kgedit.lm.load import load_model
@@ -38,6 +39,17 @@ def test_llama_cpp_runs_the_edited_model(
         mine = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
     theirs = judge.logprobs(ids, len(mine))
     assert max(abs(float(mine[token]) - value) for token, value in theirs.items()) < tolerance
+
+
+def test_every_matrix_of_a_llama_block_is_merged_where_llama_cpp_has_it(base: Path, tmp_path: Path) -> None:
+    model, _ = load_model(str(base))
+    delta = everywhere(model)
+    again, _ = load_model(
+        str(export_gguf_model(delta, base, tmp_path / "m.gguf", precision="f32", config=model.config))
+    )
+    delta.apply(model)
+    for name in delta.names:
+        assert torch.allclose(again.get_parameter(name), model.get_parameter(name), atol=1e-6), name
 
 
 def test_it_can_be_edited_again(base: Path, make_delta: MakeDelta, tmp_path: Path) -> None:
