@@ -3,7 +3,8 @@
     python benchmarks/real_ingest.py --model smollm2 --method glame --changes 30 --seed 0 --out OUT.json
 
 The changes are drawn with a seed (`made_changes`). The run is verified from a PEFT adapter and a GGUF LoRA that were
-written from the store; then every change is undone one by one, until the weights are the unedited ones bit for bit.
+written from the store; then changes with a delta each are undone one by one, until the weights are the unedited ones
+bit for bit.
 Prints figures as JSON: accepted changes, how many of them are right at the end, how many unrelated facts are kept, and
 seconds per step.
 """
@@ -104,7 +105,9 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         base = verify(store).base_hash
     hashes = []
     with clock.step("undo one by one"), open_edited(store, write=True) as (opened, _, weights):
-        for entry in list(opened.entries(State.CHECKED)):
+        entries = list(opened.entries(State.CHECKED))
+        # Where all share one delta, each undo is a training of the others: not tried here.
+        for entry in entries if len(opened.live()) == len(entries) else ():
             undo_own_delta(opened, weights, entry.id)
             hashes.append(opened.weights_hash)
     return {
@@ -121,7 +124,7 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "refusals": [refusal.reason for refusal in result.refusals],
         "peft_checks": [peft.right, peft.checks],
         "gguf_checks": gguf,
-        "undone_to_base": bool(hashes) and hashes[-1] == base,
+        "undone_to_base": hashes[-1] == base if hashes else None,
         "seconds": clock.seconds,
         "seconds_in_all": round(sum(clock.seconds.values()), 1),
     }
