@@ -81,10 +81,13 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
         directory = desk.folder(sitting)
         return listings.setdefault(directory, Listing(directory, desk.graph)).fitting(state, text)
 
-    def list_them(state: str, text: str, page: int, chosen: int | None, sitting: Sitting) -> tuple[str, str, Any]:
+    def tell_store(sitting: Sitting) -> str:
+        return attempt(lambda: told(described(desk.folder(sitting), desk.model)))
+
+    # Runs at each key of the search, so the journal is not opened to be described.
+    def list_them(state: str, text: str, page: int, chosen: int | None, sitting: Sitting) -> tuple[str, Any]:
         entries: list[Entry] = []
         directory = desk.folder(sitting)
-        said = attempt(lambda: told(described(directory, desk.model)))
 
         def work() -> str:
             if not (directory / JOURNAL).exists():
@@ -96,7 +99,7 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
 
         shown = attempt(work)
         still = chosen if chosen in {entry.id for entry in entries} else None
-        return said, shown, gr.Dropdown(choices=[(title(entry), entry.id) for entry in entries], value=still)
+        return shown, gr.Dropdown(choices=[(title(entry), entry.id) for entry in entries], value=still)
 
     def meant(id: int | None, together: bool, state: str, text: str, sitting: Sitting) -> list[int]:
         """The chosen change, or all that wait in the list, oldest first."""
@@ -193,10 +196,11 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
         said = attempt(work)
         return gr.File(value=written[0] if written else None, visible=bool(written)), said
 
-    asked, found = [state, text, page, change, sitting], [about, listed, change]
+    asked, found = [state, text, page, change, sitting], [listed, change]
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     gr.on([tab.select, state.change, page.change], list_them, asked, found, **quick)
-    opened.then(list_them, asked, found, **quick)
+    opened.then(list_them, asked, found, **quick).then(tell_store, sitting, about, **quick)
+    tab.select(tell_store, sitting, about, **quick)
     text.change(list_them, asked, found, trigger_mode="always_last", **quick)
     queued(change.input, sitting, show, [change, sitting], shown)
     gone = following.click(next_waiting, asked, [page, change, outcome], **quick)
@@ -211,6 +215,7 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
         (receiving, receive_it, [feed, sitting], received),
     ):
         done = queued(button.click, sitting, handler, given, said).then(list_them, asked, found, **quick)
+        done = done.then(tell_store, sitting, about, **quick)
         done.then(show, [change, sitting], shown, **MODEL)
     queued(reporting.click, sitting, report_it, sitting, report)
     queued(exporting.click, sitting, export_it, [kind, sitting], [exported, problem])
