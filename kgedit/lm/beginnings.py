@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.hooks import capture
-from kgedit.lm.token_trees import Ids, TokenTree, pack_rows
+from kgedit.lm.token_trees import Ids, TokenTree, pack_rows, run_together
 from kgedit.lm.tree_inputs import takes_trees, tree_inputs
 from kgedit.lm.twins import is_plain
 
@@ -35,7 +35,8 @@ class Beginnings:
         self._at: dict[Ids, list[int]] = {}  # row -> where its tokens are among all
         found: list[list[tuple[Tensor, Tensor]]] = []
         begin = 0
-        for trees in _batches(pack_rows((row for row in rows if row), _TREE_TOKENS)):
+        packed = pack_rows((row for row in rows if row), _TREE_TOKENS)
+        for trees in run_together(packed, lambda tree: tree, _BATCH_TOKENS):
             cache = _run(model, anatomy, trees)
             layers: list[Any] = cache.layers
             found.append([(_flat(layer.keys), _flat(layer.values)) for layer in layers])
@@ -80,18 +81,6 @@ def _run(model: PreTrainedModel, anatomy: Anatomy, trees: Sequence[TokenTree]) -
             stack.enter_context(capture({"top": top}, inputs=True, stop=True))
         model.base_model(**tree_inputs(model, trees), past_key_values=cache, use_cache=True)
     return cache
-
-
-def _batches(trees: Iterator[TokenTree]) -> Iterator[list[TokenTree]]:
-    """Trees that run together, smallest first."""
-    batch: list[TokenTree] = []
-    for tree in sorted(trees, key=lambda tree: len(tree.tokens)):
-        if batch and (len(batch) + 1) * len(tree.tokens) > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(tree)
-    if batch:
-        yield batch
 
 
 def _flat(tensor: Tensor) -> Tensor:

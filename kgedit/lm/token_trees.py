@@ -6,13 +6,15 @@ between the root and itself and counting its position from there, the tree is on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = tuple[int, ...]
+T = TypeVar("T")
 
 
 @dataclass
@@ -80,3 +82,21 @@ def pack_rows(rows: Iterable[Ids], limit: int) -> Iterator[TokenTree]:
 def _common(a: Ids, b: Ids) -> int:
     """Length of the common beginning of two rows."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def run_together(items: Iterable[T], tree_of: Callable[[T], TokenTree], most_tokens: int) -> Iterator[list[T]]:
+    """Cut items with a tree each into batches, smallest trees first.
+
+    Args:
+        items: What is cut.
+        tree_of: The tree of an item.
+        most_tokens: Of a batch, each tree padded to its largest; a tree that is larger has a batch of its own.
+    """
+    batch: list[T] = []
+    for item in sorted(items, key=lambda item: len(tree_of(item).tokens)):
+        if batch and (len(batch) + 1) * len(tree_of(item).tokens) > most_tokens:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import named
 from kg_cache.store import Store
 from kgedit.delta import Delta
 from kgedit.edit import Edit, EditResult
 from kgedit.editor import Editor
+from kgedit.graph.other_names import other_names
 from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.report.answers import Question, answers, followed, verdicts
 from kgedit.ingest.report.report import ReportedAnswer
 from kgedit.methods.glame.consequences import recalled
 from kgedit.resolve import Resolved
-from kgedit.text.names import begins, may_be_name
+from kgedit.text.names import begins
 from kgedit.text.template import fill
 
 Names = tuple[str, ...]
@@ -171,7 +171,7 @@ def _neighbours(editor: Editor, resolved: Resolved) -> tuple[str, list[tuple[Que
     asked = [
         (fill(wording, labels[other]), labels[old[0]]) for other in near if other != subject and named(labels, other)
     ]
-    names = _other_names(editor, old[0] if old else None)
+    names = other_names(editor.graph, old[0] if old else None)
     return (labels[old[0]] if old else ""), [(pair, names) for pair in _recalled(editor, asked)[:NEIGHBOURS]]
 
 
@@ -187,15 +187,7 @@ def _subject(editor: Editor, resolved: Resolved, subgraph: Subgraph | None) -> l
         (fill(editor.text.held_out((relation,))[0], resolved.request.subject), label): item
         for relation, (label, item) in objects.items()
     }
-    return [(pair, _other_names(editor, asked[pair])) for pair in _recalled(editor, list(asked))]
-
-
-def _other_names(editor: Editor, item: str | None) -> Names:
-    """What the graph calls an item beside its label."""
-    try:
-        return tuple(filter(may_be_name, editor.graph.aliases(item))) if item is not None else ()
-    except KnowledgeGraphError:
-        return ()
+    return [(pair, other_names(editor.graph, asked[pair])) for pair in _recalled(editor, list(asked))]
 
 
 def _recalled(editor: Editor, asked: Sequence[Question]) -> list[Question]:

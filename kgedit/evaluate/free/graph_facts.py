@@ -7,11 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 
-from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph, named
 from kg_cache.store import Store
+from kgedit.graph.other_names import other_names
 from kgedit.graph.verbalize import Verbalizer
-from kgedit.text.names import may_be_name
 from kgedit.text.template import fill
 
 SUBJECTS = 400  # the most linked items of the graph, of which a model can be expected to know something
@@ -57,10 +56,7 @@ class GraphFacts:
 
     def names(self, item: str | None) -> tuple[str, ...]:
         """Other names of an item, without codes that are words as well."""
-        try:
-            return tuple(filter(may_be_name, self._graph.aliases(item))) if self._graph and item else ()
-        except KnowledgeGraphError:
-            return ()
+        return other_names(self._graph, item)
 
     @cached_property
     def _known(self) -> list[tuple[str, str, str]]:

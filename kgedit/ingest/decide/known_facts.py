@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kg_cache.graph import KnowledgeGraph, Triple, named
 from kg_cache.store import Store
 from kgedit.errors import EditError
+from kgedit.graph.other_names import other_names
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
 from kgedit.ingest.decide.recall_walk import CHUNK, KnownFact, RecallWalk, most_asked
@@ -26,7 +27,6 @@ from kgedit.lm.scoring.right_answers import Asked, right_answers
 from kgedit.mini import MINI, mini_folder
 from kgedit.mini.corpus import load_facts
 from kgedit.progress import Progress
-from kgedit.text.names import may_be_name
 from kgedit.text.template import fill
 
 Part = Literal["protected", "watched", "measured"]
@@ -108,7 +108,7 @@ class FactPool:
         if self.graph is None or len(items) != 1:
             return (label,)
         (item,) = items
-        return tuple(dict.fromkeys((label, *filter(may_be_name, self.graph.aliases(item)))))
+        return tuple(dict.fromkeys((label, *other_names(self.graph, item))))
 
     def by_any_name(self, fact: KnownFact) -> tuple[str, tuple[str, ...]]:
         """Prompt and all names of the answer, to find out whether a fact that was recalled still is."""

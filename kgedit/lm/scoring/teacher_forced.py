@@ -20,7 +20,7 @@ from kgedit.delta.prompt_ends import PromptPlace, prompt_watch, prompts_at
 from kgedit.errors import TargetError
 from kgedit.lm.context import check_room
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.token_trees import Ids, TokenTree, pack_rows
+from kgedit.lm.token_trees import Ids, TokenTree, pack_rows, run_together
 from kgedit.lm.tree_inputs import takes_trees, tree_inputs
 
 Row = tuple[Sequence[int], Sequence[int]]
@@ -97,7 +97,7 @@ def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int
         check_room(model, prompt, len(target) - 1)
         targets[*prompt, *target[:-1]].append((prompt, target))
     scores: dict[tuple[Ids, Ids], TargetScore] = {}
-    for batch in _batches(_packed(model, targets), batch_tokens):
+    for batch in run_together(_packed(model, targets), lambda packed: packed[0], batch_tokens):
         # Prompt and target -> where in the batch, as (tree, token), each token of the target is predicted.
         places = {
             (prompt, target): [(number, node) for node in tree.path(prompt, target)[len(prompt) - 1 :]]
@@ -155,18 +155,6 @@ def _mixed(tree: TokenTree, scored: Sequence[tuple[Ids, Ids]]) -> bool:
     paths = [(tree.path(prompt, target), len(prompt) - 1) for prompt, target in scored]
     ends = {path[end] for path, end in paths}
     return any(node in ends for path, end in paths for node in (*path[:end], *path[end + 1 :]))
-
-
-def _batches(trees: Iterator[_Packed], batch_tokens: int) -> Iterator[list[_Packed]]:
-    """Trees that run together, smallest first."""
-    batch: list[_Packed] = []
-    for packed in sorted(trees, key=lambda packed: len(packed[0].tokens)):
-        if batch and (len(batch) + 1) * len(packed[0].tokens) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(packed)
-    if batch:
-        yield batch
 
 
 def _forward(model: PreTrainedModel, batch: Sequence[TokenTree], places: Sequence[tuple[int, int]]) -> Tensor:
