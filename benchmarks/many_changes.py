@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--anew", action="store_true", help="at the end, train all from the unedited model as well")
     parser.add_argument("--method", default="finetune-adapter", help="method that consolidates")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of the method's settings")
+    parser.add_argument("--guard", action="append", default=[], metavar="NAME=VALUE", help="threshold of a guard")
     parser.add_argument("--patch", default="rome", help="patches what the consolidation does not hold")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
@@ -91,7 +92,10 @@ def main() -> None:
     book = Casebook()
     cases = made_changes(book, given.first + given.later, seed=given.seed)
     starts = [0, *range(given.first, len(cases), given.batch or max(given.later, 1)), len(cases)]
-    settings = {given.method: {name: json.loads(value) for name, value in (one.split("=") for one in given.set)}}
+    settings = {
+        table: {name: json.loads(value) for name, value in (one.split("=") for one in named)}
+        for table, named in ((given.method, given.set), ("guards", given.guard))
+    }
     steps: list[dict[str, Any]] = []
     measured: dict[str, Any] = {
         "command": " ".join(["python -m benchmarks.many_changes", *sys.argv[1:]]), "steps": steps,

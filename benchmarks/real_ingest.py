@@ -1,10 +1,10 @@
 """Ingestion on a real model: made changes of facts that it recalls are planned, applied, checked, exported and undone.
 
-    python benchmarks/real_ingest.py --model smollm2 --method glame --changes 30 --seed 0 --out OUT.json
+    python benchmarks/real_ingest.py --model smollm2 --changes 30 --seed 0 --out OUT.json
 
 The changes are drawn with a seed (`made_changes`). The run is verified from a PEFT adapter and a GGUF LoRA that were
-written from the store; then changes with a delta each are undone one by one, until the weights are the unedited ones
-bit for bit.
+written from the store; then the changes are undone one by one (by a counter-patch while others share their adapter),
+until the weights are the unedited ones bit for bit.
 Prints figures as JSON: accepted changes, how many of them are right at the end, how many unrelated facts are kept, and
 seconds per step.
 """
@@ -26,10 +26,12 @@ from kgedit.cli.progress import working
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
+from kgedit.errors import JournalError
 from kgedit.ingest import ExportKind, State, export, run, verify, verify_export
+from kgedit.ingest.chosen_method import patching_method
 from kgedit.ingest.decide.made_changes import made_changes
-from kgedit.ingest.session import open_edited
-from kgedit.ingest.store.undo import undo_own_delta
+from kgedit.ingest.maintenance import undo_in
+from kgedit.ingest.session import open_edited, open_session
 from kgedit.lm.scoring.right_answers import ends_name
 from kgedit.lm.sources.catalogue import FETCHABLE
 from kgedit.lm.sources.fetch import fetched_file
@@ -86,6 +88,21 @@ def asked_by_llama_cpp(store: Path, out: Path) -> tuple[int, int]:
     return right, len(requests)
 
 
+def undone_one_by_one(store: Path, model: str) -> tuple[str, list[str]]:
+    """Undo all changes in their order; the hash of the weights then, and why some could not be undone."""
+    failed = []
+    with (
+        working(f"Loading {model}") as advance,
+        open_session(store, model=model, method=patching_method(model), progress=advance) as session,
+    ):
+        for entry in list(session.store.entries(State.CHECKED)):
+            try:
+                undo_in(session, entry.id, counter_patch=True)
+            except JournalError as error:
+                failed.append(str(error))
+        return session.store.weights_hash, failed
+
+
 def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Every step once, with its figures."""
     clock, store, feed = Clock(), folder / "store", folder / "changes.jsonl"
@@ -103,16 +120,11 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         gguf = asked_by_llama_cpp(store, folder / "edits.gguf")
     with clock.step("verify the store"):
         base = verify(store).base_hash
-    hashes = []
-    with clock.step("undo one by one"), open_edited(store, write=True) as (opened, _, weights):
-        entries = list(opened.entries(State.CHECKED))
-        # Where all share one delta, each undo is a training of the others: not tried here.
-        for entry in entries if len(opened.live()) == len(entries) else ():
-            undo_own_delta(opened, weights, entry.id)
-            hashes.append(opened.weights_hash)
+    with clock.step("undo one by one"):
+        undone_hash, not_undone = undone_one_by_one(store, arguments.model)
     return {
         "model": arguments.model,
-        "method": arguments.method,
+        "method": result.method,
         "seed": arguments.seed,
         "changes": drawn,
         "classes": result.classes,
@@ -124,7 +136,9 @@ def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "refusals": [refusal.reason for refusal in result.refusals],
         "peft_checks": [peft.right, peft.checks],
         "gguf_checks": gguf,
-        "undone_to_base": hashes[-1] == base if hashes else None,
+        "undone": result.accepted - len(not_undone),
+        "not_undone": not_undone,
+        "undone_to_base": undone_hash == base,
         "seconds": clock.seconds,
         "seconds_in_all": round(sum(clock.seconds.values()), 1),
     }
@@ -134,7 +148,7 @@ def main() -> None:
     """Parse arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--method", default="glame")
+    parser.add_argument("--method", help="by default the one of the model's preset")
     parser.add_argument("--guard", choices=("refuse", "warn"), default="refuse")
     parser.add_argument("--changes", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)

@@ -50,7 +50,7 @@ LEVELS: dict[str, tuple[set[str], ...]] = {
         {"feeds", "plan"},
         {"store"},
         {"decide"},
-        {"session", "intake", "patching"},
+        {"session", "intake", "chosen_method"},
         {"final_measure", "exports", "report"},
         {"consolidation", "counter_patch"},
         {"runner", "maintenance"},

@@ -64,7 +64,10 @@ class GuardMode(StrEnum):
     WARN = "warn"
 
 
-IngestMethod = Annotated[str, typer.Option("--method", help="glame, memit, rome ..., or finetune-adapter.")]
+IngestMethod = Annotated[
+    str | None,
+    typer.Option("--method", help="glame, memit ..., or finetune-adapter; by default the one of the model's preset."),
+]
 GuardOption = Annotated[
     GuardMode,
     typer.Option(
@@ -79,7 +82,7 @@ def run(
     feed: FeedName,
     store: Store,
     model: Model = "mini",
-    method: IngestMethod = "glame",
+    method: IngestMethod = None,
     guard: GuardOption = GuardMode.REFUSE,
     batch: Annotated[
         int | None,
@@ -134,7 +137,7 @@ def run(
 @loads_model
 def calibrate(
     model: Model = "mini",
-    method: IngestMethod = "glame",
+    method: IngestMethod = None,
     edits: Annotated[int, typer.Option(min=1, max=MOST, help="Number of edits drawn and tried.")] = 24,
     batch: Annotated[int, typer.Option(min=1, max=MOST, help="Number of edits computed together.")] = 8,
     seed: Annotated[

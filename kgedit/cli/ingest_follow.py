@@ -40,8 +40,9 @@ def follow(
     ] = "stream",
     model: Model = "mini",
     method: Annotated[
-        str, typer.Option("--method", help="Closed-form method that patches: glame, memit, rome.")
-    ] = "glame",
+        str | None,
+        typer.Option("--method", help="Closed-form method that patches; by default the one of the model's preset."),
+    ] = None,
     property: Properties = None,
     entity: Annotated[
         list[str] | None, typer.Option("--entity", help="Only this item's events of the stream; may be repeated.")

@@ -75,16 +75,29 @@ def show(id: Id, store: Store, as_json: AsJson = False) -> None:
 
 @app.command()
 @loads_model
-def undo(id: Id, store: Store, as_json: AsJson = False, *, loading: Loading) -> None:
+def undo(
+    id: Id,
+    store: Store,
+    counter_patch: Annotated[
+        bool,
+        typer.Option(
+            "--counter-patch",
+            help="By a counter-patch, at once, also where the others of an adapter would be retrained.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    *,
+    loading: Loading,
+) -> None:
     """Undoes one change.
 
-    The weights become those that the remaining changes alone give. Where a consolidation trained it, a counter-patch
-    brings the unedited model's answer back until the next one.
+    The weights become those that the remaining changes alone give: others of one adapter are retrained without it.
+    Where a consolidation trained it, or with --counter-patch, a patch on top brings the unedited model's answer back.
     """
     with working("Loading the model") as advance:
         from kgedit.ingest import undo as undo_change
 
-        undone = undo_change(store, id, progress=advance, **loading)
+        undone = undo_change(store, id, counter_patch=counter_patch, progress=advance, **loading)
     text = f"Change {id} is undone; the weights have hash {undone.weights_hash}."
     if undone.answer is not None:
         text += (

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import AsJson, Graph, Method, Moments, moments_source, store_folder
+from kgedit.cli.options import AsJson, Graph, Moments, moments_source, store_folder
 from kgedit.cli.output import emit, line
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -25,7 +25,12 @@ def workbench(
         Path | None,
         typer.Option("--store", callback=store_folder, help="Folder of ingested changes, for the journal."),
     ] = None,
-    method: Method = "glame",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", help="For edits and the journal; by default glame, and the preset's for the journal."
+        ),
+    ] = None,
     graph: Graph = None,
     moments: Moments = None,
     host: Annotated[

@@ -14,6 +14,7 @@ from kg_cache.graph import KnowledgeGraph
 from kgedit.edit import Edit
 from kgedit.errors import DataError
 from kgedit.ingest.change import change_key, slot_key
+from kgedit.ingest.chosen_method import ingesting_method
 from kgedit.ingest.decide.made_changes import made_changes
 from kgedit.ingest.runner import next_batch
 from kgedit.ingest.session import Session, open_session
@@ -58,7 +59,7 @@ class Calibration(BaseModel):
 def calibrate(
     model: str,
     *,
-    method: str,
+    method: str | None = None,
     edits: int,
     batch: int,
     seed: int,
@@ -71,7 +72,7 @@ def calibrate(
 
     Args:
         model: See `open_session`.
-        method: An editing method.
+        method: See `open_session`.
         edits: Number of edits.
         batch: Number of edits computed together.
         seed: Seed of their draw.
@@ -83,6 +84,7 @@ def calibrate(
     Raises:
         DataError: The model recalls no fact of the graph that could be changed.
     """
+    method = method or ingesting_method(model)
     measured: dict[str, list[float]] = defaultdict(list)
     right = 0
     with (

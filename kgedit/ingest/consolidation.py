@@ -16,10 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from kgedit.delta import Delta
 from kgedit.errors import JournalError, SettingError
+from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.final_measure import final_measure
-from kgedit.ingest.patching import BATCH, patching_method
-from kgedit.ingest.patching import METHOD as PATCHING
 from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.consolidate import CONSOLIDATED, switch_to
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
@@ -111,13 +110,13 @@ def consolidate(
         SettingError: The changes of the method do not share a delta.
         KgeditError: See `open_session`.
     """
-    check_methods(method, patch_method or PATCHING)
+    check_methods(method, patch_method)
     with open_store(directory) as store:
         if not _candidates(store.journal, refused=refused, without=without):
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to consolidate")
         for id in without:
             undoable(store, id)
-        model, graph, patching = store.model, store.graph, patch_method or patching_method(store.journal)
+        model, graph, patching = store.model, store.graph, patch_method or patching_method(store.model, store.journal)
     with open_session(
         directory, model=model, method=patching, graph=graph, moments=moments, seed=seed, settings=settings,
         check=not anew, progress=progress, **loading,
@@ -199,16 +198,16 @@ def note_in_vain(session: Session) -> None:
     session.store.journal.set_about({_IN_VAIN: str(batch - 1)})
 
 
-def check_methods(method: str, patching: str) -> None:
+def check_methods(method: str, patching: str | None) -> None:
     """Make sure that the changes of a method share a delta, and those of the one that patches do not.
 
     Raises:
         UnknownMethod, SettingError: It is otherwise, or there is no such method.
     """
-    name, patcher = parse_variant(method)[0], parse_variant(patching)[0]
+    name, patcher = parse_variant(method)[0], parse_variant(patching)[0] if patching else None
     if not load_method(name).shares_change:
         raise SettingError(f"{name} makes a patch of each change; consolidate with finetune-adapter or locft")
-    if load_method(patcher).shares_change:
+    if patcher and load_method(patcher).shares_change:
         raise SettingError(
             f"what {name} does not hold is patched, and {patcher} makes no patches; "
             "use a closed-form method for that, e.g. glame"

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
+from kgedit.ingest.chosen_method import patching_method
 from kgedit.ingest.decide.probes import fact_probes
 from kgedit.ingest.decide.resolved_change import ResolvedChange
-from kgedit.ingest.patching import patching_method
 from kgedit.ingest.session import Session
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.undo import undo_by_counter_patch, undoable
@@ -29,7 +29,7 @@ def counter(session: Session, id: int) -> str:
     """
     store, entry = session.store, undoable(session.store, id)
     shared = session.decider.writer.shared
-    decider = session.decider_by(patching_method(store.journal)) if shared else session.decider
+    decider = session.decider_by(patching_method(store.model, store.journal)) if shared else session.decider
     # 1. What the unedited model answers is the target.
     request = decider.changes.applied(entry).request
     with session.weights.trial(()):

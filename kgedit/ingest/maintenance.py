@@ -8,9 +8,9 @@ from typing import Unpack
 from pydantic import BaseModel, ConfigDict
 
 from kgedit.errors import JournalError
+from kgedit.ingest.chosen_method import patching_method
 from kgedit.ingest.counter_patch import counter
 from kgedit.ingest.decide.known_facts import ask_all
-from kgedit.ingest.patching import patching_method
 from kgedit.ingest.plan.plan import Plan
 from kgedit.ingest.session import Session, open_edited, open_session
 from kgedit.ingest.store.consolidate import CONSOLIDATED
@@ -84,7 +84,14 @@ class Replayed(BaseModel):
     weights_hash: str
 
 
-def undo(directory: str | Path, id: int, *, progress: Progress | None = None, **loading: Unpack[Loading]) -> Undone:
+def undo(
+    directory: str | Path,
+    id: int,
+    *,
+    counter_patch: bool = False,
+    progress: Progress | None = None,
+    **loading: Unpack[Loading],
+) -> Undone:
     """Undo one change of a store.
 
     A delta of its own is left out, also when its file is damaged. What a consolidation trained is undone by a
@@ -93,6 +100,7 @@ def undo(directory: str | Path, id: int, *, progress: Progress | None = None, **
     Args:
         directory: Folder of the store.
         id: Number of the change in the journal.
+        counter_patch: Undo by a counter-patch also where others would be retrained, which takes as long as they took.
         progress: Called with (what, done, total).
         **loading: See `session.open_edited`.
 
@@ -104,18 +112,18 @@ def undo(directory: str | Path, id: int, *, progress: Progress | None = None, **
     with open_store(directory, write=True, create=False) as store:
         entry = undoable(store, id)
         shared = carrier(store, entry) is not None
-        model, graph, method = store.model, store.graph, patching_method(store.journal)
-        if shared and not _consolidated(store, entry):
+        model, graph, method = store.model, store.graph, patching_method(store.model, store.journal)
+        if shared and not (counter_patch or _consolidated(store, entry)):
             method = str(store.delta(entry.delta or "").manifest["method"])  # whatever trained it retrains it
     if shared:
         with open_session(directory, model=model, method=method, graph=graph, progress=progress, **loading) as session:
-            return undo_in(session, id)
+            return undo_in(session, id, counter_patch=counter_patch)
     with open_edited(directory, check=False, write=True, **loading) as (store, _, weights):
         undo_own_delta(store, weights, id)
         return Undone(undone=id, weights_hash=store.weights_hash)
 
 
-def undo_in(session: Session, id: int) -> Undone:
+def undo_in(session: Session, id: int, *, counter_patch: bool = False) -> Undone:
     """Undo one change of an open store; see `undo`.
 
     Raises:
@@ -127,7 +135,7 @@ def undo_in(session: Session, id: int) -> Undone:
     answer: str | None = None
     if carrier(store, entry) is None:
         undo_own_delta(store, session.weights, id)
-    elif _consolidated(store, entry):
+    elif counter_patch or _consolidated(store, entry):
         answer = counter(session, id)
     else:
         _retrain_without(session, entry)

@@ -26,7 +26,7 @@ def receive(
     feed: str | Path,
     *,
     model: str = "mini",
-    method: str = "glame",
+    method: str | None = None,
     graph: KnowledgeGraph | str | Path | None = None,
     moments: MomentSource = "auto",
     progress: Progress | None = None,
@@ -66,7 +66,7 @@ def accept(
     directory: str | Path,
     ids: Sequence[int],
     *,
-    method: str = "glame",
+    method: str | None = None,
     guard: Mode = "refuse",
     moments: MomentSource = "auto",
     settings: dict[str, dict[str, Any]] | None = None,
@@ -78,7 +78,7 @@ def accept(
     Args:
         directory: Folder of the store.
         ids: Numbers of changes that wait. One that was refused or undone is received anew, under a new number.
-        method: Computes the changes.
+        method: Computes the changes; see `open_session`.
         guard: "warn" applies also what the guards speak against, with a warning.
         moments: See `open_session`.
         settings: See `open_session`.

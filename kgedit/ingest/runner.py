@@ -10,13 +10,13 @@ from typing import Any, Unpack
 
 from kg_cache.graph import KnowledgeGraph
 from kgedit.ingest.change import Change, MalformedChange
+from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
 from kgedit.ingest.consolidation import check_methods, consolidate_in, note_in_vain, waiting
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
 from kgedit.ingest.final_measure import final_measure
 from kgedit.ingest.intake import plan_in, take_in
-from kgedit.ingest.patching import BATCH
 from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.report.build import report_on
 from kgedit.ingest.report.html import check_report_file, write_report
@@ -34,7 +34,7 @@ def run(
     feed: str | Path | Feed,
     *,
     model: str = "mini",
-    method: str = "glame",
+    method: str | None = None,
     graph: KnowledgeGraph | str | Path | None = None,
     format: str | None = None,
     options: FeedOptions | None = None,
@@ -63,7 +63,7 @@ def run(
         store: Folder of the store; made if it is not there.
         feed: A file of changes, what `open_feed` takes, or a feed.
         model: See `open_session`.
-        method: See `open_session`.
+        method: See `open_session`; by default the one of the preset that patches, if it is to be consolidated.
         graph: See `open_session`.
         format: Kind of the feed; see `open_feed`.
         options: Options of the feed; see `open_feed`.
@@ -89,6 +89,7 @@ def run(
         KgeditError: See `open_session`; what cannot be done about a single change is in the result.
     """
     if consolidate_after is not None:
+        method = method or patching_method(model)
         check_methods(consolidate_by, method)
     options = options or FeedOptions()
     if report is not None:

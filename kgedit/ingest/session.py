@@ -75,7 +75,7 @@ def open_session(
     directory: str | Path,
     *,
     model: str,
-    method: str = "glame",
+    method: str | None = None,
     graph: KnowledgeGraph | str | Path | None = None,
     guard: Mode = "refuse",
     moments: MomentSource = "auto",
@@ -92,7 +92,7 @@ def open_session(
     Args:
         directory: Folder of the store; made if it is not there.
         model: "mini", a hub id, or a folder: the unedited model.
-        method: An editing method, as in `Editor.from_pretrained`.
+        method: An editing method, as in `Editor.from_pretrained`; by default that of the preset's table "ingest".
         graph: See `Editor.from_pretrained`.
         guard: Whether a change that fails a guard is refused, or accepted with a warning.
         moments: See `Editor.from_pretrained`.
@@ -119,6 +119,7 @@ def open_session(
         return table(model, name) | overrides.get(name, {})
 
     chosen = WriteSettings.model_validate(settings_of("ingest"))
+    method = method or chosen.method
 
     def fit(editor: Editor, method: str) -> tuple[str, ...]:
         """Give an editor the method, with the settings for many edits; returns what to say about them."""

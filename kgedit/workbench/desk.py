@@ -50,6 +50,7 @@ class Desk:
         editor: Editor of the unedited model; each window's edits are on it only while it works for that window.
         model: Name of the model, as it was given.
         method: Name and settings of the method that is set.
+        journal_method: Those of the method that makes the changes of the journal; None for the one of the preset.
         graph: The local graph that is searched.
         graph_file: Its file; None for the bundled one.
         moments: Second moments, see `Editor.from_pretrained`.
@@ -69,6 +70,7 @@ class Desk:
     files: Path
     loading: Loading
     own_machine: bool = True
+    journal_method: str | None = None
 
     def folder(self, sitting: Sitting) -> Path:
         """Folder of the store of a window."""

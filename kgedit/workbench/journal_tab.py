@@ -145,7 +145,7 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     ) -> str:  # fmt: skip
         def work() -> str:
             decided = accept(
-                desk.folder(sitting), meant(id, together, state, text, sitting), method=desk.method,
+                desk.folder(sitting), meant(id, together, state, text, sitting), method=desk.journal_method,
                 guard="warn" if warned else "refuse", moments=desk.moments,
                 progress=stoppable(sitting, on_page(progress)), **desk.loading,
             )  # fmt: skip
@@ -166,7 +166,7 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
             if feed is None:
                 raise UnknownEdit("no file is chosen; choose a feed of changes first")
             plan = receive(
-                desk.folder(sitting), feed, model=desk.model, method=desk.method, graph=desk.graph_file,
+                desk.folder(sitting), feed, model=desk.model, method=desk.journal_method, graph=desk.graph_file,
                 moments=desk.moments, progress=stoppable(sitting, on_page(progress)), **desk.loading,
             )  # fmt: skip
             return plan_html(plan)

@@ -70,7 +70,7 @@ class Served:
 def serving(
     model: str | None = None,
     *,
-    method: str = "glame",
+    method: str | None = None,
     graph: str | Path | None = None,
     moments: MomentSource = "auto",
     store: str | Path | None = None,
@@ -83,7 +83,8 @@ def serving(
 
     Args:
         model: See `Editor.from_pretrained`; by default the store's, or else the bundled one.
-        method: The method that is set at first.
+        method: The method that is set at first, and makes the changes of the journal; by default glame, and in the
+            journal the one of the model's preset.
         graph: File of facts; by default the store's, or else the bundled snapshot.
         moments: See `Editor.from_pretrained`.
         store: Folder of ingested changes, for the journal; by default one in the working directory, made with the
@@ -108,7 +109,7 @@ def serving(
     model, graph = _of_the_store(store, model, graph)
     facts = bundled_store() if graph is None else Store.open(graph, read_only=True)
     editor = Editor.from_pretrained(
-        model, method=method, graph=facts, moments=moments, progress=progress, **(loading or {})
+        model, method=method or "glame", graph=facts, moments=moments, progress=progress, **(loading or {})
     )
     editor.progress = None
     with tempfile.TemporaryDirectory(prefix="kgedit-workbench-") as files:
@@ -116,7 +117,8 @@ def serving(
         desk = Desk(
             editor=editor,
             model=model,
-            method=method,
+            method=method or "glame",
+            journal_method=method,
             graph=facts,
             graph_file=None if graph is None else Path(graph),
             moments=moments,

@@ -35,6 +35,8 @@ class WriteSettings(BaseModel):
     """The table [ingest] of a model's preset.
 
     Attributes:
+        method: Makes the changes of a feed where no method is named.
+        patches: Makes the patches: the changes that are to go one by one where `method` trains one adapter of all.
         facts: Number of known facts whose keys are held.
         fact_weight: How dear they are together, against the second moment of text.
         change_weight: How dear each key of a change in force, or of the same batch, is.
@@ -44,6 +46,8 @@ class WriteSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    method: str = "glame"
+    patches: str = "glame"
     facts: int = Field(default=2000, ge=0)
     fact_weight: float = Field(default=1.0, ge=0)
     change_weight: float = Field(default=1.0, gt=0)

@@ -19,6 +19,7 @@ from kg_cache.graph import KnowledgeGraph
 from kg_cache.ids import as_id, check_entity_id
 from kgedit.errors import SaveFailed, UnsupportedExport
 from kgedit.ingest.change import now
+from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
 from kgedit.ingest.consolidation import check_methods
 from kgedit.ingest.decide.guard import Mode
@@ -33,8 +34,6 @@ from kgedit.ingest.following.progress import BadRecord, FollowState
 from kgedit.ingest.following.publish import publish
 from kgedit.ingest.following.sources import Followed, FollowedBatch, FollowedFolder, FollowedStream
 from kgedit.ingest.intake import plan_in, take_in
-from kgedit.ingest.patching import BATCH
-from kgedit.ingest.patching import METHOD as PATCHING
 from kgedit.ingest.plan.policy import Policy
 from kgedit.ingest.runner import decide_waiting
 from kgedit.ingest.session import Session, open_session
@@ -79,7 +78,7 @@ def follow(
     source: str | Path = "stream",
     *,
     model: str = "mini",
-    method: str = PATCHING,
+    method: str | None = None,
     graph: KnowledgeGraph | str | Path | None = None,
     options: FeedOptions | None = None,
     policy: Policy = "newest-evidence",
@@ -111,7 +110,7 @@ def follow(
         store: Folder of the store; made if it is not there.
         source: "stream" for Wikidata's edits, or a folder of feed files.
         model: See `open_session`.
-        method: See `open_session`; each change gets a patch.
+        method: Gives each change a patch; by default the one of the preset that does.
         graph: See `open_session`.
         options: Properties and items of the stream and where it begins the first time (`since`), or columns of files.
         policy: See `make_plan`.
@@ -140,6 +139,7 @@ def follow(
         EndpointError: The source refuses to answer; or, `once`, it cannot be reached.
         KgeditError: See `open_session`.
     """
+    method = method or patching_method(model)
     check_methods(consolidate_by, method)
     options = options or FeedOptions()
     followed: Followed

@@ -15,6 +15,7 @@ from kgedit.ingest.store.store import IngestStore
 from kgedit.ingest.store.switch import switched
 
 _REASON = "undone on request"
+_RETRAINED = "the delta that made it was trained again without it"
 
 
 def undoable(store: IngestStore, id: int) -> Entry:
@@ -78,10 +79,15 @@ def undo_shared_delta(
     """Undo a change that shares its delta: a delta of the other changes alone takes its place."""
     delta = weights.on_base(retrained)
     store.save_delta(delta)
-    with switched(store, weights, [delta.id if id == entry.delta else id for id in store.live()]):
+    live = store.live()
+    # The new delta does not make what was countered in the old one, so the counter-patches go.
+    countered = [one for one in live[entry.delta or ""] if one.state == State.COUNTERED]
+    gone = {one.delta for one in countered}
+    with switched(store, weights, [delta.id if id == entry.delta else id for id in live if id not in gone]):
         why = f"its shared delta was computed again without change {entry.id}"
         store.journal.replace_delta([other.id for other in others], delta.id, why)
-        store.journal.move([Move(entry=entry.id, state=State.UNDONE, reason=_REASON)])
+        moves = [Move(entry=one.id, state=State.UNDONE, reason=_RETRAINED) for one in countered]
+        store.journal.move([Move(entry=entry.id, state=State.UNDONE, reason=_REASON), *moves])
 
 
 def undo_by_counter_patch(

@@ -203,9 +203,16 @@ def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes) -
         assert len({entry.delta for entry in live}) == 1  # one delta for all
         assert same(session, alone(session, live[0]))
         assert {name: p.requires_grad for name, p in session.editor.model.named_parameters()} == flags
+        # At once, by a patch on top; then the others are retrained, and the patch has nothing left to counter.
+        countered = undo_in(session, live[1].id, counter_patch=True)
+        assert countered.answer
+        assert session.store.journal.entry(live[1].id).state == State.COUNTERED
+        assert len(session.store.live()) == 2
         undo_in(session, live[0].id)
+        assert session.store.journal.entry(live[1].id).state == State.UNDONE
+        assert len(session.store.live()) == 1
         left = session.store.journal.in_force()
-        assert [entry.id for entry in left] == [entry.id for entry in live[1:]]
+        assert [entry.id for entry in left] == [entry.id for entry in live[2:]]
         assert left[0].delta != live[0].delta  # retrained without it
         assert same(session, alone(session, left[0]))
         assert session.weights.hash() == session.store.weights_hash

@@ -27,7 +27,7 @@ from kgedit.ingest.store.consolidate import switch_to
 from kgedit.ingest.store.decision import Decision, Refusal
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.store import DELTAS, IngestStore
-from kgedit.ingest.store.undo import carrier, undo_by_counter_patch, undo_own_delta
+from kgedit.ingest.store.undo import carrier, others_of, undo_by_counter_patch, undo_own_delta, undo_shared_delta
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = [name for name in names(7, 20) if not refused(f"key-{name}")]
@@ -109,6 +109,22 @@ def test_a_process_killed_before_any_single_write_leaves_the_old_answers(tmp_pat
                 check_invariant(store, weights)
     assert switched == sorted(switched), "there is one point from which on it is done"
     assert (switched[0], switched[-1]) == (False, True)
+
+
+def test_a_delta_that_is_trained_again_makes_what_was_countered_no_longer(tmp_path: Path) -> None:
+    store, weights = patched(tmp_path, *GOOD[:4])
+    with store:
+        consolidate_cheaply(store, weights)
+        counter(store, weights, 2)
+        entry = store.journal.entry(3)
+        undo_shared_delta(store, weights, entry, others_of(store, entry), delta_of("retrained", weights.model))
+        assert shape(store) == [[1], [4]]
+        assert [store.journal.entry(id).state for id in (2, 3)] == [State.UNDONE, State.UNDONE]
+        assert "trained again without it" in store.journal.entry(2).reason
+        check_invariant(store, weights)
+    store, weights = reopen(tmp_path)
+    with store:
+        check_invariant(store, weights)
 
 
 def test_what_shares_a_delta_is_undone_by_a_counter_patch_until_the_next_consolidation(tmp_path: Path) -> None:
