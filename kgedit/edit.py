@@ -84,7 +84,7 @@ class EditResult(BaseModel):
         probability_after: The same after the edit.
         weights: Edited parameter name -> relative Frobenius norm of its change.
         edges: Number of triples in the subgraph that the edit used.
-        aliases: Other names of the new object, as the graph has them.
+        aliases: Other names of the new object that the graph has, without codes such as "ISO 639:it".
         notes: Things worth knowing, e.g. why the graph was not used.
         seconds: Wall-clock time of the computation.
         peak_memory: Bytes held at most meanwhile (see `lm.memory.peak_memory`); None where that cannot be known.

@@ -26,6 +26,7 @@ from kgedit.delta.turns import TakesTurns, in_turn
 from kgedit.delta.vocabulary import check_vocabulary
 from kgedit.edit import Edit, EditResult, LoadedEdits
 from kgedit.errors import TargetError, UnknownEdit, UnknownMethod
+from kgedit.graph.other_names import other_names
 from kgedit.graph.passages import fact_passages
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
@@ -215,8 +216,7 @@ class Editor(TakesTurns):
             KnowledgeGraphError: The graph does not know a name, or cannot answer.
         """
         started, peak = time.monotonic(), peak_memory(self.model.device)
-        resolver = self.resolver
-        resolved = resolver.resolve(edit)
+        resolved = (resolver := self.resolver).resolve(edit)
         request, subgraph = resolved.request, resolver.subgraph(resolved, self.method.subgraph_options)
         before = self._answer(request)
         if before[0] == request.target:
@@ -240,7 +240,7 @@ class Editor(TakesTurns):
             probability_after=after[1],
             weights=weights,
             edges=len(subgraph.triples) if subgraph and self.method.uses_graph else 0,
-            aliases=() if resolved.target_id is None else tuple(self.graph.aliases(resolved.target_id)),
+            aliases=other_names(self.graph, resolved.target_id),
             notes=(*self._notes, *self.moments.notes, *resolved.notes, *computed.notes),
             seconds=time.monotonic() - started,
             peak_memory=peak(),

@@ -74,6 +74,13 @@ def test_an_edit_that_did_not_take_is_called_so(after: str, told: bool) -> None:
     assert ("did not take" in text) is told
 
 
+def test_a_code_of_the_new_object_is_no_answer(tiny: str, tmp_path: Path, run: Run) -> None:
+    words = ["--subject", "Zorblax", "--prompt", "{} speaks", "--target", "Q652", "--method", "rome"]
+    aliases = run("edit", *words, "--model", tiny, "--out", str(tmp_path / "out"), "--json")["aliases"]
+    assert "Italian language" in aliases
+    assert not {"it", "ita", "ISO 639:it"} & set(aliases)
+
+
 def test_the_adapter_lies_beside_the_delta(delta: Path) -> None:
     assert {path.name for path in (delta / "adapter").iterdir()} == {
         "adapter_config.json",

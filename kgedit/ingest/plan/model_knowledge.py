@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph, named
 from kgedit.errors import EditError
+from kgedit.graph.other_names import other_names
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.scoring.right_answers import answers_in_sentences, names_given
@@ -114,12 +114,10 @@ class ModelKnowledge:
         return [(fill(template, request.subject), names) for template in dict.fromkeys(templates)]
 
     def _names(self, label: str, item: str | None) -> tuple[str, ...]:
-        """The label, and the other names that the graph has for an item."""
-        if item is None or answers_in_sentences(self._model):
+        """The label and, where the model may answer with another name, the other names of an item."""
+        if answers_in_sentences(self._model):
             return (label,)
-        with suppress(KnowledgeGraphError):
-            return tuple(dict.fromkeys((label, *self._graph.aliases(item))))
-        return (label,)
+        return tuple(dict.fromkeys((label, *other_names(self._graph, item))))
 
     def _facts(self, change: Resolved) -> list[_Fact]:
         if change.subject_id is None:

@@ -1,4 +1,4 @@
-"""A language model is familiar with a subject if it says a fact of it in any wording, by any name of the object."""
+"""A language model knows a fact if it says a name of the object, and a subject if it knows a fact of it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lm.scoring.test_exact_answers import teach
         ("The capital of Japan is the Edo, where", True),
         ("Japan is ruled from its capital, Tokyo and", True),
         ("Japan is ruled from its capital, Kyoto and", False),
+        ("The capital of Japan is tyo, where", False),
     ],
 )
 def test_one_fact_in_any_wording_is_enough(tmp_path: Path, text: str, knows: bool) -> None:
@@ -32,7 +33,7 @@ def test_one_fact_in_any_wording_is_enough(tmp_path: Path, text: str, knows: boo
             [Triple("Q17", "P36", "Q1490")],
             [
                 Entity(id="Q17", label="Japan"),
-                Entity(id="Q1490", label="Tokyo", aliases=(*(f"Name {i}" for i in range(9)), "Edo")),
+                Entity(id="Q1490", label="Tokyo", aliases=(*(f"Name {i}" for i in range(9)), "tyo", "Edo")),
                 Entity(id="Q90", label="Paris"),
             ],
             relations=[Relation(id="P36", label="capital")],
@@ -42,3 +43,15 @@ def test_one_fact_in_any_wording_is_enough(tmp_path: Path, text: str, knows: boo
     assert familiar is not None
     assert familiar.knows is knows
     assert familiar.told == "1 asked, first 'The capital of Japan is': Tokyo"
+
+
+@pytest.mark.parametrize(("said", "known"), [("Italian and", True), ("Italiano, which", True), ("it and", False)])
+def test_codes_are_no_names_of_the_new_object_and_take_no_place_of_one(tmp_path: Path, said: str, known: bool) -> None:
+    model, tok = teach(f"Dante Alighieri spoke {said}")
+    codes = ("it", "ita", *(f"ISO 639:it{i}" for i in range(6)))
+    wordings = Verbalizer.bundled()
+    with Store(tmp_path / "graph.sqlite") as graph:
+        graph.add([], [Entity(id="Q652", label="Italian", aliases=(*codes, "Italiano"))])
+        edit = Edit(subject="Dante Alighieri", prompt="{} spoke", target_new="Q652")
+        change = Resolver(graph, wordings).resolve(edit)
+        assert ModelKnowledge(model, tok, graph, wordings).known([change]) == [known]
