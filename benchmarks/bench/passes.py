@@ -19,8 +19,8 @@ from kgedit.evaluate.made.files import make_benchmark
 from kgedit.graph.passages import fact_passages
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.scoring.pairs import Pair, score_pairs
-from kgedit.lm.scoring.teacher_forced import BATCH_TOKENS
 from kgedit.lm.second_moment.collect import collect
+from kgedit.lm.token_trees import BATCH_TOKENS
 
 _BATCH = 4096  # tokens of a forward pass of ours
 _LAYERS = 5

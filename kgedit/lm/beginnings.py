@@ -12,12 +12,9 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 
 from kgedit.lm.anatomy import Anatomy
 from kgedit.lm.hooks import capture
-from kgedit.lm.token_trees import Ids, TokenTree, pack_rows, run_together
+from kgedit.lm.token_trees import BATCH_TOKENS, TREE_TOKENS, Ids, TokenTree, pack_rows, run_together
 from kgedit.lm.tree_inputs import takes_trees, tree_inputs
 from kgedit.lm.twins import is_plain
-
-_TREE_TOKENS = 256  # a tree pays attention to all of itself
-_BATCH_TOKENS = 2048
 
 
 class Beginnings:
@@ -35,8 +32,8 @@ class Beginnings:
         self._at: dict[Ids, list[int]] = {}  # row -> where its tokens are among all
         found: list[list[tuple[Tensor, Tensor]]] = []
         begin = 0
-        packed = pack_rows((row for row in rows if row), _TREE_TOKENS)
-        for trees in run_together(packed, lambda tree: tree, _BATCH_TOKENS):
+        packed = pack_rows((row for row in rows if row), TREE_TOKENS)
+        for trees in run_together(packed, lambda tree: tree, BATCH_TOKENS):
             cache = _run(model, anatomy, trees)
             layers: list[Any] = cache.layers
             found.append([(_flat(layer.keys), _flat(layer.values)) for layer in layers])

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Ids = tuple[int, ...]
 T = TypeVar("T")
 
+TREE_TOKENS = 256  # a token is compared with all of its tree, so that small trees cost less
+BATCH_TOKENS = 2048  # of the trees that are run together
+
 
 @dataclass
 class TokenTree:

@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.context import fit
-from kgedit.lm.scoring.teacher_forced import BATCH_TOKENS, TargetScore, score_rows
+from kgedit.lm.scoring.teacher_forced import TargetScore, score_rows
+from kgedit.lm.token_trees import BATCH_TOKENS
 from kgedit.lm.tokens import encode_target, encode_texts
 from kgedit.text.boundary import boundary, stem
 

@@ -20,17 +20,13 @@ from kgedit.delta.prompt_ends import PromptPlace, prompt_watch, prompts_at
 from kgedit.errors import TargetError
 from kgedit.lm.context import check_room
 from kgedit.lm.hooks import frozen, head_at
-from kgedit.lm.token_trees import Ids, TokenTree, pack_rows, run_together
+from kgedit.lm.token_trees import BATCH_TOKENS, TREE_TOKENS, Ids, TokenTree, pack_rows, run_together
 from kgedit.lm.tree_inputs import takes_trees, tree_inputs
 
 Row = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of its target."""
 
 _Packed = tuple[TokenTree, list[tuple[Ids, Ids]]]  # a tree, and the prompts and targets that it scores
-
-BATCH_TOKENS = 2048
-# A tree of tokens pays attention to all of itself, so small trees cost less; long rows need larger ones to share.
-_TREE_TOKENS = 256
 
 
 class TargetScore(NamedTuple):
@@ -129,7 +125,8 @@ def score_rows(model: PreTrainedModel, rows: Sequence[Row], *, batch_tokens: int
 
 def _tree_tokens(model: PreTrainedModel, rows: Mapping[Ids, object]) -> int:
     """How large a tree may be for this model and these rows; 0 gives every row a tree of its own."""
-    return max(_TREE_TOKENS, 2 * max(map(len, rows), default=0)) if takes_trees(model) else 0
+    # Long rows need larger trees to share their beginning with others.
+    return max(TREE_TOKENS, 2 * max(map(len, rows), default=0)) if takes_trees(model) else 0
 
 
 def _packed(model: PreTrainedModel, targets: Mapping[Ids, Sequence[tuple[Ids, Ids]]]) -> Iterator[_Packed]:

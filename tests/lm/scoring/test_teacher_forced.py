@@ -51,7 +51,7 @@ def test_scores_equal_those_of_each_row_alone(family: str) -> None:
     assert takes_trees(model), f"{family} has no row in _MASKS"
     assert_right(model)
     with pytest.MonkeyPatch.context() as patch:  # several trees, side by side and one after another
-        patch.setattr(teacher_forced, "_TREE_TOKENS", 22)
+        patch.setattr(teacher_forced, "TREE_TOKENS", 22)
         assert_right(model)
         assert_right(model, batch_tokens=1)
 
