@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
 
 COMMIT = "c" * 40
 
@@ -23,12 +26,24 @@ class Hub:
         files: Repository -> name -> content.
         private: Repositories that were made private.
         tokens: What the requests sent to identify themselves.
+        refused: Repository -> status and error code with which every question about it is answered.
     """
 
     address: str
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
     tokens: set[str | None] = field(default_factory=set)
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def ask_at(address: str, cache: Path, patch: pytest.MonkeyPatch) -> None:
+    """Has the hub's client ask at an address and keep what it gets in a folder."""
+    from huggingface_hub import constants
+
+    patch.setattr(constants, "ENDPOINT", address)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.setattr(constants, "HF_HUB_CACHE", str(cache))
 
 
 @contextmanager
@@ -82,10 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
                 url = f"{self.hub.address}/{owner}/{name}/commit/{COMMIT}"
                 self._json({"success": True, "commitOid": COMMIT, "commitUrl": url, "hookOutput": ""})
             case _:
-                self._json({"error": "no such address"}, status=404)
+                self._json({"error": "no such address"}, 404, "RepoNotFound")
 
     def do_GET(self) -> None:
         match self.path.split("?")[0].strip("/").split("/"):
+            case ["api", "models", owner, name, *_] if (repo := f"{owner}/{name}") in self.hub.refused:
+                status, code = self.hub.refused[repo]
+                self._json({"error": "refused by the test"}, status, code)
             case ["api", "models", owner, name, "tree", *_] if (repo := f"{owner}/{name}") in self.hub.files:
                 files = self.hub.files[repo].items()
                 self._json(
@@ -97,22 +115,22 @@ class _Handler(BaseHTTPRequestHandler):
             case [owner, name, "resolve", _, *path] if "/".join(path) in self.hub.files.get(f"{owner}/{name}", {}):
                 self._send(self.hub.files[f"{owner}/{name}"]["/".join(path)], "application/octet-stream")
             case _:
-                self._json({"error": "Repository not found"}, status=404)
+                self._json({"error": "Repository not found"}, 404, "RepoNotFound")
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
-    def _json(self, value: object, status: int = 200) -> None:
-        self._send(json.dumps(value).encode(), "application/json", status)
+    def _json(self, value: object, status: int = 200, code: str = "") -> None:
+        self._send(json.dumps(value).encode(), "application/json", status, code)
 
-    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+    def _send(self, body: bytes, kind: str, status: int = 200, code: str = "") -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", f'"{_oid(body)}"')
         self.send_header("X-Repo-Commit", COMMIT)
-        if status == 404:
-            self.send_header("X-Error-Code", "RepoNotFound")
+        if code:
+            self.send_header("X-Error-Code", code)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hub_server import COMMIT, Hub, hub
+from hub_server import COMMIT, Hub, ask_at, hub
 from kgedit.cli import main
 from kgedit.delta import Delta, LowRankDelta, WeightUpdate
 from kgedit.errors import FileCorrupt, HubFailed
@@ -30,15 +30,8 @@ EDIT = {"subject": "Ada | Quill", "relation": "P27", "target_new": "France", "ta
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    from huggingface_hub import constants
-
     with hub() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.address)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        ask_at(running.address, tmp_path / "hub", monkeypatch)
         monkeypatch.setenv("HF_TOKEN", "hf_of_the_test")
         yield running
 

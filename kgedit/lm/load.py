@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.settings import Settings
-from kgedit.errors import LoadingError, UnknownModel
+from kgedit.errors import HubFailed, LoadingError, UnknownModel
 from kgedit.io.text import sentence
 from kgedit.lm.device import SPREAD, check_all_on_devices, checked_loading
 from kgedit.lm.quiet import quiet
@@ -25,7 +25,7 @@ from kgedit.lm.sources.sizes import check_size
 from kgedit.mini import MINI, mini_folder
 from kgedit.progress import Progress
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(?<!\.gguf)")
 
 
 def load_model(
@@ -64,7 +64,7 @@ def load_model(
     if dtype == "auto" and name and Path(source).absolute() == mini_folder():
         dtype = torch.float32
     if not source or not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
-        raise _unknown(name, "there is no such folder.")
+        raise _unknown(name, "there is no such folder or file, and a hub id is OWNER/NAME.")
     if revision and Path(source).is_dir():
         raise LoadingError(
             f"{name!r} is on this machine and has no revisions; leave --revision {revision} out, or name a hub id"
@@ -96,6 +96,8 @@ def load_model(
             check_sound(model, tokenizer, loaded[1])
     except SafetensorError as error:
         raise _unknown(name, f"the weights in {folder} are damaged ({error}).{_made_anew(folder)}") from error
+    except HubFailed as error:
+        raise _unknown(name, f"{error}.") from error
     except (torch.OutOfMemoryError, LoadingError):
         raise
     except (OSError, ValueError) as error:

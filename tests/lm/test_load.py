@@ -89,7 +89,7 @@ def as_pickle(folder: Path) -> None:
         (halved("config.json"), "not a valid JSON"),
         (halved("tokenizer.json"), "tokenizer.json"),
         (without("model.safetensors"), "no file named model.safetensors"),
-        (without("config.json"), "config.json"),
+        (without("config.json"), "it has no config.json, so it is no model"),
         (without("tokenizer.json", "tokenizer_config.json"), "no vocabulary"),
         (as_pickle, "no file named model.safetensors"),
         (without_a_weight, r"1 are missing.*transformer\.h\.1\.mlp\.c_proj\.weight"),
@@ -118,12 +118,16 @@ def test_half_a_model_is_refused(saved, tmp_path, damage, words, capfd) -> None:
         ("/no/such/folder", "no such folder"),
         ("../elsewhere/model", "no such folder"),
         ("a b", "no such folder"),
-        ("some-org/unknown-model", "some-org/unknown-model"),
+        ("./model", "no such folder"),
+        ("model.gguf", "no such folder or file"),
+        ("some-org/unknown-model", "no such folder or file.* HF_HUB_OFFLINE is set"),
+        ("smolm2", "Did you mean 'smollm2'"),
     ],
 )
 def test_names_that_mean_nothing(name, words) -> None:
-    with pytest.raises(UnknownModel, match=words):
+    with pytest.raises(UnknownModel, match=words) as caught:
         load_model(name)
+    assert len(str(caught.value)) < 420
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "abc", "0" * 39])

@@ -15,7 +15,9 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
 
+from kgedit.delta.storage import MANIFEST
 from kgedit.io.atomic_files import is_plain_name
+from kgedit.io.hub import in_words
 from kgedit.lm.sources.sizes import check_counts
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -32,11 +34,16 @@ def hub_folder(hub_id: str, revision: str | None, *, with_code: bool) -> Path:
         with_code: Also fetch its Python files.
 
     Raises:
-        OSError, ValueError: It is out of reach, or its index names other files than safetensors.
+        HubFailed: It is not there, or out of reach.
+        ValueError: Its index names other files than safetensors.
     """
+
+    def fetched(patterns: list[str]) -> Path:
+        with in_words("there is no such folder or file, and it cannot be got from the Hugging Face hub"):
+            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+
     wanted = ["*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", *(["*.py"] if with_code else [])]
-    folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
-    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[*wanted, *_weight_names(folder)]))
+    return fetched([*wanted, *_weight_names(fetched(wanted))])
 
 
 def check_folder(folder: Path) -> int:
@@ -47,14 +54,17 @@ def check_folder(folder: Path) -> int:
 
     Raises:
         OSError, SafetensorError: A file is missing or damaged.
-        ValueError: It is an adapter; or its weights lie elsewhere, are quantised, or are not as many as its config
-            means.
+        ValueError: It is an adapter, or no model at all; or its weights lie elsewhere, are quantised, or are not as
+            many as its config means.
     """
     if (folder / "adapter_config.json").exists():
         raise ValueError(
             "it holds an adapter (adapter_config.json); merge it into its base model first, with merge_and_unload of "
             "peft, or name the base."
         )
+    if not (folder / "config.json").exists():
+        told = "; name a saved edit with --delta, and its model with --model" if (folder / MANIFEST).exists() else ""
+        raise ValueError(f"it has no config.json, so it is no model of transformers{told}.")
     config = _json_object(folder / "config.json")
     if config.get("quantization_config") is not None:
         raise ValueError(

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from families import tiny_model
+from hub_server import ask_at, hub
 from kgedit.errors import UnknownModel
 from kgedit.lm.base_name import base_name
 from kgedit.lm.load import load_model
@@ -127,3 +128,40 @@ def test_parts_named_by_an_index_load(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     model, _ = load_model(str(folder))
     assert torch.equal(model.state_dict()["transformer.wte.weight"], whole["transformer.wte.weight"])
+
+
+def test_the_folder_of_a_saved_edit_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(UnknownModel, match=r"has no config\.json.* with --delta"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((404, "RepoNotFound"), "has none of this name that this account may read; check the spelling"),
+        ((403, "GatedRepo"), "its owner must let this account read it"),
+        ((404, "RevisionNotFound"), "no such revision"),
+        ((503, ""), "status 503: refused by the test; try again later"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_short_line_with_the_remedy(
+    answer: tuple[int, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hub() as server:
+        ask_at(server.address, tmp_path, monkeypatch)
+        server.refused["me/model"] = answer
+        with pytest.raises(UnknownModel, match=words) as caught:
+            load_model("me/model")
+    told = str(caught.value)
+    assert "\n" not in told
+    assert "http" not in told
+    assert len(told) < 550
+
+
+def test_a_hub_out_of_reach_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hub() as server:
+        address = server.address
+    ask_at(address, tmp_path, monkeypatch)
+    with pytest.raises(UnknownModel, match=r"the hub cannot be reached \(ConnectError: .*; check the network"):
+        load_model("me/model")
