@@ -29,7 +29,7 @@ class Beginnings:
             rows: Token ids; a row may be empty.
         """
         self._model, self._rows = model, rows
-        self._at: dict[Ids, list[int]] = {}  # row -> where its tokens are among all
+        self._at: dict[Ids, list[int]] = {}  # row -> where its tokens are among those of all trees, one behind another
         found: list[list[tuple[Tensor, Tensor]]] = []
         begin = 0
         packed = pack_rows((row for row in rows if row), TREE_TOKENS)
@@ -51,7 +51,9 @@ class Beginnings:
         cache = DynamicCache(config=self._model.config)
         if not width:
             return cache
-        places = torch.tensor([[0] * (width - len(row)) + (self._at[row] if row else []) for row in rows])
+        places = torch.tensor(
+            [[0] * (width - len(row)) + (self._at[row] if row else []) for row in rows]
+        )  # (rows, width)
         for layer, tensors in enumerate(self._layers):
             of_rows = (
                 tensor.index_select(0, places.flatten().to(tensor.device)).view(*places.shape, *tensor.shape[1:])

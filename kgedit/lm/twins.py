@@ -43,7 +43,11 @@ class Twins:
         self.models = [model, *(copy.deepcopy(model, dict(kept)) for _ in range(count - 1))]
 
     def shared_out(self, costs: Sequence[float]) -> list[int]:
-        """The number of the tree for each part of some work, for what the parts cost, in any unit."""
+        """The number of the tree that is to do each part of some work.
+
+        Args:
+            costs: Of each part, in any unit.
+        """
         # The dearest part first, each to the tree that has least to do.
         taken, trees = [0.0] * len(self.models), [0] * len(costs)
         for part in sorted(range(len(costs)), key=lambda part: -costs[part]):
@@ -52,13 +56,13 @@ class Twins:
         return trees
 
     def each(self, trees: Sequence[int], works: Sequence[Callable[[], T]]) -> list[T]:
-        """What the work of every part gives, in their order; that on one tree is done one after another.
+        """Do every part and give the results in their order; parts on one tree are done one after another.
 
-        What works share they must not write to. Their gradients are on or off as the caller's are.
+        What several parts read none of them may write to. Gradients are on or off in them as they are in the caller.
 
         Args:
-            trees: See `shared_out`.
-            works: Of each part.
+            trees: The number of the tree of each part; see `shared_out`.
+            works: What is to be called for each part.
         """
         count, threads, grad = len(set(trees)), torch.get_num_threads(), torch.is_grad_enabled()
         if count < 2:

@@ -35,7 +35,7 @@ def _of(item: ResolvedChange, changes: Changes, onward: Onward, text: Verbalizer
         return []
     # 1. Paths of two hops, behind the new object.
     behind = [(then, obj) for then, obj in onward.get(request.target, ()) if text.composable((relation, then))]
-    templates = [
+    asked = [
         (template, obj)
         for then, obj in behind
         if obj != request.subject
@@ -44,5 +44,5 @@ def _of(item: ResolvedChange, changes: Changes, onward: Onward, text: Verbalizer
     # 2. Longer ones where they lead over other changes: what the model composes by itself stops there.
     subjects = {label for label, _ in changes}
     if subjects & {request.target, *(obj for _, obj in behind)}:
-        templates += longer_walks(request, onward, changes, text)
-    return [(fill(template, request.subject), answer) for template, answer in templates]
+        asked += longer_walks(request, onward, changes, text)
+    return [(fill(template, request.subject), answer) for template, answer in asked]

@@ -20,6 +20,9 @@ from kgedit.lm.tokens import encode_text
 
 Mode = Literal["refuse", "warn"]
 
+_SENTENCES = 100  # whose perplexity is measured
+_UPPER = ("norm", "norm_cumulative", "perplexity")  # thresholds that a number must not exceed; others are lower bounds
+
 
 class GuardSettings(BaseModel):
     """Thresholds; the table [guards] of a model's preset, calibrated by `kgedit ingest calibrate`.
@@ -34,7 +37,7 @@ class GuardSettings(BaseModel):
         perplexity: Largest perplexity of the fixed sentences, as a multiple of the unedited model's.
         locality: Least share of the fixed facts still recalled.
         kept: Least share of the changes accepted earlier that still answer right.
-        facts: Number of fixed facts and of fixed sentences.
+        facts: Number of fixed facts; the first 100 of them are the fixed sentences, too.
         seed: Draws them.
     """
 
@@ -74,7 +77,7 @@ class Guard:
         """
         self.settings, self._tokenizer, self._pool = settings, tokenizer, pool
         self.facts = pool.recalled(model, tokenizer, settings.facts, seed=settings.seed, part="watched")
-        self._sentences = [self._sentence(fact) for fact in self.facts[:100]]
+        self._sentences = [self._sentence(fact) for fact in self.facts[:_SENTENCES]]
         self._perplexity = self.perplexity(model)
 
     def perplexity(self, model: PreTrainedModel) -> float:
@@ -109,15 +112,16 @@ class Guard:
         for name, threshold in self.settings.model_dump(exclude={"facts", "seed"}).items():
             if name not in numbers:
                 continue
-            value, most = numbers[name], name in ("norm", "norm_cumulative", "perplexity")
+            value, upper = numbers[name], name in _UPPER
             # A NaN is on neither side, and no pass.
-            if not (value <= threshold if most else value >= threshold):
-                failures.append(f"{name} {value:.4g} is {'above' if most else 'below'} {threshold:g}")
+            if not (value <= threshold if upper else value >= threshold):
+                failures.append(f"{name} {value:.4g} is {'above' if upper else 'below'} {threshold:g}")
         if "efficacy" in numbers and numbers["efficacy"] < 1:
             failures.append("the edit prompt is not answered with the new object")
         return failures
 
     def _sentence(self, fact: KnownFact) -> tuple[int, ...]:
+        """Tokens of a fact as a sentence, in another wording than the one it is asked in."""
         prompt, answer = self._pool.question(fact, 1)
         return encode_text(self._tokenizer, f"{prompt} {answer}.")
 

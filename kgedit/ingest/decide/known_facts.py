@@ -31,6 +31,7 @@ from kgedit.text.template import fill
 
 Part = Literal["protected", "watched", "measured"]
 
+# By the hash of a fact modulo eight.
 PARTS: tuple[Part, ...] = ("protected",) * 4 + ("watched",) + ("measured",) * 3
 
 

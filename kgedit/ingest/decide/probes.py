@@ -24,13 +24,13 @@ from kgedit.text.template import fill
 NEIGHBOURS = 5
 _LEAST_NEIGHBOURS = 3  # of fewer no share is taken: one that is lost would refuse every change of a rare relation
 
-Questions = tuple[tuple[str, str], ...]
-Named = tuple[tuple[str, tuple[str, ...]], ...]
+Questions = tuple[tuple[str, str], ...]  # prompts, each with the right answer
+Named = tuple[tuple[str, tuple[str, ...]], ...]  # prompts, each with every name of the right answer
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Questions about one change, each a prompt and the right answer after it; what must stay has any name it has.
+    """Questions about one change; what must stay may be answered by any name of the right answer.
 
     Attributes:
         efficacy: The edit prompt.
@@ -103,15 +103,15 @@ def make_probes(
             (fill(prompt, subject), pool.names(label)) for prompt, label in other_facts(subgraph, text, together)
         ]
     # Only what the model recalls before the change can be lost by it.
-    recalled = ask([*neighbours, *others])
-    kept = [pair for pair, right in zip([*neighbours, *others], recalled, strict=True) if right]
-    kept_neighbours = tuple(pair for pair in kept if pair in neighbours)[:NEIGHBOURS]
+    staying = [*neighbours, *others]
+    recalled = dict(zip(staying, ask(staying), strict=True))
+    kept_neighbours = tuple(pair for pair in neighbours if recalled[pair])[:NEIGHBOURS]
     return Probes(
         plain.efficacy,
         plain.wordings,
         tuple(paths),
         kept_neighbours if len(kept_neighbours) >= _LEAST_NEIGHBOURS else (),
-        tuple(pair for pair in kept if pair in others),
+        tuple(pair for pair in others if recalled[pair]),
     )
 
 

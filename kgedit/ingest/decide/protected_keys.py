@@ -22,8 +22,6 @@ from kgedit.methods.engine.metric import scale_of
 
 Asked = tuple[str, str]  # template with one "{}", subject
 
-_ROWS = 256
-
 
 class HeldMoment:
     """C' of one layer, as the closed form wants it."""
@@ -37,6 +35,7 @@ class HeldMoment:
             weight: b, how dear each is.
         """
         wide = keys.double()
+        # The keys at the scale of C, K sqrt(s/k), and what the Woodbury identity inverts, I / b + K C^-1 K^T.
         size = wide.square().mean().clamp_min(1e-30).sqrt() if len(wide) else 1.0
         self._base, self._keys = base, wide / size * scale_of(base) ** 0.5
         solved = base.solve(self._keys).double() if len(keys) else self._keys  # (n, d_ff)

@@ -49,19 +49,19 @@ def batch_curriculum(
             changed |= {(end, inverse) for end in (item.edit.target_new, item.edit.target_true) if end}
     staying = [fact for fact in facts if (fact.subject, fact.relation) not in changed]
 
-    def asked_back(item: ResolvedChange) -> tuple[Question, ...]:
-        return inverses[item.entry.id].asked if item.entry.id in inverses else ()
+    def whole(item: ResolvedChange, near: Sequence[KnownFact]) -> Lesson:
+        """Its lesson with what the objects' side is asked."""
+        back = inverses[item.entry.id].asked if item.entry.id in inverses else ()
+        return replace(lesson(item, pool, near, follows.get(item.entry.id)), inverse=back)
+
+    def in_short(item: ResolvedChange) -> Lesson:
+        """The lesson of a change applied before: in fewer wordings, and without what stays around it."""
+        old = whole(item, ())
+        return replace(old, wordings=old.wordings[:_EARLIER_WORDINGS], around=())
 
     return Curriculum(
-        lessons=tuple(
-            replace(lesson(item, pool, staying, follows.get(item.entry.id)), inverse=asked_back(item))
-            for item in items
-        ),
-        earlier=tuple(
-            Lesson(old.wordings[:_EARLIER_WORDINGS], old.paths, inverse=asked_back(item))
-            for item in earlier
-            for old in [lesson(item, pool, (), follows.get(item.entry.id))]
-        ),
+        lessons=tuple(whole(item, staying) for item in items),
+        earlier=tuple(map(in_short, earlier)),
         facts=tuple(pool.questions(fact) for fact in staying),
         begin=begin,
     )

@@ -130,6 +130,7 @@ class TrialRunner:
         """Put the parts together; see `decider.Decider`."""
         self.editor, self.weights, self.changes, self.guard, self.writer = editor, weights, changes, guard, writer
         self.mode, self.progress = mode, progress
+        # Ids of the deltas that were measured last, and what they do for each change, by its questions.
         self._last: tuple[tuple[str, ...], dict[Probes, dict[str, float]]] = (), {}
 
     def attempt(

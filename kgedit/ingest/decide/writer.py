@@ -130,13 +130,11 @@ class Writer:
             return deltas
         with self._unedited():  # prefixes are those of the unedited model
             bench = self._editor.workbench
-        requests = [[item.request] for item in items]
         if self.shared:
-            (both,) = with_gates(bench, [Computed(deltas[0])], [[item.request for item in items]], gate)
-            return [both.delta] * len(items)
-        return [
-            computed.delta for computed in with_gates(bench, [Computed(delta) for delta in deltas], requests, gate)
-        ]
+            (gated,) = with_gates(bench, [Computed(deltas[0])], [[item.request for item in items]], gate)
+            return [gated.delta] * len(items)
+        requests = [[item.request] for item in items]
+        return [each.delta for each in with_gates(bench, [Computed(delta) for delta in deltas], requests, gate)]
 
     def _computed(
         self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
