@@ -1,4 +1,4 @@
-"""What the graph calls an item beside its label, as far as people say it."""
+"""What the graph calls an item beside its label, as far as it is a name that people say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kgedit.text.names import may_be_name
 
 
 def other_names(graph: KnowledgeGraph | None, item: str | None) -> tuple[str, ...]:
-    """Other names of an item, without codes that are words as well; none where the graph has or gives no answer.
+    """Other names of an item, without codes such as "it" for Italian; none where the graph has or gives no answer.
 
     Args:
         graph: Knows the names; None for none.

@@ -1,4 +1,4 @@
-"""Which rows share a padded batch: rows of similar length, in as few batches as padding is cheaper than."""
+"""Which rows share a padded batch: rows of similar length; one batch more only where it saves enough padding."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import groupby
 def similar_rows(lengths: Sequence[int], *, most_rows: int, most_tokens: int, overhead: int) -> list[list[int]]:
     """Cut rows into batches; every row is in one.
 
-    Rows are taken by length, shortest first. Longer ones join a batch as long as that pads it by fewer tokens than a
-    batch of its own is worth.
+    Rows are taken by length, shortest first. Longer ones join the last batch as long as that pads it by no more tokens
+    than a batch of its own would cost.
 
     Args:
         lengths: Tokens of each row.
-        most_rows: A batch may always have so many rows ...
-        most_tokens: ... and more, up to so many tokens with padding.
-        overhead: As how many tokens a batch counts, whatever it holds.
+        most_rows: So many rows a batch may have whatever their length.
+        most_tokens: More rows it may have up to so many tokens, padding included.
+        overhead: What a batch costs beside its rows, in tokens.
 
     Returns:
         Numbers of rows, by length.
