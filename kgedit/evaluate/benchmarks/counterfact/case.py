@@ -20,16 +20,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     """
     if not isinstance(record, CounterFactRecord):
         raise Unusable("the record is not one of CounterFact")
-    rewrite = record.rewrite
-    if rewrite.target_true is None or not rewrite.changes:
-        raise Unusable("the new object is the old one, or the old one is not given")
-    probe = CounterFactProbe(
-        rewrite.target_new,
-        rewrite.target_true,
-        rewrite=(rewrite.text,),
-        paraphrase=record.paraphrases,
-        neighborhood=tuple(probe.prompt for probe in record.neighborhood),
-    )
+    rewrite, probe = record.rewrite, probe_of(record)
     carried = portability(record.portability)
 
     def judge(replies: Replies, before: Replies) -> Values:
@@ -51,9 +42,27 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         ),
         asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
-        recalled=says(rewrite.text, (rewrite.target_true,), options),
+        recalled=says(rewrite.text, (probe.target_true,), options),
         paraphrases=record.paraphrases,
         neighbours=probe.neighborhood,
+    )
+
+
+def probe_of(record: CounterFactRecord) -> CounterFactProbe:
+    """What is scored by probability: the edit prompt, the record's other wordings, and its neighbours.
+
+    Raises:
+        Unusable: The record does not change its object.
+    """
+    rewrite = record.rewrite
+    if rewrite.target_true is None or not rewrite.changes:
+        raise Unusable("the new object is the old one, or the old one is not given")
+    return CounterFactProbe(
+        rewrite.target_new,
+        rewrite.target_true,
+        rewrite=(rewrite.text,),
+        paraphrase=record.paraphrases,
+        neighborhood=tuple(neighbour.prompt for neighbour in record.neighborhood),
     )
 
 

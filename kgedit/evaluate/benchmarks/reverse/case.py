@@ -5,7 +5,8 @@ from __future__ import annotations
 from statistics import fmean
 
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Questions, Replies, Unusable, says
-from kgedit.evaluate.benchmarks.counterfact.measures import CounterFactProbe, compared
+from kgedit.evaluate.benchmarks.counterfact.case import probe_of
+from kgedit.evaluate.benchmarks.counterfact.measures import compared
 from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.reverse.record import ReverseQuestion, ReverseRecord
 from kgedit.evaluate.results import Values
@@ -21,19 +22,10 @@ def case(record: Record, options: Options) -> BenchmarkCase:
     """
     if not isinstance(record, ReverseRecord):
         raise Unusable("the record is not one of BAKE")
-    rewrite, asked = record.rewrite, record.reverse
-    if rewrite.target_true is None or not rewrite.changes:
-        raise Unusable("the new object is the old one, or the old one is not given")
+    rewrite, asked, probe = record.rewrite, record.reverse, probe_of(record)
     if asked is None and record.judgement is None:
         raise Unusable("the record asks nothing about the new object")
-    probe = CounterFactProbe(
-        rewrite.target_new,
-        rewrite.target_true,
-        rewrite=(rewrite.text,),
-        paraphrase=record.paraphrases,
-        neighborhood=tuple(probe.prompt for probe in record.neighborhood),
-    )
-    kept = [(probe.prompt, probe.answer) for probe in record.object_facts]
+    kept = [(fact.prompt, fact.answer) for fact in record.object_facts]
     questions = {"reverse": asked, "judgement": record.judgement}
     pairs = [pair for question in questions.values() if question for pair in _pairs(question)]
 
@@ -57,7 +49,7 @@ def case(record: Record, options: Options) -> BenchmarkCase:
         asked_before=Questions(asks=(Ask(rewrite.text),)),
         judge=judge,
         judge_unedited=judge_unedited,
-        recalled=says(rewrite.text, (rewrite.target_true,), options),
+        recalled=says(rewrite.text, (probe.target_true,), options),
         paraphrases=record.paraphrases,
         neighbours=probe.neighborhood,
     )
