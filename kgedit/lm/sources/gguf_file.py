@@ -49,7 +49,9 @@ def check_is_gguf(path: Path) -> None:
         ) from error
     if head != _MAGIC:
         instead = _KNOWN_BEGINNINGS.get(head, f"it begins with {head!r}" if head else "it is empty")
-        raise FileCorrupt(f"{path} is no GGUF file, whatever its name says ({instead}); give the model's own file")
+        if path.suffix == ".gguf":
+            raise FileCorrupt(f"{path} is no GGUF file, whatever its name says ({instead}); give the model's own file")
+        raise FileCorrupt(f"{path} is no GGUF file ({instead}); name the folder of a model, or a GGUF file")
 
 
 def open_gguf(path: Path) -> Any:

@@ -42,3 +42,16 @@ def test_a_folder_with_one_gguf_file_is_that_file(tmp_path: Path) -> None:
     (folder / "second.gguf").write_bytes(b"GGUF")
     with pytest.raises(UnknownModel, match="2 GGUF files"):
         local_source(str(folder), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model.safetensors", "is no GGUF file .*; name the folder of a model"),
+        ("model.gguf", "whatever its name says"),
+    ],
+)
+def test_a_file_that_is_no_gguf_file_is_called_so(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    with pytest.raises(FileCorrupt, match=words):
+        load_model(str(tmp_path / name))
