@@ -26,6 +26,8 @@ from kgedit.ingest.store.entry import Entry
 from kgedit.progress import Progress
 from kgedit.resolve import Resolver
 
+_NOTED_FACTS = 60  # of the fixed ones, that are asked about a patch which the guards cannot refuse
+
 
 class Decider:
     """Decides batches for one model, method and set of guards.
@@ -104,11 +106,13 @@ class Decider:
     def patch(self, change: ResolvedChange, live: Sequence[tuple[Delta, Sequence[Entry]]]) -> Decision:
         """A patch of one change whose questions are known; what the guards have against it is only noted.
 
+        So a few of the fixed facts are enough: of a language model, asking all takes most of the time.
+
         Args:
             change: The change.
             live: The live deltas, each with its changes.
         """
-        return decide_independent(Batch([change], live), self._trials("warn"))
+        return decide_independent(Batch([change], live), self._trials("warn", self.guard.of_fewer(_NOTED_FACTS)))
 
     @torch.inference_mode(False)
     def retrain(self, entries: Sequence[Entry], below: Sequence[tuple[Delta, Sequence[Entry]]]) -> Delta:
@@ -124,6 +128,6 @@ class Decider:
             changes = [self.changes.waiting(entry, ask, together) for entry in entries]
             return self.writer.propose(changes, earlier, more=False)[0]
 
-    def _trials(self, mode: Mode) -> TrialRunner:
-        parts = self.editor, self._weights, self.changes, self.guard, self.writer
+    def _trials(self, mode: Mode, guard: Guard | None = None) -> TrialRunner:
+        parts = self.editor, self._weights, self.changes, guard or self.guard, self.writer
         return TrialRunner(*parts, mode=mode, progress=self.progress)

@@ -8,6 +8,7 @@ accepted earlier still answer right.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,6 +80,12 @@ class Guard:
         self.facts = pool.recalled(model, tokenizer, settings.facts, seed=settings.seed, part="watched")
         self._sentences = [self._sentence(fact) for fact in self.facts[:_SENTENCES]]
         self._perplexity = self.perplexity(model)
+
+    def of_fewer(self, facts: int) -> Guard:
+        """The same guards over the first so many of the fixed facts."""
+        fewer = copy(self)
+        fewer.facts = self.facts[:facts]
+        return fewer
 
     def perplexity(self, model: PreTrainedModel) -> float:
         """Of the fixed sentences, per token; infinite where the model gives no number any more."""
