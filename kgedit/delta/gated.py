@@ -110,12 +110,12 @@ class GatedDelta(Delta):
         return weight
 
     def attach(self, model: nn.Module) -> Detach:
-        """One hook on each layer; the layers' outputs change where a gate opens."""
+        """The gates join those that their layers have; the layers' outputs change where a gate opens."""
         with ExitStack() as stack:
             for name in self.names:
-                gates = [gate for gate in self.gates if gate.update.name == name]
-                module = parent_module(model, name)
-                stack.callback(module.register_forward_hook(_Hook(gates, model.get_parameter(name))).remove)
+                hook = _hook(model, name)
+                hook.put([*hook.parts, self])
+                stack.callback(lambda hook=hook: hook.put([part for part in hook.parts if part is not self]))
             return stack.pop_all().close
 
     def norms(self, model: nn.Module) -> dict[str, float]:
@@ -169,31 +169,54 @@ def gated(delta: LowRankDelta, keys: dict[str, Tensor], threshold: float) -> Gat
 
 
 class _Hook:
-    """Adds to a layer's output the changes whose gates the layer's input opens."""
+    """Adds to a layer's output the changes whose gates the layer's input opens: all gates of a layer in one look."""
 
-    def __init__(self, gates: Sequence[Gate], weight: Tensor) -> None:
-        device, dtype = weight.device, torch.promote_types(weight.dtype, torch.float32)
-        self._keys = torch.cat([gate.keys for gate in gates]).to(device, dtype)  # (keys, d_in)
-        self._left = torch.cat([gate.update.left for gate in gates], dim=1).to(device, dtype)  # (d_in, ranks)
-        self._right = torch.cat([gate.update.right for gate in gates], dim=1).to(device, dtype)  # (d_out, ranks)
-        least = [gate.threshold for gate in gates for _ in gate.keys]
-        self._least = torch.tensor(least, device=device, dtype=dtype)  # (keys,)
+    def __init__(self, module: nn.Module, name: str, weight: Tensor) -> None:
+        self.parts: list[GatedDelta] = []
+        self._name, self._device = name, weight.device
+        self._dtype = torch.promote_types(weight.dtype, torch.float32)
+        self._handle = module.register_forward_hook(self)
+
+    def put(self, parts: list[GatedDelta]) -> None:
+        """Have exactly the gates of these deltas, in this order."""
+        self.parts = parts
+        if not parts:
+            self._handle.remove()
+            return
+        gates = [gate for part in parts for gate in part.gates if gate.update.name == self._name]
+        like = {"device": self._device, "dtype": self._dtype}
+        self._keys = torch.cat([gate.keys for gate in gates]).to(**like)  # (keys, d_in)
+        self._left = torch.cat([gate.update.left for gate in gates], dim=1).to(**like)  # (d_in, ranks)
+        self._right = torch.cat([gate.update.right for gate in gates], dim=1).to(**like)  # (d_out, ranks)
+        self._least = torch.tensor([gate.threshold for gate in gates for _ in gate.keys], **like)  # (keys,)
         # Which gate a key opens, and which gate a column of the factors belongs to.
-        gate_of_key = torch.tensor([number for number, gate in enumerate(gates) for _ in gate.keys])
-        gate_of_rank = torch.tensor([number for number, gate in enumerate(gates) for _ in range(gate.update.rank)])
-        opens = gate_of_key[:, None] == gate_of_rank[None]  # (keys, ranks)
-        self._opens = opens.to(device, dtype)
+        of_key = [number for number, gate in enumerate(gates) for _ in gate.keys]
+        of_rank = [number for number, gate in enumerate(gates) for _ in range(gate.update.rank)]
+        self._gate_of_key = torch.tensor(of_key, device=self._device)  # (keys,)
+        self._gate_of_rank = torch.tensor(of_rank, device=self._device)  # (ranks,)
+        self._gates = len(gates)
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        key = args[0].to(self._keys.dtype)  # (..., d_in)
+        key = args[0].to(self._dtype)  # (..., d_in)
         near = normalize(key, dim=-1) @ self._keys.T > self._least  # (..., keys)
-        is_open = near.to(key.dtype) @ self._opens > 0  # (..., ranks)
-        if not bool(is_open.any()):
+        reached = near.any(-1)  # (...)
+        if not bool(reached.any()):
             return output
-        change = (key @ self._left * is_open) @ self._right.T  # (..., d_out)
-        changed = (output.to(change.dtype) + change).to(output.dtype)
-        # Not a sum with zero: where no gate is open, not even the sign of a zero may change.
-        return torch.where(is_open.any(-1, keepdim=True), changed, output)
+        # Few tokens open a gate, so the changes are computed at those alone; elsewhere every bit stays.
+        hit, opened = near[reached].nonzero(as_tuple=True)  # (pairs,) each
+        is_open = torch.zeros(int(reached.sum()), self._gates, device=self._device, dtype=torch.bool)
+        is_open[hit, self._gate_of_key[opened]] = True  # (tokens, gates)
+        change = (key[reached] @ self._left * is_open[:, self._gate_of_rank]) @ self._right.T  # (tokens, d_out)
+        changed = output.clone()
+        changed[reached] = (output[reached].to(self._dtype) + change).to(output.dtype)
+        return changed
+
+
+def _hook(model: nn.Module, name: str) -> _Hook:
+    """The hook of a layer that has gated changes; a new one if it has none."""
+    module = parent_module(model, name)
+    found = next((hook for hook in module._forward_hooks.values() if isinstance(hook, _Hook)), None)
+    return found or _Hook(module, name, model.get_parameter(name))
 
 
 class _Row(BaseModel):

@@ -68,6 +68,7 @@ def test_each_gate_opens_its_own_change() -> None:
     stack = DeltaStack(model)
     stack.apply(on_first(model, threshold=0.7))
     stack.apply(second)
+    assert len(model.block.mlp._forward_hooks) == 1, "a thousand edits are one look, not a thousand"
     assert torch.equal(model(KEYS) - before, after)
     assert after.tolist() == [[20.0, 40.0], [110.0, 20.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     stack.revert(second.id)
