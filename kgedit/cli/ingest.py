@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +34,8 @@ from kgedit.cli.options import (
     AsJson,
     Chat,
     Graph,
+    GuardMode,
+    GuardOption,
     Model,
     Moments,
     Store,
@@ -57,22 +58,9 @@ app.command("consolidate")(ingest_consolidate.consolidate)
 app.command("follow")(ingest_follow.follow)
 
 
-class GuardMode(StrEnum):
-    """What happens to a change that fails a guard."""
-
-    REFUSE = "refuse"
-    WARN = "warn"
-
-
 IngestMethod = Annotated[
     str | None,
     typer.Option("--method", help="glame, memit ..., or finetune-adapter; by default the one of the model's preset."),
-]
-GuardOption = Annotated[
-    GuardMode,
-    typer.Option(
-        "--guard", help="What happens to a change that fails a guard: it is refused, or accepted with a warning."
-    ),
 ]
 
 

@@ -10,7 +10,7 @@ import typer
 
 from kgedit.cli.ingest_refusals import refusals
 from kgedit.cli.loading import loads_model
-from kgedit.cli.options import MOST, MOST_SEED, AsJson, Moments, Store, moments_source
+from kgedit.cli.options import MOST, MOST_SEED, AsJson, GuardMode, GuardOption, Moments, Store, moments_source
 from kgedit.cli.output import emit, line, percent, table
 from kgedit.cli.progress import working
 from kgedit.lm.loading import Loading
@@ -50,6 +50,7 @@ def consolidate(
     without: Annotated[
         list[int] | None, typer.Option(min=1, max=MOST, help="A change to be undone: it is not trained.")
     ] = None,
+    guard: GuardOption = GuardMode.REFUSE,
     moments: Moments = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,
     as_json: AsJson = False,
@@ -69,8 +70,8 @@ def consolidate(
         from kgedit.ingest import consolidate as train
 
         result = train(
-            store, method=chosen, refused=refused, anew=anew, without=without or (), moments=moments_source(moments),
-            seed=seed, progress=advance, **loading,
+            store, method=chosen, refused=refused, anew=anew, without=without or (), guard=guard.value,
+            moments=moments_source(moments), seed=seed, progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: _shown(result), as_json=as_json)
     if not result.switched:

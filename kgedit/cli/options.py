@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -115,4 +116,19 @@ def moments_source(given: str | None) -> Literal["auto", "collect", "identity"] 
 Force = Annotated[
     bool,
     typer.Option("--force", help="Write over files of the same names that are there; all others stay as they are."),
+]
+
+
+class GuardMode(StrEnum):
+    """What happens to a change that fails a guard."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+GuardOption = Annotated[
+    GuardMode,
+    typer.Option(
+        "--guard", help="What happens to a change that fails a guard: it is refused, or accepted with a warning."
+    ),
 ]

@@ -18,6 +18,7 @@ from kgedit.delta import Delta
 from kgedit.errors import JournalError, SettingError
 from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.decide.decider import Decider
+from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.final_measure import final_measure
 from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.consolidate import CONSOLIDATED, switch_to
@@ -83,6 +84,7 @@ def consolidate(
     refused: bool = True,
     anew: bool = False,
     without: Collection[int] = (),
+    guard: Mode = "refuse",
     moments: MomentSource = "auto",
     seed: int = 0,
     settings: dict[str, dict[str, Any]] | None = None,
@@ -99,6 +101,7 @@ def consolidate(
         anew: Train from the unedited model also where a delta of the same method is in force, and do not read the
             deltas in force, so that a damaged one is replaced.
         without: Changes that are undone by leaving them out.
+        guard: See `open_session`. Many changes at once may cost a small model more of its facts than a guard allows.
         moments: See `open_session`.
         seed: See `open_session`.
         settings: See `open_session`.
@@ -118,8 +121,8 @@ def consolidate(
             undoable(store, id)
         model, graph, patching = store.model, store.graph, patch_method or patching_method(store.model, store.journal)
     with open_session(
-        directory, model=model, method=patching, graph=graph, moments=moments, seed=seed, settings=settings,
-        check=not anew, progress=progress, **loading,
+        directory, model=model, method=patching, graph=graph, guard=guard, moments=moments, seed=seed,
+        settings=settings, check=not anew, progress=progress, **loading,
     ) as session:  # fmt: skip
         return consolidate_in(session, method, refused=refused, anew=anew, without=without)
 

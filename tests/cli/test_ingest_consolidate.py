@@ -35,12 +35,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_the_result_is_a_table_with_what_is_refused_now(asked: list[dict[str, Any]], run: Run, tmp_path: Path) -> None:
-    shown = run("ingest", "consolidate", "--store", tmp_path, "--live-only", "--anew", "--without", "3")
+    shown = run(
+        "ingest", "consolidate", "--store", tmp_path, "--live-only", "--anew", "--without", "3", "--guard", "warn"
+    )
     assert "9 changes consolidated by finetune-adapter" in shown
     assert "Albert Einstein (Q937)" in shown
     (given,) = asked
-    assert (given["method"], given["refused"], given["anew"], list(given["without"])) == (
-        "finetune-adapter", False, True, [3],
+    assert (given["method"], given["refused"], given["anew"], list(given["without"]), given["guard"]) == (
+        "finetune-adapter", False, True, [3], "warn",
     )  # fmt: skip
 
 

@@ -174,6 +174,11 @@ def test_nothing_is_switched_where_the_guards_refuse_the_whole(patched, tmp_path
     assert (result.switched, result.trained, len(result.failed)) == (False, 0, 3)
     assert "norm_cumulative" in result.failed[0].reason
     assert verify(directory).weights_hash == hash == result.weights_hash
+    # Somebody who has read the numbers may have it all the same, and they stay with the changes.
+    warned = consolidate(directory, settings=strict, refused=False, guard="warn")
+    assert (warned.switched, warned.trained) == (True, 3)
+    with open_store(directory) as store:
+        assert "norm_cumulative" in store.journal.entry(1).reason
 
 
 def test_what_going_on_does_not_bring_about_is_trained_anew(trained, tmp_path, training) -> None:
