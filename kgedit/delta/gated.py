@@ -115,7 +115,7 @@ class GatedDelta(Delta):
             for name in self.names:
                 hook = _hook(model, name)
                 hook.put([*hook.parts, self])
-                stack.callback(lambda hook=hook: hook.put([part for part in hook.parts if part is not self]))
+                stack.callback(hook.without, self)
             return stack.pop_all().close
 
     def norms(self, model: nn.Module) -> dict[str, float]:
@@ -184,17 +184,23 @@ class _Hook:
             self._handle.remove()
             return
         gates = [gate for part in parts for gate in part.gates if gate.update.name == self._name]
-        like = {"device": self._device, "dtype": self._dtype}
-        self._keys = torch.cat([gate.keys for gate in gates]).to(**like)  # (keys, d_in)
-        self._left = torch.cat([gate.update.left for gate in gates], dim=1).to(**like)  # (d_in, ranks)
-        self._right = torch.cat([gate.update.right for gate in gates], dim=1).to(**like)  # (d_out, ranks)
-        self._least = torch.tensor([gate.threshold for gate in gates for _ in gate.keys], **like)  # (keys,)
+        device, dtype = self._device, self._dtype
+        self._keys = torch.cat([gate.keys for gate in gates]).to(device, dtype)  # (keys, d_in)
+        self._left = torch.cat([gate.update.left for gate in gates], dim=1).to(device, dtype)  # (d_in, ranks)
+        self._right = torch.cat([gate.update.right for gate in gates], dim=1).to(device, dtype)  # (d_out, ranks)
+        self._least = torch.tensor(
+            [gate.threshold for gate in gates for _ in gate.keys], device=device, dtype=dtype
+        )  # (keys,)
         # Which gate a key opens, and which gate a column of the factors belongs to.
         of_key = [number for number, gate in enumerate(gates) for _ in gate.keys]
         of_rank = [number for number, gate in enumerate(gates) for _ in range(gate.update.rank)]
-        self._gate_of_key = torch.tensor(of_key, device=self._device)  # (keys,)
-        self._gate_of_rank = torch.tensor(of_rank, device=self._device)  # (ranks,)
+        self._gate_of_key = torch.tensor(of_key, device=device)  # (keys,)
+        self._gate_of_rank = torch.tensor(of_rank, device=device)  # (ranks,)
         self._gates = len(gates)
+
+    def without(self, part: GatedDelta) -> None:
+        """Take the gates of one delta out."""
+        self.put([other for other in self.parts if other is not part])
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         key = args[0].to(self._dtype)  # (..., d_in)
