@@ -89,18 +89,27 @@ def asked_by_llama_cpp(store: Path, out: Path) -> tuple[int, int]:
 
 
 def undone_one_by_one(store: Path, model: str) -> tuple[str, list[str]]:
-    """Undo all changes in their order; the hash of the weights then, and why some could not be undone."""
-    failed = []
+    """Undo all changes in their order; the hash of the weights then, and why some could not be undone.
+
+    What no counter-patch undoes is tried again behind the others: the last change of an adapter goes with it.
+    """
+    failed: dict[int, str] = {}
     with (
         working(f"Loading {model}") as advance,
         open_session(store, model=model, method=patching_method(model), progress=advance) as session,
     ):
-        for entry in list(session.store.entries(State.CHECKED)):
-            try:
-                undo_in(session, entry.id, counter_patch=True)
-            except JournalError as error:
-                failed.append(str(error))
-        return session.store.weights_hash, failed
+        left = [entry.id for entry in session.store.entries(State.CHECKED)]
+        while left:
+            failed = {}
+            for id in left:
+                try:
+                    undo_in(session, id, counter_patch=True)
+                except JournalError as error:
+                    failed[id] = str(error)
+            if len(failed) == len(left):
+                break
+            left = list(failed)
+        return session.store.weights_hash, list(failed.values())
 
 
 def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
