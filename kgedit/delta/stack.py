@@ -219,6 +219,10 @@ class DeltaStack:
         """The delta with the hash of the unedited weights as its base, so that it can be applied in any company."""
         return delta.on_base(self.base_hash(delta.names))
 
+    def joined(self, deltas: Sequence[Delta]) -> Delta:
+        """Several deltas as one, with the hash of the unedited weights as its base; see `compose`."""
+        return compose(*deltas, base_hash=self.base_hash({name for delta in deltas for name in delta.names}))
+
     def hash_unedited(self) -> str:
         """`model_hash` of the model without any delta."""
         digests = self._base_digest if self._sole_writer else {**all_digests(self.model), **self._base_digest}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kgedit.delta import Delta, LowRankDelta
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
 from kgedit.ingest.chosen_method import patching_method
@@ -15,6 +16,8 @@ from kgedit.ingest.store.undo import undo_by_counter_patch, undoable
 from kgedit.lm.scoring.right_answers import answers_in_sentences
 from kgedit.methods.base import Request
 from kgedit.text.answer import leading_name
+
+_PATCHES = 3  # at most, one on top of the other, for one change
 
 
 def counter(session: Session, id: int) -> str:
@@ -39,15 +42,24 @@ def counter(session: Session, id: int) -> str:
         raise JournalError(
             f"the unedited model answers nothing to {request.question!r}, which no patch can say; {remedy}"
         )
-    # 2. A patch on top of all that stays applied, in a second attempt with more steps if not in the first.
+    # 2. A patch on top of all that stays applied; where it only brings the answer nearer, another on top of both.
     back = replace(request, target=answer)
     change = ResolvedChange(entry, entry.edit, back, None, fact_probes(back, session.editor.text), replaces=entry)
-    decision = decider.patch(change, store.live_with_entries())
-    # 3. It must answer as the unedited model does; what else the guards say of it is noted.
-    for accepted in decision.accepted:
+    live, patches = store.live_with_entries(), list[Delta]()
+    for _ in range(_PATCHES):
+        accepted = next(iter(decider.patch(change, live).accepted), None)
+        if accepted is None:
+            break
+        patches.append(accepted.delta)
+        # 3. They must answer as the unedited model does; what else the guards say of them is noted.
         if accepted.numbers.get("efficacy") == 1.0:
-            undo_by_counter_patch(store, session.weights, entry, accepted.delta, answer, accepted.numbers)
+            patch = session.weights.joined(patches) if len(patches) > 1 else accepted.delta
+            undo_by_counter_patch(store, session.weights, entry, patch, answer, accepted.numbers)
             return answer
+        below, entries = live[-1]
+        if not all(isinstance(delta, LowRankDelta) for delta in (below, accepted.delta)):
+            break
+        live = [*live[:-1], (session.weights.joined([below, accepted.delta]), entries)]
     raise JournalError(f"no counter-patch makes the model answer {answer!r} to {request.question!r} again; {remedy}")
 
 

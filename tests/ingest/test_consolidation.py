@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -266,6 +267,25 @@ def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_traini
     assert training == [([1, 3], False)]
     with open_store(directory) as store:
         assert store.journal.entry(2).state == State.UNDONE
+
+
+def test_a_counter_patch_that_is_not_enough_gets_another_on_top(trained, tmp_path, mini, monkeypatch) -> None:
+    directory, propose, rounds = copied(trained, tmp_path), Writer.propose, []
+
+    def weak(self: Writer, items, earlier, *, more: bool) -> list[Delta]:
+        rounds.append(more)
+        (delta,) = propose(self, items, earlier, more=more)
+        share = 0.1 if len(rounds) <= 2 else 1.0  # both attempts of the first patch
+        updates = tuple(replace(update, right=share * update.right) for update in delta.updates)
+        return [replace(delta, updates=updates)]
+
+    monkeypatch.setattr(Writer, "propose", weak)
+    with open_store(directory) as store:
+        request = mini.resolver.resolve(store.journal.entry(2).edit).request
+    assert undo(directory, 2).answer == mini.complete(request.question)
+    assert rounds[:3] == [False, True, False]
+    assert replay(directory).right == 1.0
+    assert verify(directory).deltas == 2
 
 
 def test_a_damaged_consolidated_file_is_named_and_made_again(trained, tmp_path, training) -> None:
