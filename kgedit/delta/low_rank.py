@@ -180,6 +180,30 @@ def as_low_rank(delta: Delta) -> LowRankDelta:
     return delta
 
 
+def columns(delta: LowRankDelta, owners: Sequence[int]) -> list[LowRankDelta]:
+    """A joint write, with columns of each edit on each weight, as one delta per edit.
+
+    Args:
+        delta: The write.
+        owners: The number of the edit that each column belongs to.
+
+    Raises:
+        ValueError: A weight has another number of columns.
+    """
+    if any(update.rank != len(owners) for update in delta.updates):
+        raise ValueError(f"a joint write must have the rank {len(owners)} on every weight")
+    edits = max(owners) + 1
+    own = [[column for column, owner in enumerate(owners) if owner == edit] for edit in range(edits)]
+    return [
+        LowRankDelta(
+            tuple(WeightUpdate(u.name, u.left[:, part], u.right[:, part], u.conv1d) for u in delta.updates),
+            delta.base_hash,
+            {**delta.manifest, "column": edit, "columns": edits},
+        )
+        for edit, part in enumerate(own)
+    ]
+
+
 class _Row(BaseModel):
     """One update in a manifest."""
 

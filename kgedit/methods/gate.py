@@ -12,16 +12,19 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from kgedit.delta import LowRankDelta
 from kgedit.delta.gated import GatedDelta, gated
-from kgedit.delta.low_rank import as_low_rank
+from kgedit.delta.low_rank import as_low_rank, columns
 from kgedit.errors import SettingError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.tokens import PromptTokens, encode_prompt
 from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.subject_keys import subject_keys
+
+_BEGINNINGS = ("The", "In", "He")  # of texts, that a gate must not open at
 
 
 def with_gates(
@@ -43,9 +46,23 @@ def with_gates(
         return list(computed)
     text = Verbalizer.bundled()
     return [
-        replace(each, delta=with_gate(bench, as_low_rank(each.delta), _prompts(bench, requests, text), threshold))
+        replace(each, delta=_gated(bench, each, requests, text, threshold))
         for each, requests in zip(computed, cases, strict=True)
     ]
+
+
+def _gated(
+    bench: Workbench, computed: Computed, requests: Sequence[Request], text: Verbalizer, threshold: float
+) -> GatedDelta:
+    delta, owners = as_low_rank(computed.delta), computed.owners or range(len(requests))
+    if len(requests) == 1 or any(update.rank != len(owners) for update in delta.updates):
+        return with_gate(bench, delta, _prompts(bench, requests, text), threshold)
+    # Each edit of a joint write has columns of its own, and so a gate of its own.
+    parts = [
+        with_gate(bench, part, _prompts(bench, [request], text), threshold)
+        for part, request in zip(columns(delta, owners), requests, strict=True)
+    ]
+    return GatedDelta.joined(parts, delta.base_hash, {**delta.manifest, "gate": threshold})
 
 
 @torch.inference_mode(False)
@@ -60,14 +77,27 @@ def with_gate(bench: Workbench, delta: LowRankDelta, prompts: Sequence[PromptTok
             f"a gate stands before MLP output matrices only, and this method changes {elsewhere[0]}; leave gate out"
         )
     keys: dict[str, Tensor] = {}
+    beginnings = [encode_prompt(bench.tokenizer, "{} is", word) for word in _BEGINNINGS]
     # Each layer reads what the gated changes below it leave, so the keys are taken layer by layer from below.
     for name in sorted(delta.names, key=lambda name: layer_of[name]):
         below = tuple(update for update in delta.updates if update.name in keys)
         with ExitStack() as applied:
             if below:
                 applied.enter_context(gated(replace(delta, updates=below), keys, threshold).apply(model, check=False))
-            keys[name] = subject_keys(model, prompts, (layer_of[name],))[layer_of[name]]  # (prompts, d_ff)
+            layer = layer_of[name]
+            found = subject_keys(model, [*prompts, *beginnings], (layer,))[layer]  # (prompts, d_ff)
+        keys[name] = telling(found[: len(prompts)], found[len(prompts) :], threshold)
     return gated(delta, keys, threshold)
+
+
+def telling(keys: Tensor, beginnings: Tensor, threshold: float) -> Tensor:
+    """The keys (n, d_ff) that tell their subject from the beginning of any text; all, if none does.
+
+    Llama-like models read nearly the same at the first token of every text, whatever it is.
+    """
+    alike = normalize(keys, dim=-1) @ normalize(beginnings, dim=-1).T > threshold  # (n, beginnings)
+    telling = ~alike.all(dim=-1)  # (n,)
+    return keys[telling] if bool(telling.any()) else keys
 
 
 def _prompts(bench: Workbench, requests: Sequence[Request], text: Verbalizer) -> list[PromptTokens]:

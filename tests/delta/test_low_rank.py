@@ -7,6 +7,7 @@ import torch
 
 from families import FAMILIES, tiny_model
 from kgedit.delta import LowRankDelta, WeightUpdate, compose, hash_weights
+from kgedit.delta.low_rank import columns
 from kgedit.errors import EditDiverged, UnsupportedModel, WeightsChanged, WrongBase
 from kgedit.lm.anatomy import anatomy_of
 
@@ -192,3 +193,26 @@ def test_the_orientation_of_every_family_comes_out_right(make_delta) -> None:
     """Only GPT-2 stores its matrix transposed; the delta's flag must say so for it alone."""
     flags = {family: anatomy_of(tiny_model(family)[0]).conv1d for family in FAMILIES}
     assert [family for family, conv1d in flags.items() if conv1d] == ["gpt2"]
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_a_joint_write_is_the_sum_of_its_columns() -> None:
+    joint = LowRankDelta((WeightUpdate("a.weight", draw(6, 3), draw(4, 3, seed=9)),), "base", {"method": "memit"})
+    parts = columns(joint, (0, 1, 2))
+    total = sum((part.updates[0].dense() for part in parts), torch.zeros(4, 6))
+    assert torch.allclose(total, joint.updates[0].dense(), atol=1e-6)
+    assert [part.manifest["column"] for part in parts] == [0, 1, 2]
+    assert len({part.id for part in parts}) == 3
+    with pytest.raises(ValueError, match="the rank 2"):
+        columns(joint, (0, 1))
+
+
+def test_an_edit_takes_the_column_of_its_inverse_along() -> None:
+    joint = LowRankDelta((WeightUpdate("a.weight", draw(6, 3), draw(4, 3, seed=9)),), "base", {})
+    first, second = columns(joint, (0, 1, 0))
+    assert (first.rank, second.rank) == (2, 1)
+    total = first.updates[0].dense() + second.updates[0].dense()
+    assert torch.allclose(total, joint.updates[0].dense(), atol=1e-6)

@@ -12,6 +12,7 @@ from kgedit.editor import Editor
 from kgedit.errors import SettingError, UnsupportedExport
 from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
+from kgedit.methods.gate import telling
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import REQUESTS, bench, state_of
@@ -23,6 +24,10 @@ OTHER = "Here in the headquarters of Nintendo people speak"
 def logits(model, tok, text):
     with torch.no_grad():
         return model(**tok(text, return_tensors="pt")).logits[0]
+
+
+def gated_alone(delta: GatedDelta, number: int) -> GatedDelta:
+    return GatedDelta((delta.gates[number],), delta.base_hash)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -57,6 +62,33 @@ def test_several_layers_and_several_edits_open_at_each_of_their_subjects() -> No
         assert torch.equal(logits(model, tok, OTHER), untouched)
         for request, was in zip(REQUESTS[:2], plain, strict=True):
             assert not torch.equal(logits(model, tok, request.question), was)
+
+
+def test_of_a_joint_write_each_subject_opens_the_columns_of_its_own_edit() -> None:
+    """The closed form holds every edit at the keys of the others, so its own columns are enough, and less leaks."""
+    model, tok = tiny_model("gpt2")
+    method = Memit(MemitConfig(layers=(1,), steps=4, moment_weight=1.0, gate=0.99))
+    (computed,) = compute_together(method, bench(model, tok, (1,)), [[(each, None) for each in REQUESTS[:2]]])
+    assert isinstance(computed.delta, GatedDelta)
+    assert [gate.update.rank for gate in computed.delta.gates] == [1, 1]
+    first, second = (gated_alone(computed.delta, number) for number in (0, 1))
+    untouched = logits(model, tok, REQUESTS[1].question)
+    with computed.delta.apply(model):
+        both = logits(model, tok, REQUESTS[0].question)
+    with first.apply(model):
+        assert torch.equal(logits(model, tok, REQUESTS[0].question), both)
+        assert torch.equal(logits(model, tok, REQUESTS[1].question), untouched)
+    with second.apply(model):
+        assert not torch.equal(logits(model, tok, REQUESTS[1].question), untouched)
+
+
+def test_a_key_that_every_text_begins_with_opens_no_gate() -> None:
+    """Llama-like models read nearly the same at any first token: a subject there would open its gate everywhere."""
+    sink = torch.tensor([9.0, 0.0, 0.1])
+    beginnings = torch.stack([sink, sink + 0.2, sink - 0.1])
+    keys = torch.stack([sink * 2, torch.tensor([1.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 3.0])])
+    assert torch.equal(telling(keys, beginnings, 0.9), keys[1:])
+    assert torch.equal(telling(keys[:1], beginnings, 0.9), keys[:1])  # a gate needs a key
 
 
 def test_a_method_that_changes_other_matrices_cannot_have_a_gate() -> None:

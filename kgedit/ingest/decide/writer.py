@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from kgedit.delta import Delta, LowRankDelta, WeightUpdate
+from kgedit.delta import Delta
+from kgedit.delta.low_rank import as_low_rank, columns
 from kgedit.editor import Editor
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.followed import followed
@@ -148,7 +149,7 @@ class Writer:
             # One write for the whole batch: it holds every edit at the keys of the others, with columns for each.
             case = [(item.request, item.subgraph) for item in items]
             joint = method.together(self._protecting(earlier), [case])[0]
-            return columns(joint.delta, joint.owners or range(len(items)))
+            return list(columns(as_low_rank(joint.delta), joint.owners or range(len(items))))
         # With an averaged key, protecting the edit's own prompt key would cancel the edit, so it is left out.
         deltas: list[Delta] = []
         for item in items:
@@ -236,27 +237,3 @@ class Writer:
             *((prompt, request.subject) for prompt in sorted(prompts)),
             *((prompt, one.request.subject) for one in inverses for prompt in (one.request.prompt, one.question)),
         ]
-
-
-def columns(delta: Delta, owners: Sequence[int]) -> list[Delta]:
-    """A joint write, with columns of each edit on each weight, as one delta per edit.
-
-    Args:
-        delta: The write.
-        owners: The number of the edit that each column belongs to.
-
-    Raises:
-        ValueError: A weight has another number of columns.
-    """
-    if not isinstance(delta, LowRankDelta) or any(update.rank != len(owners) for update in delta.updates):
-        raise ValueError(f"a joint write must be a low-rank delta of rank {len(owners)} on every weight")
-    edits = max(owners) + 1
-    own = [[column for column, owner in enumerate(owners) if owner == edit] for edit in range(edits)]
-    return [
-        LowRankDelta(
-            tuple(WeightUpdate(u.name, u.left[:, part], u.right[:, part], u.conv1d) for u in delta.updates),
-            delta.base_hash,
-            {**delta.manifest, "column": edit, "columns": edits},
-        )
-        for edit, part in enumerate(own)
-    ]
