@@ -24,7 +24,7 @@ from kgedit.lm.tokens import PromptTokens, encode_prompt
 from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.subject_keys import subject_keys
 
-_BEGINNINGS = ("The", "In", "He")  # of texts, that a gate must not open at
+_BEGINNINGS = ("The", "In", "He", "A", "It", "When")  # of texts, that a gate must not open at
 
 
 def with_gates(
@@ -96,7 +96,7 @@ def telling(keys: Tensor, beginnings: Tensor, threshold: float) -> Tensor:
     Llama-like models read nearly the same at the first token of every text, whatever it is.
     """
     alike = normalize(keys, dim=-1) @ normalize(beginnings, dim=-1).T > threshold  # (n, beginnings)
-    telling = ~alike.all(dim=-1)  # (n,)
+    telling = ~alike.any(dim=-1)  # (n,)
     return keys[telling] if bool(telling.any()) else keys
 
 
