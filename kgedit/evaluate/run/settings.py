@@ -103,8 +103,11 @@ class EvaluationSettings(BaseModel):
             raise ValueError("a system prompt belongs to a chat; edits are made in chat form with chat auto or always")
         if self.sequence and self.sequential:
             raise ValueError("give sequential, which asks after every edit, or the lengths of a sequence, not both")
-        if self.sequence and self.limit is not None:
-            raise ValueError("the longest length of a sequence is the number of its cases; leave the limit out")
+        if self.sequence and self.limit not in (None, self.sequence[-1]):
+            raise ValueError(
+                f"the longest length of a sequence, {self.sequence[-1]}, is the number of its cases, and the limit is "
+                f"{self.limit}; leave the limit out"
+            )
         if self.ability is not None and not self.sequence:
             raise ValueError("general ability is measured along a sequence; give its lengths as well")
         if any(length < 1 for length in self.sequence) or list(self.sequence) != sorted({*self.sequence}):

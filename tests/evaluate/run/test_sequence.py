@@ -160,6 +160,10 @@ def test_lengths_that_make_no_sense_are_refused(changes: dict[str, Any], words: 
         settings(Path("unread.json"), **changes)
 
 
+def test_the_longest_length_may_be_named_as_the_limit_as_well() -> None:
+    assert settings(Path("unread.json"), sequence=(1, 4), limit=4).sequence == (1, 4)
+
+
 def test_a_sequence_longer_than_the_file_is_refused(known_counterfacts: Path) -> None:
     with pytest.raises(EvaluationError, match="holds 12 cases .* up to 13"):
         evaluate(settings(known_counterfacts, sequence=(1, 13)))
