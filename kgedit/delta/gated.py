@@ -25,7 +25,7 @@ from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import LowRankDelta, plain_manifest
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.update import WeightUpdate
-from kgedit.delta.weights import digest, parent_module
+from kgedit.delta.weights import digest, hooks_at, parent_module
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,61 +168,69 @@ def gated(delta: LowRankDelta, keys: dict[str, Tensor], threshold: float) -> Gat
     return GatedDelta(gates, delta.base_hash, {**delta.manifest, "gate": threshold})
 
 
-class _Hook:
-    """Adds to a layer's output the changes whose gates the layer's input opens: all gates of a layer in one look."""
+class _Gates:
+    """All gates of a layer, in one look at what the layer reads."""
 
-    def __init__(self, module: nn.Module, name: str, weight: Tensor) -> None:
-        self.parts: list[GatedDelta] = []
-        self._name, self._device = name, weight.device
-        self._dtype = torch.promote_types(weight.dtype, torch.float32)
-        self._handle = module.register_forward_hook(self)
-
-    def put(self, parts: list[GatedDelta]) -> None:
-        """Have exactly the gates of these deltas, in this order."""
-        self.parts = parts
-        if not parts:
-            self._handle.remove()
-            return
-        gates = [gate for part in parts for gate in part.gates if gate.update.name == self._name]
-        device, dtype = self._device, self._dtype
+    def __init__(self, gates: Sequence[Gate], weight: Tensor) -> None:
+        device, dtype = weight.device, torch.promote_types(weight.dtype, torch.float32)
+        self._number, self._dtype = len(gates), dtype
         self._keys = torch.cat([gate.keys for gate in gates]).to(device, dtype)  # (keys, d_in)
         self._left = torch.cat([gate.update.left for gate in gates], dim=1).to(device, dtype)  # (d_in, ranks)
         self._right = torch.cat([gate.update.right for gate in gates], dim=1).to(device, dtype)  # (d_out, ranks)
-        self._least = torch.tensor(
-            [gate.threshold for gate in gates for _ in gate.keys], device=device, dtype=dtype
-        )  # (keys,)
+        least = [gate.threshold for gate in gates for _ in gate.keys]
+        self._least = torch.tensor(least, device=device, dtype=dtype)  # (keys,)
         # Which gate a key opens, and which gate a column of the factors belongs to.
         of_key = [number for number, gate in enumerate(gates) for _ in gate.keys]
         of_rank = [number for number, gate in enumerate(gates) for _ in range(gate.update.rank)]
         self._gate_of_key = torch.tensor(of_key, device=device)  # (keys,)
         self._gate_of_rank = torch.tensor(of_rank, device=device)  # (ranks,)
-        self._gates = len(gates)
 
-    def without(self, part: GatedDelta) -> None:
-        """Take the gates of one delta out."""
-        self.put([other for other in self.parts if other is not part])
-
-    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        key = args[0].to(self._dtype)  # (..., d_in)
+    def changed(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """The layer's output (..., d_out) for what it reads (..., d_in), with the changes whose gates open."""
+        key = inputs.to(self._dtype)  # (..., d_in)
         near = normalize(key, dim=-1) @ self._keys.T > self._least  # (..., keys)
         reached = near.any(-1)  # (...)
         if not bool(reached.any()):
             return output
         # Few tokens open a gate, so the changes are computed at those alone; elsewhere every bit stays.
         hit, opened = near[reached].nonzero(as_tuple=True)  # (pairs,) each
-        is_open = torch.zeros(int(reached.sum()), self._gates, device=self._device, dtype=torch.bool)
-        is_open[hit, self._gate_of_key[opened]] = True  # (tokens, gates)
+        is_open = near.new_zeros(int(reached.sum()), self._number)  # (tokens, gates)
+        is_open[hit, self._gate_of_key[opened]] = True
         change = (key[reached] @ self._left * is_open[:, self._gate_of_rank]) @ self._right.T  # (tokens, d_out)
         changed = output.clone()
         changed[reached] = (output[reached].to(self._dtype) + change).to(output.dtype)
         return changed
 
 
+class _Hook:
+    """On a layer, for all gated deltas that change it."""
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        self.parts: list[GatedDelta] = []
+        self._gates: _Gates | None = None
+        self._name, self._weight = name, model.get_parameter(name)
+        self._handle = parent_module(model, name).register_forward_hook(self)
+
+    def put(self, parts: list[GatedDelta]) -> None:
+        """Have exactly the gates of these deltas, in this order."""
+        self.parts, self._gates = parts, None  # made when the layer runs: deltas come and go by the hundred before
+        if not parts:
+            self._handle.remove()
+
+    def without(self, part: GatedDelta) -> None:
+        """Take the gates of one delta out."""
+        self.put([other for other in self.parts if other is not part])
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if self._gates is None:
+            gates = [gate for part in self.parts for gate in part.gates if gate.update.name == self._name]
+            self._gates = _Gates(gates, self._weight)
+        return self._gates.changed(args[0], output)
+
+
 def _hook(model: nn.Module, name: str) -> _Hook:
     """The hook of a layer that has gated changes; a new one if it has none."""
-    module = parent_module(model, name)
-    found = next((hook for hook in module._forward_hooks.values() if isinstance(hook, _Hook)), None)
-    return found or _Hook(module, name, model.get_parameter(name))
+    return next(iter(hooks_at(model, name, _Hook)), None) or _Hook(model, name)
 
 
 class _Row(BaseModel):

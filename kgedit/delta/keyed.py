@@ -25,7 +25,7 @@ from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import PromptWatch, prompt_watch
 from kgedit.delta.storage import StoredDelta
-from kgedit.delta.weights import digest, editable_weight, parent_module
+from kgedit.delta.weights import digest, editable_weight, hooks_at, parent_module
 from kgedit.errors import UnsupportedExport, UnsupportedModel
 
 
@@ -203,8 +203,7 @@ def _entries(parts: Sequence[KeyedDelta]) -> list[KeyedValue]:
 
 
 def _store(model: nn.Module, weight: str, lookup: Lookup) -> _Store | None:
-    hooks = parent_module(model, weight)._forward_hooks.values()
-    return next((hook for hook in hooks if isinstance(hook, _Store) and hook.lookup == lookup), None)
+    return next((store for store in hooks_at(model, weight, _Store) if store.lookup == lookup), None)
 
 
 class _Row(BaseModel):

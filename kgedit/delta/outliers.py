@@ -28,7 +28,7 @@ from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import PromptWatch, prompt_watch
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.update import WeightUpdate
-from kgedit.delta.weights import digest, parent_module
+from kgedit.delta.weights import digest, hooks_at, parent_module
 from kgedit.errors import UnsupportedModel
 
 
@@ -223,8 +223,7 @@ def _added(updates: Sequence[WeightUpdate], keys: Tensor) -> Tensor:
 
 
 def _acting_on(model: nn.Module, weight: str) -> _AtOutliers | None:
-    hooks = parent_module(model, weight)._forward_hooks.values()
-    return next((hook for hook in hooks if isinstance(hook, _AtOutliers)), None)
+    return next(iter(hooks_at(model, weight, _AtOutliers)), None)
 
 
 class _Row(BaseModel):

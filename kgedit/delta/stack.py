@@ -207,7 +207,7 @@ class DeltaStack:
         Raises:
             UnsupportedExport: See `compose`.
         """
-        return compose(*self.deltas, base_hash=self.base_hash(self.names)) if self._deltas else None
+        return self.joined(self.deltas) if self._deltas else None
 
     # What the weights are
 

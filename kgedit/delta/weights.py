@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from kgedit.errors import UnsupportedModel
+
+Hook = TypeVar("Hook")
 
 # 8-bit floats come with scales that this code does not know.
 _PLAIN_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -72,6 +75,11 @@ def _editable(model: nn.Module, name: str, places: Mapping[int, list[str]]) -> n
 def parent_module(model: nn.Module, name: str) -> nn.Module:
     """The module that holds the parameter of this name."""
     return model.get_submodule(name.rpartition(".")[0])
+
+
+def hooks_at(model: nn.Module, name: str, kind: type[Hook]) -> list[Hook]:
+    """The forward hooks of one kind on the module that holds the parameter of this name."""
+    return [hook for hook in parent_module(model, name)._forward_hooks.values() if isinstance(hook, kind)]
 
 
 def digest(name: str, tensor: Tensor) -> str:

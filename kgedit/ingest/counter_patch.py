@@ -45,7 +45,8 @@ def counter(session: Session, id: int) -> str:
     # 2. A patch on top of all that stays applied; where it only brings the answer nearer, another on top of both.
     back = replace(request, target=answer)
     change = ResolvedChange(entry, entry.edit, back, None, fact_probes(back, session.editor.text), replaces=entry)
-    live, patches = store.live_with_entries(), list[Delta]()
+    live = store.live_with_entries()
+    patches: list[Delta] = []
     for _ in range(_PATCHES):
         accepted = next(iter(decider.patch(change, live).accepted), None)
         if accepted is None:

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from transformers import PreTrainedModel
 
-from kgedit.delta import LowRankDelta, compose
+from kgedit.delta import LowRankDelta
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.errors import JournalError
 from kgedit.ingest.session import open_edited
@@ -24,5 +24,4 @@ def composed_of(directory: str | Path, **loading: Unpack[Loading]) -> tuple[LowR
     with open_edited(directory, **loading) as (_, editor, weights):
         if not weights.deltas:
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to export")
-        composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
-        return as_low_rank(composed), editor.model
+        return as_low_rank(weights.joined(weights.deltas)), editor.model

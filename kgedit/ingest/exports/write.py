@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Unpack
 
-from kgedit.delta import Delta, DeltaStack, LowRankDelta, compose
+from kgedit.delta import Delta, DeltaStack, LowRankDelta
 from kgedit.delta.compress import compress
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
@@ -114,7 +114,7 @@ def export_open(
     # 1. The questions of each change, asked on the store's weights.
     changes = _changes(editor, store.journal.in_force(), progress)
     # 2. One delta of all, compressed where that is asked for.
-    composed = compose(*weights.deltas, base_hash=weights.base_hash(weights.names))
+    composed = weights.joined(weights.deltas)
     errors: dict[str, float] = {}
     ranks: dict[str, int] = {}
     if isinstance(composed, LowRankDelta) and kind is not ExportKind.CHECKPOINT:
