@@ -107,7 +107,7 @@ def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
         raise _senseless(path, architecture, error) from error
     model: PreTrainedModel = loaded[0]
     _check_complete(path, reader, model, loaded[1])
-    rope = rope_parameters(path, reader, model.config)
+    rope = rope_parameters(path, reader)
     if rope is not None:
         model.config.rope_parameters = rope
     quantizer = getattr(model, "hf_quantizer", None)

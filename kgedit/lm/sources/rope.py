@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedConfig
 
 from kgedit.errors import UnsupportedModel
 from kgedit.lm.sources.gguf_file import field
@@ -20,7 +19,7 @@ ROPE_FREQUENCIES = ("rope_freqs.weight",)
 _LOW, _HIGH, _ORIGINAL = 1.0, 4.0, 8192  # the same in Llama 3.1, 3.2 and 3.3; the factor is 8 or 32
 
 
-def rope_parameters(path: Path, reader: Any, config: PreTrainedConfig) -> dict[str, Any] | None:
+def rope_parameters(path: Path, reader: Any) -> dict[str, Any] | None:
     """The `rope_parameters` that the config needs, or None where the plain ones are right.
 
     Raises:
