@@ -1,1 +1,1 @@
-"""Editing methods: one file each, one line in `base.METHODS`."""
+"""Editing methods: a file or a folder each, and a line in `registry.METHODS`."""

@@ -35,9 +35,15 @@ _EDIT_DEPTH = 0.2
 MOST = 10**9  # of whole numbers in settings
 
 
-def guessed_layer(n_layers: int) -> int:
-    """The edit layer of a model of so many blocks of which nothing else is known."""
-    return round(_EDIT_DEPTH * n_layers)
+def guessed_layer(n_layers: int, depth: float = _EDIT_DEPTH, *, above: int = 0) -> int:
+    """The layer to edit in a model of which nothing but its depth is known.
+
+    Args:
+        n_layers: Number of the model's blocks.
+        depth: Share of them that lies below the layer.
+        above: How many blocks there must be above it, if the model has so many.
+    """
+    return max(0, min(round(depth * n_layers), n_layers - 1 - above))
 
 
 class MethodSettings(BaseModel):

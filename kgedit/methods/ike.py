@@ -59,7 +59,6 @@ class Ike(Method):
     name = "ike"
     summary = "The new fact is read before every text, behind demonstrations; no weight changes (Zheng et al., 2023)."
     kind = "memory"
-    needs = ""
     exports = ""
     Config = IkeSettings
     config: IkeSettings

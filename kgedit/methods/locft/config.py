@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from kgedit.methods.base import MethodSettings
+from kgedit.methods.base import MethodSettings, guessed_layer
 
 # Layer 22 of Llama-3's 32 blocks, as published; late layers harm what else the model can do the least.
 _DEPTH = 22 / 32
@@ -58,7 +58,7 @@ class LocftConfig(MethodSettings):
     @classmethod
     def guess(cls, n_layers: int) -> dict[str, Any]:
         """The trained layer."""
-        return {"layer": min(round(_DEPTH * n_layers), n_layers - 1)}
+        return {"layer": guessed_layer(n_layers, _DEPTH)}
 
     def longer(self, factor: int) -> Self:
         """These settings with `factor` times the passes."""
