@@ -5,7 +5,7 @@ docs/methods.md, "Causal tracing".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -19,7 +19,7 @@ from kgedit.lm.tracing.average import PLACES, mean_effects
 from kgedit.lm.tracing.noise import noise_level
 from kgedit.lm.tracing.trace import KINDS, WINDOW, Kind, Trace, trace
 from kgedit.locate.neurons import WORDINGS, FactNeurons, find_neurons
-from kgedit.progress import Progress
+from kgedit.progress import Progress, steps_of
 from kgedit.text.template import fill
 
 LAST_SUBJECT = PLACES[2]
@@ -160,13 +160,13 @@ def _located(
             kinds=settings.kinds,
             severed=settings.severed,
             answer=answer,
-            progress=_inner(progress, "layers"),
+            progress=steps_of(progress, "layers"),
         )
         if traced is None:
             continue
         traces.append(traced)
         if settings.neurons:
-            inner = _inner(progress, "neurons of layers")
+            inner = steps_of(progress, "neurons of layers")
             neurons.append(find_neurons(editor.model, editor.tokenizer, wordings, progress=inner))
     if not traces:
         raise DataError(
@@ -191,10 +191,6 @@ def _located(
         },
         neurons=tuple(neurons),
     )
-
-
-def _inner(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(what, done, total)
 
 
 def _mean(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:

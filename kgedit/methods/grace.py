@@ -33,10 +33,12 @@ from kgedit.methods.base import (
     SteppedSettings,
     Workbench,
     check_cases,
+    guessed_layer,
 )
 from kgedit.methods.engine.batch import EditBatch
-from kgedit.methods.engine.objective import Objective, target_rows
+from kgedit.methods.engine.objective import Objective, ObjectiveRow, target_rows
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
+from kgedit.progress import steps_of
 
 _DEPTH = 0.8  # published: Llama-2 27 of 32, GPT-J 25 of 28, gpt2-xl 35 of 48; HoReN Llama-3 29 of 32
 
@@ -62,7 +64,7 @@ class KeyedSettings(SteppedSettings):
     @classmethod
     def guess(cls, n_layers: int) -> dict[str, Any]:
         """The layer."""
-        return {"layer": max(0, min(round(_DEPTH * n_layers), n_layers - 2))}
+        return {"layer": guessed_layer(n_layers, _DEPTH, above=1)}
 
     @property
     def lookup(self) -> Lookup:
@@ -121,7 +123,6 @@ class Grace(Method):
     name = "grace"
     summary = "A store beside one layer answers for prompts within a radius of an edit's (Hartvigsen et al., 2023)."
     kind = "memory"
-    needs = ""
     exports = ""
     Config: ClassVar[type[MethodSettings]] = GraceSettings
     config: KeyedSettings
@@ -167,19 +168,14 @@ class Grace(Method):
         projection: Tensor | None,
         book: Codebook | None,
     ) -> tuple[list[KeyedValue], list[Solution]]:
-        model, config, progress = bench.model, self.config, bench.progress
-        anatomy, limit = anatomy_of(model), context_length(model)
-        # One row per edit: the bare prompt and the new object, written at the prompt's last token.
-        rows = []
-        for request in requests:
-            target = bench.learned(request, config.ending)
-            (row,) = target_rows(bench.tokenizer, request.prompt, request.subject, target, ("",), max_length=limit)
-            rows.append(replace(row, place=row.scored[0]))
+        model, config, anatomy = bench.model, self.config, anatomy_of(bench.model)
+        rows = self._rows(bench, requests)
         labels = [encode_target(bench.tokenizer, request.target, request.question) for request in requests]
         # Entries act at their own prompts alone, so a further one is trained on the model without the store.
         with prompts_at(model, ()):
-            prompts = [row.ids[: row.place + 1] for row in rows]
-            keys = queries(model, config.layer, prompts, lookup, projection)  # (edits, d_ff), or (edits, m)
+            keys = queries(
+                model, config.layer, [row.prompt for row in rows], lookup, projection
+            )  # (edits, d_ff), or (edits, m)
             batch = EditBatch(model, anatomy, [Objective((row,)) for row in rows], (config.layer,))
             outputs = batch.values[config.layer]  # (edits, d)
             offsets = [
@@ -199,13 +195,22 @@ class Grace(Method):
                 steps=config.steps,
                 stop_loss=config.stop_loss,
                 keep="best",
-                progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
+                progress=steps_of(bench.progress, "optimise"),
             )
         entries = []
         for key, output, solution, label in zip(keys, outputs, solutions, labels, strict=True):
             value = output + solution.offset[0] if lookup.replaces else solution.offset[0]  # (d,)
             entries.append(KeyedValue(key.cpu(), value.detach().float().cpu(), tuple(label)))
         return entries, solutions
+
+    def _rows(self, bench: Workbench, requests: Sequence[Request]) -> list[ObjectiveRow]:
+        """One row per edit: the bare prompt and the new object, written at the prompt's last token."""
+        limit, rows = context_length(bench.model), []
+        for request in requests:
+            target = bench.learned(request, self.config.ending)
+            (row,) = target_rows(bench.tokenizer, request.prompt, request.subject, target, ("",), max_length=limit)
+            rows.append(replace(row, place=row.scored[0]))
+        return rows
 
 
 def queries(

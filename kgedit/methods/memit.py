@@ -42,13 +42,14 @@ from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.earlier_keys import EarlierKeys
 from kgedit.methods.engine.goals import anchored, merged, replayed
-from kgedit.methods.engine.metric import NullSpace, joint_solve, scale_of, soft_metric, written_share
-from kgedit.methods.engine.objective import Objective, ObjectiveRow
+from kgedit.methods.engine.metric import NullSpace, joint_solve, reached_share, scale_of, soft_metric, written_share
+from kgedit.methods.engine.objective import Objective
 from kgedit.methods.engine.outlier_scope import at_outliers
 from kgedit.methods.engine.subject_keys import last_keys, last_states
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
 from kgedit.methods.value_method import ValueMethod, ValueSettings
+from kgedit.progress import steps_of
 
 # A write that goes less than this part of the way to z gets a note.
 ENOUGH = 0.75
@@ -209,7 +210,7 @@ class Memit(ValueMethod):
                 computed.append(Computed(LowRankDelta(updates, base, manifest), notes, log))
         if config.outliers is None:
             return computed
-        prompts = [[asked(objective) for facts in of for objective in facts] for of in groups]
+        prompts = [[objective.rows[0].prompt for facts in of for objective in facts] for of in groups]
         return [
             replace(each, delta=at_outliers(model, as_low_rank(each.delta), own, config.outliers))
             for each, own in zip(computed, prompts, strict=True)
@@ -285,7 +286,12 @@ class Memit(ValueMethod):
             for state in hidden
         ]
         solutions = optimise(
-            batch, offsets, steps=config.steps, stop_loss=config.stop_loss, early_stop=config.early_stop
+            batch,
+            offsets,
+            steps=config.steps,
+            stop_loss=config.stop_loss,
+            early_stop=config.early_stop,
+            progress=steps_of(bench.progress, "optimise"),
         )
         delta = torch.cat([solution.offset for solution in solutions])  # (edits, d)
         # v*, what the MLP should add to the residual stream; an anchor bounds its length.
@@ -312,7 +318,7 @@ class Memit(ValueMethod):
         applied = LowRankDelta(tuple(updates), base_hash="").apply(model, check=False) if updates else None
         try:
             keys = averaged_keys(model, objectives, (layer,))[layer]
-            bare = [upto(objective.rows[0]) for objective in objectives]
+            bare = [objective.rows[0].upto for objective in objectives]
             return keys, last_states(model, bare, above).to(model.device)
         finally:
             if applied is not None:
@@ -358,7 +364,7 @@ def averaged_keys(
     model: PreTrainedModel, objectives: Sequence[Objective], layers: Sequence[int]
 ) -> Mapping[int, Tensor]:
     """Layer -> (edits, d_ff) mean key of each edit; the bare prompt weighs as much as all prefixes together."""
-    rows = [[upto(objective.rows[index]) for index in objective.contexts] for objective in objectives]
+    rows = [[objective.rows[index].upto for index in objective.contexts] for objective in objectives]
     found = last_keys(model, [ids for own in rows for ids in own], layers)
     averaged = {}
     for layer, keys in found.items():
@@ -367,29 +373,3 @@ def averaged_keys(
             [part[0] if len(part) == 1 else (part[0] + part[1:].mean(dim=0)) / 2 for part in parts]
         )
     return averaged
-
-
-def upto(row: ObjectiveRow) -> tuple[int, ...]:
-    """The tokens of a row up to the one that is written at."""
-    return row.ids[: row.place + 1]
-
-
-def asked(objective: Objective) -> tuple[int, ...]:
-    """The tokens of an edit prompt, without the object."""
-    row = objective.rows[0]
-    return row.ids[: row.scored[0] + 1]
-
-
-def reached_share(shares: Tensor, *, divided: bool = True) -> Tensor:
-    """(edits,) about how much of the way to z the write goes, for the shares (layers, edits) that its layers write.
-
-    Layer j of q is asked for 1 / (q - j + 1) of what is still missing, and writes its share of that; where it is not
-    `divided`, each layer has a goal of its own, and the last one's counts.
-    """
-    if not divided:
-        return shares[-1]
-    layers = len(shares)
-    left_over = torch.ones_like(shares[0])
-    for place, share in enumerate(shares):
-        left_over = left_over * (1 - share / (layers - place))
-    return 1 - left_over

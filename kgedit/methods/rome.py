@@ -30,6 +30,7 @@ from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, optimise
 from kgedit.methods.engine.write_layers import write_read
 from kgedit.methods.value_method import ValueMethod, ValueSettings
+from kgedit.progress import steps_of
 
 
 class RomeConfig(ValueSettings):
@@ -79,7 +80,6 @@ class Rome(ValueMethod):
             return []
         config, model, layer = self.config, bench.model, self.config.layer
         anatomy = anatomy_of(model)
-        progress = bench.progress
         objectives = [
             rome_objective(bench, request, ending=config.ending, kl_weight=config.kl_weight) for request in requests
         ]
@@ -100,7 +100,7 @@ class Rome(ValueMethod):
                 offsets,
                 steps=config.steps,
                 stop_loss=config.stop_loss,
-                progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
+                progress=steps_of(bench.progress, "optimise"),
             )
             # Step 2: each request's own rank-one change, as if it were the only one.
             base = hash_weights(model, [anatomy.weight_name(layer)])

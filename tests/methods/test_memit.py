@@ -24,7 +24,7 @@ from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.metric import Weighted, joint_solve
 from kgedit.methods.engine.objective import Objective
-from kgedit.methods.memit import Memit, MemitConfig, reached_share
+from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import rome_objective
 from methods.benches import REQUESTS, Diagonal, bench, state_of
 
@@ -324,8 +324,3 @@ def test_the_note_names_the_ridge_where_that_weighs_more() -> None:
     weak = written(config(moment_weight=1e-3, key_ridge=5000.0), bench(model, tok, BAND), [REQUEST])
     assert "key_ridge 5000 holds" in weak.notes[0]
     assert "try memit:key_ridge=" in weak.notes[0]
-
-
-def test_the_part_of_the_way_that_layers_go_together() -> None:
-    """Of two layers the first is asked for a half, the second for all that is missing: 1 - (1 - 0.45) (1 - 0.9)."""
-    assert reached_share(torch.tensor([[0.9, 1.0], [0.9, 0.0]])).tolist() == pytest.approx([0.945, 0.5])

@@ -146,3 +146,18 @@ def joint_solve(keys: Tensor, metric: Moment) -> Tensor:
 def written_share(keys: Tensor, left: Tensor) -> Tensor:
     """(edits,) how much of its residual each edit finds at its own key after the write, at most 1."""
     return (keys.double() * left.T.double().to(keys.device)).sum(dim=1)
+
+
+def reached_share(shares: Tensor, *, divided: bool = True) -> Tensor:
+    """(edits,) about how much of the way to z the write goes, for the shares (layers, edits) that its layers write.
+
+    Layer j of q is asked for 1 / (q - j + 1) of what is still missing, and writes its share of that; where it is not
+    `divided`, each layer has a goal of its own, and the last one's counts.
+    """
+    if not divided:
+        return shares[-1]
+    layers = len(shares)
+    left_over = torch.ones_like(shares[0])
+    for place, share in enumerate(shares):
+        left_over = left_over * (1 - share / (layers - place))
+    return 1 - left_over

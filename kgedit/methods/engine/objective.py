@@ -45,6 +45,16 @@ class ObjectiveRow:
     weight: float
     length: float = 1.0
 
+    @property
+    def upto(self) -> tuple[int, ...]:
+        """The tokens up to the one that is written at."""
+        return self.ids[: self.place + 1]
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """The tokens up to the one that predicts the first wanted token."""
+        return self.ids[: self.scored[0] + 1]
+
 
 @dataclass(frozen=True)
 class Objective:

@@ -11,7 +11,15 @@ from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.lm.second_moment.matrix import SecondMoment
 from kgedit.methods.engine.closed_form import Moment
-from kgedit.methods.engine.metric import GrowingMetric, NullSpace, Weighted, joint_solve, soft_metric, written_share
+from kgedit.methods.engine.metric import (
+    GrowingMetric,
+    NullSpace,
+    Weighted,
+    joint_solve,
+    reached_share,
+    soft_metric,
+    written_share,
+)
 
 # Eigenvalues 4 and 1 along (1, 1, 0) and (1, -1, 0), and 0.01 along the third axis.
 C = torch.tensor([[2.5, 1.5, 0.0], [1.5, 2.5, 0.0], [0.0, 0.0, 0.01]])
@@ -101,3 +109,8 @@ def test_a_null_space_that_there_is_not() -> None:
         NullSpace(moment(), 0.001, 10.0)
     with pytest.raises(EditError, match="key_ridge"):
         soft_metric(GrowingMetric(IdentityMoment()), 1.0, 10.0)
+
+
+def test_the_part_of_the_way_that_layers_go_together() -> None:
+    """Of two layers the first is asked for a half, the second for all that is missing: 1 - (1 - 0.45) (1 - 0.9)."""
+    assert reached_share(torch.tensor([[0.9, 1.0], [0.9, 0.0]])).tolist() == pytest.approx([0.945, 0.5])
