@@ -8,18 +8,16 @@ the layer's bias too; here a delta holds matrices only, so W alone is trained. d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
-from kgedit.errors import EditDiverged
+from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
-from kgedit.lm.token_losses import token_losses
 from kgedit.methods.base import (
     Case,
     Computed,
@@ -29,8 +27,11 @@ from kgedit.methods.base import (
     SteppedSettings,
     Workbench,
     check_cases,
+    guessed_layer,
 )
-from kgedit.methods.engine.trained_matrix import TrainedMatrix
+from kgedit.methods.engine.divergence import check_loss
+from kgedit.methods.engine.trained_matrix import TrainedMatrix, full_update
+from kgedit.methods.engine.training_batch import ScoredAt, TrainingBatch
 
 # Share of a model's depth that is fine-tuned when nothing is known of it (published: Llama-2 and -3 21 of 32, GPT-J
 # 21 of 28).
@@ -59,12 +60,12 @@ class FineTuneConfig(SteppedSettings):
     weight_decay: float = Field(default=0.0, ge=0)
     stop_loss: float = Field(default=0.01, ge=0)
     epsilon: float | None = Field(default=None, gt=0)
-    loss: Literal["prompt_last", "target"] = "prompt_last"
+    loss: ScoredAt = "prompt_last"
 
     @classmethod
     def guess(cls, n_layers: int) -> dict[str, Any]:
         """The trained layer."""
-        return {"layer": min(round(_DEPTH * n_layers), n_layers - 1)}
+        return {"layer": guessed_layer(n_layers, _DEPTH)}
 
 
 class BoundedConfig(FineTuneConfig):
@@ -135,11 +136,7 @@ class FineTune(Method):
         for step in range(config.steps):
             loss = batch.loss(matrix, change)
             losses.append(float(loss.detach()))
-            if not torch.isfinite(loss):
-                raise EditDiverged(
-                    f"the loss is {losses[-1]} at step {step}; lower the learning rate ({config.learning_rate}), or "
-                    "load the model in float32"
-                )
+            check_loss(losses[-1], f"at step {step}", config.learning_rate)
             if losses[-1] < config.stop_loss:
                 break
             # Adam on dW; the published weight decay is on W + dW itself.
@@ -159,45 +156,4 @@ class FineTuneBounded(FineTune):
 
     name = "ft-l"
     summary = "Fine-tuning of one layer's MLP output matrix, every entry within a bound (Zhu et al., 2020)."
-    kind = "fine-tuning"
     Config = BoundedConfig
-
-
-class TrainingBatch:
-    """Prompts with their objects, and where each token of an object is scored."""
-
-    def __init__(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]], kind: str) -> None:
-        """Lay the rows out.
-
-        Args:
-            rows: Ids of prompt and object.
-            kind: See `FineTuneConfig.loss`.
-        """
-        whole = kind == "target"
-        self.texts = [(*prompt, *target[:-1]) if whole else tuple(prompt) for prompt, target in rows]
-        # Where each target token is scored, and its weight: a mean over the tokens of a row, then over the rows.
-        scored = [
-            (row, len(prompt) - 1 + (index if whole else 0), token, 1 / len(target) / len(rows))
-            for row, (prompt, target) in enumerate(rows)
-            for index, token in enumerate(target)
-        ]
-        row_of, column, token, weight = zip(*scored, strict=True)
-        self.row_of, self.column, self.token = torch.tensor(row_of), torch.tensor(column), torch.tensor(token)
-        self.weight = torch.tensor(weight, dtype=torch.float64)  # (scored,)
-
-    def loss(self, matrix: TrainedMatrix, change: Tensor) -> Tensor:
-        """() the mean loss with a change of W, (d, d_ff)."""
-
-        def missed(logits: Tensor, places: slice) -> Tensor:
-            return token_losses(logits, self.token[places].to(logits.device))
-
-        per_token = matrix.losses(self.texts, self.row_of, self.column, change, missed)  # (scored,)
-        return per_token @ self.weight.to(per_token)
-
-
-def full_update(name: str, change: Tensor, *, conv1d: bool) -> WeightUpdate:
-    """A change of full rank, (d, d_ff), as factors: the identity on its smaller side, so that the product is exact."""
-    d, d_ff = change.shape
-    if d <= d_ff:
-        return WeightUpdate(name, change.T, torch.eye(d, dtype=torch.float32), conv1d)
-    return WeightUpdate(name, torch.eye(d_ff, dtype=torch.float32), change, conv1d)

@@ -20,7 +20,6 @@ from transformers import PreTrainedTokenizerBase
 from kgedit.delta import hash_weights
 from kgedit.delta.experts import ExpertBank, ExpertsDelta, ExpertWeights, Ids, anchored_tokens, embedded
 from kgedit.delta.prompt_ends import PromptPlace, prompts_at
-from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import add_at, capture, frozen, head_at
 from kgedit.lm.padding import pad, pad_id
@@ -34,8 +33,11 @@ from kgedit.methods.base import (
     SteppedSettings,
     Workbench,
     check_cases,
+    guessed_layer,
 )
+from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.engine.states_below import StatesBelow
+from kgedit.methods.engine.training_batch import answer_places
 
 _DEPTH = 0.4
 _EXPLORE = 0.25  # share of the steps in which the router is noisy
@@ -69,7 +71,7 @@ class MemoeSettings(SteppedSettings):
     @classmethod
     def guess(cls, n_layers: int) -> dict[str, Any]:
         """The layer; not the last, since later tokens of an object are read off the layers above."""
-        return {"layer": max(0, min(round(_DEPTH * n_layers), n_layers - 2))}
+        return {"layer": guessed_layer(n_layers, _DEPTH, above=1)}
 
     @model_validator(mode="after")
     def _enough(self) -> MemoeSettings:
@@ -155,11 +157,7 @@ class Memoe(Method):
             shares = weights.shares(run.keys, run.named, drawn * loud / config.experts)
             loss = run.loss(weights, shares)
             losses.append(float(loss.detach()))
-            if not torch.isfinite(loss):
-                raise EditDiverged(
-                    f"the loss is {losses[-1]} at step {step}; lower the learning rate ({config.learning_rate}), or "
-                    "load the model in float32"
-                )
+            check_loss(losses[-1], f"at step {step}", config.learning_rate)
             if losses[-1] < config.stop_loss and not loud:
                 break
             # Load balance (Switch): E * sum over experts of the share of tokens times the mean gate.
@@ -187,9 +185,8 @@ class _Bypassed:
         model, self._config = bench.model, config
         anatomy = anatomy_of(model)
         self._model, self._module = model, anatomy.mlp_out(model, config.layer)
-        self._texts = [
-            (*prompt, *target[:-1]) for prompt, target in zip(lessons.prompts, lessons.targets, strict=True)
-        ]
+        pairs = list(zip(lessons.prompts, lessons.targets, strict=True))
+        self._texts = [(*prompt, *target[:-1]) for prompt, target in pairs]
         self._prompts = [PromptPlace(row, range(len(prompt))) for row, prompt in enumerate(lessons.prompts)]
         fill = pad_id(bench.tokenizer)
         ids, mask = pad(self._texts, fill, "right")  # (texts, longest)
@@ -205,14 +202,10 @@ class _Bypassed:
         numbers = torch.tensor([number for _, number in where], device=device)
         self.named = embedded(model, lessons.anchors).to(device)[numbers]  # (places, d_emb)
         # Where the objects' tokens are scored, each object with the same weight.
-        scored = [
-            (row, len(prompt) - 1 + index, token, 1 / len(target) / len(lessons.prompts))
-            for row, (prompt, target) in enumerate(zip(lessons.prompts, lessons.targets, strict=True))
-            for index, token in enumerate(target)
-        ]
-        rows, columns, tokens, shares = zip(*scored, strict=True)
+        rows, columns, tokens, shares = zip(*answer_places(pairs), strict=True)
         self._rows, self._columns = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
-        self._tokens, self._weights = torch.tensor(tokens, device=device), torch.tensor(shares, device=device)
+        self._tokens = torch.tensor(tokens, device=device)
+        self._weights = torch.tensor([share / len(pairs) for share in shares], device=device)  # (scored,)
         # The blocks below run once. Earlier experts beside this layer act, as they will.
         self._below = StatesBelow(model, anatomy, config.layer, fill)
         with torch.no_grad():

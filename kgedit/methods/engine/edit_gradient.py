@@ -23,6 +23,7 @@ from kgedit.lm.anatomy import Anatomy, to_math
 from kgedit.lm.hooks import add_at, capture, head_at
 from kgedit.lm.padding import pad
 from kgedit.methods.engine.states_below import StatesBelow
+from kgedit.methods.engine.training_batch import answer_places
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]  # ids of a prompt, and of what is wanted behind it
 
@@ -95,12 +96,7 @@ class ScoredTexts:
         self.texts = [(*prompt, *answer[:-1]) for prompt, answer in rows]
         ids, mask = pad(self.texts, fill, "right")
         self.ids, self.mask = ids.to(device), mask.to(device)
-        places = [
-            (text, len(prompt) - 1 + index, token, 1 / len(answer))
-            for text, (prompt, answer) in enumerate(rows)
-            for index, token in enumerate(answer)
-        ]
-        text_of, column, token, weight = zip(*places, strict=True)
+        text_of, column, token, weight = zip(*answer_places(rows), strict=True)
         self.text_of, self.column, self.token = (torch.tensor(x, device=device) for x in (text_of, column, token))
         self.weight = torch.tensor(weight, dtype=torch.float32, device=device)  # (scored,)
 

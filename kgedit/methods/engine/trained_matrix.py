@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
+from kgedit.delta import WeightUpdate
 from kgedit.lm.anatomy import Anatomy, to_math
 from kgedit.lm.hooks import add_at, capture
 from kgedit.lm.padding import pad
@@ -97,3 +98,11 @@ class TrainedMatrix:
 
                 stack.enter_context(add_at(module, with_change))
             return self._model(**inputs)
+
+
+def full_update(name: str, change: Tensor, *, conv1d: bool) -> WeightUpdate:
+    """A change of full rank, (d, d_ff), as factors: the identity on its smaller side, so that the product is exact."""
+    d, d_ff = change.shape
+    if d <= d_ff:
+        return WeightUpdate(name, change.T, torch.eye(d, dtype=torch.float32), conv1d)
+    return WeightUpdate(name, torch.eye(d_ff, dtype=torch.float32), change, conv1d)

@@ -17,7 +17,6 @@ from pydantic import Field
 from torch import Tensor
 
 from kgedit.delta import LowRankDelta, hash_weights
-from kgedit.errors import EditDiverged
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length
 from kgedit.lm.hooks import frozen
@@ -25,6 +24,7 @@ from kgedit.lm.padding import pad
 from kgedit.lm.token_losses import drifts, logits_by_place, losses_at, token_losses
 from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question, in_both_forms
+from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, either_spelling, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
 
@@ -191,11 +191,7 @@ class FineTuneAdapter(Method):
                         )
                     loss = _loss(adapter, anatomy, batch, config)
                     losses.append(float(loss.detach()))
-                    if not bool(torch.isfinite(loss)):
-                        raise EditDiverged(
-                            f"the adapter's loss is {losses[-1]} in pass {number + 1}; lower the learning rate "
-                            f"({config.learning_rate}) of finetune-adapter"
-                        )
+                    check_loss(losses[-1], f"in pass {number + 1}", config.learning_rate)
                     loss.backward()  # type: ignore[no-untyped-call]
                     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                     optimizer.step()

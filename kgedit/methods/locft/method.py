@@ -22,8 +22,7 @@ from kgedit.lm.padding import pad_id
 from kgedit.lm.prefixes import PrefixPlan
 from kgedit.methods.base import Case, Computed, Method, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, in_both_forms
-from kgedit.methods.engine.trained_matrix import TrainedMatrix
-from kgedit.methods.finetune import full_update
+from kgedit.methods.engine.trained_matrix import TrainedMatrix, full_update
 from kgedit.methods.finetune_adapter.lessons import curriculum_of
 from kgedit.methods.locft.config import LocftConfig
 from kgedit.methods.locft.training import Training

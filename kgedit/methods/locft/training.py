@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kgedit.delta.low_rank import as_low_rank
-from kgedit.errors import EditDiverged, EditError
+from kgedit.errors import EditError
 from kgedit.lm.anatomy import context_length
 from kgedit.lm.generation.endings import end_tokens
-from kgedit.lm.token_losses import drifts, token_losses
+from kgedit.lm.token_losses import drifts
 from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
+from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.engine.states_below import Ids
 from kgedit.methods.engine.trained_matrix import TrainedMatrix
-from kgedit.methods.finetune_adapter.lessons import drawn, either_spelling, encoded, some
+from kgedit.methods.engine.training_batch import TrainingBatch
+from kgedit.methods.finetune_adapter.lessons import Encoded, drawn, either_spelling, encoded, some
 from kgedit.methods.locft.config import LocftConfig
 from kgedit.text.template import fill
 
 _LEAST_EARLIER = 200  # edits made earlier that are rehearsed in a pass, if there are so many
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A prompt and what is wanted behind it, in tokens."""
-
-    prompt: Ids
-    answer: Ids
-
-    @property
-    def text(self) -> Ids:
-        """What the model reads: its last answer token is only predicted."""
-        return (*self.prompt, *self.answer[:-1])
 
 
 class Training:
@@ -84,7 +72,7 @@ class Training:
             losses += self._passes(change, group, (number, len(groups)))
         return change.detach(), losses
 
-    def _passes(self, change: Tensor, edits: Sequence[Sequence[_Row]], group: tuple[int, int]) -> list[float]:
+    def _passes(self, change: Tensor, edits: Sequence[Sequence[Encoded]], group: tuple[int, int]) -> list[float]:
         config = self._config
         rng = random.Random(f"{self._bench.seed} {group[0]} {self._begin is not None}")
         adam = torch.optim.Adam([change], lr=config.learning_rate)
@@ -99,11 +87,7 @@ class Training:
                     self._bench.progress("train", done, group[1] * steps)
                 loss = self._edit_loss(rows, change)
                 losses.append(float(loss.detach()))
-                if not bool(torch.isfinite(loss)):
-                    raise EditDiverged(
-                        f"the loss is {losses[-1]} in pass {epoch + 1}; lower locft's learning rate "
-                        f"({config.learning_rate}), or load the model in float32"
-                    )
+                check_loss(losses[-1], f"in pass {epoch + 1}", config.learning_rate)
                 if kept and config.keep_weight:
                     loss = loss + config.keep_weight * self._keep_loss(kept, change)
                 # What is satisfied is skipped, so that it is not trained away from everything else.
@@ -115,11 +99,13 @@ class Training:
                 break
         return means
 
-    def _batches(self, edits: Sequence[Sequence[_Row]], rng: random.Random) -> Iterator[tuple[list[_Row], list[_Row]]]:
+    def _batches(
+        self, edits: Sequence[Sequence[Encoded]], rng: random.Random
+    ) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
         """The batches of one pass: rows of edits in random order, each with its share of the rehearsed rows."""
         config = self._config
         rows = [row for edit in edits for row in edit]
-        kept: list[_Row] = []
+        kept: list[Encoded] = []
         earlier = drawn(self._earlier, len(edits), _LEAST_EARLIER, rng)
         for lesson in (*self._lessons, *earlier):
             asked = [*some(lesson.wordings[1:], config.wordings, rng), *some(lesson.paths, config.wordings, rng)]
@@ -139,60 +125,44 @@ class Training:
         for number in range(count):
             yield rows[number::count], kept[number::count]
 
-    def _edit_loss(self, rows: Sequence[_Row], change: Tensor) -> Tensor:
+    def _edit_loss(self, rows: Sequence[Encoded], change: Tensor) -> Tensor:
         """() mean negative log-likelihood per target token, over the texts or over all tokens of the batch."""
-        text_of, column, token = _scored(rows)
+        batch = TrainingBatch(rows)
+        return (
+            batch.losses(self._matrix, change).mean()
+            if self._config.mean == "token"
+            else batch.loss(self._matrix, change)
+        )
 
-        def missed(logits: Tensor, places: slice) -> Tensor:
-            return token_losses(logits, token[places].to(logits.device))
-
-        per_token = self._matrix.losses([row.text for row in rows], text_of, column, change, missed)  # (scored,)
-        if self._config.mean == "token":
-            return per_token.mean()
-        per_answer = [1 / len(row.answer) / len(rows) for row in rows for _ in row.answer]
-        return per_token @ torch.tensor(per_answer, dtype=torch.float64).to(per_token)
-
-    def _keep_loss(self, rows: Sequence[_Row], change: Tensor) -> Tensor:
+    def _keep_loss(self, rows: Sequence[Encoded], change: Tensor) -> Tensor:
         """() mean KL(unedited || trained) of the next token, at every place of the rehearsed answers."""
-        text_of, column, _ = _scored(rows)
-        texts = [row.text for row in rows]
-        unedited = self._matrix.logits(texts, text_of, column)
+        batch = TrainingBatch(rows)
+        unedited = self._matrix.logits(batch.texts, batch.text_of, batch.column)
 
         def apart(logits: Tensor, places: slice) -> Tensor:
             return drifts(logits, unedited(places))
 
-        return self._matrix.losses(texts, text_of, column, change, apart).mean()
+        return self._matrix.losses(batch.texts, batch.text_of, batch.column, change, apart).mean()
 
-    def _edit_rows(self, bench: Workbench, request: Request) -> list[_Row]:
+    def _edit_rows(self, bench: Workbench, request: Request) -> list[Encoded]:
         """The edit prompt with its new object: alone, behind context prefixes, in the chat form if there is one."""
         config, tokenizer = self._config, bench.tokenizer
         answer = (*encode_target(tokenizer, bench.learned(request, config.ending), request.question), *self._ends)
         room = context_length(bench.model) - len(answer) + 1
         prefixes = ("", *[prefix for prefix in bench.prefixes if prefix][: config.prefixes])
         rows = [
-            _Row(encode_prompt(tokenizer, request.prompt, request.subject, prefix=prefix, max_length=room).ids, answer)
+            (encode_prompt(tokenizer, request.prompt, request.subject, prefix=prefix, max_length=room).ids, answer)
             for prefix in prefixes
         ]
         chats = [(fill(template, request.subject), request.target) for template in bench.chat_templates(request)]
         return rows + self._encoded(chats, self._ends)
 
-    def _encoded(self, questions: Sequence[Question], ends: Ids) -> list[_Row]:
+    def _encoded(self, questions: Sequence[Question], ends: Ids) -> list[Encoded]:
         """Questions in tokens, the given ones behind each answer; those that do not fit are left out."""
         # The last token of an answer is only predicted, so a row may be one longer than the context.
         longest = context_length(self._bench.model) + 1 - len(ends)
         rows = encoded(self._bench.tokenizer, questions, self._config.ending, longest=longest)
-        return [_Row(prompt, (*answer, *ends)) for prompt, answer in rows]
-
-
-def _scored(rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:
-    """Where every answer token is predicted: text, column and the token itself, each (scored,)."""
-    places = [
-        (number, len(row.prompt) - 1 + index, token)
-        for number, row in enumerate(rows)
-        for index, token in enumerate(row.answer)
-    ]
-    text_of, column, token = zip(*places, strict=True)
-    return torch.tensor(text_of), torch.tensor(column), torch.tensor(token)
+        return [(prompt, (*answer, *ends)) for prompt, answer in rows]
 
 
 def _end_of_text(bench: Workbench) -> int:

@@ -10,7 +10,7 @@ import torch
 from families import tiny_model
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.lm.hooks import frozen
-from kgedit.methods.engine.trained_matrix import TrainedMatrix
+from kgedit.methods.engine.trained_matrix import TrainedMatrix, full_update
 
 TEXTS = [(5, 6, 7, 8, 9, 10), (11, 12), (13, 14, 15, 16)]
 ROWS, COLUMNS = torch.tensor([0, 0, 1, 2]), torch.tensor([2, 5, 1, 3])
@@ -78,3 +78,11 @@ def test_gradients_reach_the_change_alone() -> None:
         (gradient,) = torch.autograd.grad(logits_of(matrix, change).logsumexp(-1).sum(), change)
     assert bool((gradient != 0).any())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (4, 4)])
+def test_factors_give_the_change_to_the_last_bit(shape) -> None:
+    change = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    update = full_update("block.mlp.weight", change, conv1d=False)
+    assert torch.equal(update.dense(), change)
+    assert update.rank == min(shape)
