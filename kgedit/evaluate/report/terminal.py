@@ -47,14 +47,10 @@ def to_terminal(report: SuiteReport, *, width: int = 100) -> list[RenderableType
 
 def _lengths(report: SuiteReport) -> Table:
     """The sequence, a line for each method and length."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     heading, lines = length_table(report, lambda estimate: points(estimate.value))
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(heading):
-        made.add_column(Text(name.replace("_", "_\n")), justify="right" if place else "left", overflow="fold")
+    made = _headed(heading)
     for line in lines:
         made.add_row(*map(Text, line))
     return made
@@ -98,14 +94,10 @@ def _cells(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], 
 
 
 def _table(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], across: bool) -> Table:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     heading, *lines = _cells(report, methods, metrics, across=across)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(heading):
-        made.add_column(Text(name.replace("_", "_\n")), justify="right" if place else "left", overflow="fold")
+    made = _headed(heading)
     for line in lines:
         made.add_row(
             Text(line[0]),
@@ -114,6 +106,18 @@ def _table(report: SuiteReport, methods: Sequence[str], metrics: Sequence[str], 
                 for name, text in zip(heading[1:], line[1:], strict=True)
             ),
         )
+    return made
+
+
+def _headed(heading: Sequence[str]) -> Table:
+    """A table without rows, whose long headings wrap at underscores."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(heading):
+        made.add_column(Text(name.replace("_", "_\n")), justify="right" if place else "left", overflow="fold")
     return made
 
 
