@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
@@ -35,22 +36,37 @@ def sources(
         portable: Only records with a portability question; without, one is added where the facts give it.
     """
     return {
-        part: _drafts(book, subjects, f"{seed} {part}", sizes[part], portable=portable)
+        part: drafts(
+            book, subjects, f"{seed} {part}", MAX_PER_RELATION * sizes[part], partial(_draft, book, portable=portable)
+        )
         for part, subjects in book.parts(seed).items()
         if part in sizes
     }
 
 
-def _drafts(book: Book, subjects: frozenset[str], seed: str, count: int, *, portable: bool) -> Iterator[Draft]:
+def drafts(
+    book: Book,
+    subjects: frozenset[str],
+    seed: str,
+    most: float,
+    draft_of: Callable[[Fact, int, random.Random], Draft | None],
+) -> Iterator[Draft]:
+    """Drafts about facts of some subjects that have one object, in random order.
+
+    Args:
+        book: The facts that the model knows.
+        subjects: Whose facts.
+        seed: Of the order, and of what the drafts draw.
+        most: The most drafts of one relation.
+        draft_of: Makes the draft of a fact, given its number in the book; None where the facts do not do.
+    """
     rng = random.Random(seed)
     taken: Counter[str] = Counter()
     numbered = [(number, fact) for number, fact in enumerate(book.facts) if fact.subject in subjects]
     for number, fact in rng.sample(numbered, len(numbered)):
-        if book.text[fact.relation].single and taken[fact.relation] < MAX_PER_RELATION * count:
-            draft = _draft(book, fact, number, rng, portable=portable)
-            if draft is not None:
-                taken[fact.relation] += 1
-                yield draft
+        if book.text[fact.relation].single and taken[fact.relation] < most and (draft := draft_of(fact, number, rng)):
+            taken[fact.relation] += 1
+            yield draft
 
 
 def _draft(book: Book, fact: Fact, number: int, rng: random.Random, *, portable: bool) -> Draft | None:

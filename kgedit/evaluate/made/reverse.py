@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from kgedit.evaluate.benchmarks.records import Probe
 from kgedit.evaluate.benchmarks.reverse.record import ReverseQuestion, ReverseRecord
 from kgedit.evaluate.made.book import Book
-from kgedit.evaluate.made.counterfact import PROMPTS, EditInWords, sharing
+from kgedit.evaluate.made.counterfact import PROMPTS, EditInWords, drafts, sharing
 from kgedit.evaluate.made.recall import Draft
-from kgedit.graph.verbalize import ReverseText
 from kgedit.mini.corpus import Fact
 
 RECORDS = {"dev": 60, "test": 100}
@@ -27,30 +26,21 @@ def sources(book: Book, seed: int, *, sizes: Mapping[str, int] = RECORDS) -> dic
         sizes: Part -> how many records it is to have.
     """
     return {
-        part: _drafts(book, subjects, f"{seed} {part}", sizes[part])
+        part: drafts(book, subjects, f"{seed} {part}", MAX_PER_RELATION * sizes[part], partial(_draft, book))
         for part, subjects in book.parts(seed).items()
         if part in sizes
     }
 
 
-def _drafts(book: Book, subjects: frozenset[str], seed: str, count: int) -> Iterator[Draft]:
-    rng = random.Random(seed)
-    taken: Counter[str] = Counter()
-    numbered = [(number, fact) for number, fact in enumerate(book.facts) if fact.subject in subjects]
-    for number, fact in rng.sample(numbered, len(numbered)):
-        reverse = book.text.reverse(fact.relation)
-        if reverse is None or not reverse.single or not book.text[fact.relation].single:
-            continue
-        if taken[fact.relation] < MAX_PER_RELATION * count and (draft := _draft(book, fact, reverse, number, rng)):
-            taken[fact.relation] += 1
-            yield draft
-
-
-def _draft(book: Book, fact: Fact, reverse: ReverseText, number: int, rng: random.Random) -> Draft | None:
+def _draft(book: Book, fact: Fact, number: int, rng: random.Random) -> Draft | None:
     """One record; known are the old object in every wording, and the other facts of the new one.
 
-    Whether the model answers the inverse question as it is does not count here: it is a figure of the report.
+    None where the relation has no single inverse, or no new object has one subject. Whether the model answers the
+    inverse question as it is does not count here: it is a figure of the report.
     """
+    reverse = book.text.reverse(fact.relation)
+    if reverse is None or not reverse.single:
+        return None
     targets = [(target, had_by) for target in book.targets(fact) if (had_by := _only_subject(book, fact, target))]
     if not targets:
         return None
