@@ -58,7 +58,7 @@ class Delta(ABC):
     @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters that it rewrites; none for a kind that only acts at run time."""
+        """Names of the parameters that it rewrites, and of those by whose hash it knows its model; may be none."""
 
     @abstractmethod
     def weights_in(self, model: nn.Module) -> dict[str, nn.Parameter]:
@@ -69,13 +69,15 @@ class Delta(ABC):
             WrongBase: A parameter has another shape.
         """
 
-    @abstractmethod
     def edited(self, name: str, weight: Tensor) -> Tensor:
         """The new value of one parameter, in its dtype and on its device; nothing is written.
+
+        By default the weight as it is, for a kind that only acts at run time.
 
         Raises:
             EditDiverged: It does not fit the dtype.
         """
+        return weight
 
     def attach(self, model: nn.Module) -> Detach | None:
         """Put on the model what acts at run time, e.g. a forward hook; returns what removes it without a trace."""

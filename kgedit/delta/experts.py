@@ -26,7 +26,7 @@ from torch.nn.functional import normalize
 
 from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import plain_manifest
-from kgedit.delta.prompt_ends import PromptWatch, prompt_watch
+from kgedit.delta.prompt_ends import PromptWatch, watched
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.weights import digest, editable_weight, parent_module
 from kgedit.errors import UnsupportedModel
@@ -150,16 +150,10 @@ class ExpertsDelta(Delta):
                 )
         return found
 
-    def edited(self, name: str, weight: Tensor) -> Tensor:
-        """The weight as it is."""
-        return weight
-
     def attach(self, model: nn.Module) -> Detach:
         """A hook on each layer for each of its banks."""
         with ExitStack() as stack:
-            watch = prompt_watch(model, make=True)
-            if watch is None:
-                raise UnsupportedModel("a bypass of experts needs a causal language model of transformers")
+            watch = watched(model, "a bypass of experts")
             stack.callback(watch.used())
             for bank in self.banks:
                 hook = _Bypass(bank, model, watch)

@@ -105,10 +105,6 @@ class GatedDelta(Delta):
         """See `Delta.weights_in`."""
         return {gate.update.name: gate.update.check_fits(model) for gate in self.gates}
 
-    def edited(self, name: str, weight: Tensor) -> Tensor:
-        """The weight as it is."""
-        return weight
-
     def attach(self, model: nn.Module) -> Detach:
         """The gates join those that their layers have; the layers' outputs change where a gate opens."""
         with ExitStack() as stack:

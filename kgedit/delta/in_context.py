@@ -80,10 +80,6 @@ class InContextDelta(Delta):
         """See `Delta.weights_in`."""
         return {self.weight: editable_weight(model, self.weight)}
 
-    def edited(self, name: str, weight: Tensor) -> Tensor:
-        """The weight as it is."""
-        return weight
-
     def attach(self, model: nn.Module) -> Detach:
         """The model reads the facts behind those of others that it reads already."""
         context = _context_of(model) or _Context(_base(model))

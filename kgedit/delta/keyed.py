@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
 from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import plain_manifest
-from kgedit.delta.prompt_ends import PromptWatch, prompt_watch
+from kgedit.delta.prompt_ends import PromptWatch, watched
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.weights import digest, editable_weight, hooks_at, parent_module
 from kgedit.errors import UnsupportedExport, UnsupportedModel
@@ -92,17 +92,11 @@ class KeyedDelta(Delta):
             )
         return {self.weight: parameter}
 
-    def edited(self, name: str, weight: Tensor) -> Tensor:
-        """The weight as it is."""
-        return weight
-
     def attach(self, model: nn.Module) -> Detach:
         """The layer's store gets these entries behind those that it has."""
         store = _store(model, self.weight, self.lookup)
         if store is None:
-            watch = prompt_watch(model, make=True)
-            if watch is None:
-                raise UnsupportedModel("a keyed store needs a causal language model of transformers")
+            watch = watched(model, "a keyed store")
             store = _Store(parent_module(model, self.weight), self.lookup, self.projection, watch)
         store.put([*store.parts, self])
         return lambda: store.put([part for part in store.parts if part is not self])

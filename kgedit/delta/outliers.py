@@ -25,11 +25,10 @@ from torch import Tensor, nn
 
 from kgedit.delta.delta import Delta, Detach
 from kgedit.delta.low_rank import plain_manifest
-from kgedit.delta.prompt_ends import PromptWatch, prompt_watch
+from kgedit.delta.prompt_ends import PromptWatch, watched
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.update import WeightUpdate
 from kgedit.delta.weights import digest, hooks_at, parent_module
-from kgedit.errors import UnsupportedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,19 +78,13 @@ class OutlierDelta(Delta):
         """See `Delta.weights_in`."""
         return {update.name: update.check_fits(model) for update in self.updates}
 
-    def edited(self, name: str, weight: Tensor) -> Tensor:
-        """The weight as it is."""
-        return weight
-
     def attach(self, model: nn.Module) -> Detach:
         """What acts on each layer gets these changes behind those that it has."""
         with ExitStack() as stack:
             for update, threshold in zip(self.updates, self.thresholds, strict=True):
                 acting = _acting_on(model, update.name)
                 if acting is None:
-                    watch = prompt_watch(model, make=True)
-                    if watch is None:
-                        raise UnsupportedModel("a change at outliers needs a causal language model of transformers")
+                    watch = watched(model, "a change at outliers")
                     acting = _AtOutliers(parent_module(model, update.name), watch)
                 stack.callback(acting.with_part(update, threshold))
             return stack.pop_all().close

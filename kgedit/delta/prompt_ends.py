@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from kgedit.errors import UnsupportedModel
+
 
 class PromptPlace(NamedTuple):
     """A prompt in a pass: its row in the batch, and the columns of its tokens in their order."""
@@ -95,20 +97,31 @@ class PromptWatch:
         return leave
 
 
-def prompt_watch(model: nn.Module, *, make: bool = False) -> PromptWatch | None:
-    """The watch of a model, if a change asked for one.
+def prompt_watch(model: nn.Module) -> PromptWatch | None:
+    """The watch of a model of transformers, or of its stack of blocks; None where no change asked for one."""
+    hooks = _decoder(model)._forward_pre_hooks.values() if hasattr(model, "get_decoder") else ()
+    return next((hook for hook in hooks if isinstance(hook, PromptWatch)), None)
+
+
+def watched(model: nn.Module, what: str) -> PromptWatch:
+    """The watch of a model, put on where there is none.
 
     Args:
-        model: A causal language model of transformers, or its stack of blocks.
-        make: Put one on where there is none.
+        model: A causal language model of transformers.
+        what: What asks for it, for the message.
+
+    Raises:
+        UnsupportedModel: The model is another one.
     """
     if not hasattr(model, "get_decoder"):
-        return None
+        raise UnsupportedModel(f"{what} needs a causal language model of transformers")
+    return prompt_watch(model) or PromptWatch(_decoder(model))
+
+
+def _decoder(model: nn.Module) -> nn.Module:
+    """The stack of blocks of a causal language model."""
     decoder: nn.Module = model.get_decoder()  # type: ignore[operator]
-    for hook in decoder._forward_pre_hooks.values():
-        if isinstance(hook, PromptWatch):
-            return hook
-    return PromptWatch(decoder) if make else None
+    return decoder
 
 
 @contextmanager
