@@ -5,8 +5,9 @@ The public names are loaded when first used: `import kgedit` alone imports neith
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kgedit.io.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgedit.delta import LowRankDelta
@@ -38,12 +39,4 @@ _HOME = {
     "build_subgraph": "kgedit.graph.subgraph",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'kgedit' has no attribute {name!r}; the public names are {', '.join(__all__)}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

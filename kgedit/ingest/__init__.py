@@ -18,8 +18,9 @@ between runs, `review` is for people who decide change by change. The public nam
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kgedit.io.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kgedit.ingest.calibration import Calibration, calibrate
@@ -108,13 +109,4 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        names = ", ".join(__all__)
-        raise AttributeError(f"module 'kgedit.ingest' has no attribute {name!r}; the public names are {names}")
-    return getattr(import_module(_MODULE[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULE)
