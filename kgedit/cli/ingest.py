@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgedit.cli import ingest_consolidate, ingest_follow, ingest_plan, ingest_report
+from kgedit.cli.ingest_consolidate import ConsolidateAfter
 from kgedit.cli.ingest_live import LiveTable
 from kgedit.cli.ingest_plan import (
     AnyKind,
@@ -76,14 +77,7 @@ def run(
         int | None,
         typer.Option(min=1, max=MOST, help="Changes decided together; 16 by default, all for finetune-adapter."),
     ] = None,
-    consolidate_after: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST,
-            help="Train all changes into one adapter whenever so many were decided since the last time.",
-        ),
-    ] = None,
+    consolidate_after: ConsolidateAfter = None,
     format: Format = None,
     map: Mapped = None,
     before: Before = None,

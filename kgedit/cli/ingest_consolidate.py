@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from kgedit.ingest import Consolidated
 
 
+ConsolidateAfter = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST,
+        help="Train all changes into one adapter whenever so many were decided since the last time.",
+    ),
+]
+
+
 class Into(StrEnum):
     """What the changes are trained into."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.ingest_plan import AnySubject, Mapped, Policy, PolicyOption, Properties, feed_options
+from kgedit.cli.ingest_consolidate import ConsolidateAfter
+from kgedit.cli.ingest_plan import AnySubject, Entities, Mapped, Policy, PolicyOption, Properties, feed_options
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import (
     MOST,
@@ -44,9 +45,7 @@ def follow(
         typer.Option("--method", help="Closed-form method that patches; by default the one of the model's preset."),
     ] = None,
     property: Properties = None,
-    entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="Only this item's events of the stream; may be repeated.")
-    ] = None,
+    entity: Entities = None,
     since: Annotated[str | None, typer.Option(help="Where the stream begins the first time; now by default.")] = None,
     map: Mapped = None,
     policy: PolicyOption = Policy.NEWEST,
@@ -56,10 +55,7 @@ def follow(
     every: Annotated[
         float, typer.Option(min=1, max=86_400, help="Seconds that changes wait for others, and between two looks.")
     ] = 60.0,
-    consolidate_after: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST, help="Train all changes into one adapter whenever so many were decided."),
-    ] = None,
+    consolidate_after: ConsolidateAfter = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for versions of the adapter and the link `current`.")
     ] = None,

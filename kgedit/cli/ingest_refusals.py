@@ -17,14 +17,5 @@ _MOST = 40  # rows
 
 def refusals(changes: Sequence[RefusedChange], why: str = "why refused") -> RenderableType:
     """The first of the changes; `why` heads the column of reasons."""
-    rows = [(change.id, *_named(change), change.reason) for change in changes[:_MOST]]
+    rows = [(change.id, *change.words, change.reason) for change in changes[:_MOST]]
     return table(["change", "subject", "relation", "new object", why], rows)
-
-
-def _named(change: RefusedChange) -> tuple[str, str, str]:
-    """Subject, relation and new object, ids behind their labels."""
-    names = (change.subject, change.relation or "", change.target_new)
-    subject, relation, target = (
-        f"{change.labels[name]} ({name})" if name in change.labels else name for name in names
-    )
-    return subject, relation, target

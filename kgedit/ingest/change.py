@@ -94,12 +94,13 @@ def slot_key(edit: Edit) -> str:
 
 def words(edit: Edit, labels: Mapping[str, str] | None = None) -> tuple[str, str, str]:
     """Subject, relation (or prompt) and new object of an edit, as a table shows them: ids behind their labels."""
-    known = labels or {}
+    return in_words((edit.subject, edit.relation or edit.prompt or "", edit.target_new), labels or {})
 
-    def named(name: str) -> str:
-        return f"{known[name]} ({name})" if known.get(name, name) != name else name
 
-    return named(edit.subject), named(edit.relation or edit.prompt or ""), named(edit.target_new)
+def in_words(names: tuple[str, str, str], labels: Mapping[str, str]) -> tuple[str, str, str]:
+    """Subject, relation and object, ids behind their labels."""
+    subject, relation, obj = (f"{labels[name]} ({name})" if labels.get(name, name) != name else name for name in names)
+    return subject, relation, obj
 
 
 def day(dated: datetime | None) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
 
 from pydantic import BaseModel, ConfigDict
 
@@ -160,19 +160,10 @@ def follow(
             consolidate_after, consolidate_by, policy, any_subject=any_subject,
         )  # fmt: skip
         follower.settle()  # what a killed one had received, and not decided or not published
-        failures = 0
-        while True:
-            try:
-                follower.read()
-                failures = 0
-            except (EndpointDown, EndpointBusy) as error:
-                if once:
-                    raise
-                failures += 1
-                follower.problem(followed.name, error)
-            if once:
-                return follower.result()
-            sleep(min(every * 2**failures, _LONGEST) if failures else every)
+        if not once:
+            follower.go_on(every, sleep)
+        follower.read()
+        return follower.result()
 
 
 @dataclass
@@ -200,6 +191,18 @@ class _Follower:
         for batch in self.source.batches(self.state.position, lambda of_file: journal.run(of_file) is not None):
             self._take(batch)
             self.settle()
+
+    def go_on(self, every: float, sleep: Callable[[float], None]) -> NoReturn:
+        """Read again and again; the pauses grow while the source stays away."""
+        failures = 0
+        while True:
+            try:
+                self.read()
+                failures = 0
+            except (EndpointDown, EndpointBusy) as error:
+                failures += 1
+                self.problem(self.source.name, error)
+            sleep(min(every * 2**failures, _LONGEST) if failures else every)
 
     def _take(self, batch: FollowedBatch) -> None:
         """Plan a batch, then receive it and note where the source goes on, in one transaction."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from kgedit.ingest.change import in_words
 from kgedit.ingest.store.entry import Entry
 
 
@@ -34,6 +35,11 @@ class RefusedChange(BaseModel):
             numbers=dict(numbers),
             labels=entry.change.labels,
         )
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Subject, relation and new object, ids behind their labels."""
+        return in_words((self.subject, self.relation or "", self.target_new), self.labels)
 
 
 class RunResult(BaseModel):
