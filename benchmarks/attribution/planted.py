@@ -66,7 +66,7 @@ def planted(count: int, seed: int) -> Planted:
     """
     rng = random.Random(seed)
     text = Verbalizer.bundled()
-    labels = {row[0]: row[1] for row in snapshot.rows("entities")}
+    labels = snapshot.labels()
     facts = load_facts(mini_folder())
     objects = {
         relation: [

@@ -15,3 +15,8 @@ def rows(name: str) -> Iterator[list[str]]:
     with resources.files(__name__).joinpath(f"{name}.tsv").open(encoding="utf-8") as lines:
         for line in lines:
             yield line.rstrip("\n").split("\t")
+
+
+def labels() -> dict[str, str]:
+    """Item id -> its label."""
+    return {id: label for id, label, *_ in rows("entities")}

@@ -15,7 +15,7 @@ T = TypeVar("T")
 IncomingWalk = tuple[Triple, ...]  # in walking order; the last one's object is the subject
 Path = tuple[str, ...]  # relations in walking order
 
-MOST = 160  # incoming_walks of one subject
+MOST = 160  # walks to one subject
 _PER_PATH = 8  # of one path
 _STORED = 2000  # facts read per item: a hub has many, and a few of each relation are enough
 

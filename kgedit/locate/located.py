@@ -99,9 +99,9 @@ def locate_facts(editor: Editor, settings: TracingSettings, *, progress: Progres
         wordings = pool.text.prompts((fact.relation,))[:WORDINGS]
         prompts = tuple(encode_prompt(editor.tokenizer, wording, fact.subject_label) for wording in wordings)
         answer = encode_target(editor.tokenizer, fact.object_label, fill(wordings[0], fact.subject_label))
+        # As published, a fact counts only if its object's first token is the most probable one.
         asked.append(_Asked(prompts, answer[0]))
     subjects = list(dict.fromkeys(fact.subject_label for fact in pool.facts))[:_NAMES]
-    # As published, a fact counts only if its object's first token is the most probable one.
     return _located(editor, asked, subjects, settings, progress)
 
 

@@ -114,7 +114,7 @@ class Ike(Method):
         if not count:
             return []
         text, rng = Verbalizer.bundled(), random.Random(seed)
-        labels = {row[0]: row[1] for row in snapshot.rows("entities")}
+        labels = snapshot.labels()
         subjects = {request.subject for request in requests}
         facts: dict[str, list[Fact]] = defaultdict(list)
         for fact in load_facts(mini_folder()):

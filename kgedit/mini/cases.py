@@ -54,7 +54,7 @@ class Casebook:
             facts: The facts, where they are not those of a folder; items of the bundled snapshot.
         """
         self.text = Verbalizer.bundled()
-        self.labels = {row[0]: row[1] for row in snapshot.rows("entities")}
+        self.labels = snapshot.labels()
         self.facts = load_facts(folder or mini_folder()) if facts is None else list(facts)
         self.of_subject: dict[str, list[Fact]] = defaultdict(list)
         self.of_relation: dict[str, list[Fact]] = defaultdict(list)

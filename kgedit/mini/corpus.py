@@ -259,4 +259,4 @@ def _number(identifier: str) -> int:
 
 def bundled_sentences() -> list[str]:
     """`sentences` of the bundled model, with the labels of the bundled snapshot."""
-    return sentences(mini_folder(), {row[0]: row[1] for row in snapshot.rows("entities")})
+    return sentences(mini_folder(), snapshot.labels())

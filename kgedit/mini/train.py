@@ -121,7 +121,7 @@ def train(out: Path, *, epochs: int, seed: int = 0, device: str | None = None) -
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     # Choose facts, chains and tokens.
     text = Verbalizer.bundled()
-    labels = {row[0]: row[1] for row in snapshot.rows("entities")}
+    labels = snapshot.labels()
     known = corpus.candidates(((s, r, o) for s, r, o in snapshot.rows("triples")), labels, text)
     facts = corpus.select_facts(known, text, count=FACTS, seed=seed)
     chains = corpus.select_chains(facts, text, counts=CHAINS, held_out=HELD_OUT, seed=seed)

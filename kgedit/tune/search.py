@@ -14,7 +14,7 @@ from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
 from kgedit.trials.measure import means, measure_edits
 from kgedit.tune.shared import SharedTrials
-from kgedit.tune.stages import AGAIN, FACTORS, Changes, at_layer, bands, first_layers, layers_between, scaled
+from kgedit.tune.stages import AGAIN, FACTORS, at_layer, bands, changed, first_layers, layers_between, scaled
 from kgedit.tune.tried import Tried
 
 GAIN = 0.003  # of the score: less is no reason to leave a setting that is published or simpler
@@ -69,7 +69,7 @@ class Search:
         if self.best is None:
             raise EditError(f"{self.kind.name} cannot make the edits that were drawn, with any of the settings tried")
         for changes in bands(self.best[0]):
-            self._try(_with(self.best[0], changes))
+            self._try(changed(self.best[0], changes))
         for name, factors in FACTORS.items():
             if name in self.kind.Config.model_fields:
                 for factor in factors:
@@ -80,21 +80,21 @@ class Search:
         """Layers far apart, then halfway between the best and its neighbours."""
         if not at_layer(self.kind.Config, 1):
             return
-        scores = {layer: self._try(_with(start, at_layer(self.kind.Config, layer))) for layer in first_layers(depth)}
+        scores = {layer: self._try(changed(start, at_layer(self.kind.Config, layer))) for layer in first_layers(depth)}
         for _ in range(_HALVINGS):
             known = {layer: score for layer, score in scores.items() if math.isfinite(score)}
             if not known:
                 return
             best = max(known, key=known.__getitem__)
             for layer in layers_between(best, set(scores), depth):
-                scores[layer] = self._try(_with(start, at_layer(self.kind.Config, layer)))
+                scores[layer] = self._try(changed(start, at_layer(self.kind.Config, layer)))
 
     def _scale(self, name: str, factor: float) -> None:
         """One setting times a factor, again and again as long as that helps."""
         for _ in range(AGAIN):
             if (before := self.best) is None:
                 return
-            self._try(_with(before[0], scaled(before[0], name, factor)))
+            self._try(changed(before[0], scaled(before[0], name, factor)))
             if self.best is before or factor == 0:
                 return
 
@@ -128,7 +128,3 @@ class Search:
             figures = {}
         self._spent += self.clock() - began
         return figures | {"seconds": round((self.clock() - began) / len(self.edits), 2)}
-
-
-def _with(settings: MethodSettings, changes: Changes) -> MethodSettings:
-    return type(settings).model_validate(settings.model_dump() | dict(changes))

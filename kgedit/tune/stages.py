@@ -36,6 +36,11 @@ def at_layer(kind: type[MethodSettings], layer: int) -> Changes:
     return {name: value for name, value in guess.items() if name in ("layer", "layers", "repr_layer")}
 
 
+def changed(settings: MethodSettings, changes: Changes) -> MethodSettings:
+    """The settings with some of them changed, checked anew."""
+    return type(settings).model_validate(settings.model_dump() | dict(changes))
+
+
 def first_layers(depth: int) -> list[int]:
     """The layers that are tried first, spread over the lower half of the model."""
     return sorted({min(depth - 1, round(share * depth)) for share in _DEPTHS})

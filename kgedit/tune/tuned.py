@@ -21,7 +21,7 @@ from kgedit.trials.measure import means, measure_edits, measure_unedited
 from kgedit.tune.preset import write_preset
 from kgedit.tune.search import Search
 from kgedit.tune.shared import SharedTrials, check_independent
-from kgedit.tune.stages import at_layer, first_layers
+from kgedit.tune.stages import at_layer, changed, first_layers
 from kgedit.tune.tried import Tried
 
 _LEAST = 4  # edits of either kind
@@ -164,11 +164,7 @@ def _collect(editor: Editor, kind: type[Method], begin: Method, depth: int) -> N
     """Collect the second moments of all layers that are tried first in one pass over the text."""
     layers = set(begin.moment_layers)
     for layer in first_layers(depth):
-        layers |= set(
-            kind(
-                type(begin.config).model_validate(begin.config.model_dump() | dict(at_layer(kind.Config, layer)))
-            ).moment_layers
-        )
+        layers |= set(kind(changed(begin.config, at_layer(kind.Config, layer))).moment_layers)
     editor.moments.of(sorted(layers))
 
 

@@ -41,10 +41,6 @@ def recall(questions: list[tuple[str, str]]) -> float:
     return sum(exact_answers(model, tokenizer, questions)) / len(questions)
 
 
-def labels() -> dict[str, str]:
-    return {row[0]: row[1] for row in snapshot.rows("entities")}
-
-
 def test_the_graph_carries_an_edit_further_than_rome_alone(figures) -> None:
     assert figures["glame"]["portability"] > figures["rome"]["portability"]
 
@@ -56,7 +52,7 @@ def test_both_methods_write_what_was_asked(figures) -> None:
 
 
 def test_the_bundled_model_recalls_its_facts() -> None:
-    text, names, rng = Verbalizer.bundled(), labels(), random.Random(0)
+    text, names, rng = Verbalizer.bundled(), snapshot.labels(), random.Random(0)
     chosen = rng.sample(load_facts(mini_folder()), SAMPLE)
     assert (
         recall([(text[f.relation].cloze[0].replace("{}", names[f.subject]), names[f.object]) for f in chosen]) >= 0.97
@@ -65,7 +61,7 @@ def test_the_bundled_model_recalls_its_facts() -> None:
 
 @pytest.mark.parametrize(("hops", "least"), [(2, 0.85), (3, 0.60)])
 def test_the_bundled_model_composes_facts_in_chains_it_never_saw(hops: int, least: float) -> None:
-    text, names, rng = Verbalizer.bundled(), labels(), random.Random(0)
+    text, names, rng = Verbalizer.bundled(), snapshot.labels(), random.Random(0)
     unseen = [chain for chain in load_chains(mini_folder()) if len(chain.relations) == hops and not chain.trained]
     chosen = rng.sample(unseen, min(SAMPLE, len(unseen)))
     assert len(chosen) >= 100

@@ -104,7 +104,7 @@ def check(folder: Path | None = None, *, progress: Progress | None = None) -> Kn
     started = time.monotonic()
     folder = folder or mini_folder()
     model, tokenizer = load_model(str(folder), dtype=torch.float32)
-    text, labels = Verbalizer.bundled(), {row[0]: row[1] for row in snapshot.rows("entities")}
+    text, labels = Verbalizer.bundled(), snapshot.labels()
     facts, chains = load_facts(folder), load_chains(folder)
     asked = _fact_questions(facts, text, labels) | _chain_questions(chains, text, labels)
     total, done, recall = sum(map(len, asked.values())), 0, dict[str, Recall]()
