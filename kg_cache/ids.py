@@ -61,6 +61,13 @@ def as_id(text: str) -> str:
     return spelled[1].upper() if spelled else text
 
 
+def as_id_in_any_case(text: str) -> str:
+    """The id that a text spells, also in lower case (q42), which may be a name; other text as `as_id` has it."""
+    text = as_id(text)
+    id = text.upper()
+    return id if is_entity_id(id) or is_relation_id(id) else text
+
+
 def id_order(identifier: str) -> tuple[str, int]:
     """Sort key of ids: items and properties apart, each by number."""
     return identifier[0], int(identifier[1:])

@@ -226,5 +226,6 @@ def _nothing(path: Path, report: ImportReport) -> ImportFailed:
     first = f"; {report.examples[0]}" if report.examples else ""
     return ImportFailed(
         f"{path} holds no fact that is wanted ({report.malformed} malformed, {report.skipped} skipped{first}); "
-        "expected N-Triples (.nt), Turtle (.ttl) or JSON (.json) of Wikidata, or lines of item, property, item"
+        "expected N-Triples (.nt), Turtle (.ttl) or JSON (.json) of Wikidata, "
+        "or lines of item, property, item with tabs between them"
     )

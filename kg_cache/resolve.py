@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from kg_cache.errors import AmbiguousLabel, UnknownEntity, UnknownRelation
 from kg_cache.graph import Candidate, Neighbourhood, Relation
-from kg_cache.ids import as_id, id_order, is_entity_id
+from kg_cache.ids import as_id, as_id_in_any_case, id_order, is_entity_id
 from kg_cache.nearest import did_you_mean, nearest
 from kg_cache.text import fold, show
 
@@ -79,7 +79,7 @@ def resolve_entity(index: NameIndex, text: str) -> Candidate:
     Names that equal the text letter by letter come before those that differ in case, labels before aliases,
     then items with more links, then smaller ids. Of several items with the label, the first is chosen if it has 30
     times the links of the next; of several with the alias, if it has more than twice. `Candidate.note` then says so;
-    the items it beat are in `Candidate.also`.
+    the items it beat are in `Candidate.also`. What nothing has as a name may be an id in lower case.
 
     Raises:
         UnknownEntity: Nothing has this name.
@@ -93,6 +93,8 @@ def resolve_entity(index: NameIndex, text: str) -> Candidate:
         return Candidate(id=item, label=index.labels([item])[item], matched=text, kind="id", links=index.links(item))
     names = index.names(text)
     names = [name for name in names if name.text == text] or names
+    if not names and (id := as_id_in_any_case(text)) != text and index.knows(id):
+        return resolve_entity(index, id)
     if not names:
         raise UnknownEntity(f"no item of {index.name} is called {show(text)}; {_meant(_similar_items(index, text))}")
     ranked = _rank(index, names)
@@ -121,7 +123,7 @@ def resolve_relation(index: NameIndex, text: str) -> Relation:
     relations = index.relations()
     ways: tuple[Callable[[Relation], bool], ...] = (
         lambda relation: text in (relation.id, relation.label),
-        lambda relation: fold(text) == fold(relation.label),
+        lambda relation: fold(text) in (fold(relation.id), fold(relation.label)),
         lambda relation: text in relation.aliases,
         lambda relation: fold(text) in map(fold, relation.aliases),
     )

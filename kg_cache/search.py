@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kg_cache.ids import as_id, id_order, is_entity_id
+from kg_cache.ids import as_id, as_id_in_any_case, id_order, is_entity_id
 from kg_cache.resolve import Name, what_it_is
 from kg_cache.store import Store
 from kg_cache.text import fold
@@ -34,11 +34,10 @@ def search_items(store: Store, text: str, *, limit: int = 8) -> list[FoundItem]:
     text = text.strip()
     if not text:
         return []
-    if is_entity_id(as_id(text)):
-        item = store.canonical(as_id(text))
-        names = [Name(item, 0, store.labels([item])[item])] if store.knows(item) else []
-    else:
-        names = store.names_with(text)
+    names = [] if is_entity_id(as_id(text)) else store.names_with(text)
+    if not names and is_entity_id(id := as_id_in_any_case(text)) and store.knows(id):
+        item = store.canonical(id)
+        names = [Name(item, 0, store.labels([item])[item])]
     best: dict[str, Name] = {}
     for name in sorted(names, key=lambda name: (fold(name.text) != fold(text), name.rank)):
         best.setdefault(name.entity, name)

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 from kg_cache.dump.block import Block, Fact, Named, Place, Unreadable, Wanted
 from kg_cache.dump.chunks import chunks
-from kg_cache.ids import as_id, check_entity_id, check_relation_id
+from kg_cache.errors import InvalidId
+from kg_cache.ids import as_id_in_any_case, check_entity_id, check_relation_id, is_entity_id, is_relation_id
 from kg_cache.text import show
 
 
@@ -31,12 +32,24 @@ def table(file: BinaryIO, wanted: Wanted, start: Place) -> Iterator[Block]:
 
 
 def _row(line: str) -> Fact | Named:
-    first, *rest = line.rstrip("\r\n").split("\t")
-    first, relation = as_id(first), as_id(rest[0]) if rest else ""
-    if len(rest) > 1 and relation[:1] == "P" and relation[1:].isdigit():
-        ids = check_entity_id(first), check_relation_id(relation), check_entity_id(as_id(rest[1]))
-        return int(ids[0][1:]), int(ids[1][1:]), int(ids[2][1:])
-    if not rest or not rest[0]:
+    cells = line.rstrip("\r\n").split("\t")
+    ids = [as_id_in_any_case(cell) for cell in cells[:3]]
+    if len(cells) > 2 and _says_fact(*ids):
+        try:
+            subject, relation, target = check_entity_id(ids[0]), check_relation_id(ids[1]), check_entity_id(ids[2])
+        except InvalidId as error:
+            raise ValueError(f"{error}; a fact is item, property, item in this order, each by its id") from None
+        return int(subject[1:]), int(relation[1:]), int(target[1:])
+    if len(cells) < 2 or not cells[1]:
         raise ValueError(f"{show(line.rstrip())} has neither item, property, item nor id, label")
-    named = check_relation_id(first) if first.startswith("P") else check_entity_id(first)
-    return Named(named, rest[0], tuple(filter(None, "".join(rest[1:2]).split("|"))))
+    named = check_relation_id(ids[0]) if ids[0].startswith("P") else check_entity_id(ids[0])
+    return Named(named, cells[1], tuple(filter(None, "".join(cells[2:3]).split("|"))))
+
+
+def _says_fact(first: str, second: str, third: str) -> bool:
+    """Whether a row is meant as a fact: its property or its object is an id, be it in the wrong place.
+
+    Read as a name, a fact in another order, or one whose property is told by its label, would rename its item.
+    """
+    property = is_relation_id(second) or (second[:1] == "P" and second[1:].isdigit())
+    return property or is_entity_id(third) or (is_entity_id(second) and second != first)

@@ -52,11 +52,12 @@ def fetch(
 
     Entities that are stored already are fetched again.
     """
-    from kg_cache.ids import as_id, is_entity_id
+    from kg_cache.ids import as_id_in_any_case, is_entity_id
 
     with working("Asking the endpoint") as advance:
         wikidata = _wikidata(graph, endpoint, contact, limit, advance)
-        ids = [as_id(text) if is_entity_id(as_id(text)) else wikidata.resolve(text).id for text in entities]
+        spelled = {text: as_id_in_any_case(text) for text in entities}
+        ids = [id if is_entity_id(id) else wikidata.resolve(text).id for text, id in spelled.items()]
         data = _fetch(wikidata, ids, hops, advance)
         data["graph"] = str(wikidata.store.path)
         wikidata.store.close()

@@ -102,6 +102,36 @@ def test_malformed_lines_are_counted_and_the_first_are_named(tmp_path: Path, sto
     assert all(len(example) < 400 for example in report.examples)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "P27\tQ937\tQ142",  # property, item, item
+        "Q937\tQ142\tP27",  # item, item, property
+        "Q937\tcountry of citizenship\tQ142",  # the property by its label
+        "Q937\twd:Q142\t",
+        "Q937\tP27\tFrance",
+    ],
+)
+def test_a_fact_in_another_form_renames_nothing(tmp_path: Path, store: Store, row: str) -> None:
+    named = "Q937\tAlbert Einstein\tEinstein\nP27\tcountry of citizenship\nQ142\tFrance\n"
+    (tmp_path / "facts.tsv").write_text(f"{named}{row}\n")
+    report = import_triples(tmp_path / "facts.tsv", store)
+    assert (report.triples, report.names, report.malformed) == (0, 4, 1)
+    assert report.examples[0].endswith("a fact is item, property, item in this order, each by its id")
+    assert store.labels(["Q937", "P27"]) == {"Q937": "Albert Einstein", "P27": "country of citizenship"}
+    assert store.aliases("Q937") == ("Einstein",)
+
+
+def test_ids_of_a_table_in_lower_case_and_names_that_look_like_them(tmp_path: Path, store: Store) -> None:
+    rows = "q937\tp27\tq142\nQ937\tAlbert Einstein\tq8|p53\nQ14818\tp53\nQ7\tQ7\t\n"
+    (tmp_path / "facts.tsv").write_text(rows)
+    report = import_triples(tmp_path / "facts.tsv", store)
+    assert (report.triples, report.malformed) == (1, 0)
+    assert list(store.triples()) == [Triple("Q937", "P27", "Q142")]
+    assert store.aliases("Q937") == ("q8", "p53")
+    assert store.labels(["Q14818"]) == {"Q14818": "p53"}
+
+
 @pytest.mark.parametrize("long", [b"x" * 20_000_000, b'<http://a> <http://b> "' + b"x" * 20_000_000 + b'" .'])
 def test_an_absurdly_long_line_is_one_malformed_line(tmp_path: Path, store: Store, long: bytes) -> None:
     statement = f"<{WD}Q1> <{WDT}P1> <{WD}Q2> .\n".encode()

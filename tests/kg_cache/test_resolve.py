@@ -24,6 +24,17 @@ def test_case_decides_only_when_the_exact_text_is_nobodys_name(filled: Store) ->
         filled.resolve("berlin")
 
 
+def test_an_id_in_lower_case_is_one_unless_it_is_a_name(filled: Store) -> None:
+    found = filled.resolve("q937")
+    assert (found.id, found.kind, found.matched) == ("Q937", "id", "Q937")
+    assert filled.resolve_relation("p19").id == "P19"
+    filled.add(entities=[Entity(id="Q5", label="Coenzyme", aliases=("q64",))])
+    assert filled.resolve("q64").id == "Q5"
+    assert filled.resolve("Q64").label == "Berlin"
+    with pytest.raises(UnknownEntity, match="'q123456' is called|is called 'q123456'"):
+        filled.resolve("q123456")
+
+
 def test_composed_and_decomposed_letters_are_the_same_when_case_is_ignored(store: Store) -> None:
     store.add(entities=[Entity(id="Q1", label="Zürich")])
     assert store.resolve("Zu\u0308rich").id == "Q1"
