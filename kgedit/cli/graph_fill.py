@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from kgedit.cli.progress import working
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from kg_cache.store import Store
     from kg_cache.wikidata import FetchReport, Wikidata
     from kgedit.progress import Progress
 
@@ -93,36 +95,38 @@ def import_facts(
     The file holds N-Triples or Turtle of Wikidata, its JSON dump, or lines of tab-separated ids. An import that was
     stopped goes on where it was when the same command is given again.
     """
-    from kg_cache.errors import KnowledgeGraphError
     from kg_cache.importing import import_triples
-    from kg_cache.store import Store
 
-    empty = not graph.exists()
-    with working(f"Importing {file.name}") as advance:
+    with working(f"Importing {file.name}") as advance, _filled(graph) as target:
 
         def on_bytes(done: int, total: int) -> None:
             advance(f"Importing {file.name}, kB", done // 1000, max(total // 1000, 1))
 
-        try:
-            with Store(graph) as target:
-                try:
-                    report = import_triples(
-                        file,
-                        target,
-                        language=language,
-                        properties=properties or (),
-                        classes=classes or (),
-                        on_bytes=on_bytes,
-                    )
-                finally:
-                    empty = empty and not target.provenance()["sources"]
-        except KnowledgeGraphError:
-            if empty:  # an import that brought nothing leaves no empty file behind
-                for part in ("", "-wal", "-shm", ".lock", ".sha256"):
-                    graph.with_name(graph.name + part).unlink(missing_ok=True)
-            raise
+        report = import_triples(
+            file, target, language=language, properties=properties or (), classes=classes or (), on_bytes=on_bytes
+        )
     data = {**asdict(report), "graph": str(graph)}
     emit(data, lambda: [table(["imported", str(file)], list(data.items()))], as_json=as_json)
+
+
+@contextmanager
+def _filled(graph: Path) -> Iterator[Store]:
+    """A graph file to be filled; one that is made for that, and was brought nothing, is gone after a failure."""
+    from kg_cache.errors import KnowledgeGraphError
+    from kg_cache.store import Store
+
+    empty = not graph.exists()
+    try:
+        with Store(graph) as target:
+            try:
+                yield target
+            finally:
+                empty = empty and not target.provenance()["sources"]
+    except KnowledgeGraphError:
+        if empty:
+            for part in ("", "-wal", "-shm", ".lock", ".sha256"):
+                graph.with_name(graph.name + part).unlink(missing_ok=True)
+        raise
 
 
 def _wikidata(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,6 +17,8 @@ from kgedit.cli.workers import Executor, GpusPerWorker, WorkerCount, worker_plan
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from kgedit.lm.second_moment.convergence import HalvesChange
 
 _METHODS = "rome,memit,glame"
@@ -68,38 +71,37 @@ def moments(
 
     Says as it goes how much C^-1 k, the direction of an edit, still differs between the halves of the text.
     """
-    wanted = None if layers is None else parse_layers(layers)
+    named = [] if layers is None else parse_layers(layers)
     with working(f"Loading {model}") as advance:
         from kg_cache.settings import Settings
         from kgedit.cli.passages import Passages, PassageSource
-        from kgedit.lm.anatomy import anatomy_of
         from kgedit.lm.load import load_model
         from kgedit.lm.second_moment.collect import collect, origin_of, weights_keys
         from kgedit.lm.second_moment.files import moment_file, save_moment
         from kgedit.lm.second_moment.find import cached_file, check_same_texts, enough_tokens
-        from kgedit.lm.second_moment.first_tokens import outlying_first_tokens
-        from kgedit.methods.registry import method_for, parse_variant
+        from kgedit.lm.second_moment.first_tokens import FirstTokens, outlying_first_tokens
+        from kgedit.methods.registry import parse_variant
 
+        # 1. The layers and the texts; names are checked before the model is loaded.
         given = None if text is None else Passages(text)
-        names = [] if wanted else [name.strip() for name in methods.split(",")]
-        for name in names:
-            parse_variant(name)
+        variants = [] if named else [name.strip() for name in methods.split(",")]
+        for variant in variants:
+            parse_variant(variant)
         loaded, tokenizer = load_model(model, progress=advance, **loading)
-        if wanted is None:
-            depth = anatomy_of(loaded).n_layers(loaded)
-            wanted = sorted({layer for name in names for layer in method_for(model, name, depth)[0].moment_layers})
-        if not wanted:
-            raise typer.BadParameter(f"{methods} need no second moments; name layers with --layers")
-        for layer in wanted:
-            anatomy_of(loaded).block(loaded, layer)
+        wanted = _checked_layers(loaded, named or _written_layers(loaded, model, variants))
         source = PassageSource(given, graph, sampled)
         passages = source(loaded, tokenizer)
+        # 2. How much is read of them.
         limit = tokens if tokens or given is not None else enough_tokens(loaded, wanted[0])
-        first = None if skip_first is not None else outlying_first_tokens(loaded, tokenizer, passages(), wanted)
-        left_out = first.left_out if first else skip_first or 0
+        first = (
+            outlying_first_tokens(loaded, tokenizer, passages(), wanted)
+            if skip_first is None
+            else FirstTokens(skip_first, {})
+        )
+        how: dict[str, Any] = {"max_length": max_length, "max_tokens": limit, "skip_first": first.left_out}
         if out is not None:
-            how: Any = {"max_length": max_length, "max_tokens": limit, "skip_first": left_out}
             check_same_texts(out, wanted, lambda: origin_of(loaded, tokenizer, passages(), **how))
+        # 3. The sums, by this process or by workers.
         total = sum(1 for _ in passages())
         what = "Collecting second moments, passages"
         advance(what, 0, total)
@@ -117,20 +119,19 @@ def moments(
                 tokenizer,
                 passages(),
                 wanted,
-                max_length=max_length,
-                max_tokens=limit,
-                skip_first=left_out,
                 checkpoint_dir=folder,
                 progress=lambda passages, _: advance(what, passages, total),
                 on_halves=on_halves,
+                **how,
             )
         else:
             from kgedit.cli.moments_shards import StartShards, collect_shared
 
             start = StartShards(
-                model, loading, source, tuple(wanted), max_length, limit, left_out, folder.absolute(), plan.number
+                model, loading, source, tuple(wanted), folder=folder.absolute(), shards=plan.number, **how
             )
             collected = collect_shared(start, loaded, plan, progress=advance, on_halves=on_halves)
+        # 4. The files, where edits look for them.
         weights = weights_keys(loaded, wanted)
         files = {
             layer: moment_file(out, layer) if out else cached_file(Settings().cache_dir, weights[layer], layer)
@@ -138,24 +139,87 @@ def moments(
         }
         for layer, moment in collected.items():
             save_moment(moment, files[layer])
-    change = changes[-1] if changes else None
-    data = {
-        "model": model,
-        "text": text or "facts of the graph",
-        "sampled": sampled,
-        "passages": total,
-        "first_tokens_left_out": left_out,
-        "first_tokens": first.ratios if first else {},
-        "layers": {str(i): {"tokens": moment.count, "file": str(files[i])} for i, moment in collected.items()},
-        "changes": [{"tokens": c.tokens, "layers": {str(i): v for i, v in c.changes.items()}} for c in changes],
-        "verdict": change.verdict if change else "too little text",
-    }
-    rows = [
-        (layer, moment.count, percent(change.changes[layer]) if change else "-", str(files[layer]))
-        for layer, moment in collected.items()
-    ]
-    shown = [table(["layer", "tokens", "change between halves", "file"], rows), line(_verdict(change, left_out))]
-    emit(data, lambda: shown, as_json=as_json)
+    counts = {layer: moment.count for layer, moment in collected.items()}
+    outcome = _Outcome(total, first.left_out, first.ratios, counts, files, changes)
+    asked = {"model": model, "text": text or "facts of the graph", "sampled": sampled}
+    emit(asked | outcome.data(), outcome.shown, as_json=as_json)
+
+
+def _written_layers(loaded: Any, model: str, variants: Sequence[str]) -> list[int]:
+    """The layers whose second moments some methods need, ascending.
+
+    Raises:
+        typer.BadParameter: They need none.
+    """
+    from kgedit.lm.anatomy import anatomy_of
+    from kgedit.methods.registry import method_for
+
+    depth = anatomy_of(loaded).n_layers(loaded)
+    layers = {layer for variant in variants for layer in method_for(model, variant, depth)[0].moment_layers}
+    if not layers:
+        raise typer.BadParameter(f"{','.join(variants)} need no second moments; name layers with --layers")
+    return sorted(layers)
+
+
+def _checked_layers(loaded: Any, layers: list[int]) -> list[int]:
+    """The layers, each of which the model has.
+
+    Raises:
+        NoSuchLayer: It has not.
+    """
+    from kgedit.lm.anatomy import anatomy_of
+
+    for layer in layers:
+        anatomy_of(loaded).block(loaded, layer)
+    return layers
+
+
+class _Outcome(NamedTuple):
+    """What was collected.
+
+    Attributes:
+        passages: Number of passages.
+        left_out: First tokens of each that were left out.
+        ratios: See `FirstTokens`.
+        tokens: Layer -> number of tokens.
+        files: Layer -> file.
+        changes: How far the halves differed, time after time.
+    """
+
+    passages: int
+    left_out: int
+    ratios: Mapping[int, tuple[float, ...]]
+    tokens: Mapping[int, int]
+    files: Mapping[int, Path]
+    changes: Sequence[HalvesChange]
+
+    @property
+    def last(self) -> HalvesChange | None:
+        """How far the halves of the whole text differ; None where a half has too few tokens to tell."""
+        return self.changes[-1] if self.changes else None
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "passages": self.passages,
+            "first_tokens_left_out": self.left_out,
+            "first_tokens": self.ratios,
+            "layers": {str(i): {"tokens": count, "file": str(self.files[i])} for i, count in self.tokens.items()},
+            "changes": [
+                {"tokens": change.tokens, "layers": {str(i): value for i, value in change.changes.items()}}
+                for change in self.changes
+            ],
+            "verdict": self.last.verdict if self.last else "too little text",
+        }
+
+    def shown(self) -> Iterator[RenderableType]:
+        """As a table, with a sentence on whether the text was enough."""
+        rows = [
+            (layer, count, percent(self.last.changes[layer]) if self.last else "-", str(self.files[layer]))
+            for layer, count in self.tokens.items()
+        ]
+        yield table(["layer", "tokens", "change between halves", "file"], rows)
+        yield line(_verdict(self.last, self.left_out))
 
 
 def _verdict(change: HalvesChange | None, left_out: int) -> str:
