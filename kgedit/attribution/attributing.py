@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from kgedit.errors import EvaluationError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
-from kgedit.methods.engine.edit_gradient import ScoredTexts, mlp_matrices
+from kgedit.methods.engine.edit_gradient import EditedMatrix, ScoredTexts, mlp_matrices
 from kgedit.progress import Progress
 
 
@@ -79,19 +79,11 @@ def attribute(
             logits = asked.logits(model, asked.text_of, asked.column)  # (scored, vocabulary)
             logprobs = (-asked.losses(logits)).tolist()
         if finished:
-            # All scores by gradients are products with the gradient of a text: one pass over the texts gives them.
-            gradients = question_gradients(model, matrices, asked)
             curvature = Curvature(model, matrices, training, settings, progress)
-            wanted: dict[str, Vectors] = {"tracin": gradients}
-            if "ekfac" in finished:
-                wanted["ekfac"] = curvature.ekfac(gradients)
-            if "influence" in finished:
-                wanted["influence"], residuals = curvature.influence(gradients)
-            stacked = {name: torch.cat([vectors[name] for vectors in wanted.values()]) for name in gradients}
-            found, lengths = products(model, matrices, training, stacked, len(texts), progress)
-            by_name = dict(zip(wanted, found.view(len(wanted), len(rows), -1), strict=True))
-            by_name["cosine"] = by_name["tracin"] / (norms(gradients).cpu().unsqueeze(1) * lengths + EPSILON)
-            scores = by_name | scores
+            found, residuals = _by_gradients(
+                model, matrices, asked, training, curvature, finished, len(texts), progress
+            )
+            scores = found | scores
     if "bm25" in settings.scores:
         shared = [bm25(texts, f"{question.prompt} {question.answer}") for question in questions]
         scores["bm25"] = torch.tensor(shared, dtype=torch.float32)
@@ -112,3 +104,34 @@ def attribute(
         )
         for number, question in enumerate(questions)
     ]
+
+
+def _by_gradients(
+    model: PreTrainedModel,
+    matrices: Sequence[EditedMatrix],
+    asked: ScoredTexts,
+    training: TrainingTexts,
+    curvature: Curvature,
+    names: Collection[str],
+    count: int,
+    progress: Progress | None,
+) -> tuple[dict[str, Tensor], list[float | None]]:
+    """The scores of the finished model, all in one pass: each is a product with the gradient of a text.
+
+    Returns:
+        Name -> (questions, count), `tracin` and `cosine` always, `ekfac` and `influence` where `names` has them; and
+        of each question what conjugate gradients left.
+    """
+    gradients = question_gradients(model, matrices, asked)
+    residuals: list[float | None] = [None] * len(asked.texts)
+    wanted: dict[str, Vectors] = {"tracin": gradients}
+    if "ekfac" in names:
+        wanted["ekfac"] = curvature.ekfac(gradients)
+    if "influence" in names:
+        wanted["influence"], residuals = curvature.influence(gradients)
+    # name -> (scores * questions, d_out, d_in)
+    stacked = {name: torch.cat([vectors[name] for vectors in wanted.values()]) for name in gradients}
+    found, lengths = products(model, matrices, training, stacked, count, progress)
+    scores = dict(zip(wanted, found.view(len(wanted), -1, count), strict=True))
+    scores["cosine"] = scores["tracin"] / (norms(gradients).cpu().unsqueeze(1) * lengths + EPSILON)
+    return scores, residuals

@@ -257,23 +257,21 @@ def build_subgraph(
     for name, value in (("order", order), ("max_edges", max_edges), ("per_relation", per_relation)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
+    asked = _Asked(graph)
+    # 1. The new fact, and outwards from its object; the subject's own facts are asked for with the first.
     triples = [Triple(subject, relation, target)]
     expanded = {subject}
     frontier = [target] if is_entity_id(target) and target != subject else []
-    found = _ask(graph, [*frontier, *([subject] if is_entity_id(subject) else [])])
-    sources, partial, missing = [found.source], set(found.partial), set(found.missing)
-    own = [triple for triple in _facts_of(found, {subject}) if triple.relation != relation]
+    facts = asked.facts([*frontier, *([subject] if is_entity_id(subject) else [])])
+    own = [triple for triple in facts if triple.subject == subject and triple.relation != relation]
     left_out = 0
     for hop in range(order - 1):
         if not frontier or len(triples) >= max_edges:
             break
         if hop > 0:
-            found = _ask(graph, frontier)
-            sources.append(found.source)
-            partial |= found.partial
-            missing |= found.missing
+            facts = asked.facts(frontier)
         expanded.update(frontier)
-        fresh = [triple for triple in _facts_of(found, set(frontier)) if triple not in triples]
+        fresh = [triple for triple in facts if triple.subject in frontier and triple not in triples]
         ranked = [
             _ranked(fresh, entity, per_relation, seed) if edge_choice == "telling" else _first(fresh, entity)
             for entity in frontier
@@ -283,6 +281,7 @@ def build_subgraph(
         triples += taken
         frontier = [end for end in dict.fromkeys(triple.object for triple in taken) if end not in expanded]
     nodes = tuple(dict.fromkeys(id for triple in triples for id in (triple.subject, triple.object)))
+    # 2. What stands beside it: the subject's other facts, and walks that lead to the subject.
     subject_facts = tuple(_ranked(own, subject, per_relation, seed)[:max_edges])
     towards: tuple[IncomingWalk, ...] = ()
     if incoming_hops and is_entity_id(subject):
@@ -299,24 +298,29 @@ def build_subgraph(
         labels=labels,
         subject_facts=subject_facts,
         incoming_walks=towards,
-        partial=frozenset(partial),
-        missing=frozenset(missing),
+        partial=frozenset(asked.partial),
+        missing=frozenset(asked.missing),
         left_out=left_out,
-        source=", ".join(dict.fromkeys(sources)),
+        source=", ".join(dict.fromkeys(asked.sources)),
     )
 
 
-def _ask(graph: KnowledgeGraph, ids: Sequence[str]) -> Neighbourhood:
-    return graph.neighbours(ids) if ids else Neighbourhood((), frozenset(), graph.name)
+class _Asked:
+    """A graph, and what it has said of its answers so far."""
 
+    def __init__(self, graph: KnowledgeGraph) -> None:
+        self._graph = graph
+        self.sources: list[str] = []
+        self.partial: set[str] = set()
+        self.missing: set[str] = set()
 
-def _facts_of(found: Neighbourhood, entities: set[str]) -> list[Triple]:
-    """Each fact once, of these entities only, without those about Wikimedia's own pages."""
-    return [
-        triple
-        for triple in dict.fromkeys(found.triples)
-        if triple.subject in entities and triple.relation not in DROPPED
-    ]
+    def facts(self, ids: Sequence[str]) -> list[Triple]:
+        """The facts of some items, each once, without those about Wikimedia's own pages."""
+        found = self._graph.neighbours(ids) if ids else Neighbourhood((), frozenset(), self._graph.name)
+        self.sources.append(found.source)
+        self.partial |= found.partial
+        self.missing |= found.missing
+        return [triple for triple in dict.fromkeys(found.triples) if triple.relation not in DROPPED]
 
 
 def _ranked(triples: Iterable[Triple], entity: str, per_relation: int, seed: int) -> list[Triple]:
