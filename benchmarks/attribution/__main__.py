@@ -13,12 +13,13 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.attribution.planted import planted
+from benchmarks.attribution.planted import Planted, planted
 from benchmarks.attribution.report import figures, markdown
 from benchmarks.attribution.retraining import Retraining, Schedule
 from kgedit.attribution import AttributionSettings, attribute
@@ -43,8 +44,35 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    settings = AttributionSettings(
+        layers=tuple(map(int, given.layers.split(","))) if given.layers else None,
+        curvature_texts=given.curvature_texts,
+        iterations=given.iterations,
+        seed=given.seed,
+    )
+    schedule = Schedule(given.optimizer, given.rate, given.epochs, given.seed)
     corpus = planted(given.facts, given.seed)
-    model, tokenizer = load_model("mini", device=given.device)
+    report = {
+        "command": " ".join(["python -m benchmarks.attribution", *sys.argv[1:]]),
+        "model": "mini",
+        "facts": given.facts,
+        **measured(corpus, schedule, settings, given.device),
+    }
+    files = {"report.json": json.dumps(report, indent=1) + "\n", "report.md": markdown(report)}
+    write_files(given.out, {name: text.encode() for name, text in files.items()})
+    print(files["report.md"])
+
+
+def measured(corpus: Planted, schedule: Schedule, settings: AttributionSettings, device: str | None) -> dict[str, Any]:
+    """What the report says of a corpus: the effects of retraining, and how well each score predicts them.
+
+    Args:
+        corpus: Sentences, groups and questions.
+        schedule: How the bundled model is trained on them.
+        settings: How the sentences are scored.
+        device: Torch device; by default a GPU where there is one.
+    """
+    model, tokenizer = load_model("mini", device=device)
     rows = [question_row(model, tokenizer, question) for question in corpus.questions]
     seconds: dict[str, float] = {}
 
@@ -52,19 +80,12 @@ def main() -> None:
         return np.array([score.mean_logprob for score in score_rows(model, rows)])
 
     with working("Training on all sentences") as advance:
-        training = Retraining(
-            model, tokenizer, corpus.texts, Schedule(given.optimizer, given.rate, given.epochs, given.seed)
-        )
+        # 1. The whole training, and the scores of its end and of its checkpoints.
+        training = Retraining(model, tokenizer, corpus.texts, schedule)
         before, kept = answers(), []
         training.run(kept=kept)
         whole = answers()
         begun = time.monotonic()
-        settings = AttributionSettings(
-            layers=tuple(map(int, given.layers.split(","))) if given.layers else None,
-            curvature_texts=given.curvature_texts,
-            iterations=given.iterations,
-            seed=given.seed,
-        )
         found = attribute(model, tokenizer, corpus.texts, corpus.questions, settings, progress=advance)
         seconds["scores"] = time.monotonic() - begun
         over = AttributionSettings(scores=("tracin",), layers=settings.layers)
@@ -72,6 +93,7 @@ def main() -> None:
             model, tokenizer, corpus.texts, corpus.questions, over,
             checkpoints=training.checkpoints(kept), progress=advance,
         )  # fmt: skip
+        # 2. The truth: the training without each group.
         begun = time.monotonic()
         effects = []  # of each group, (questions,)
         for number, numbers in enumerate(corpus.groups.values()):
@@ -79,37 +101,36 @@ def main() -> None:
             training.run(left_out=set(numbers))
             effects.append(whole - answers())
         seconds["retraining"] = time.monotonic() - begun
-        # The whole training once more gives the same answers to the last bit.
+        # 3. The whole training once more gives the same answers to the last bit.
         training.run()
         repeated = bool((answers() == whole).all())
 
-    texts = {name: np.array([one.scores[name] for one in found]) for name in settings.scores}
-    texts["tracin over checkpoints"] = np.array([one.scores["tracin"] for one in summed])
-    predicted = {
-        name: np.stack([score[:, list(numbers)].sum(1) for numbers in corpus.groups.values()], axis=1)
-        for name, score in texts.items()
-    }  # (questions, groups)
-    report: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.attribution", *sys.argv[1:]]),
-        "model": "mini",
-        "facts": given.facts,
+    lost = np.stack(effects, axis=1)  # (questions, groups)
+    scores = {name: np.array([one.scores[name] for one in found]) for name in settings.scores}
+    scores["tracin over checkpoints"] = np.array([one.scores["tracin"] for one in summed])
+    return {
         "sentences": len(corpus.texts),
         "groups": len(corpus.groups),
-        "training": vars(training.schedule) | {"repeated bit for bit": repeated},
+        "training": vars(schedule) | {"repeated bit for bit": repeated},
         "settings": settings.model_dump(mode="json"),
         "layers": found[0].layers,
         "residual of the conjugate gradients": float(np.mean([one.residual for one in found])),
         "probability of the answers": {"before": float(np.exp(before).mean()), "after": float(np.exp(whole).mean())},
         "seconds": {name: round(value) for name, value in seconds.items()},
-        "figures": figures(predicted, np.stack(effects, axis=1), list(corpus.groups), corpus.own),
-        "effects": np.stack(effects, axis=1).round(5).tolist(),
+        "figures": figures(group_sums(scores, corpus), lost, list(corpus.groups), corpus.own),
+        "effects": lost.round(5).tolist(),
         "group names": list(corpus.groups),
         "questions": [{"prompt": q.prompt, "answer": q.answer, "group": own}
                       for q, own in zip(corpus.questions, corpus.own, strict=True)],
     }  # fmt: skip
-    files = {"report.json": json.dumps(report, indent=1) + "\n", "report.md": markdown(report)}
-    write_files(given.out, {name: text.encode() for name, text in files.items()})
-    print(files["report.md"])
+
+
+def group_sums(scores: Mapping[str, np.ndarray], corpus: Planted) -> dict[str, np.ndarray]:
+    """Score -> (questions, groups) its sum over the sentences of each group, given those of all (questions, texts)."""
+    return {
+        name: np.stack([score[:, list(numbers)].sum(1) for numbers in corpus.groups.values()], axis=1)
+        for name, score in scores.items()
+    }
 
 
 if __name__ == "__main__":
