@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kgedit.edit import Edit
 from kgedit.editor import Editor
@@ -26,46 +26,40 @@ EXAMPLE = ("Albert Einstein", "P27", "France")  # of the bundled facts
 KINDS = ("delta", "LoRA adapter", "GGUF LoRA adapter")
 
 
+class _Form(NamedTuple):
+    """The fields of a change, and the buttons below them.
+
+    Attributes:
+        fact: Subject, relation and new object.
+        given: All fields, in the order of the arguments of `try_it`.
+        trying: Tries the change.
+        stop: Ends the try.
+        working: Where its progress is shown.
+        example: Fills the form.
+    """
+
+    fact: list[Any]
+    given: list[Any]
+    trying: Any
+    stop: Any
+    working: Any
+    example: Any
+
+
 def edit_tab(desk: Desk, sitting: Any) -> None:
     """Build the tab; `sitting` is the page's state of one window."""
     import gradio as gr
 
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            example = gr.Button("Fill in an example", size="sm", visible=desk.graph_file is None)
-            subject, subject_item = item_picker(desk.graph, "Subject", "Whose fact changes: a name, or a Wikidata id")
-            relation = gr.Dropdown(relation_choices(desk.graph, desk.editor.text), label="Relation", value=None)
-            target, target_item = item_picker(desk.graph, "New object", "What shall hold from now on")
-            prompt = gr.Textbox(
-                label="Wording of your own (optional)",
-                info="A sentence up to the new object, {} for the subject, as in: {} plays for. Names stay as typed.",
-            )
-            method = gr.Dropdown(
-                list(method_names()), value=desk.method, label="Method", allow_custom_value=True,
-                info="Settings may stand behind it: rome:layer=2",
-            )  # fmt: skip
-            with gr.Row():
-                trying = gr.Button("Try the edit", variant="primary")
-                stop = gr.Button("Stop")
-            working = gr.HTML(told("Nothing stays changed until you keep it."))  # where the eye is when it is pressed
+            form = _form(desk)
         with gr.Column(scale=5, min_width=300):
             with gr.Row(elem_id="kg-tried"):
                 keep, back = gr.Button("Keep"), gr.Button("Take back")
             standing = gr.HTML(told("Name a fact and try to change it: what the model then answers is shown here."))
             outcome = gr.HTML("")
-            gr.Markdown(
-                "### Ask\nBoth models go on with it; the edited one has what is kept, and what was just tried."
-            )
-            question = gr.Textbox(label="The beginning of a sentence")
-            with gr.Row():
-                ask, stop_text = gr.Button("Ask both models"), gr.Button("Stop writing")
-            texts = gr.HTML("")
-            gr.Markdown("### Kept in this window")
-            kept = gr.HTML(kept_html([]))
-            with gr.Row():
-                kind = gr.Dropdown(list(KINDS), value=KINDS[0], label="Export as")
-                export = gr.Button("Export what is kept")
-            exported, problem = gr.File(label="Exported", visible=False), gr.HTML("")
+            _asking(desk, sitting)
+            kept = _keeping(desk, sitting)
 
     def try_it(
         subject: str, subject_item: str | None, relation: str | None, target: str, target_item: str | None,
@@ -104,6 +98,70 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
             return told("There is nothing to take back."), gr.skip(), kept_html(sitting.kept)
         return told(text), "", kept_html(sitting.kept)
 
+    tried = queued(
+        form.trying.click, sitting, try_it, [*form.given, sitting], [outcome, standing],
+        show_progress_on=[form.working],
+    )  # fmt: skip
+    tried.then(None, js=_SHOW_TRIED, api_visibility="private")
+    stops(form.stop, sitting)
+    keep.click(keep_it, sitting, [standing, kept], **MODEL)
+    back.click(take_back, sitting, [standing, outcome, kept], **MODEL)
+    form.example.click(lambda: EXAMPLE, None, form.fact, queue=False, api_visibility="private")
+
+
+def _form(desk: Desk) -> _Form:
+    """The fields of a change."""
+    import gradio as gr
+
+    example = gr.Button("Fill in an example", size="sm", visible=desk.graph_file is None)
+    subject, subject_item = item_picker(desk.graph, "Subject", "Whose fact changes: a name, or a Wikidata id")
+    relation = gr.Dropdown(relation_choices(desk.graph, desk.editor.text), label="Relation", value=None)
+    target, target_item = item_picker(desk.graph, "New object", "What shall hold from now on")
+    prompt = gr.Textbox(
+        label="Wording of your own (optional)",
+        info="A sentence up to the new object, {} for the subject, as in: {} plays for. Names stay as typed.",
+    )
+    method = gr.Dropdown(
+        list(method_names()), value=desk.method, label="Method", allow_custom_value=True,
+        info="Settings may stand behind it: rome:layer=2",
+    )  # fmt: skip
+    with gr.Row():
+        trying = gr.Button("Try the edit", variant="primary")
+        stop = gr.Button("Stop")
+    working = gr.HTML(told("Nothing stays changed until you keep it."))  # where the eye is when it is pressed
+    given = [subject, subject_item, relation, target, target_item, prompt, method]
+    return _Form([subject, relation, target], given, trying, stop, working, example)
+
+
+def _asking(desk: Desk, sitting: Any) -> None:
+    """The beginning of a sentence, with which both models go on."""
+    import gradio as gr
+
+    gr.Markdown("### Ask\nBoth models go on with it; the edited one has what is kept, and what was just tried.")
+    question = gr.Textbox(label="The beginning of a sentence")
+    with gr.Row():
+        ask, stop = gr.Button("Ask both models"), gr.Button("Stop writing")
+    texts = gr.HTML("")
+
+    def ask_both(question: str, sitting: Sitting) -> Iterator[str]:
+        yield from attempt_each(pair_html(question, texts) for texts in written(desk, sitting, question))
+
+    asked = partial(gr.on, [ask.click, question.submit])
+    queued(asked, sitting, ask_both, [question, sitting], texts, show_progress="hidden")
+    stops(stop, sitting)
+
+
+def _keeping(desk: Desk, sitting: Any) -> Any:
+    """The list of the kept edits, which is returned, and their export."""
+    import gradio as gr
+
+    gr.Markdown("### Kept in this window")
+    kept = gr.HTML(kept_html([]))
+    with gr.Row():
+        kind = gr.Dropdown(list(KINDS), value=KINDS[0], label="Export as")
+        export = gr.Button("Export what is kept")
+    exported, problem = gr.File(label="Exported", visible=False), gr.HTML("")
+
     def export_it(kind: str, sitting: Sitting) -> tuple[Any, str]:
         written: list[str] = []
 
@@ -115,20 +173,8 @@ def edit_tab(desk: Desk, sitting: Any) -> None:
         said = attempt(work)
         return gr.File(value=written[0] if written else None, visible=bool(written)), said
 
-    def ask_both(question: str, sitting: Sitting) -> Iterator[str]:
-        yield from attempt_each(pair_html(question, texts) for texts in written(desk, sitting, question))
-
-    given = [subject, subject_item, relation, target, target_item, prompt, method, sitting]
-    tried = queued(trying.click, sitting, try_it, given, [outcome, standing], show_progress_on=[working])
-    tried.then(None, js=_SHOW_TRIED, api_visibility="private")
-    stops(stop, sitting)
-    keep.click(keep_it, sitting, [standing, kept], **MODEL)
-    back.click(take_back, sitting, [standing, outcome, kept], **MODEL)
-    example.click(lambda: EXAMPLE, None, [subject, relation, target], queue=False, api_visibility="private")
     queued(export.click, sitting, export_it, [kind, sitting], [exported, problem])
-    asking = partial(gr.on, [ask.click, question.submit])
-    queued(asking, sitting, ask_both, [question, sitting], texts, show_progress="hidden")
-    stops(stop_text, sitting)
+    return kept
 
 
 def check_filled(subject: str, relation: str | None, target: str, prompt: str) -> None:
