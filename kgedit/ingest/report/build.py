@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from kg_cache.errors import KnowledgeGraphError
 from kg_cache.graph import KnowledgeGraph
@@ -16,7 +17,14 @@ from kgedit.ingest.change import day, words
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.plan.plan import Plan, Planned, Verdict
 from kgedit.ingest.report.answers import Question, answers, followed, said, verdicts
-from kgedit.ingest.report.report import IngestReport, ReportedChange, ReportedQuestion, ReportedRun, SkippedRecord
+from kgedit.ingest.report.report import (
+    IngestReport,
+    ReportedAnswer,
+    ReportedChange,
+    ReportedQuestion,
+    ReportedRun,
+    SkippedRecord,
+)
 from kgedit.ingest.session import open_edited
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunRecord
@@ -63,52 +71,8 @@ def report_on(
         FileCorrupt: The plan of a run is damaged.
     """
     entries = list(store.entries())
-    if progress:
-        progress("asking for the report", 0, 2 * len(entries))
-    prepared = [_prepared(editor, entry) for entry in entries]
-    # Only changes whose names still mean something can be asked.
-    questions = [_question(request) for request, _ in filter(None, prepared)]
-    with weights.trial([]):
-        before = iter(answers(editor, questions))
-    if progress:
-        progress("asking for the report", len(entries), 2 * len(entries))
-    now = iter(answers(editor, questions))
-    right = iter(ask_all(editor.model, editor.tokenizer, questions))
-    # What follows from each change in force, over one more fact of its subgraph.
-    around = [
-        followed(*resolved, editor.text) if resolved and entry.state == State.CHECKED else {}
-        for entry, resolved in zip(entries, prepared, strict=True)
-    ]
-    follow = [pair for asked in around for pair in asked.values()]
-    verdict = ask_all(editor.model, editor.tokenizer, follow)
-    answered = iter(verdict)
-    # What was answered right is the object itself, so only the other answers are still to be written.
-    wrong = iter(said(editor, [pair for pair, right_one in zip(follow, verdict, strict=True) if not right_one]))
-    told = iter([label if right_one else next(wrong) for (_, label), right_one in zip(follow, verdict, strict=True)])
-    changes = []
-    for entry, resolved, asked in zip(entries, prepared, around, strict=True):
-        change = _change(entry)
-        if resolved is not None:
-            request, subgraph = resolved
-            both = {"question": _question(request)[0], "before": next(before), "now": next(now)}
-            change = change.model_copy(
-                update={**both, "right": next(right), **_labels(editor.graph, entry, request, subgraph)}
-            )
-            found: dict[int, bool | None] = {place: next(answered) for place in asked}
-            questions_at = {
-                place: ReportedQuestion(question=question, right=label, now=next(told))
-                for place, (question, label) in asked.items()
-            }
-            if subgraph is not None:
-                found |= {0: change.right} if entry.state == State.CHECKED else {}
-                questions_at[0] = _itself(change)
-                change = change.model_copy(
-                    update={
-                        "answered": verdicts(found, subgraph),
-                        "asked": tuple(questions_at.get(place) for place in range(len(subgraph.triples))),
-                    }
-                )
-        changes.append(change)
+    asked = _ask(editor, weights, entries, progress)
+    changes = [_reported(editor.graph, entry, answered) for entry, answered in zip(entries, asked, strict=True)]
     applied = [change.right is True for change in changes if change.state == State.CHECKED]
     return IngestReport(
         model=public_name(editor.model, store.model),
@@ -121,15 +85,93 @@ def report_on(
     )
 
 
+class _Asked(NamedTuple):
+    """What was asked about one change, and what was said.
+
+    Attributes:
+        request: The edit as a method is asked for it.
+        subgraph: The facts around it.
+        before: The answer of the unedited model; None where the question cannot be put.
+        now: That of the edited one.
+        right: Whether the edited one answers right.
+        follows: Place of a fact in the subgraph -> the question that reaches it, and whether it is answered right.
+    """
+
+    request: Request
+    subgraph: Subgraph | None
+    before: ReportedAnswer | None
+    now: ReportedAnswer | None
+    right: bool
+    follows: dict[int, tuple[ReportedQuestion, bool]]
+
+
+def _ask(
+    editor: Editor, weights: DeltaStack, entries: Sequence[Entry], progress: Progress | None
+) -> list[_Asked | None]:
+    """Ask about all changes; None for one whose names mean nothing any more."""
+    if progress:
+        progress("asking for the report", 0, 2 * len(entries))
+    prepared = [_prepared(editor, entry) for entry in entries]
+    questions = [(request.question, request.target) for request, _ in filter(None, prepared)]
+    with weights.trial([]):
+        before = iter(answers(editor, questions))
+    if progress:
+        progress("asking for the report", len(entries), 2 * len(entries))
+    now = iter(answers(editor, questions))
+    right = iter(ask_all(editor.model, editor.tokenizer, questions))
+    # What follows from each change in force, over one more fact of its subgraph.
+    around = [
+        followed(*resolved, editor.text) if resolved and entry.state == State.CHECKED else {}
+        for entry, resolved in zip(entries, prepared, strict=True)
+    ]
+    follows = iter(_answered(editor, [pair for pairs in around for pair in pairs.values()]))
+    return [
+        None
+        if resolved is None
+        else _Asked(*resolved, next(before), next(now), next(right), {place: next(follows) for place in pairs})
+        for resolved, pairs in zip(prepared, around, strict=True)
+    ]
+
+
+def _answered(editor: Editor, questions: Sequence[Question]) -> list[tuple[ReportedQuestion, bool]]:
+    """Each question with its answer, and whether that is right.
+
+    What is answered right is the object itself, so only the other answers are written.
+    """
+    right = ask_all(editor.model, editor.tokenizer, questions)
+    wrong = iter(said(editor, [pair for pair, is_right in zip(questions, right, strict=True) if not is_right]))
+    return [
+        (ReportedQuestion(question=question, right=label, now=label if is_right else next(wrong)), is_right)
+        for (question, label), is_right in zip(questions, right, strict=True)
+    ]
+
+
+def _reported(graph: KnowledgeGraph, entry: Entry, asked: _Asked | None) -> ReportedChange:
+    change = _change(entry)
+    if asked is None:
+        return change
+    request, subgraph = asked.request, asked.subgraph
+    told = {"question": request.question, "before": asked.before, "now": asked.now, "right": asked.right}
+    change = change.model_copy(update={**told, **_labels(graph, entry, request, subgraph)})
+    if subgraph is None:
+        return change
+    # The new fact is the first of the subgraph.
+    itself = {0: change.right} if entry.state == State.CHECKED else {}
+    found = {place: right for place, (_, right) in asked.follows.items()} | itself
+    questions = {place: question for place, (question, _) in asked.follows.items()} | {0: _itself(change)}
+    return change.model_copy(
+        update={
+            "answered": verdicts(found, subgraph),
+            "asked": tuple(questions.get(place) for place in range(len(subgraph.triples))),
+        }
+    )
+
+
 def _prepared(editor: Editor, entry: Entry) -> tuple[Request, Subgraph | None] | None:
     try:
         return editor.prepare(entry.edit)
     except (EditError, KnowledgeGraphError):  # refused for it; the journal has the reason
         return None
-
-
-def _question(request: Request) -> Question:
-    return request.question, request.target
 
 
 def _itself(change: ReportedChange) -> ReportedQuestion:
