@@ -49,8 +49,8 @@ def browser() -> Iterator[Any]:
 def opened(served: Any, browser: Any) -> Iterator[Any]:
     """The page in a window of its own; whatever it asks of another host, or fails at, is an error."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(120_000)  # on a busy machine, too; also of a second window
     page = context.new_page()
-    page.set_default_timeout(120_000)  # on a busy machine, too
     asked: list[str] = []
     faults: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
