@@ -56,7 +56,7 @@ class Passages:
         yield from (passage for text in texts if (passage := text.strip()))
 
     def _lines(self, path: Path) -> Iterator[str]:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             try:
                 yield from file
             except UnicodeDecodeError as error:

@@ -47,7 +47,7 @@ def user_tables(model: str) -> Mapping[str, dict[str, Any]]:
     """
     file = user_file(model)
     try:
-        tables: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:

@@ -29,6 +29,12 @@ def test_a_written_preset_is_used_and_keeps_other_methods() -> None:
     assert table("some-model", "rome") == {"layer": 4}
 
 
+def test_a_preset_may_begin_with_the_mark_of_utf8() -> None:
+    file = write_preset("some-model", "rome", {"layer": 4}, {})
+    file.write_bytes(file.read_text("utf-8").encode("utf-8-sig"))
+    assert table("some-model", "rome") == {"layer": 4}
+
+
 def test_the_users_tables_stand_before_those_of_the_package() -> None:
     bundled = table("mini", "memit")
     write_preset("mini", "rome", {"layer": 2}, {})

@@ -87,7 +87,7 @@ def final_answer(text: str, style: Style) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8-sig").strip()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

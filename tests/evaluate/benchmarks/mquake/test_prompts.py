@@ -39,6 +39,13 @@ def test_questions_follow_the_demonstrations(folder: Path) -> None:
     )
 
 
+def test_the_mark_of_utf8_is_no_part_of_a_demonstration(folder: Path) -> None:
+    plain = MquakePrompts.load(str(folder))
+    for name in (FEW_SHOT, CHAIN_OF_THOUGHT, RELATIONS):
+        (folder / name).write_bytes((folder / name).read_text().encode("utf-8-sig"))
+    assert MquakePrompts.load(str(folder)) == plain
+
+
 @pytest.mark.parametrize(("question", "relation"), [("Where?", "P19"), ("Where?", None), ("", "P36")])
 def test_a_hop_without_demonstrations_or_question_is_asked_by_its_cloze(
     folder: Path, question: str, relation: str | None
