@@ -115,51 +115,80 @@ def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
         Kind("consolidate", lambda round: copied(patched, round), consolidated),
         Kind("follow", lambda round: None, lambda round: followed(round, feeds)),
     ]
-    weights, failures = DeltaStack(load_model(MINI)[0], sole_writer=True), list[str]()
+    killing = Killing(chosen.kills, random.Random(chosen.seed), DeltaStack(load_model(MINI)[0], sole_writer=True))
     for kind in kinds:
-        round = folder / kind.name
-        round.mkdir()
-        kind.begin(round)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        waited(process(kind.work, round))
-        after, kind.calm = resource.getrusage(resource.RUSAGE_CHILDREN), outcome(round)
-        kind.seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        sys.stderr.write(f"{kind.name}: {kind.seconds:.1f} s undisturbed, {len(kind.calm['accepted'])} accepted\n")
-    rng, kills, rounds = random.Random(chosen.seed), 0, 0
-    while kills < chosen.kills:
+        undisturbed(kind, folder / kind.name)
+    rounds = 0
+    while killing.done < killing.most:
         kind = kinds[rounds % len(kinds)]
         rounds += 1
-        round, accepted = folder / f"round-{rounds}", set[str]()
-        round.mkdir()
-        kind.begin(round)
-        while True:
-            attempt = process(kind.work, round)
-            moment = rng.uniform(0, kind.seconds)
-            while kills < chosen.kills and attempt.exitcode is None and worked(attempt.pid) < moment:
-                attempt.join(0.02)
-            if kills < chosen.kills and attempt.exitcode is None:
-                attempt.kill()
-                attempt.join()
-                kills += 1
-                accepted = checked(round, weights, accepted, kind, failures, f"{kind.name}, kill {kills}")
-                kind.found[left(round)] += 1
-                sys.stderr.write(f"{kind.name}: kill {kills}, {left(round)}; {len(failures)} failures\n")
-                continue
-            waited(attempt)
-            checked(round, weights, accepted, kind, failures, f"{kind.name}, round {rounds}")
-            if (found := outcome(round)) != kind.calm:
-                failures.append(f"{kind.name}, round {rounds} ends with {found}, not {kind.calm}")
-            break
-        shutil.rmtree(round)
+        killing.round(kind, folder / f"round-{rounds}", rounds)
     return {
         "command": " ".join(["python -m benchmarks.kill_consolidation", *sys.argv[1:]]),
-        "kills": kills,
+        "kills": killing.done,
         "rounds": rounds,
         "undisturbed processor seconds": {kind.name: float(f"{kind.seconds:.1f}") for kind in kinds},
         "killed with": {kind.name: dict(sorted(kind.found.items())) for kind in kinds},
         "accepted": {kind.name: len(kind.calm["accepted"]) for kind in kinds},
-        "failures": failures,
+        "failures": killing.failures,
     }
+
+
+def undisturbed(kind: Kind, round: Path) -> None:
+    """Note how a round without a kill ends, and how long it takes."""
+    round.mkdir()
+    kind.begin(round)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    waited(process(kind.work, round))
+    after, kind.calm = resource.getrusage(resource.RUSAGE_CHILDREN), outcome(round)
+    kind.seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    sys.stderr.write(f"{kind.name}: {kind.seconds:.1f} s undisturbed, {len(kind.calm['accepted'])} accepted\n")
+
+
+@dataclass
+class Killing:
+    """The kills of all rounds.
+
+    Attributes:
+        most: Processes to kill.
+        rng: Draws the moments.
+        weights: The bundled model's, on which journals are tried.
+        done: Processes killed so far.
+        failures: What was found wrong, in words.
+    """
+
+    most: int
+    rng: random.Random
+    weights: DeltaStack
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def round(self, kind: Kind, folder: Path, number: int) -> None:
+        """Kill processes that do the work in a folder until one comes to its end; the folder is gone then."""
+        folder.mkdir()
+        kind.begin(folder)
+        accepted = set[str]()
+        while self._killed(attempt := process(kind.work, folder), kind.seconds):
+            accepted = checked(folder, self.weights, accepted, kind, self.failures, f"{kind.name}, kill {self.done}")
+            kind.found[left(folder)] += 1
+            sys.stderr.write(f"{kind.name}: kill {self.done}, {left(folder)}; {len(self.failures)} failures\n")
+        waited(attempt)
+        checked(folder, self.weights, accepted, kind, self.failures, f"{kind.name}, round {number}")
+        if (found := outcome(folder)) != kind.calm:
+            self.failures.append(f"{kind.name}, round {number} ends with {found}, not {kind.calm}")
+        shutil.rmtree(folder)
+
+    def _killed(self, attempt: Any, seconds: float) -> bool:
+        """Kill a process at a moment of so many processor seconds; false if it ends before, or no kill is left."""
+        moment = self.rng.uniform(0, seconds)
+        while self.done < self.most and attempt.exitcode is None and worked(attempt.pid) < moment:
+            attempt.join(0.02)
+        if self.done == self.most or attempt.exitcode is not None:
+            return False
+        attempt.kill()
+        attempt.join()
+        self.done += 1
+        return True
 
 
 def copied(patched: Path, round: Path) -> None:
