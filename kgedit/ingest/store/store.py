@@ -222,6 +222,11 @@ def open_store(
                 sweep(folder)
         # 2. A store that lost its journal is no new one.
         if not _has_content(directory / JOURNAL) and (directory / MANIFEST).exists():
+            if b'"kgedit-store"' not in (directory / MANIFEST).read_bytes():
+                raise JournalError(
+                    f"{directory} is no store: its {MANIFEST} belongs to something else, such as a delta of "
+                    "`kgedit edit`; choose another --store"
+                )
             raise JournalError(
                 f"{directory} holds a store without its {JOURNAL}; restore that from a copy, or begin a new store"
             )
