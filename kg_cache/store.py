@@ -11,7 +11,7 @@ from kg_cache.database import Database
 from kg_cache.graph import Candidate, Entity, Neighbourhood, Relation, Triple
 from kg_cache.ids import check_entity_id, check_relation_id
 from kg_cache.resolve import Name, resolve_entity, resolve_relation
-from kg_cache.text import fold
+from kg_cache.text import sought
 from kg_cache.writing import Rows, write
 
 _PAGE = 10_000  # triples read at once when all are asked for
@@ -279,7 +279,9 @@ class Store:
 
     def names(self, text: str) -> list[Name]:
         """Items one of whose names equals `text` when case is ignored."""
-        rows = self.database.rows("SELECT entity, rank, text FROM name WHERE folded = ? AND entity > 0", (fold(text),))
+        rows = self.database.rows(
+            "SELECT entity, rank, text FROM name WHERE folded = ? AND entity > 0", (sought(text),)
+        )
         return [Name(f"Q{entity}", rank, text) for entity, rank, text in rows]
 
     def names_near(self, text: str, *, same: int, limit: int = 5000) -> list[str]:
@@ -290,7 +292,7 @@ class Store:
             same: Number of first letters that the names share with it.
             limit: The most names.
         """
-        start = fold(text)[:same]
+        start = sought(text)[:same]
         query = (
             "SELECT text FROM name WHERE folded BETWEEN ? AND ? AND abs(length(text) - ?) < 4 AND entity > 0 LIMIT ?"
         )
@@ -305,7 +307,7 @@ class Store:
 
         Later words are looked for in the first 100,000 names, so that an answer never waits for a whole dump.
         """
-        start = fold(text)
+        start = sought(text)
         begin = (
             "SELECT entity, rank, text FROM name WHERE folded BETWEEN ? AND ? AND entity > 0 ORDER BY folded LIMIT ?"
         )

@@ -27,6 +27,11 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
+def sought(text: str) -> str:
+    """`fold` of a text that is looked up: a lone surrogate, which SQLite refuses, becomes U+FFFD, in no name."""
+    return fold(text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
+
+
 def storable(text: str) -> str:
     """The text with each lone surrogate replaced by a question mark, since SQLite cannot store it."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -35,6 +35,16 @@ def test_an_id_in_lower_case_is_one_unless_it_is_a_name(filled: Store) -> None:
         filled.resolve("q123456")
 
 
+@pytest.mark.parametrize("text", ["Schr\udcc3\udcb6dinger", "\ud800", "A\udfff"])
+def test_a_name_that_is_no_unicode_is_nobodys(filled: Store, text: str) -> None:
+    filled.add(entities=[Entity(id="Q5", label="?")])
+    with pytest.raises(UnknownEntity, match=r"is called .*\\u"):
+        filled.resolve(text)
+    with pytest.raises(UnknownRelation):
+        filled.resolve_relation(text)
+    assert filled.names_with(text) == []
+
+
 def test_composed_and_decomposed_letters_are_the_same_when_case_is_ignored(store: Store) -> None:
     store.add(entities=[Entity(id="Q1", label="Zürich")])
     assert store.resolve("Zu\u0308rich").id == "Q1"
