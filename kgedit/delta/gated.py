@@ -1,9 +1,10 @@
 """Low-rank changes that act only where they are meant: a gate on each, opened by the layer's input (NeuralDB's idea).
 
 An edited layer computes m = W k + b. A gated change adds dW k only at tokens whose key k is near one of its own keys
-k_j, cos(k, k_j) > threshold; everywhere else the output is bit for bit that of the unedited model. The weights stay as
-they are, so it cannot be exported as an adapter. (NeuralDB, 2025, arXiv 2507.18028, adds a stored residual instead of
-dW k.) docs/methods.md, "A gate on any change".
+k_j, cos(k, k_j) > threshold; everywhere else the output is bit for bit that of the unedited model. Of many gates at a
+layer the nearest acts, as in a store of keyed values: the last word of "Gazi University" opens the gate of "Brown
+University" as well. The weights stay as they are, so it cannot be exported as an adapter. (NeuralDB, 2025, arXiv
+2507.18028, adds a stored residual instead of dW k.) docs/methods.md, "A gate on any change".
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from kgedit.delta.low_rank import LowRankDelta, plain_manifest
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.update import WeightUpdate
 from kgedit.delta.weights import digest, hooks_at, parent_module
+
+# Gates whose cosine is within this of the nearest one's act together: edits of one subject have keys that are equal
+# wherever their prompts begin alike.
+_ALIKE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,12 +189,15 @@ class _Gates:
     def changed(self, inputs: Tensor, output: Tensor) -> Tensor:
         """The layer's output (..., d_out) for what it reads (..., d_in), with the changes whose gates open."""
         key = inputs.to(self._dtype)  # (..., d_in)
-        near = normalize(key, dim=-1) @ self._keys.T > self._least  # (..., keys)
+        cosine = normalize(key, dim=-1) @ self._keys.T  # (..., keys)
+        near = cosine > self._least  # (..., keys)
         reached = near.any(-1)  # (...)
         if not bool(reached.any()):
             return output
         # Few tokens open a gate, so the changes are computed at those alone; elsewhere every bit stays.
-        hit, opened = near[reached].nonzero(as_tuple=True)  # (pairs,) each
+        cosine, near = cosine[reached], near[reached]  # (tokens, keys)
+        nearest = cosine.where(near, -1.0).amax(dim=-1, keepdim=True)  # (tokens, 1)
+        hit, opened = (near & (cosine >= nearest - _ALIKE)).nonzero(as_tuple=True)  # (pairs,) each
         is_open = near.new_zeros(int(reached.sum()), self._number)  # (tokens, gates)
         is_open[hit, self._gate_of_key[opened]] = True
         change = (key[reached] @ self._left * is_open[:, self._gate_of_rank]) @ self._right.T  # (tokens, d_out)

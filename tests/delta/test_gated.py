@@ -57,7 +57,7 @@ def test_known_answers() -> None:
 
 
 def test_each_gate_opens_its_own_change() -> None:
-    """Two changes on one layer; a token near both keys gets both."""
+    """Two changes on one layer; a token near both keys, (1, 1, 0) at cosines of 0.707 and 0.990, gets the nearer's."""
     model = Layer()
     before = model(KEYS)
     second = gated(low_rank(model, [0, 1, 0], [100, 0]), {NAME: torch.tensor([[0.6, 0.8, 0.0]])}, 0.95)
@@ -70,7 +70,12 @@ def test_each_gate_opens_its_own_change() -> None:
     stack.apply(second)
     assert len(model.block.mlp._forward_hooks) == 1, "a thousand edits are one look, not a thousand"
     assert torch.equal(model(KEYS) - before, after)
-    assert after.tolist() == [[20.0, 40.0], [110.0, 20.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    assert after.tolist() == [[20.0, 40.0], [100.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    # A second edit of the same subject has nearly the same key: both act.
+    alike = gated(low_rank(model, [0, 1, 0], [0, 7]), {NAME: torch.tensor([[0.62, 0.785, 0.0]])}, 0.95)
+    stack.apply(alike)
+    assert (model(KEYS) - before).tolist()[1] == [100.0, 7.0]
+    stack.revert(alike.id)
     stack.revert(second.id)
     assert (model(KEYS) - before).tolist()[1] == [10.0, 20.0]
     stack.revert_all()
