@@ -61,7 +61,7 @@ def multihop_prompts(
         model: The unedited model.
         tokenizer: Its tokenizer.
         request: The edit.
-        subgraph: The graph around it, with the incoming_walks to its subject.
+        subgraph: The graph around it, with the walks that lead to its subject.
         onward: See `consequences.onward_facts`.
         changes: See `consequences.made`.
         text: Wordings.
@@ -131,7 +131,7 @@ def write_later_layers(
         bench: Model, tokenizer and second moments.
         config: Hyper-parameters.
         objectives: What the edits were optimised for.
-        reaching: Of each edit its multihop_prompts, see `multihop_prompts`.
+        reaching: Of each edit the prompts that lead over it, see `multihop_prompts`.
 
     Returns:
         One update per later layer, with a column for each end; none if nothing leads to any subject.

@@ -43,6 +43,7 @@ from kgedit.methods.glame.later_layers import MultihopPrompt, multihop_prompts, 
 from kgedit.methods.glame.offset import GraphOffset
 from kgedit.methods.inverse import inverse_edits
 from kgedit.methods.value_method import ValueMethod
+from kgedit.progress import steps_of
 
 CARRIED_NOTE = "carry_rgnn: the encoder goes on from the edits before this one, which therefore depends on them"
 
@@ -194,7 +195,7 @@ class Glame(ValueMethod):
             for edit in edits:
                 self._optimise(bench, [edit])
             return
-        config, progress = self.config, bench.progress
+        config = self.config
         batch = EditBatch(bench.model, anatomy_of(bench.model), [edit.objective for edit in edits], config.layers)
         offsets = [
             self._offset(bench, edit.subgraph, torch.stack([batch.values[layer][row] for layer in config.layers]))
@@ -208,7 +209,7 @@ class Glame(ValueMethod):
             extra_steps=config.extra_steps,
             hard_loss=config.hard_loss,
             keep=config.choice,
-            progress=(lambda done, total: progress("optimise", done, total)) if progress else None,
+            progress=steps_of(bench.progress, "optimise"),
         )
         for edit, solution in zip(edits, solutions, strict=True):
             # Contexts that the write is not solved for get a smaller share of it: it is written longer.
