@@ -7,7 +7,9 @@ that need them, so that every `--help` answers at once.
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,6 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
     if not logging.getLogger().handlers:
         # Without a handler, Python writes the log of libraries to stderr, between our lines.
         logging.getLogger().addHandler(logging.NullHandler())
+    # A daemon may start us with stdout or stderr closed, which Python gives as None; no file may get their number.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
     words = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(words or ["--help"], prog_name="kgedit", standalone_mode=False)

@@ -127,3 +127,10 @@ def test_an_error_under_json_is_json(capsys: pytest.CaptureFixture[str]) -> None
     written = capsys.readouterr()
     assert "Nobody at all" in json.loads(written.err)["error"]
     assert written.out == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stdout_or_stderr_ends_no_command_in_an_error(closed: str) -> None:
+    command = f"{sys.executable} -m kgedit relations nationality --json {closed}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
