@@ -16,7 +16,7 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'evalute'; it has .*evaluate"):
+    with pytest.raises(AttributeError, match="no attribute 'evalute'; the public names are .*evaluate"):
         kgedit.evaluate.evalute  # noqa: B018
 
 
