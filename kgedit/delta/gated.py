@@ -196,9 +196,10 @@ class _Gates:
             return output
         # Few tokens open a gate, so the changes are computed at those alone; elsewhere every bit stays.
         cosine, near = cosine[reached], near[reached]  # (tokens, keys)
+        # Of the gates that a token opens the nearest acts, with those that are as near.
         nearest = cosine.where(near, -1.0).amax(dim=-1, keepdim=True)  # (tokens, 1)
         hit, opened = (near & (cosine >= nearest - _ALIKE)).nonzero(as_tuple=True)  # (pairs,) each
-        is_open = near.new_zeros(int(reached.sum()), self._number)  # (tokens, gates)
+        is_open = near.new_zeros(len(near), self._number)  # (tokens, gates)
         is_open[hit, self._gate_of_key[opened]] = True
         change = (key[reached] @ self._left * is_open[:, self._gate_of_rank]) @ self._right.T  # (tokens, d_out)
         changed = output.clone()
