@@ -52,8 +52,9 @@ class MethodSettings(BaseModel):
     Attributes:
         ending: Text that is learned behind the new object, e.g. "."; without it a name may go on as a longer one
             (Weimar as Weimar Republic). The published objectives have none.
-        gate: Least cosine between a token's key and the edit's own at which the change acts (`methods.gate`); outputs
-            elsewhere stay bit for bit the unedited model's. None for a change of the weights, which acts everywhere.
+        gate: Least cosine between a token's key and the edit's own, compared as in `delta.gated`, at which the change
+            acts; outputs elsewhere stay bit for bit the unedited model's. None for a change of the weights, which acts
+            everywhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from kgedit.delta import LowRankDelta
 from kgedit.delta.gated import GatedDelta, gated
@@ -24,7 +23,9 @@ from kgedit.lm.tokens import PromptTokens, encode_prompt
 from kgedit.methods.base import Computed, Request, Workbench
 from kgedit.methods.engine.subject_keys import subject_keys
 
-_BEGINNINGS = ("The", "In", "He", "A", "It", "When")  # of texts, that a gate must not open at
+# Words that texts begin with, which must not open a gate: Llama-like models read nearly the same at the first token of
+# every text, whatever it is.
+BEGINNINGS = ("The", "In", "He", "A", "It", "When")
 
 
 def with_gates(
@@ -77,27 +78,20 @@ def with_gate(bench: Workbench, delta: LowRankDelta, prompts: Sequence[PromptTok
             f"a gate stands before MLP output matrices only, and this method changes {elsewhere[0]}; leave gate out"
         )
     keys: dict[str, Tensor] = {}
-    beginnings = [encode_prompt(bench.tokenizer, "{} is", word) for word in _BEGINNINGS]
+    closed: dict[str, Tensor] = {}
+    beginnings = [encode_prompt(bench.tokenizer, "{} is", word) for word in BEGINNINGS]
     # Each layer reads what the gated changes below it leave, so the keys are taken layer by layer from below.
     for name in sorted(delta.names, key=lambda name: layer_of[name]):
         below = tuple(update for update in delta.updates if update.name in keys)
         with ExitStack() as applied:
             if below:
-                applied.enter_context(gated(replace(delta, updates=below), keys, threshold).apply(model, check=False))
+                applied.enter_context(
+                    gated(replace(delta, updates=below), keys, threshold, closed).apply(model, check=False)
+                )
             layer = layer_of[name]
             found = subject_keys(model, [*prompts, *beginnings], (layer,))[layer]  # (prompts, d_ff)
-        keys[name] = telling(found[: len(prompts)], found[len(prompts) :], threshold)
-    return gated(delta, keys, threshold)
-
-
-def telling(keys: Tensor, beginnings: Tensor, threshold: float) -> Tensor:
-    """The keys (n, d_ff) that tell their subject from the beginning of any text; all, if none does.
-
-    Llama-like models read nearly the same at the first token of every text, whatever it is.
-    """
-    alike = normalize(keys, dim=-1) @ normalize(beginnings, dim=-1).T > threshold  # (n, beginnings)
-    telling = ~alike.any(dim=-1)  # (n,)
-    return keys[telling] if bool(telling.any()) else keys
+        keys[name], closed[name] = found[: len(prompts)], found[len(prompts) :]
+    return gated(delta, keys, threshold, closed)
 
 
 def _prompts(bench: Workbench, requests: Sequence[Request], text: Verbalizer) -> list[PromptTokens]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kgedit.delta import Delta, DeltaStack, LowRankDelta, WeightUpdate, compose, hash_weights
-from kgedit.delta.gated import Gate, GatedDelta, gated
+from kgedit.delta.gated import Gate, GatedDelta, gated, rooted
 from kgedit.errors import UnsupportedExport, WrongBase
 
 
@@ -56,8 +56,67 @@ def test_known_answers() -> None:
     assert torch.equal(model(KEYS), before)
 
 
+def test_keys_are_compared_by_their_roots() -> None:
+    """(100, 9, 0) and (100, 0, 9) share one huge number: cosine 0.992 by the numbers, 100 / 109 by roots."""
+    roots = rooted(torch.tensor([[100.0, 9.0, 0.0], [100.0, 0.0, -9.0], [-4.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    assert roots.tolist()[2:] == [[-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    assert float(roots[0] @ roots[1]) == pytest.approx(100 / 109)
+    assert roots[1, 2] == pytest.approx(-3 / 109**0.5)
+    model = Layer()
+    token = torch.tensor([[100.0, 0.0, 9.0]])
+    before = model(token)
+    change = low_rank(model, [1, 0, 0], [10, 20])
+    keys = torch.nn.functional.normalize(torch.tensor([[100.0, 9.0, 0.0]]), dim=-1)
+    for exponent, threshold, opens in ((0.5, 0.9, True), (0.5, 0.95, False), (1.0, 0.95, True), (1.0, 0.995, False)):
+        gate = Gate(change.updates[0], keys, threshold, exponent)
+        with GatedDelta((gate,), change.base_hash).apply(model):
+            assert bool((model(token) != before).any()) is opens, (exponent, threshold)
+
+
+def test_gates_of_earlier_versions_compare_keys_as_they_are() -> None:
+    """Their files name no exponent; id and answers stay, beside gates of this version on the same layer as well."""
+    model = Layer()
+    change = low_rank(model, [1, 0, 0], [10, 20])
+    old = GatedDelta((Gate(change.updates[0], torch.tensor([[1.0, 0.0, 0.0]]), 0.71, 1.0),), change.base_hash)
+    assert old.stored().parts == [{"name": NAME, "conv1d": False, "threshold": 0.71}]
+    loaded = GatedDelta.from_stored(old.stored())
+    assert loaded.id == old.id
+    keys = torch.tensor([[4.0, 3.9, 0.0], [0.0, 0.0, 1.0]])  # cosine with (1, 0, 0): 0.716, by roots 0.708
+    new = gated(low_rank(model, [0, 0, 1], [5, 5]), {NAME: torch.tensor([[0.0, 0.0, 1.0]])}, 0.9)
+    assert new.stored().parts[0]["exponent"] == 0.5
+    before = model(keys)
+    stack = DeltaStack(model)
+    stack.apply(new)
+    stack.apply(loaded)
+    assert (model(keys) - before).tolist() == [[40.0, 80.0], [5.0, 5.0]]
+
+
+def test_a_key_that_every_text_begins_with_opens_for_itself_alone(tmp_path) -> None:
+    """Llama-like models read nearly the same at any first token: a subject there would open its gate everywhere.
+
+    The key (16, 9, 0) has roots (4, 3, 0) / 5. Of what is closed (1, 0, 0) is the nearest, at 0.8: the key's threshold
+    is 0.9. (0, 0, 1) is near nothing closed and keeps 0.7.
+    """
+    model = Layer()
+    keys = torch.tensor([[16.0, 9.0, 0.0], [0.0, 0.0, 1.0]])
+    closed = {NAME: torch.tensor([[1.0, 0.0, 0.0], [0.0, 5.0, 0.0]])}
+    delta = gated(low_rank(model, [1, 1, 1], [10, 20]), {NAME: keys}, 0.7, closed)
+    (gate,) = delta.gates
+    assert gate.thresholds is not None
+    assert gate.thresholds.tolist() == pytest.approx([0.9, 0.7])
+    tokens = torch.tensor([[1.0, 0.0, 0.0], [16.0, 9.0, 0.0], [9.0, 1.0, 0.0], [0.0, 1.0, 3.0]])  # 0.8, 1, 0.95; 0.87
+    before = model(tokens)
+    with delta.apply(model):
+        opened = (model(tokens) != before).any(-1)
+    assert opened.tolist() == [False, True, True, True]
+    loaded = Delta.load(delta.save(tmp_path / "gated"), model)
+    assert loaded.id == delta.id != gated(low_rank(model, [1, 1, 1], [10, 20]), {NAME: keys}, 0.7).id
+    with loaded.apply(model):
+        assert (model(tokens) != before).any(-1).tolist() == opened.tolist()
+
+
 def test_each_gate_opens_its_own_change() -> None:
-    """Two changes on one layer; a token near both keys, (1, 1, 0) at cosines of 0.707 and 0.990, gets the nearer's."""
+    """Two changes on one layer; a token near both keys, (1, 1, 0) at cosines of 0.707 and 0.998, gets the nearer's."""
     model = Layer()
     before = model(KEYS)
     second = gated(low_rank(model, [0, 1, 0], [100, 0]), {NAME: torch.tensor([[0.6, 0.8, 0.0]])}, 0.95)
@@ -131,3 +190,17 @@ def test_keys_must_fit() -> None:
     for keys in (torch.ones(1, 2), torch.zeros(0, 3), torch.ones(3), torch.tensor([[1.0, float("inf"), 0.0]])):
         with pytest.raises(ValueError, match="keys"):
             Gate(update, keys, 0.5)
+
+
+@pytest.mark.parametrize("thresholds", [[0.5], [0.5, 0.0], [0.5, 1.5], [0.5, float("nan")]])
+def test_each_key_needs_a_threshold(thresholds) -> None:
+    update = WeightUpdate(NAME, torch.ones(3, 1), torch.ones(2, 1))
+    with pytest.raises(ValueError, match="for each of its 2 keys"):
+        Gate(update, torch.eye(3)[:2], 0.5, thresholds=torch.tensor(thresholds))
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.5, float("nan"), -0.5])
+def test_an_exponent_is_a_root(exponent) -> None:
+    update = WeightUpdate(NAME, torch.ones(3, 1), torch.ones(2, 1))
+    with pytest.raises(ValueError, match="exponent"):
+        Gate(update, torch.tensor([[1.0, 0.0, 0.0]]), 0.5, exponent)

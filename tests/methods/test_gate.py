@@ -12,7 +12,6 @@ from kgedit.editor import Editor
 from kgedit.errors import SettingError, UnsupportedExport
 from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
-from kgedit.methods.gate import telling
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import REQUESTS, bench, state_of
@@ -80,15 +79,6 @@ def test_of_a_joint_write_each_subject_opens_the_columns_of_its_own_edit() -> No
         assert torch.equal(logits(model, tok, REQUESTS[1].question), untouched)
     with second.apply(model):
         assert not torch.equal(logits(model, tok, REQUESTS[1].question), untouched)
-
-
-def test_a_key_that_every_text_begins_with_opens_no_gate() -> None:
-    """Llama-like models read nearly the same at any first token: a subject there would open its gate everywhere."""
-    sink = torch.tensor([9.0, 0.0, 0.1])
-    beginnings = torch.stack([sink, sink + 0.2, sink - 0.1])
-    keys = torch.stack([sink * 2, torch.tensor([1.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 3.0])])
-    assert torch.equal(telling(keys, beginnings, 0.9), keys[1:])
-    assert torch.equal(telling(keys[:1], beginnings, 0.9), keys[:1])  # a gate needs a key
 
 
 def test_a_method_that_changes_other_matrices_cannot_have_a_gate() -> None:
