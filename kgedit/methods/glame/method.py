@@ -284,8 +284,8 @@ class Glame(ValueMethod):
         # L_p: the edit prompt behind each prefix.
         chat = bench.chat_templates(request)
         rows = target_rows(tokenizer, request.prompt, subject, target, bench.prefixes, chat=chat, max_length=limit)
-        # L_p in other wordings.
-        if subgraph is not None and wordings and config.wording_weight:
+        # L_word: the edit in other wordings of its relation, which needs no graph.
+        if wordings and config.wording_weight:
             asked = [(wording, target) for wording in wordings]
             rows += path_rows(tokenizer, subject, asked, config.wording_weight, kind="wording", max_length=limit)
         # L_path: what follows from the edit, and walks over other edits of the case.
@@ -347,7 +347,7 @@ class Glame(ValueMethod):
 
 def _notes(subgraph: Subgraph | None) -> tuple[str, ...]:
     if subgraph is None:
-        return ("no subgraph: subject or target is not an item of the graph, so the value is ROME's",)
+        return ("no subgraph: subject or target is not an item of the graph, so the graph adds nothing to the value",)
     if len(subgraph.triples) == 1:
         return ("the graph knows nothing else of the new object: its subgraph is the edited fact alone",)
     return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -212,10 +213,10 @@ def test_the_clean_setting_takes_the_best_of_the_values_it_saw() -> None:
     assert sum(computed.log["parts"].values()) == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_without_a_subgraph_the_objective_is_romes_and_the_edit_says_so() -> None:
+def test_without_a_subgraph_and_other_wordings_the_objective_is_romes_and_the_edit_says_so() -> None:
     model, tok = tiny_model("gpt2")
     shared = {"clamp": 1000.0, "kl_weight": 0.1}
-    settings = config(**shared, steps=12, key="averaged")
+    settings = config(**shared, steps=12, key="averaged", wording_weight=0.0)
     (computed,) = run(model, tok, settings, graphs=[None])
     assert any("no subgraph" in note for note in computed.notes)
     assert computed.delta.manifest["graph"] is None
@@ -264,6 +265,17 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     (computed,) = run(model, tok, config(steps=1, keep_recalled=True), graphs=[graph])
     # By statement and by question, without what is not recalled.
     assert computed.log["kept_facts"] == 2 * len(own.keys() - {"P27", "P106"})
+
+
+def test_other_wordings_need_the_relation_and_no_graph() -> None:
+    """A subject in the user's own words has no subgraph; its relation's wordings are known all the same."""
+    model, tok = tiny_model("gpt2")
+    (computed,) = run(model, tok, config(steps=1), graphs=[None])
+    assert (computed.log["wordings"], computed.log["paths"], computed.log["kept_facts"]) == (1, 0, 0)
+    (computed,) = run(model, tok, config(steps=1, wording_weight=0.0), graphs=[None])
+    assert computed.log["wordings"] == 0
+    (computed,) = run(model, tok, config(steps=1), requests=[replace(REQUEST, relation=None)], graphs=[None])
+    assert computed.log["wordings"] == 0
 
 
 def test_an_offset_is_written_in_the_length_asked_for() -> None:
