@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -265,17 +264,6 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     (computed,) = run(model, tok, config(steps=1, keep_recalled=True), graphs=[graph])
     # By statement and by question, without what is not recalled.
     assert computed.log["kept_facts"] == 2 * len(own.keys() - {"P27", "P106"})
-
-
-def test_other_wordings_need_the_relation_and_no_graph() -> None:
-    """A subject in the user's own words has no subgraph; its relation's wordings are known all the same."""
-    model, tok = tiny_model("gpt2")
-    (computed,) = run(model, tok, config(steps=1), graphs=[None])
-    assert (computed.log["wordings"], computed.log["paths"], computed.log["kept_facts"]) == (1, 0, 0)
-    (computed,) = run(model, tok, config(steps=1, wording_weight=0.0), graphs=[None])
-    assert computed.log["wordings"] == 0
-    (computed,) = run(model, tok, config(steps=1), requests=[replace(REQUEST, relation=None)], graphs=[None])
-    assert computed.log["wordings"] == 0
 
 
 def test_an_offset_is_written_in_the_length_asked_for() -> None:
