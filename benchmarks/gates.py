@@ -59,7 +59,11 @@ def main() -> None:
         editor = Editor.from_pretrained(given.model, method="rome", progress=advance)
         records = [record for record in load(given.data).records if isinstance(record, CounterFactRecord)]
         records = records[given.first : given.first + given.edits + given.others]
-        edits = [record for record in records[: given.edits] if record.rewrite.subject in record.paraphrases[0]]
+        edits = [
+            record
+            for record in records[: given.edits]
+            if record.paraphrases and record.rewrite.subject in record.paraphrases[0]
+        ]
         texts = [probe.prompt for record in records for probe in record.neighborhood[:1]]
         texts += [record.rewrite.text for record in records[given.edits :]]
         rows = encode_texts(editor.tokenizer, texts)
@@ -68,12 +72,12 @@ def main() -> None:
         named = torch.tensor([[subject in text for subject in subjects] for text in texts])  # (texts, edits)
         found = _keys(editor, edits, [row.ids[: end + 1] for row in rows for end in range(len(row.ids))], layers)
     for layer in layers:
-        for exponent, way in ((0.5, "roots"), (1.0, "as they are")):
+        for exponent, way in ((0.5, "by their roots"), (1.0, "as they are")):
             threshold, opened, nearer = _opened(
                 found[layer], named[text_of_token], text_of_token, exponent, given.open
             )
             sys.stdout.write(
-                f"layer {layer}, keys by {way}: threshold {threshold:.2f} opens {100 * given.open:.0f} % of "
+                f"layer {layer}, keys {way}: threshold {threshold:.2f} opens {100 * given.open:.0f} % of "
                 f"{len(edits)} paraphrases and {100 * opened:.1f} % of {len(texts)} other texts; "
                 f"{100 * nearer:.1f} % of the paraphrases are nearer to another gate\n"
             )
