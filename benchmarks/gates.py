@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from kgedit.cli.progress import working
-from kgedit.delta.gated import rooted
+from kgedit.delta.gated import raised, rooted
 from kgedit.editor import Editor
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord
 from kgedit.evaluate.benchmarks.reading import load
@@ -113,9 +113,7 @@ def _opened(
     likeness = torch.einsum("td,epd->tep", rooted(keys.paraphrases, exponent), gates).amax(-1)  # (edits, edits)
     own = likeness.diagonal()
     threshold = float(own.quantile(1 - share))
-    # As in `delta.gated.gated`: keys like those at the beginning of any text have thresholds of their own.
-    alike = (gates @ rooted(keys.beginnings, exponent).T).amax(-1)  # (edits, prefixes)
-    least = ((1 + alike) / 2).clamp(min=threshold)  # (edits, prefixes)
+    least = raised(keys.gates, keys.beginnings, threshold, exponent)  # (edits, prefixes)
     cosine = torch.einsum("td,epd->tep", rooted(keys.others, exponent), gates)  # (tokens, edits, prefixes)
     opens = ((cosine > least).any(-1) & ~named).any(-1)  # (tokens,)
     of_text = torch.zeros(int(text_of_token.max()) + 1).scatter_reduce(0, text_of_token, opens.float(), "amax")

@@ -207,17 +207,23 @@ def gated(
         keys: Weight -> (n, d_in) keys at which it is meant to act, of any length.
         threshold: See `Gate`.
         closed: Weight -> (m, d_in) keys at which no gate is to open. A key near one of them opens only for what is
-            nearer to it: its threshold is at least halfway between its cosine with the nearest of them and 1.
+            nearer to it, see `raised`.
     """
     gates = []
     for update in delta.updates:
         own = keys[update.name]  # (n, d_in)
-        thresholds = None
-        if closed is not None:
-            alike = (rooted(own) @ rooted(closed[update.name]).T).amax(dim=-1)  # (n,)
-            thresholds = ((1 + alike) / 2).clamp(min=threshold, max=1)  # (n,)
+        thresholds = None if closed is None else raised(own, closed[update.name], threshold)  # (n,)
         gates.append(Gate(update, normalize(own, dim=-1), threshold, thresholds=thresholds))
     return GatedDelta(tuple(gates), delta.base_hash, {**delta.manifest, "gate": threshold})
+
+
+def raised(keys: Tensor, closed: Tensor, threshold: float, exponent: float = _ROOT) -> Tensor:
+    """Thresholds (..., n) of keys (..., n, d_in) beside keys (m, d_in) at which no gate is to open.
+
+    At least `threshold`, and at least halfway between a key's cosine with the nearest of the closed ones and 1.
+    """
+    alike = (rooted(keys, exponent) @ rooted(closed, exponent).T).amax(dim=-1)  # (..., n)
+    return ((1 + alike) / 2).clamp(min=threshold, max=1)  # (..., n)
 
 
 class _Gates:

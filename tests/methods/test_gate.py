@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from families import FAMILIES, tiny_model
-from kgedit.delta.gated import GatedDelta
+from kgedit.delta.gated import GatedDelta, raised, rooted
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import SettingError, UnsupportedExport
 from kgedit.methods.computing import compute_each, compute_together
+from kgedit.methods.engine.subject_keys import last_keys
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
+from kgedit.methods.gate import BEGINNINGS
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import REQUESTS, bench, state_of
@@ -48,6 +50,21 @@ def test_the_edit_prompt_gets_the_change_and_another_text_keeps_every_bit(family
         after = logits(model, tok, REQUEST.question)
     assert not torch.equal(after, before)
     assert not torch.equal(after, edited)  # the plain change acts at every token, the gated one at the subject
+
+
+def test_a_gate_stays_shut_at_the_beginning_of_a_text() -> None:
+    """The thresholds are those beside the keys of the words that texts begin with."""
+    model, tok = tiny_model("llama")
+    method = Rome(RomeConfig(layer=1, steps=1, gate=0.01))
+    (computed,) = compute_each(method, bench(model, tok, (1,)), [REQUEST], [None])
+    assert isinstance(computed.delta, GatedDelta)
+    (gate,) = computed.delta.gates
+    words = [tok(word).input_ids for word in BEGINNINGS]
+    closed = last_keys(model, words, (1,))[1]  # (words, d_ff)
+    assert gate.thresholds is not None
+    assert torch.allclose(gate.thresholds, raised(gate.keys, closed, 0.01))
+    assert float(gate.thresholds.min()) > 0.5
+    assert not bool((rooted(closed) @ rooted(gate.keys).T > gate.thresholds).any())
 
 
 def test_several_layers_and_several_edits_open_at_each_of_their_subjects() -> None:
