@@ -7,8 +7,8 @@ prompt and in the other wordings of its relation. See `kgedit.delta.gated` for w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -56,52 +56,61 @@ def _gated(
     bench: Workbench, computed: Computed, requests: Sequence[Request], text: Verbalizer, threshold: float
 ) -> GatedDelta:
     delta, owners = as_low_rank(computed.delta), computed.owners or range(len(requests))
+    prompts = [_prompts(bench, request, text) for request in requests]
     if len(requests) == 1 or any(update.rank != len(owners) for update in delta.updates):
-        return with_gate(bench, delta, _prompts(bench, requests, text), threshold)
-    # Each edit of a joint write has columns of its own, and so a gate of its own.
-    parts = [
-        with_gate(bench, part, _prompts(bench, [request], text), threshold)
-        for part, request in zip(columns(delta, owners), requests, strict=True)
-    ]
+        (whole,) = with_gates_on(bench, [delta], [list(chain.from_iterable(prompts))], threshold)
+        return whole
+    # Each edit of a joint write has columns of its own, and so a gate of its own. What is to be known of all of them
+    # is noted once.
+    parts = with_gates_on(bench, columns(replace(delta, manifest={}), owners), prompts, threshold)
     return GatedDelta.joined(parts, delta.base_hash, {**delta.manifest, "gate": threshold})
 
 
 @torch.inference_mode(False)
-def with_gate(bench: Workbench, delta: LowRankDelta, prompts: Sequence[PromptTokens], threshold: float) -> GatedDelta:
-    """A change behind a gate that opens at the subjects of these prompts."""
+def with_gates_on(
+    bench: Workbench, parts: Sequence[LowRankDelta], prompts: Sequence[Sequence[PromptTokens]], threshold: float
+) -> list[GatedDelta]:
+    """Changes of the same layers, each behind a gate that opens at the subjects of its own prompts."""
     model = bench.model
     anatomy = anatomy_of(model)
     layer_of = {anatomy.weight_name(layer): layer for layer in range(anatomy.n_layers(model))}
-    elsewhere = [name for name in delta.names if name not in layer_of]
+    elsewhere = [name for name in parts[0].names if name not in layer_of]
     if elsewhere:
         raise SettingError(
             f"a gate stands before MLP output matrices only, and this method changes {elsewhere[0]}; leave gate out"
         )
-    keys: dict[str, Tensor] = {}
-    closed: dict[str, Tensor] = {}
+    keys: list[dict[str, Tensor]] = [{} for _ in parts]
+    closed: list[dict[str, Tensor]] = [{} for _ in parts]
     beginnings = [encode_prompt(bench.tokenizer, "{} is", word) for word in BEGINNINGS]
-    # Each layer reads what the gated changes below it leave, so the keys are taken layer by layer from below.
-    for name in sorted(delta.names, key=lambda name: layer_of[name]):
-        below = tuple(update for update in delta.updates if update.name in keys)
-        with ExitStack() as applied:
-            if below:
-                applied.enter_context(
-                    gated(replace(delta, updates=below), keys, threshold, closed).apply(model, check=False)
-                )
-            layer = layer_of[name]
-            found = subject_keys(model, [*prompts, *beginnings], (layer,))[layer]  # (prompts, d_ff)
-        keys[name], closed[name] = found[: len(prompts)], found[len(prompts) :]
-    return gated(delta, keys, threshold, closed)
+
+    def read(numbers: Sequence[int], name: str) -> None:
+        asked, layer = [*chain.from_iterable(prompts[number] for number in numbers), *beginnings], layer_of[name]
+        found = subject_keys(model, asked, (layer,))[layer]  # (prompts, d_ff)
+        *own, last = torch.split(found, [*(len(prompts[number]) for number in numbers), len(beginnings)])
+        for number, of_part in zip(numbers, own, strict=True):
+            keys[number][name], closed[number][name] = of_part, last
+
+    # Each layer reads what the gated changes below it leave, so the keys are taken layer by layer from below. Below
+    # the lowest nothing is changed: there all parts are read in one go.
+    lowest, *others = sorted(parts[0].names, key=layer_of.__getitem__)
+    read(range(len(parts)), lowest)
+    for name in others:
+        for number, part in enumerate(parts):
+            below = tuple(update for update in part.updates if update.name in keys[number])
+            so_far = gated(replace(part, updates=below), keys[number], threshold, closed[number])
+            with so_far.apply(model, check=False):
+                read([number], name)
+    return [gated(part, own, threshold, shut) for part, own, shut in zip(parts, keys, closed, strict=True)]
 
 
-def _prompts(bench: Workbench, requests: Sequence[Request], text: Verbalizer) -> list[PromptTokens]:
+def _prompts(bench: Workbench, request: Request, text: Verbalizer) -> list[PromptTokens]:
     """The edit prompt behind every prefix, and the relation's other wordings."""
     tokenizer, limit = bench.tokenizer, context_length(bench.model)
-    prompts = []
-    for request in requests:
-        for prefix in bench.prefixes:
-            prompts.append(encode_prompt(tokenizer, request.prompt, request.subject, prefix=prefix, max_length=limit))
-        if request.relation is not None and request.relation in text:
-            every = (*text.prompts((request.relation,)), *text.questions((request.relation,)))
-            prompts += [encode_prompt(tokenizer, template, request.subject, max_length=limit) for template in every]
-    return prompts
+    asked = [(request.prompt, prefix) for prefix in bench.prefixes]
+    if request.relation is not None and request.relation in text:
+        every = (*text.prompts((request.relation,)), *text.questions((request.relation,)))
+        asked += [(template, "") for template in every]
+    return [
+        encode_prompt(tokenizer, template, request.subject, prefix=prefix, max_length=limit)
+        for template, prefix in asked
+    ]

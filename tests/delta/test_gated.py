@@ -204,3 +204,18 @@ def test_an_exponent_is_a_root(exponent) -> None:
     update = WeightUpdate(NAME, torch.ones(3, 1), torch.ones(2, 1))
     with pytest.raises(ValueError, match="exponent"):
         Gate(update, torch.tensor([[1.0, 0.0, 0.0]]), 0.5, exponent)
+
+
+def test_many_keys_are_compared_some_tokens_at_a_time(monkeypatch) -> None:
+    """Ten thousand edits have a quarter of a million keys: what a token gets does not depend on the others."""
+    model = Layer()
+    tokens = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
+    tokens[0, 1] = tokens[2, 3] = tokens[3, 4] = torch.tensor([5.0, 0.0, 0.0])
+    before = model(tokens)
+    with on_first(model).apply(model):
+        at_once = model(tokens)
+        monkeypatch.setattr("kgedit.delta.gated._MOST_COSINES", 3)
+        in_pieces = model(tokens)
+    assert torch.equal(at_once, in_pieces)
+    assert bool((at_once[3, 4] != before[3, 4]).all())
+    assert torch.equal(at_once[1], before[1])

@@ -21,7 +21,7 @@ from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
 from kgedit.evaluate.run.pasted import ask_pasted
-from kgedit.evaluate.run.sequence import ASKED_TOGETHER, SequenceRun
+from kgedit.evaluate.run.sequence import SequenceRun, asked_together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
 from kgedit.progress import Progress
@@ -82,7 +82,8 @@ class CaseRunner:
     def ask_unedited(self, editor: Editor) -> None:
         """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
         self.tell("unedited", 0)
-        for done, chunk in chunks(self.cases, ASKED_TOGETHER if self._lengths else CHUNK):
+        size = asked_together(editor.model.device.type) if self._lengths else CHUNK
+        for done, chunk in chunks(self.cases, size):
             before: Before = self.unedited.of(chunk, editor.model, editor.tokenizer)
             for item in before.left_out:
                 self.folder.leave_out(item)

@@ -21,7 +21,7 @@ from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
 from kgedit.evaluate.run.ability import questions_hash, read_questions
 from kgedit.evaluate.run.more import ids_hash
-from kgedit.evaluate.run.sequence import ASKED_TOGETHER
+from kgedit.evaluate.run.sequence import asked_together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.device import repeatable
 from kgedit.methods.base import MethodSettings
@@ -219,7 +219,7 @@ def make_manifest(
         sequence=SequencePart(
             lengths=settings.sequence,
             asked_at_most=settings.asked_at_most,
-            asked_together=ASKED_TOGETHER,
+            asked_together=asked_together(model.device.type),
             ability=questions_hash(read_questions(settings.ability)) if settings.ability else None,
         )
         if settings.sequence

@@ -21,8 +21,10 @@ from kgedit.evaluate.run.modes import CaseRefused, Stage, on_top
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.whole_model import WholeModel, held_out_texts, names_of
 
-# Cases that are asked in shared batches.
-ASKED_TOGETHER = 128
+
+def asked_together(device: str) -> int:
+    """How many cases are asked in shared batches on a kind of device: a GPU is idle with few."""
+    return 1024 if device == "cuda" else 128
 
 
 class Scorer(Protocol):
@@ -112,8 +114,9 @@ class SequenceRun:
         """Ask the cases of a length whose edits the model carries, and finish it."""
         label, name = self._label, at_length(self._label, length)
         cases = self._left(self._left(self._lengths.asked(length), label), name)
-        for start in range(0, len(cases), ASKED_TOGETHER):
-            chunk = tuple(cases[start : start + ASKED_TOGETHER])
+        size = asked_together(editor.model.device.type)
+        for start in range(0, len(cases), size):
+            chunk = tuple(cases[start : start + size])
             # A chunk with a gap is asked again as a whole: its numbers depend on what shared its batches.
             if not all(self._folder.is_done(case.id, name) for case in chunk):
                 self._scorer.take(name, Stage(chunk), editor)

@@ -47,7 +47,7 @@ class FreeOffset(nn.Module):
     """ROME's delta (eq. 4): one free vector per edit layer, with Adam, a norm penalty and a hard bound.
 
     Attributes:
-        delta: (layers, d), zeros at first.
+        delta: (layers, d), zeros at first; in main memory, see `optimise`.
     """
 
     def __init__(self, base: Tensor, *, learning_rate: float, weight_decay: float, clamp: float) -> None:
@@ -60,6 +60,7 @@ class FreeOffset(nn.Module):
             clamp: Bound of ||delta|| / ||m||, enforced after each step, layer by layer.
         """
         super().__init__()
+        base = base.cpu()
         self.delta = nn.Parameter(torch.zeros_like(base))
         self._size = base.norm(dim=-1)  # (layers,)
         self._weight_decay, self._clamp = weight_decay, clamp
@@ -121,6 +122,9 @@ def optimise(
 ) -> list[Solution]:
     """Train every edit's offset until its loss is below `stop_loss` or the steps are used up.
 
+    Offsets may be in main memory though the model is on a GPU: a step of a free vector is some fifty operations on few
+    numbers, which a processor begins in a fraction of the time. They go to the model, and gradients back, all at once.
+
     Args:
         batch: The prepared rows.
         offsets: One per edit.
@@ -137,16 +141,16 @@ def optimise(
     Raises:
         EditDiverged: A loss is NaN or infinite.
     """
-    solutions = [Solution(offset.final()) for offset in offsets]
+    solutions, device = [Solution(offset.final()) for offset in offsets], batch.edit_of.device
     # `remaining` holds the rows of the edits in `running`; both shrink as edits stop.
     running, remaining = list(range(len(offsets))), batch
     for step in range(steps + extra_steps):
         last = step == steps + extra_steps - 1
         # The loss of every running edit at its present offset; the last one is not followed by an update.
         with torch.set_grad_enabled(not last):
-            current = torch.stack([offsets[number].current(step) for number in running])  # (edits, layers, d)
+            current = _stacked([offsets[number].current(step) for number in running], device)  # (edits, layers, d)
             parts = remaining.losses(current, count_missed=early_stop > 0)
-            penalties = torch.stack([offsets[number].penalty() for number in running])
+            penalties = _stacked([offsets[number].penalty() for number in running], device)  # (edits,)
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
         _record([solutions[number] for number in running], current, parts, total, step, stop_loss)
         if early_stop:
@@ -183,6 +187,13 @@ def bounded(vectors: Tensor, sizes: Tensor) -> Tensor:
     return shrunk
 
 
+def _stacked(parts: Sequence[Tensor], device: torch.device) -> Tensor:
+    """(edits, ...) on a device; what lies together elsewhere goes there in one piece."""
+    if len({part.device for part in parts}) == 1:
+        return torch.stack(list(parts)).to(device)
+    return torch.stack([part.to(device) for part in parts])
+
+
 def _record(
     solutions: list[Solution],
     current: Tensor,
@@ -191,19 +202,19 @@ def _record(
     step: int,
     stop_loss: float,
 ) -> None:
-    losses = total.detach().tolist()
+    losses, found = total.detach().tolist(), current.detach()
     pieces = {kind: values.detach().tolist() for kind, values in parts.items()}
     for number, (solution, loss) in enumerate(zip(solutions, losses, strict=True)):
         if solution.stopped:
             continue
         if not math.isfinite(loss):
-            size = float(current[number].detach().norm())
+            size = float(found[number].norm())
             raise EditDiverged(
                 f"the loss of edit {number} is {loss} at step {step}, with an offset of norm {size:.3g}; "
                 "lower the learning rate or the clamp, or load the model in float32"
             )
         solution.losses.append(loss)
-        solution.offset = current[number].detach().clone()
+        solution.offset = found[number]
         solution.parts = {kind: values[number] for kind, values in pieces.items()}
         if solution.best is None or loss < solution.best[0]:
             solution.best = (loss, solution.offset, solution.parts)
@@ -214,7 +225,7 @@ def _last_unless_worse(
     batch: EditBatch, offsets: Sequence[Offset], solutions: list[Solution], stop_loss: float
 ) -> None:
     """The released GLAME code's choice: the offset after the last step, without dropout, unless it got worse."""
-    final = torch.stack([offset.final() for offset in offsets])  # (edits, layers, d)
+    final = _stacked([offset.final() for offset in offsets], batch.edit_of.device)  # (edits, layers, d)
     with torch.no_grad():
         parts = batch.losses(final)
     total = torch.stack(list(parts.values())).sum(dim=0).tolist()

@@ -11,6 +11,7 @@ docs/methods.md, "GLAME", "Terms from the graph" and "Writing to later layers".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -97,6 +98,7 @@ class Glame(ValueMethod):
         super().__init__(config)
         self.text = text or Verbalizer.bundled()
         self._carried: RelationalEncoder | None = None  # with `carry_rgnn`: the encoder of the edits so far
+        self._fresh: tuple[Any, RelationalEncoder] | None = None  # one that nothing has trained, and what it is for
 
     @property
     def moment_layers(self) -> tuple[int, ...]:
@@ -327,19 +329,23 @@ class Glame(ValueMethod):
 
     def _encoder(self, bench: Workbench, kind: Kind, base: Tensor) -> RelationalEncoder:
         """A fresh encoder; with `carry_rgnn` the one that the edits before have trained."""
-        config = self.config
+        config, fits = self.config, (base.shape[-1], base.device, kind, bench.seed)
         if self._carried is not None:
             return self._carried
-        encoder = RelationalEncoder(
-            base.shape[-1],
-            layers=config.order,
-            kind=kind,
-            aggregation=config.aggregation,
-            dropout=config.dropout,
-            self_loops=config.self_loops,
-            dropout_last=config.dropout_last,
-            seed=bench.seed,
-        ).to(base.device)
+        if self._fresh is None or self._fresh[0] != fits:
+            encoder = RelationalEncoder(
+                base.shape[-1],
+                layers=config.order,
+                kind=kind,
+                aggregation=config.aggregation,
+                dropout=config.dropout,
+                self_loops=config.self_loops,
+                dropout_last=config.dropout_last,
+                seed=bench.seed,
+            )
+            self._fresh = (fits, encoder.to(base.device))
+        # All edits begin with the same weights: where a model is wide, drawing them takes longer than steps on a GPU.
+        encoder = deepcopy(self._fresh[1])
         if config.carry_rgnn:
             self._carried = encoder
         return encoder

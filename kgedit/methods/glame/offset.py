@@ -27,11 +27,13 @@ class GraphOffset(nn.Module):
         Args:
             config: Hyper-parameters.
             base: (layers, d) unedited MLP outputs of the bare prompt.
-            encoder: Maps the graph to (nodes, d); node 0 is s. Without one a free vector is trained alone.
+            encoder: Maps the graph to (nodes, d); node 0 is s. Without one a free vector is trained alone, in main
+                memory (see `optimise`).
             graph: The subgraph with its initial representations.
         """
         super().__init__()
         self.config, self.encoder, self._graph = config, encoder, graph
+        base = base.cpu() if encoder is None else base
         self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset or encoder is None)
         size = base.norm(dim=-1)  # (layers,)
         self._bound, scale = config.clamp * size, float(size.mean())
