@@ -30,6 +30,7 @@ class EditBatch:
 
     Attributes:
         objectives: One per edit.
+        device: Of the first edit layer, and of all below.
         values: Layer -> unedited MLP output m at the row's written token, (rows, d), float32.
         keys: Layer -> its key k, (rows, d_ff), float32.
         hidden: Output of the first edit layer's block there, (rows, d), float32.
@@ -75,11 +76,11 @@ class EditBatch:
 
         self._parts = self._twins.each(self._trees, [partial(prepared, number) for number in range(len(groups))])
         place = torch.tensor([i for group in groups for i in group]).argsort()  # (rows,)
-        device = self._parts[0].device
-        self.edit_of = torch.tensor(owner, device=device)
+        self.device = self._parts[0].device
+        self.edit_of = torch.tensor(owner, device=self.device)
 
         def in_order(pieces: Sequence[Tensor]) -> Tensor:
-            return torch.cat(list(pieces))[place.to(device)]
+            return torch.cat(list(pieces))[place.to(self.device)]
 
         self.values = {layer: in_order([part.values[layer] for part in self._parts]) for layer in self.layers}
         self.keys = {layer: in_order([part.keys[layer] for part in self._parts]) for layer in self.layers}

@@ -26,6 +26,8 @@ from kgedit.errors import IllConditioned
 Key = Literal["averaged", "original", "contexts"]
 
 _SINGULAR = 1e-10  # share of the largest eigenvalue below which a direction of float32 keys is rounding
+# Times as many keys as they have numbers: beyond it the system is solved in the space of the numbers.
+_FEW = 2
 
 
 class Moment(Protocol):
@@ -114,6 +116,8 @@ def joint_form(keys: Tensor, solved: Tensor, shares: Tensor, ridge: float) -> Te
         left (d_ff, edits), float32.
     """
     solved = solved.double().cpu()
+    if ridge > 0 and len(keys) > _FEW * keys.shape[1]:
+        return _of_many_keys(keys.double().cpu(), solved, shares.double().cpu(), ridge)
     # G = K C^-1 K^T + eps I
     gram = keys.double().cpu() @ solved.T  # (n, n)
     gram += ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
@@ -126,6 +130,18 @@ def joint_form(keys: Tensor, solved: Tensor, shares: Tensor, ridge: float) -> Te
     else:
         weights = torch.cholesky_solve(shares.double().cpu(), factor)  # (n, edits)
     left: Tensor = solved.T @ weights  # (d_ff, edits)
+    return left.to(torch.float32)
+
+
+def _of_many_keys(keys: Tensor, solved: Tensor, shares: Tensor, ridge: float) -> Tensor:
+    """`joint_form` by a system as large as a key instead of one as large as their number.
+
+    C^-1 K^T (K C^-1 K^T + eps I)^-1 = (C^-1 K^T K + eps I)^-1 C^-1 K^T, the push-through identity.
+    """
+    system = solved.T @ keys  # (d_ff, d_ff), C^-1 K^T K
+    # The trace of K C^-1 K^T is that of C^-1 K^T K.
+    system.diagonal().add_(ridge * system.trace() / len(keys))
+    left: Tensor = torch.linalg.solve(system, solved.T @ shares)  # (d_ff, edits)
     return left.to(torch.float32)
 
 

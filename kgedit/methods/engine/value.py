@@ -141,7 +141,7 @@ def optimise(
     Raises:
         EditDiverged: A loss is NaN or infinite.
     """
-    solutions, device = [Solution(offset.final()) for offset in offsets], batch.edit_of.device
+    solutions, device = [Solution(offset.final()) for offset in offsets], batch.device
     # `remaining` holds the rows of the edits in `running`; both shrink as edits stop.
     running, remaining = list(range(len(offsets))), batch
     for step in range(steps + extra_steps):
@@ -225,7 +225,7 @@ def _last_unless_worse(
     batch: EditBatch, offsets: Sequence[Offset], solutions: list[Solution], stop_loss: float
 ) -> None:
     """The released GLAME code's choice: the offset after the last step, without dropout, unless it got worse."""
-    final = _stacked([offset.final() for offset in offsets], batch.edit_of.device)  # (edits, layers, d)
+    final = _stacked([offset.final() for offset in offsets], batch.device)  # (edits, layers, d)
     with torch.no_grad():
         parts = batch.losses(final)
     total = torch.stack(list(parts.values())).sum(dim=0).tolist()

@@ -13,7 +13,7 @@ from kgedit.errors import IllConditioned
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.lm.hooks import frozen
 from kgedit.lm.second_moment.matrix import SecondMoment
-from kgedit.methods.engine.closed_form import closed_form
+from kgedit.methods.engine.closed_form import closed_form, joint_form
 from kgedit.methods.engine.objective import Objective, essence_row, target_rows
 from kgedit.methods.engine.write_layers import write_layers
 from methods.benches import PREFIXES, Diagonal, state_of
@@ -76,6 +76,24 @@ def test_with_one_row_all_variants_are_the_same(key) -> None:
     k, solved = keys[0].double(), torch.linalg.solve(moment.matrix.double(), keys[0].double())
     torch.testing.assert_close(left[:, 0].double(), solved / (k @ solved), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(right[:, 0], offset)
+
+
+@pytest.mark.parametrize("number", [2 * D_FF, 2 * D_FF + 1, 300])
+def test_many_keys_give_the_change_that_the_defining_equation_gives(number) -> None:
+    """C^-1 K^T (K C^-1 K^T + eps I)^-1 T, written out with inverses, on both sides of where the way changes."""
+    _, _, _, moment = numbers()
+    draw = torch.Generator().manual_seed(1)
+    keys, shares = torch.randn(number, D_FF, generator=draw), torch.zeros(number, 3)
+    shares[torch.arange(9), torch.arange(9) // 3] = 1.0
+    solved, wide = moment.solve(keys), keys.double()
+    inverse = torch.linalg.inv(
+        moment.matrix.double() + moment.ridge * moment.matrix.double().diagonal().mean() * torch.eye(D_FF)
+    )
+    gram = wide @ inverse @ wide.T
+    direct = (
+        inverse @ wide.T @ torch.linalg.inv(gram + 0.02 * gram.diagonal().mean() * torch.eye(number)) @ shares.double()
+    )
+    torch.testing.assert_close(joint_form(keys, solved, shares, 0.02).double(), direct, rtol=1e-5, atol=1e-8)
 
 
 def test_prompts_that_share_a_key_need_no_ridge() -> None:

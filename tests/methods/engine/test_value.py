@@ -161,6 +161,8 @@ def test_several_layers_are_optimised_together(family, layers) -> None:
 class Bowl:
     """A stand-in for a batch whose loss is the first number of each edit's offset."""
 
+    device = torch.device("cpu")
+
     def losses(self, offsets: Tensor, *, count_missed: bool = False) -> dict[str, Tensor]:
         return {"target": offsets[:, 0, 0]}
 
