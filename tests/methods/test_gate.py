@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,8 @@ from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.engine.subject_keys import last_keys
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
 from kgedit.methods.gate import BEGINNINGS
+from kgedit.methods.glame.config import GlameConfig
+from kgedit.methods.glame.method import Glame
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from methods.benches import REQUESTS, bench, state_of
@@ -122,3 +126,21 @@ def test_the_editor_keeps_reverts_saves_and_loads_a_gated_edit(tmp_path) -> None
     assert torch.equal(logits(editor.model, editor.tokenizer, "The capital of France is"), asked)
     assert editor.load_delta(tmp_path / "saved") == result.id
     assert editor.complete("The capital of France is").startswith("Rome")
+
+
+def test_behind_gates_each_subject_gets_its_own_write_whatever_is_written_beside_it() -> None:
+    """A gate lets one edit's column through: of forty edits in one solve it would carry only a part of the value."""
+    model, tok = tiny_model("llama")
+    requests = [replace(REQUEST, prompt="{} is in", subject=f"{REQUEST.subject} {n}") for n in range(6)]
+    requests.append(replace(requests[0], prompt="{} stands in"))  # a second edit of the first subject
+    method = Glame(GlameConfig(layers=(1,), repr_layer=0, steps=2, gate=0.99, wording_weight=0.0))
+    work = bench(model, tok, (1,))
+    (both,) = compute_together(method, work, [[(each, None) for each in requests]])
+    (pair,) = compute_together(method, work, [[(requests[0], None), (requests[-1], None)]])
+    (alone,) = compute_together(method, work, [[(requests[3], None)]])
+    assert isinstance(both.delta, GatedDelta)
+    for found, expected in ((0, pair.delta.gates[0]), (6, pair.delta.gates[1]), (3, alone.delta.gates[0])):
+        gate = both.delta.gates[found]
+        torch.testing.assert_close(gate.update.left, expected.update.left, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(gate.update.right, expected.update.right, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(gate.keys, expected.keys, rtol=1e-4, atol=1e-5)

@@ -54,6 +54,7 @@ class _EditWork:
     """One edit on its way through the steps.
 
     Attributes:
+        subject: What it is about.
         subgraph: The graph around it.
         objective: What it asks of the model.
         multihop_prompts: Prompts that reach it from elsewhere, those that end alike together.
@@ -62,6 +63,7 @@ class _EditWork:
         updates: What is written, where the optimisation's batch has read all that it takes.
     """
 
+    subject: str
     subgraph: Subgraph | None
     objective: Objective
     multihop_prompts: list[list[MultihopPrompt]]
@@ -184,11 +186,11 @@ class Glame(ValueMethod):
                 reaching = multihop_prompts(
                     model, tokenizer, request, subgraph, onward, changes, text, most=config.later_walks
                 )
-            work.append(_EditWork(subgraph, objective, reaching))
+            work.append(_EditWork(request.subject, subgraph, objective, reaching))
         # The new object's side of each fact is a value of its own, at the object's last token.
         for inverse in inverses:
             objective = self._objective(bench, inverse.request, inverse.subgraph, changes, [inverse.question])
-            work.append(_EditWork(inverse.subgraph, objective, [], inverse.edit))
+            work.append(_EditWork(inverse.request.subject, inverse.subgraph, objective, [], inverse.edit))
         return work
 
     def _optimise(self, bench: Workbench, edits: Sequence[_EditWork]) -> None:
@@ -230,11 +232,31 @@ class Glame(ValueMethod):
         base = hash_weights(bench.model, [anatomy.weight_name(layer) for layer in config.layers])
         if all(edit.updates for case in work for edit in case):
             return [LowRankDelta(edit.updates, base) for case in work for edit in case]
-        groups = [[(edit.objective, edit.solution.offset) for edit in case] for case in work]
-        written = write_layers(
-            bench.model, anatomy, groups, config.layers, bench.moments, key=config.key, ridge=config.ridge
+        together = [self._solved_together(case) for case in work]  # of each case, numbers of its edits
+        groups = [
+            [(case[number].objective, case[number].solution.offset) for number in numbers]
+            for case, parts in zip(work, together, strict=True)
+            for numbers in parts
+        ]
+        written = iter(
+            write_layers(
+                bench.model, anatomy, groups, config.layers, bench.moments, key=config.key, ridge=config.ridge
+            )
         )
-        return [LowRankDelta(updates, base) for updates in written]
+        return [LowRankDelta(_side_by_side([next(written) for _ in parts], parts), base) for parts in together]
+
+    def _solved_together(self, case: Sequence[_EditWork]) -> list[list[int]]:
+        """Numbers of the edits that one solve holds at each other's keys.
+
+        All of a case; but behind gates only those of one subject. A gate lets an edit's own column through and not the
+        sum of all, and of many edits in one solve the own column makes only a part of what was asked.
+        """
+        if self.config.gate is None or self.config.later_layers:
+            return [list(range(len(case)))]
+        alike: dict[str, list[int]] = {}
+        for number, edit in enumerate(case):
+            alike.setdefault(edit.subject, []).append(number)
+        return list(alike.values())
 
     def _with_later_layers(
         self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork], place: tuple[int, int]
@@ -349,6 +371,23 @@ class Glame(ValueMethod):
         if config.carry_rgnn:
             self._carried = encoder
         return encoder
+
+
+def _side_by_side(
+    parts: Sequence[tuple[WeightUpdate, ...]], numbers: Sequence[Sequence[int]]
+) -> tuple[WeightUpdate, ...]:
+    """Writes of the same layers as one, with a column for each edit in the order of their numbers."""
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.tensor([number for part in numbers for number in part]).argsort()  # (edits,)
+    return tuple(
+        replace(
+            of_layer[0],
+            left=torch.cat([update.left for update in of_layer], dim=1)[:, order],  # (d_ff, edits)
+            right=torch.cat([update.right for update in of_layer], dim=1)[:, order],  # (d, edits)
+        )
+        for of_layer in zip(*parts, strict=True)
+    )
 
 
 def _notes(subgraph: Subgraph | None) -> tuple[str, ...]:
