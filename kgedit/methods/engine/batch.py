@@ -21,8 +21,10 @@ from kgedit.methods.engine.similar_rows import similar_rows
 MOST_ROWS = 63
 _MOST_NUMBERS = 2**18  # tokens times width
 _OVERHEAD = 45  # tokens whose products take as long as what a part costs whatever it holds
-# A GPU is idle with few rows.
-_ON_GPU = 16
+# On a GPU a part costs what it takes Python to begin its kernels, for thousands of tokens as for ten. So parts are as
+# large as a share of the free memory allows; other processes may want theirs.
+_GPU_OVERHEAD = 4096
+_GPU_SHARE = 1 / 6
 
 
 class EditBatch:
@@ -52,14 +54,8 @@ class EditBatch:
         rows = [row for objective in objectives for row in objective.rows]
         owner = [number for number, objective in enumerate(objectives) for _ in objective.rows]
         # Rows of similar length share a padded batch; results are brought back into the rows' own order.
-        scale = _ON_GPU if model.device.type == "cuda" else 1
         lengths = [len(row.ids) - row.place for row in rows]
-        groups = similar_rows(
-            lengths,
-            most_rows=scale * MOST_ROWS,
-            most_tokens=scale * _MOST_NUMBERS // min(anatomy.weight(model, layers[0]).shape),
-            overhead=scale * _OVERHEAD,
-        )
+        groups = similar_rows(lengths, most_rows=MOST_ROWS, **_part_of(model, anatomy, layers[0]))
         # What several rows begin with, a prefix above all, is run once for all of them.
         before = [row.ids[: row.place] for row in rows]
         shared = Beginnings(model, anatomy, before) if can_share(model) else None
@@ -141,6 +137,19 @@ class EditBatch:
         term = (offsets * gradient).sum(dim=(1, 2))  # (edits,)
         first = next(iter(total))
         return total | {first: total[first] + (term - term.detach())}
+
+
+def _part_of(model: PreTrainedModel, anatomy: Anatomy, layer: int) -> dict[str, int]:
+    """The most tokens of a part, and what a part costs beside them, in tokens."""
+    weight, device = anatomy.weight(model, layer), model.device
+    d, d_ff = sorted(weight.shape)
+    if device.type != "cuda":
+        return {"most_tokens": _MOST_NUMBERS // d, "overhead": _OVERHEAD}
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, and not in use
+    # The backward pass keeps, of a token in each block, some eight vectors and three of the MLP.
+    kept = anatomy.n_layers(model) * (8 * d + 3 * d_ff) * weight.element_size()
+    return {"most_tokens": int(_GPU_SHARE * free / kept), "overhead": _GPU_OVERHEAD}
 
 
 def _summed(of_parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

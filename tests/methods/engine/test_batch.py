@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from benchmarks.oracle import Plain, Sentence, sentence
-from families import FAMILIES, LAYERS, D, tiny_model
+from families import D_FF, FAMILIES, LAYERS, D, tiny_model
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.engine import batch as batch_module
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, keep_rows, path_rows, target_rows
+from kgedit.methods.engine.similar_rows import similar_rows
 from methods.benches import PREFIXES
 
 PATHS = [("The capital of the country of {} is", "Tokyo"), ("In the country of {}, people speak", "Danish")]
@@ -157,3 +158,16 @@ def test_a_row_is_asked_under_the_offset_in_the_length_that_it_states() -> None:
     for kind, loss in mixed.items():
         assert torch.equal(loss, (half if kind in ("keep", "essence") else whole)[kind])
     assert not torch.equal(whole["keep"], half["keep"])
+
+
+@pytest.mark.parametrize(("free", "parts"), [(2**40, 1), (6 * 60 * LAYERS * (8 * D + 3 * D_FF) * 4, 3)])
+def test_on_a_gpu_a_part_is_as_large_as_a_share_of_the_free_memory_allows(monkeypatch, free, parts) -> None:
+    """A share of one sixth, float32: 60 tokens of 180 in the second case."""
+    model, _ = tiny_model("llama")
+    anatomy = anatomy_of(model)
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    limits = batch_module._part_of(model, anatomy, 0)
+    assert len(similar_rows([2] * 90, most_rows=1, **limits)) == parts
