@@ -13,7 +13,7 @@ from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.errors import EditError, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
-from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row, at_length
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row
 from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.ask import ask_cases
 from kgedit.evaluate.run.folder import RunFolder
@@ -42,6 +42,7 @@ class CaseRunner:
         unedited: What the unedited model says, or said before.
         before: Case -> what it said.
         at: Ids of the cases that are being edited or scored.
+        write_report: Called where a part of a method's results is complete.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class CaseRunner:
         self.unedited = UneditedAnswers([*places], model_hash=key, seed=settings.seed)
         self.before: dict[str, Replies] = {}
         self.at: tuple[str, ...] = ()
+        self.write_report: Callable[[CaseRunner], object] = lambda runner: None
         self._since = time.perf_counter()  # when the last case was done
 
     def ask_unedited(self, editor: Editor) -> None:
@@ -121,7 +123,6 @@ class CaseRunner:
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
         """All cases under one method; the editor is only opened if something is left to do."""
         if self._lengths:
-            self.labels += [at_length(label, length) for length in self._lengths.lengths]
             SequenceRun(label, self._lengths, self.settings, self.folder, self._deltas(label), self).run(opener)
             return
         self.label(label)
@@ -163,9 +164,13 @@ class CaseRunner:
         return 1 if label == PASTED else self.settings.batch_edits or CHUNK
 
     def label(self, name: str) -> None:
-        """Note that a method has begun."""
+        """Note that a method has begun, or a length of its sequence."""
         if name not in self.labels:
             self.labels.append(name)
+
+    def report(self) -> None:
+        """Write the report over what there is."""
+        self.write_report(self)
 
     def _sequential(self, label: str, cases: Sequence[BenchmarkCase], opener: Callable[[], Editor]) -> None:
         """Every case on top of those before it; scored right after its edit, and all again at the end."""

@@ -33,6 +33,12 @@ class Scorer(Protocol):
     def take(self, label: str, stage: Stage | CaseRefused, editor: Editor) -> None:
         """Score the cases of a stage under a name, or note why there is none."""
 
+    def label(self, name: str) -> None:
+        """Note that a method has begun, or a length of its sequence."""
+
+    def report(self) -> None:
+        """Write the report over what there is."""
+
     def tell(self, what: str, done: int, total: int | None = None) -> None:
         """Say how many cases are scored."""
 
@@ -65,6 +71,9 @@ class SequenceRun:
     def run(self, opener: Callable[[], Editor]) -> None:
         """Finish all lengths; the editor is only opened if one is missing."""
         missing = [length for length in self._lengths.lengths if (self._label, length) not in self._folder.lengths]
+        for length in self._lengths.lengths:
+            if length not in missing:
+                self._scorer.label(at_length(self._label, length))
         if not missing:
             return
         editor = opener()
@@ -81,6 +90,7 @@ class SequenceRun:
     def _anew(self, editor: Editor, whole_model: WholeModel, length: int) -> None:
         """One change of all edits so far, on the unedited model, which it leaves again."""
         name, measured = at_length(self._label, length), False
+        self._scorer.label(name)
         cases = self._left(self._lengths.until(length), name)
         for stage in on_top(editor, cases, self._deltas / f"{length:06}", stay=False):
             if isinstance(stage, CaseRefused):
@@ -96,6 +106,7 @@ class SequenceRun:
         label, size = self._label, self._settings.batch_edits or 1
         start, edits, seconds = 0, 0, 0.0
         for length in self._lengths.lengths[: self._lengths.lengths.index(missing[-1]) + 1]:
+            self._scorer.label(at_length(label, length))
             for first in range(start, length, size):
                 until = min(first + size, length)
                 cases = self._left(self._lengths.until(until)[first:], label)
@@ -125,6 +136,7 @@ class SequenceRun:
         self._folder.finish_length(
             whole_model.measure(label, length, edits=edits, asked=len(cases), asked_all=asked_all, seconds=seconds)
         )
+        self._scorer.report()  # the next length may take hours, and may be stopped
 
     def _left(self, cases: Sequence[BenchmarkCase], method: str) -> list[BenchmarkCase]:
         """The cases that are not left out under a name."""

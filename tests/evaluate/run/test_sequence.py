@@ -20,6 +20,7 @@ from kgedit.evaluate.run.evaluate import EvaluationResult, evaluate
 from kgedit.evaluate.run.folder import LENGTHS, ROWS
 from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.evaluate.run.whole_model import WholeModel
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -112,6 +113,24 @@ def test_a_finished_length_is_not_computed_again(
     again = without_times(evaluate(settings(known_counterfacts, methods=MEMIT), out=stopped))
     assert again["lengths"] == without_times(whole)["lengths"][:2]
     assert computed == [4]
+
+
+def test_a_run_that_is_stopped_leaves_the_report_of_the_lengths_that_it_finished(
+    known_counterfacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = WholeModel.measure
+
+    def stopped(self: WholeModel, method: str, length: int, **numbers: Any) -> Any:
+        if length == 4:
+            raise KeyboardInterrupt
+        return measure(self, method, length, **numbers)
+
+    monkeypatch.setattr(WholeModel, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(settings(known_counterfacts, methods=MEMIT, sequence=(1, 2, 4)), out=tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["length"] for row in report["lengths"]] == [1, 2]
+    assert [*report["methods"]] == [UNEDITED, f"{MEMIT}@1", f"{MEMIT}@2"]
 
 
 def test_a_refused_edit_is_left_out_of_every_length(known_counterfacts: Path, tmp_path: Path) -> None:
