@@ -204,6 +204,28 @@ def columns(delta: LowRankDelta, owners: Sequence[int]) -> list[LowRankDelta]:
     ]
 
 
+def side_by_side(
+    parts: Sequence[tuple[WeightUpdate, ...]], numbers: Sequence[Sequence[int]]
+) -> tuple[WeightUpdate, ...]:
+    """Writes to the same weights as one, the other way round of `columns`.
+
+    Args:
+        parts: The updates of each, in the same order of weights, with a column for each of its edits.
+        numbers: The numbers of these edits, by which the columns are ordered.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.tensor([number for part in numbers for number in part]).argsort()  # (edits,)
+    return tuple(
+        replace(
+            of_weight[0],
+            left=torch.cat([update.left for update in of_weight], dim=1)[:, order],  # (d_in, edits)
+            right=torch.cat([update.right for update in of_weight], dim=1)[:, order],  # (d_out, edits)
+        )
+        for of_weight in zip(*parts, strict=True)
+    )
+
+
 class _Row(BaseModel):
     """One update in a manifest."""
 

@@ -7,7 +7,7 @@ import torch
 
 from families import FAMILIES, tiny_model
 from kgedit.delta import LowRankDelta, WeightUpdate, compose, hash_weights
-from kgedit.delta.low_rank import columns
+from kgedit.delta.low_rank import columns, side_by_side
 from kgedit.errors import EditDiverged, UnsupportedModel, WeightsChanged, WrongBase
 from kgedit.lm.anatomy import anatomy_of
 
@@ -216,3 +216,12 @@ def test_an_edit_takes_the_column_of_its_inverse_along() -> None:
     assert (first.rank, second.rank) == (2, 1)
     total = first.updates[0].dense() + second.updates[0].dense()
     assert torch.allclose(total, joint.updates[0].dense(), atol=1e-6)
+
+
+def test_columns_go_back_side_by_side_in_the_order_of_their_edits() -> None:
+    whole = WeightUpdate("a.weight", draw(6, 3), draw(4, 3, seed=9))
+    two = WeightUpdate("a.weight", whole.left[:, [0, 2]], whole.right[:, [0, 2]])
+    one = WeightUpdate("a.weight", whole.left[:, [1]], whole.right[:, [1]])
+    (found,) = side_by_side([(two,), (one,)], [[0, 2], [1]])
+    assert torch.equal(found.left, whole.left)
+    assert torch.equal(found.right, whole.right)

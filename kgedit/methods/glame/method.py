@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from kgedit.delta import LowRankDelta, WeightUpdate, compose, hash_weights
+from kgedit.delta.low_rank import side_by_side
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
@@ -243,7 +244,7 @@ class Glame(ValueMethod):
                 bench.model, anatomy, groups, config.layers, bench.moments, key=config.key, ridge=config.ridge
             )
         )
-        return [LowRankDelta(_side_by_side([next(written) for _ in parts], parts), base) for parts in together]
+        return [LowRankDelta(side_by_side([next(written) for _ in parts], parts), base) for parts in together]
 
     def _solved_together(self, case: Sequence[_EditWork]) -> list[list[int]]:
         """Numbers of the edits that one solve holds at each other's keys.
@@ -371,23 +372,6 @@ class Glame(ValueMethod):
         if config.carry_rgnn:
             self._carried = encoder
         return encoder
-
-
-def _side_by_side(
-    parts: Sequence[tuple[WeightUpdate, ...]], numbers: Sequence[Sequence[int]]
-) -> tuple[WeightUpdate, ...]:
-    """Writes of the same layers as one, with a column for each edit in the order of their numbers."""
-    if len(parts) == 1:
-        return parts[0]
-    order = torch.tensor([number for part in numbers for number in part]).argsort()  # (edits,)
-    return tuple(
-        replace(
-            of_layer[0],
-            left=torch.cat([update.left for update in of_layer], dim=1)[:, order],  # (d_ff, edits)
-            right=torch.cat([update.right for update in of_layer], dim=1)[:, order],  # (d, edits)
-        )
-        for of_layer in zip(*parts, strict=True)
-    )
 
 
 def _notes(subgraph: Subgraph | None) -> tuple[str, ...]:
