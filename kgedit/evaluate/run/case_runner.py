@@ -42,7 +42,7 @@ class CaseRunner:
         unedited: What the unedited model says, or said before.
         before: Case -> what it said.
         at: Ids of the cases that are being edited or scored.
-        write_report: Called where a part of a method's results is complete.
+        report: Called where a length of a sequence is complete.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class CaseRunner:
         self.unedited = UneditedAnswers([*places], model_hash=key, seed=settings.seed)
         self.before: dict[str, Replies] = {}
         self.at: tuple[str, ...] = ()
-        self.write_report: Callable[[CaseRunner], object] = lambda runner: None
+        self.report: Callable[[], object] = lambda: None
         self._since = time.perf_counter()  # when the last case was done
 
     def ask_unedited(self, editor: Editor) -> None:
@@ -167,10 +167,6 @@ class CaseRunner:
         """Note that a method has begun, or a length of its sequence."""
         if name not in self.labels:
             self.labels.append(name)
-
-    def report(self) -> None:
-        """Write the report over what there is."""
-        self.write_report(self)
 
     def _sequential(self, label: str, cases: Sequence[BenchmarkCase], opener: Callable[[], Editor]) -> None:
         """Every case on top of those before it; scored right after its edit, and all again at the end."""

@@ -84,7 +84,7 @@ def evaluate(
         for item in prepared.left_out:
             folder.leave_out(item)
         runner = CaseRunner(settings, folder, cases, manifest, progress)
-        runner.write_report = lambda runner: _result(runner, settings, notes)
+        runner.report = partial(_result, runner, settings, notes)
         share = None
         if workers is not None:
             check_shareable(settings, prepared)

@@ -36,7 +36,7 @@ class Scorer(Protocol):
     def label(self, name: str) -> None:
         """Note that a method has begun, or a length of its sequence."""
 
-    def report(self) -> None:
+    def report(self) -> object:
         """Write the report over what there is."""
 
     def tell(self, what: str, done: int, total: int | None = None) -> None:
