@@ -66,11 +66,13 @@ class Editor(TakesTurns):
         graph: Where the facts around an edit come from.
         moments: The second moments that its edits use.
         chat: The form in which edits are optimised as a chat, too; may be set at any time.
+        known_facts: What methods that rehearse (`Method.rehearses`) may rehearse; may be set at any time.
         history: Id -> the result of each applied edit, in order; of a loaded delta what its manifest tells.
     """
 
     history: dict[str, EditResult | LoadedEdits]
     chat: ChatForm | None = None
+    known_facts: Sequence[Request] = ()
 
     def __init__(
         self,
@@ -151,13 +153,9 @@ class Editor(TakesTurns):
         if method is not None:
             check_before_loading(model, method, config=config, moments=moments)
         loaded, tokenizer = load_model(
-            model,
-            device=device,
-            dtype=dtype,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
+            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
             progress=progress,
-        )
+        )  # fmt: skip
         chosen: Method | None = None
         notes: tuple[str, ...] = ()
         if method is not None and config is not None:
@@ -383,7 +381,7 @@ class Editor(TakesTurns):
         moments, prefixes = self.moments.of(layers, ridge=ridge), self._given_prefixes or self._prefixes[plan]
         earlier = requests_in(*(delta.manifest for delta in self._stack.deltas))
         parts = (self.model, self.tokenizer, moments, prefixes, self.seed, self.progress, self.chat, earlier)
-        return Workbench(*parts, unedited_hash=self._stack.hash_unedited)
+        return Workbench(*parts, known_facts=self.known_facts, unedited_hash=self._stack.hash_unedited)
 
     def _composed(self) -> Delta:
         composed = self._stack.composed()

@@ -66,7 +66,7 @@ def _set(fields: Mapping[str, Any]) -> str:
 def _written(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, list | tuple | set | frozenset):
-        return "+".join(map(str, value))
+        return "+".join(map(str, value)) or "none"
     return (
         f"{value:g}"
         if isinstance(value, float)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -180,27 +180,34 @@ def as_low_rank(delta: Delta) -> LowRankDelta:
     return delta
 
 
-def columns(delta: LowRankDelta, owners: Sequence[int]) -> list[LowRankDelta]:
-    """A joint write, with columns of each edit on each weight, as one delta per edit.
+def columns(delta: LowRankDelta, owners: Mapping[str, Sequence[int]]) -> list[LowRankDelta]:
+    """A joint write, whose columns belong to an edit each, as one delta per edit.
 
     Args:
         delta: The write.
-        owners: The number of the edit that each column belongs to.
+        owners: Weight -> the number of the edit that each of its columns belongs to.
+
+    Returns:
+        Deltas with the base hash of the whole, though an edit with no column on a weight leaves it out.
 
     Raises:
-        ValueError: A weight has another number of columns.
+        ValueError: A weight has another number of columns, or an edit has none at all.
     """
-    if any(update.rank != len(owners) for update in delta.updates):
-        raise ValueError(f"a joint write must have the rank {len(owners)} on every weight")
-    edits = max(owners) + 1
-    own = [[column for column, owner in enumerate(owners) if owner == edit] for edit in range(edits)]
+    for update in delta.updates:
+        if update.rank != len(owners[update.name]):
+            raise ValueError(f"a joint write must have the rank {len(owners[update.name])} on {update.name}")
+    edits = 1 + max(max(of_weight) for of_weight in owners.values())
     return [
         LowRankDelta(
-            tuple(WeightUpdate(u.name, u.left[:, part], u.right[:, part], u.conv1d) for u in delta.updates),
+            tuple(
+                replace(update, left=update.left[:, own], right=update.right[:, own])
+                for update in delta.updates
+                if (own := [column for column, owner in enumerate(owners[update.name]) if owner == edit])
+            ),
             delta.base_hash,
             {**delta.manifest, "column": edit, "columns": edits},
         )
-        for edit, part in enumerate(own)
+        for edit in range(edits)
     ]
 
 

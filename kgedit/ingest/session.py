@@ -126,9 +126,7 @@ def open_session(
         layers = anatomy_of(editor.model).n_layers(editor.model)
         name = parse_variant(method)[0]
         changes = chosen.settings.get(name, {}) | overrides.get(name, {})
-        # The write of a batch is taken apart by change, which that of later layers cannot be.
-        chosen_method, notes = method_for(model, method, layers, changes)
-        editor.method = chosen_method.without_later_layers()
+        editor.method, notes = method_for(model, method, layers, changes)
         return notes
 
     def loaded_with(loading: Loading, chat: ChatChoice, system: str | None) -> tuple[Editor, tuple[str, ...]]:

@@ -161,6 +161,8 @@ class Workbench:
         earlier: Requests whose edits are in force, as far as their deltas tell them; the model carries them.
         curriculum: What to train on beside the edits of one case, given the most known facts that are wanted; only
             methods that train on whole batches ask for it.
+        known_facts: Facts that the unedited model recalls, each asked as an edit to its own object would be; what a
+            method may rehearse where no curriculum is supplied.
         unedited_hash: Gives `model_hash` of the model without its edits; None where it carries none.
     """
 
@@ -173,6 +175,7 @@ class Workbench:
     chat: ChatForm | None = None
     earlier: Sequence[Request] = ()
     curriculum: Callable[[int], Curriculum] | None = None
+    known_facts: Sequence[Request] = ()
     unedited_hash: Callable[[], str] | None = None
 
     def chat_templates(self, request: Request) -> list[str]:
@@ -219,13 +222,18 @@ class Computed:
         delta: The change, on the model's weights as they are.
         notes: What a user should know about this edit, e.g. that its graph was empty.
         log: Numbers of the optimisation, also in the delta's manifest.
-        owners: Of a joint write, the number of the edit that each column belongs to; empty where they are in order.
+        owners: Of a joint write, weight -> the number of the edit that each of its columns belongs to; a weight that
+            is not named has one for each edit, in order.
     """
 
     delta: Delta
     notes: tuple[str, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
-    owners: tuple[int, ...] = ()
+    owners: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def owners_among(self, edits: int) -> dict[str, Sequence[int]]:
+        """`owners` of every weight, of a joint write of so many edits."""
+        return {name: self.owners.get(name, range(edits)) for name in self.delta.names}
 
 
 class Method(ABC):
@@ -264,6 +272,11 @@ class Method(ABC):
         return ()
 
     @property
+    def later_layers(self) -> tuple[int, ...]:
+        """Those of them that it also writes at the last token of prompts, behind the subject; usually none."""
+        return ()
+
+    @property
     def prefix_plan(self) -> PrefixPlan | None:
         """The context prefixes that its workbench should have beside the bare prompt; None for none."""
         return None
@@ -275,13 +288,18 @@ class Method(ABC):
 
     @property
     def writes_jointly(self) -> bool:
-        """Whether `together` solves for all edits of a case at once, with columns of their own on each weight."""
+        """Whether `together` solves for all edits of a case at once, with columns of their own (`Computed.owners`)."""
         return False
 
     @property
     def writes_inverses(self) -> bool:
         """Whether an edit also changes what the model says of its new object (`methods.inverse`)."""
         return False
+
+    @property
+    def rehearses(self) -> int:
+        """The most known facts that it draws from, to train on them beside the edits; 0 for none."""
+        return 0
 
     @property
     def remembers(self) -> bool:
@@ -301,7 +319,7 @@ class Method(ABC):
         """
 
     def without_later_layers(self) -> Self:
-        """The method without a write to later layers, which no longer has one column per edit; usually itself."""
+        """The method without its write to later layers; usually itself."""
         return self
 
     def longer(self, factor: int) -> Self:

@@ -55,9 +55,14 @@ def with_gates(
 def _gated(
     bench: Workbench, computed: Computed, requests: Sequence[Request], text: Verbalizer, threshold: float
 ) -> GatedDelta:
-    delta, owners = as_low_rank(computed.delta), computed.owners or range(len(requests))
+    delta, owners = as_low_rank(computed.delta), computed.owners_among(len(requests))
     prompts = [_prompts(bench, request, text) for request in requests]
-    if len(requests) == 1 or any(update.rank != len(owners) for update in delta.updates):
+    # Only where every edit has its own columns on every weight can each have its own gate.
+    apart = all(
+        update.rank == len(owners[update.name]) and set(owners[update.name]) == set(range(len(requests)))
+        for update in delta.updates
+    )
+    if len(requests) == 1 or not apart:
         (whole,) = with_gates_on(bench, [delta], [list(chain.from_iterable(prompts))], threshold)
         return whole
     # Each edit of a joint write has columns of its own, and so a gate of its own. What is to be known of all of them

@@ -2,10 +2,10 @@
 
     rome    rome:key=original    glame:encoder=mlp:steps=20    memit:layers=1-3    glame:paper
 
-Settings stand behind the method's name, each after a colon; a list is written "1+3" or "1-3". They override the
-model's preset. "paper" alone stands for the published behaviour, with the preset's own layers, and "paper-mquake" for
-what was published for one benchmark (`MethodSettings.published`). Other distributions add methods by the entry-point
-group `kgedit.methods`.
+Settings stand behind the method's name, each after a colon; a list is written "1+3" or "1-3", an empty one "none", as
+is a setting that is switched off so. They override the model's preset. "paper" alone stands for the published
+behaviour, with the preset's own layers, and "paper-mquake" for what was published for one benchmark
+(`MethodSettings.published`). Other distributions add methods by the entry-point group `kgedit.methods`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Annotated, Any, get_origin
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,6 +47,7 @@ METHODS: Mapping[str, str] = {
 
 GROUP = "kgedit.methods"
 PAPER = "paper"
+NONE = "none"  # a list without items, or a setting that is switched off
 
 
 def method_names() -> tuple[str, ...]:
@@ -166,7 +168,11 @@ def method_for(
 
 def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> Any:
     info = kind.model_fields[field]
-    value = _items(text) if get_origin(info.annotation) is tuple else text
+    value: str | list[str] | None = text
+    if get_origin(info.annotation) is tuple:
+        value = [] if text == NONE else _items(text)
+    elif text == NONE and NoneType in get_args(info.annotation):
+        value = None
     try:
         constrained: Any = Annotated[info.annotation, info]
         return TypeAdapter(constrained).validate_python(value)

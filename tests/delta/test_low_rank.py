@@ -201,21 +201,30 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_a_joint_write_is_the_sum_of_its_columns() -> None:
     joint = LowRankDelta((WeightUpdate("a.weight", draw(6, 3), draw(4, 3, seed=9)),), "base", {"method": "memit"})
-    parts = columns(joint, (0, 1, 2))
+    parts = columns(joint, {"a.weight": (0, 1, 2)})
     total = sum((part.updates[0].dense() for part in parts), torch.zeros(4, 6))
     assert torch.allclose(total, joint.updates[0].dense(), atol=1e-6)
     assert [part.manifest["column"] for part in parts] == [0, 1, 2]
     assert len({part.id for part in parts}) == 3
     with pytest.raises(ValueError, match="the rank 2"):
-        columns(joint, (0, 1))
+        columns(joint, {"a.weight": (0, 1)})
 
 
 def test_an_edit_takes_the_column_of_its_inverse_along() -> None:
     joint = LowRankDelta((WeightUpdate("a.weight", draw(6, 3), draw(4, 3, seed=9)),), "base", {})
-    first, second = columns(joint, (0, 1, 0))
+    first, second = columns(joint, {"a.weight": (0, 1, 0)})
     assert (first.rank, second.rank) == (2, 1)
     total = first.updates[0].dense() + second.updates[0].dense()
     assert torch.allclose(total, joint.updates[0].dense(), atol=1e-6)
+
+
+def test_an_edit_without_a_column_on_a_weight_leaves_that_weight_alone() -> None:
+    early = WeightUpdate("a.weight", draw(6, 2), draw(4, 2, seed=9))
+    late = WeightUpdate("b.weight", draw(6, 3, seed=1), draw(4, 3, seed=2))
+    first, second = columns(LowRankDelta((early, late), "base", {}), {"a.weight": (0, 1), "b.weight": (1, 1, 1)})
+    assert (first.names, second.names) == (("a.weight",), ("a.weight", "b.weight"))
+    assert torch.equal(second.updates[1].left, late.left)
+    assert torch.equal(first.updates[0].right, early.right[:, :1])
 
 
 def test_columns_go_back_side_by_side_in_the_order_of_their_edits() -> None:

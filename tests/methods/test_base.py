@@ -89,10 +89,11 @@ def test_a_longer_method_takes_more_steps_and_is_the_same_otherwise(name) -> Non
     assert after == before | ({counted: 3 * before[counted]} if counted in before else {})
 
 
-def test_glame_without_later_layers_writes_jointly() -> None:
+def test_later_layers_want_their_moments_and_the_walks_that_lead_to_the_subject() -> None:
     kind = load_method("glame")
-    method = kind(kind.Config.model_validate({"layers": (1, 2), "repr_layer": 0, "later_layers": (3,)}))
-    assert (method.moment_layers, method.writes_jointly) == ((1, 2, 3), False)
-    plain = method.without_later_layers()
+    settings = {"layers": (1, 2), "repr_layer": 0}
+    plain, later = (kind(kind.Config.model_validate({**settings, "later_layers": some})) for some in ((), (3,)))
     assert (plain.moment_layers, plain.writes_jointly) == ((1, 2), True)
     assert plain.subgraph_options == {"order": 2, "max_edges": 20, "edge_choice": "telling"}
+    assert (later.moment_layers, later.writes_jointly) == ((1, 2, 3), True)
+    assert set(later.subgraph_options) - set(plain.subgraph_options) == {"incoming_hops", "incoming_relations"}

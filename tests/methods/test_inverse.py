@@ -69,8 +69,9 @@ def test_glame_writes_a_second_value_at_the_object_and_leaves_the_model_alone() 
     with_it, without = Glame(GlameConfig(**fields)), Glame(GlameConfig(**fields, inverse=False))
     (both,), (plain,) = (method.compute(place, [CAPITAL], [GRAPH]) for method in (with_it, without))
     assert state_of(model) == before
-    assert (both.delta.rank, both.owners, both.log["inverses"][0]["edit"]) == (2, (0, 0), 0)
-    assert (plain.delta.rank, plain.owners, "inverses" in plain.log) == (1, (0,), False)
+    (weight,) = both.delta.names
+    assert (both.delta.rank, both.owners, both.log["inverses"][0]["edit"]) == (2, {weight: [0, 0]}, 0)
+    assert (plain.delta.rank, plain.owners, "inverses" in plain.log) == (1, {weight: [0]}, False)
     # The published procedure writes one value, and what acts at the edit's subject alone has no other place.
     assert not Glame(GlameConfig.paper(**{"layers": (1,), "repr_layer": 0})).writes_inverses
     assert not any(Glame(GlameConfig(**fields, **one)).writes_inverses for one in ({"key": "averaged"}, {"gate": 0.8}))

@@ -24,6 +24,7 @@ from kgedit.methods.registry import METHODS, load_method, method_for, method_nam
         ("rome:paper", ("rome", {"paper": "paper"})),
         ("glame:paper:encoder=none", ("glame", {"paper": "paper", "encoder": "none"})),
         ("rome:ending=.", ("rome", {"ending": "."})),
+        ("glame:later_layers=none:gate=none", ("glame", {"later_layers": (), "gate": None})),
     ],
 )
 def test_a_variant_is_a_name_and_typed_settings(variant, expected) -> None:
@@ -50,6 +51,8 @@ def test_no_method_gives_a_setting_of_all_methods_another_meaning(name) -> None:
         ("rome:steps=0", SettingError, "steps to '0'.*greater than or equal to 1"),
         ("rome:steps=many", SettingError, "steps to 'many'.*integer"),
         ("memit:layers=", SettingError, "layers to ''"),
+        ("memit:layers=none", SettingError, "layers to 'none'.*at least 1 item"),
+        ("rome:steps=none", SettingError, "steps to 'none'.*integer"),
         ("rome:steps=2:steps=3", SettingError, "'steps' twice"),
         ("rome:", SettingError, "sets ''"),
         ("rome:paper-mquake", SettingError, "did you mean 'paper-glame'"),

@@ -21,11 +21,11 @@ from kgedit.evaluate.report.model import SuiteReport, build_report
 from kgedit.evaluate.results import PASTED, RECALLED, UNEDITED, LeftOut, at_length
 from kgedit.evaluate.run.case_runner import AT_END, CaseRunner
 from kgedit.evaluate.run.folder import in_order, open_folder
-from kgedit.evaluate.run.prepared import open_editor, prepare
+from kgedit.evaluate.run.prepared import open_method, prepare
+from kgedit.evaluate.run.rehearsal import Rehearsal
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.shared import check_shareable, shared
 from kgedit.io.atomic_files import write_files
-from kgedit.methods.registry import parse_variant
 from kgedit.progress import Progress
 from kgedit.workers.pool import WorkerPlan
 
@@ -101,12 +101,12 @@ def evaluate(
             return _result(runner, settings, notes)
         if pasted:
             runner.ask_pasted(prepared.editor)
-        configs = prepared.configs
+        configs, rehearsal = prepared.configs, Rehearsal(settings, cases)
         del prepared  # each method gets a model freshly loaded from disk, and there is never more than one
         for label, config in configs.items():
             if runner.labels:  # what is finished is reported, should the run be stopped in the next method
                 _result(runner, settings, notes)
-            runner.run_method(label, partial(open_editor, settings, parse_variant(label)[0], config, progress))
+            runner.run_method(label, partial(open_method, settings, label, config, rehearsal, progress))
         return _result(runner, settings, notes)
 
 

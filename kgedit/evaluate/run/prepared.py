@@ -16,12 +16,14 @@ from kgedit.evaluate.free.case import FreeForm, free_cases
 from kgedit.evaluate.free.graph_facts import GraphFacts
 from kgedit.evaluate.results import LeftOut
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
+from kgedit.evaluate.run.rehearsal import Rehearsal
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.usable import usable_methods, usable_variants
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
 from kgedit.methods.base import MethodSettings
+from kgedit.methods.registry import parse_variant
 from kgedit.mini import MINI
 from kgedit.progress import Progress
 
@@ -115,6 +117,19 @@ def open_editor(
     editor.chat = ChatForm.chosen(
         settings.chat, editor.tokenizer, system=settings.system, questions=editor.text.first_questions
     )
+    return editor
+
+
+def open_method(
+    settings: EvaluationSettings,
+    label: str,
+    config: MethodSettings,
+    rehearsal: Rehearsal,
+    progress: Progress | None = None,
+) -> Editor:
+    """An editor of the unedited model with one of the run's methods, and the facts that it may rehearse."""
+    editor = open_editor(settings, parse_variant(label)[0], config, progress)
+    editor.known_facts = rehearsal.known_facts(editor)
     return editor
 
 

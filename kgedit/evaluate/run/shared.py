@@ -23,6 +23,7 @@ from kgedit.evaluate.run.case_runner import CaseRunner, chunks
 from kgedit.evaluate.run.folder import RunFolder, differences
 from kgedit.evaluate.run.manifest import CHUNK
 from kgedit.evaluate.run.prepared import Prepared, prepare
+from kgedit.evaluate.run.rehearsal import Rehearsal
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before
 from kgedit.methods.registry import load_method, parse_variant
@@ -93,6 +94,7 @@ class CaseWorker:
         """Take the prepared run."""
         self._settings, self._prepared = settings, prepared
         self._cases = {case.id: case for case in prepared.cases}
+        self._rehearsal = Rehearsal(settings, prepared.cases)
 
     def __call__(self, task: ChunkTask | str) -> Before | list[Kept]:
         """The results of a chunk; or the check at the end."""
@@ -112,6 +114,7 @@ class CaseWorker:
             else:
                 name = parse_variant(task.label)[0]
                 editor.method = load_method(name)(self._prepared.configs[task.label])
+                editor.known_facts = self._rehearsal.known_facts(editor)
                 for _ in runner.score_chunk(task.label, chunk, editor):
                     pass
         except Exception as error:

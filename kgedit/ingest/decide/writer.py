@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from kgedit.lm.tokens import encode_prompt
 from kgedit.methods.base import Computed, Workbench
 from kgedit.methods.computing import edited_with
 from kgedit.methods.curriculum import Curriculum, Question
-from kgedit.methods.engine.subject_keys import subject_keys
+from kgedit.methods.engine.subject_keys import last_keys, subject_keys
 from kgedit.methods.gate import with_gates
 from kgedit.methods.inverse import inverse_edits
 
@@ -117,7 +118,7 @@ class Writer:
         Args:
             items: The changes.
             earlier: Changes applied before.
-            more: Take more steps: a first attempt did not reach the goal.
+            more: A first attempt did not pass: take more steps, and write to no later layers.
         """
         told = edited_with(self._editor.tokenizer, self._editor.chat)
         deltas = self._gated(items, self._computed(items, earlier, more=more))
@@ -144,12 +145,14 @@ class Writer:
         if self.shared:
             return [self._trained(items, earlier, more=more)] * len(items)
         if more:
-            method = method.longer(self._settings.steps_factor)
+            # What is written to later layers costs other facts the most, so a second attempt goes without it.
+            method = method.longer(self._settings.steps_factor).without_later_layers()
         if method.writes_jointly:
-            # One write for the whole batch: it holds every edit at the keys of the others, with columns for each.
+            # One write for the whole batch: it holds every edit at the keys of the others, and is taken apart by the
+            # columns of each.
             case = [(item.request, item.subgraph) for item in items]
             joint = method.together(self._protecting(earlier), [case])[0]
-            return list(columns(as_low_rank(joint.delta), joint.owners or range(len(items))))
+            return list(columns(as_low_rank(joint.delta), joint.owners_among(len(items))))
         # With an averaged key, protecting the edit's own prompt key would cancel the edit, so it is left out.
         deltas: list[Delta] = []
         for item in items:
@@ -222,10 +225,15 @@ class Writer:
         return replace(bench, moments=moments)
 
     def _keys(self, asked: Sequence[Asked], layers: Sequence[int]) -> Mapping[int, Tensor]:
-        """Layer -> keys (n, d_ff) of prompts and their subjects, the shortest prompts first."""
+        """Layer -> keys (n, d_ff) at the subjects of prompts, and at their ends where those are written at as well."""
         editor = self._editor
         prompts = [encode_prompt(editor.tokenizer, prompt, subject) for prompt, subject in asked]
-        return subject_keys(editor.model, sorted(prompts, key=lambda prompt: len(prompt.ids)), layers)
+        prompts.sort(key=lambda prompt: len(prompt.ids))
+        keys = subject_keys(editor.model, prompts, layers)
+        if not (later := [layer for layer in layers if layer in editor.method.later_layers]):
+            return keys
+        ends = last_keys(editor.model, [prompt.ids for prompt in prompts], later)
+        return {**keys, **{layer: torch.cat([keys[layer], ends[layer]]) for layer in later}}
 
     def _asked(self, item: ResolvedChange) -> list[Asked]:
         request = item.request

@@ -27,17 +27,19 @@ Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
 
 _EARLIER = 2  # earlier edits that are rehearsed in a pass, for each new one
 _ARTICLE = 0.5  # share of the rehearsed answers behind a space that are spelt with an article
+_NEIGHBOURS = 5  # facts of the same relation around an edit
 _WORDINGS = 8  # a rehearsed fact is asked for in one of its first wordings
 
 
 def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str) -> Curriculum:
-    """What the edits of a case and their subgraphs give to train on, where no one supplies a curriculum.
+    """What the edits of a case, their subgraphs and known facts give to train on, where no one supplies a curriculum.
 
     Raises:
         EditError: An edit prompt or its new object does not suit the tokenizer or the context.
     """
     inverses = {inverse.edit: inverse for inverse in inverse_edits(case, text)}
     changes = made([*case, *((inverse.request, None) for inverse in inverses.values())])
+    staying = [fact for fact in bench.known_facts if (fact.subject, fact.relation) not in changes]
     lessons = []
     for number, (request, subgraph) in enumerate(case):
         bench.encoded(request, ending)  # what cannot be trained on is refused before anything is asked
@@ -46,9 +48,10 @@ def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str
         if subgraph is not None:
             paths = _filled(request, associated_paths(bench.model, bench.tokenizer, subgraph, text, changes))
             around = _recalled(bench, _filled(request, other_facts(subgraph, text, changes)))
+        around += _neighbours(request, staying, random.Random(f"{bench.seed} {request.question}"))
         inverse = inverses[number].asked if number in inverses else ()
         lessons.append(Lesson(wordings_of(request, text), paths, around, inverse))
-    return Curriculum(tuple(lessons))
+    return Curriculum(tuple(lessons), facts=tuple(wordings_of(fact, text) for fact in staying))
 
 
 def wordings_of(request: Request, text: Verbalizer) -> tuple[Question, ...]:
@@ -143,6 +146,15 @@ def encoded(
 def some(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     """At most so many items, drawn without replacement."""
     return rng.sample(list(items), min(count, len(items)))
+
+
+def _neighbours(request: Request, facts: Sequence[Request], rng: random.Random) -> tuple[Question, ...]:
+    """Facts of the same relation of other subjects, asked in the edit's own words or in the usual ones."""
+    alike = [fact for fact in facts if fact.relation == request.relation and fact.subject != request.subject]
+    return tuple(
+        (fill(rng.choice((request.prompt, fact.prompt)), fact.subject), fact.target)
+        for fact in some(alike, _NEIGHBOURS, rng)
+    )
 
 
 def _filled(request: Request, templates: Sequence[tuple[str, str]]) -> tuple[Question, ...]:

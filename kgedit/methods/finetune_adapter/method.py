@@ -122,6 +122,11 @@ class FineTuneAdapter(Method):
         """How the subgraphs it is handed should be built."""
         return {"order": self.config.order, "max_edges": self.config.max_edges}
 
+    @property
+    def rehearses(self) -> int:
+        """As its settings say."""
+        return self.config.facts if self.config.rehearsed or self.config.least_rehearsed else 0
+
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One adapter per case; `bench.curriculum`, where there is one, says what its edits are trained on.
 

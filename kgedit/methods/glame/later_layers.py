@@ -122,7 +122,7 @@ def write_later_layers(
     config: GlameConfig,
     objectives: Sequence[Objective],
     reaching: Sequence[Sequence[Sequence[MultihopPrompt]]],
-) -> tuple[WeightUpdate, ...]:
+) -> tuple[tuple[WeightUpdate, ...], list[int]]:
     """The updates of one case on the later layers, for the model as it is: with the case's edits already applied.
 
     Each end has an offset of its own, and all are written at once.
@@ -134,20 +134,23 @@ def write_later_layers(
         reaching: Of each edit the prompts that lead over it, see `multihop_prompts`.
 
     Returns:
-        One update per later layer, with a column for each end; none if nothing leads to any subject.
+        One update per later layer, with a column for each end, and the number of the edit that each end belongs to.
+        No update if nothing leads to any subject.
     """
     anatomy, limit = anatomy_of(bench.model), context_length(bench.model)
     # What is right already stays: the subjects' other facts, and the edit prompts.
     kept_rows = [row for objective in objectives for row in objective.rows if row.kind == "keep"]
     ends: list[Objective] = []
-    for objective, groups in zip(objectives, reaching, strict=True):
+    owners: list[int] = []
+    for number, (objective, groups) in enumerate(zip(objectives, reaching, strict=True)):
         for group in groups:
             prompts = [prompt._replace(answer=prompt.answer + config.ending) for prompt in group]
             if rows := multihop_rows(bench.tokenizer, prompts, 1.0, max_length=limit):
                 ends.append(Objective(tuple(rows)))
+                owners.append(number)
         kept_rows.append(objective.rows[0])
     if not ends:
-        return ()
+        return (), []
     with frozen(bench.model):
         # One free offset per end and later layer, optimised at the last token of its prompts.
         batch = EditBatch(bench.model, anatomy, ends, config.later_layers)
@@ -165,6 +168,7 @@ def write_later_layers(
             bench.model, anatomy, [edits], config.later_layers, bench.moments, key="contexts", ridge=config.later_ridge
         )
     # The column of what stays is zero: it only took part in the solve.
-    return tuple(
+    own = tuple(
         replace(update, left=update.left[:, : len(ends)], right=update.right[:, : len(ends)]) for update in updates
     )
+    return own, owners

@@ -10,6 +10,7 @@ docs/methods.md, "GLAME", "Terms from the graph" and "Writing to later layers".
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -109,9 +110,14 @@ class Glame(ValueMethod):
         return tuple(sorted({*self.config.layers, *self.config.later_layers}))
 
     @property
+    def later_layers(self) -> tuple[int, ...]:
+        """As its settings say."""
+        return self.config.later_layers
+
+    @property
     def writes_jointly(self) -> bool:
-        """With the keys of all contexts and no later layers, which have a column for each end of a walk."""
-        return self.config.key == "contexts" and not self.config.later_layers
+        """With the keys of all contexts."""
+        return self.config.key == "contexts"
 
     @property
     def remembers(self) -> bool:
@@ -163,12 +169,13 @@ class Glame(ValueMethod):
             work = [self._asked(bench, case) for case in cases]
             self._optimise(bench, [edit for case in work for edit in case])
             deltas = self._write(bench, work)
+        ends: list[Sequence[int]] = [()] * len(work)
         if self.config.later_layers:
-            deltas = [
-                self._with_later_layers(bench, delta, case, (number, len(work)))
-                for number, (delta, case) in enumerate(zip(deltas, work, strict=True))
-            ]
-        return [self._computed(bench, delta, case) for delta, case in zip(deltas, work, strict=True)]
+            for number, (delta, case) in enumerate(zip(deltas, work, strict=True)):
+                if bench.progress:
+                    bench.progress("writing later layers", number, len(work))
+                deltas[number], ends[number] = self._with_later_layers(bench, delta, case)
+        return [self._computed(bench, *of_case) for of_case in zip(deltas, work, ends, strict=True)]
 
     def _asked(self, bench: Workbench, case: Case) -> list[_EditWork]:
         """Step 1: what each edit of a case asks of the model, and what reaches it, with the others' changes made."""
@@ -260,21 +267,21 @@ class Glame(ValueMethod):
         return list(alike.values())
 
     def _with_later_layers(
-        self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork], place: tuple[int, int]
-    ) -> LowRankDelta:
-        """Step 4: the delta with a write to later layers, made while it is applied."""
-        if bench.progress:
-            bench.progress("writing later layers", *place)
+        self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork]
+    ) -> tuple[LowRankDelta, Sequence[int]]:
+        """Step 4: the delta with a write to later layers, made while it is applied, and the edit of each end."""
         objectives, reaching = [edit.objective for edit in case], [edit.multihop_prompts for edit in case]
         with delta.apply(bench.model, check=False):
-            updates = write_later_layers(bench, self.config, objectives, reaching)
+            updates, ends = write_later_layers(bench, self.config, objectives, reaching)
         if not updates:
-            return delta
+            return delta, ()
         # The base is all matrices that are written now, and is read from them as they were.
         base = hash_weights(bench.model, {update.name: None for update in (*delta.updates, *updates)})
-        return compose(delta, LowRankDelta(updates, ""), base_hash=base)
+        return compose(delta, LowRankDelta(updates, ""), base_hash=base), ends
 
-    def _computed(self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork]) -> Computed:
+    def _computed(
+        self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork], ends: Sequence[int]
+    ) -> Computed:
         """The delta of one case with all that is to be known about it."""
         edits = [edit for edit in case if edit.inverse_of is None]
         logs = [edit.log() for edit in edits]
@@ -291,8 +298,13 @@ class Glame(ValueMethod):
         notes = dict.fromkeys(note for edit in edits for note in _notes(edit.subgraph))
         if self.config.carry_rgnn:
             notes[CARRIED_NOTE] = None
-        owners = [number if edit.inverse_of is None else edit.inverse_of for number, edit in enumerate(case)]
-        return Computed(replace(delta, manifest=manifest), tuple(notes), log, tuple(owners))
+        # Columns of the edits and their inverses, then those of the ends, each on its own layers.
+        anatomy, owners = anatomy_of(bench.model), defaultdict[str, list[int]](list)
+        of_edit = [number if edit.inverse_of is None else edit.inverse_of for number, edit in enumerate(case)]
+        for layers, own in ((self.config.layers, of_edit), (self.config.later_layers if ends else (), ends)):
+            for layer in layers:
+                owners[anatomy.weight_name(layer)] += own
+        return Computed(replace(delta, manifest=manifest), tuple(notes), log, dict(owners))
 
     def _objective(
         self,

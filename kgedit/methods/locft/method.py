@@ -54,6 +54,11 @@ class Locft(Method):
         """How the subgraphs it is handed should be built."""
         return {"order": self.config.order_of_graph, "max_edges": self.config.max_edges}
 
+    @property
+    def rehearses(self) -> int:
+        """As its settings say."""
+        return self.config.facts if self.config.rehearsed else 0
+
     @torch.inference_mode(False)  # gradients are needed whatever mode the caller is in
     def together(self, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
         """One delta per case, all its requests trained together.

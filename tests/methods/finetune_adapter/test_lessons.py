@@ -54,6 +54,21 @@ def test_without_a_supplier_the_subgraph_says_what_follows(monkeypatch) -> None:
     assert all("Marie Curie" in prompt for prompt, _ in (*lesson.paths, *lesson.around))
 
 
+def test_known_facts_are_rehearsed_and_those_of_the_same_relation_stand_around_the_edit() -> None:
+    request = Request("Peru", "The seat of {} is", "Lyon", "P36")
+    capitals = [Request(f"Land{n}", "The capital of {} is", f"Town{n}", "P36") for n in range(7)]
+    others = [Request("Ann", "{} is a citizen of", "Peru", "P27"), Request("Peru", "{} lies in", "Asia", "P30")]
+    changed = Request("Peru", "The capital of {} is", "Lima", "P36")
+    place = bench(*tiny_model("gpt2"), (), known_facts=[*capitals, *others, changed])
+    told = curriculum_of(place, [(request, None)], TEXT, ending=".")
+    assert told.facts == tuple(wordings_of(fact, TEXT) for fact in [*capitals, *others])
+    around = told.lessons[0].around
+    answers = {prompt.removesuffix(" is").rpartition(" ")[2]: answer for prompt, answer in around}
+    assert len(answers) == 5
+    assert all(answers[f"Land{n}"] == f"Town{n}" for n in range(7) if f"Land{n}" in answers)
+    assert {prompt.partition(" of ")[0] for prompt, _ in around} == {"The seat", "The capital"}
+
+
 @pytest.mark.parametrize("target", [" ", ""])
 def test_an_edit_that_cannot_be_written_is_refused(target) -> None:
     model, tok = tiny_model("gpt2")

@@ -12,6 +12,7 @@ from torch import Tensor
 from families import tiny_model
 from kg_cache.graph import Triple
 from kgedit import Edit, Editor
+from kgedit.delta.low_rank import as_low_rank, columns
 from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.scoring.exact_answers import exact_answers
@@ -122,6 +123,23 @@ def test_the_write_to_later_layers_makes_the_answer_likely_where_the_subject_is_
     }
 
 
+def test_each_edit_of_a_joint_write_takes_its_own_ends_along(gpt2) -> None:
+    request, graph, _ = led_to(*gpt2)
+    method, other = Glame(config()), replace(request, subject="Norway", target="Bergen")
+    (computed,) = method.together(bench(*gpt2, method.moment_layers), [[(other, None), (request, graph)]])
+    early, both, late = (f"transformer.h.{layer}.mlp.c_proj.weight" for layer in (0, 1, 2))
+    assert computed.owners == {early: [0, 1], both: [0, 1, 1], late: [1]}
+    joint = as_low_rank(computed.delta)
+    plain, deep = columns(joint, computed.owners_among(2))
+    assert (plain.names, deep.names) == ((early, both), (early, both, late))
+    parts = {
+        name: [part.updates[part.names.index(name)] for part in (plain, deep) if name in part.names]
+        for name in joint.names
+    }
+    for update in joint.updates:
+        assert torch.allclose(sum(part.dense() for part in parts[update.name]), update.dense(), atol=1e-5)
+
+
 def test_where_nothing_leads_to_the_subject_there_is_no_write_to_later_layers(gpt2) -> None:
     request, graph, _ = led_to(*gpt2)
     alone = replace(graph, incoming_walks=())
@@ -184,3 +202,25 @@ def test_on_real_weights_people_whom_no_prompt_named_follow_their_countrys_new_c
         rates[layers] = sum(new) / len(new)
     assert rates[()] < 0.1
     assert rates[3, 4] > 0.6
+
+
+def test_on_real_weights_one_change_of_two_is_taken_out_with_its_ends(mini) -> None:
+    """The capitals of two countries are written together; without one, questions through the other stay."""
+    case = [
+        mini.prepare(Edit(subject=at, relation="P36", target_new=new))
+        for at, new in (("Q30", "Oslo"), ("Q142", "Q220"))
+    ]
+    model, tok, through = mini.model, mini.tokenizer, []
+    for (request, graph), old in zip(case, ("Washington, D.C.", "Paris"), strict=True):
+        ways = [walk[0] for walk in graph.incoming_walks if len(walk) == 1]
+        paths = [(way, (way.relation, "P36")) for way in ways if TEXT.composable((way.relation, "P36"))]
+        asked = [TEXT.edit_wordings(path)[0].replace("{}", graph.labels[way.subject]) for way, path in paths]
+        right = exact_answers(model, tok, [(prompt, old) for prompt in asked])
+        through.append([(prompt, request.target) for prompt, knows in zip(asked, right, strict=True) if knows])
+    method = Glame(mini.method.config.model_copy(update={"later_walks": 6, "steps": 12}))
+    (computed,) = method.together(mini.workbench, [case])
+    for kept, part in enumerate(columns(as_low_rank(computed.delta), computed.owners_among(2))):
+        with mini.trial(part):
+            own, other = (sum(exact_answers(model, tok, through[number])) for number in (kept, 1 - kept))
+        assert own > len(through[kept]) / 2 > 3, f"through what is kept: {own} of {len(through[kept])}"
+        assert other < 2, f"through what is taken out: {other} of {len(through[1 - kept])}"
