@@ -29,6 +29,13 @@ def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of one test alone."""
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(autouse=True)
 def _as_wide_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are written without a terminal's width, whatever a library run by an earlier test has said it is."""

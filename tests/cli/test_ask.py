@@ -95,10 +95,8 @@ def test_a_refused_question_names_the_value(words: list[str], named: str, tiny: 
     assert named in refused("ask", *(() if "--model" in words else ("--model", tiny)), *words)
 
 
-def test_a_chat_model_is_asked_through_its_template(
-    tmp_path: Path, run: Run, refused: Run, tiny: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("own_cache")
+def test_a_chat_model_is_asked_through_its_template(tmp_path: Path, run: Run, refused: Run, tiny: str) -> None:
     file = str(tmp_path / "tiny.gguf")
     write_tiny_llama(Path(file))
     said = run("ask", "Where was Einstein born?", "--model", file, "--chat", "--system", "Be brief.", "--json")

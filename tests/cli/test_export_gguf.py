@@ -15,9 +15,8 @@ EDIT = ("edit", "--subject", "Ulm", "--prompt", "{} lies in", "--target", "Franc
 
 
 @pytest.fixture
-def edited(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+def edited(own_cache: Path, tmp_path: Path, run: Run) -> tuple[str, str]:
     """A tiny llama's GGUF file, and a delta for it."""
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
     file, delta = str(tmp_path / "tiny.gguf"), str(tmp_path / "delta")
     write_tiny_llama(Path(file))
     made = run(*EDIT, "--model", file, "--out", delta, "--json")

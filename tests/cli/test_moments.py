@@ -35,10 +35,10 @@ def test_moments_of_the_bundled_model_are_the_default(tmp_path: Path, run: Run) 
     assert (found["model"], set(found["layers"])) == ("mini", {"0", "1"})
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_without_a_text_the_facts_of_the_graph_are_read_and_later_edits_find_what_was_collected(
-    tiny: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    tiny: str, tmp_path: Path, run: Run
 ) -> None:
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
     words = [*EDIT, "--model", tiny, "--json", "--out"]
     assert any("--moments collect" in note for note in run(*words, str(tmp_path / "before"))["notes"])
     found = run("moments", "--model", tiny, "--methods", "rome", "--sampled", "3", "--json")
@@ -49,21 +49,19 @@ def test_without_a_text_the_facts_of_the_graph_are_read_and_later_edits_find_wha
     assert not any("second moments" in note for note in run(*words, str(tmp_path / "after"))["notes"])
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("flag", [["--yes"], ["--moments", "collect"]])
-def test_the_first_edit_collects_if_told_to(
-    flag: list[str], tiny: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+def test_the_first_edit_collects_if_told_to(flag: list[str], tiny: str, tmp_path: Path, run: Run) -> None:
     words = [*EDIT, "--model", tiny, "--json", "--out"]
     assert not any("identity" in note for note in run(*words, str(tmp_path / "first"), *flag)["notes"])
     assert not any("identity" in note for note in run(*words, str(tmp_path / "then"))["notes"])
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(("answer", "collected"), [(True, True), (False, False)])
 def test_on_a_terminal_the_first_edit_asks(
     answer: bool, collected: bool, tiny: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("kgedit.cli.collecting._can_ask", lambda: True)
     asked: list[str] = []
     monkeypatch.setattr("typer.confirm", lambda text, **more: asked.append(text) or answer)

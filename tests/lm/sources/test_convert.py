@@ -20,8 +20,7 @@ from tiny_gguf import write_tiny_llama
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
+def tiny(own_cache: Path, tmp_path: Path) -> Path:
     file = tmp_path / "tiny.gguf"
     write_tiny_llama(file)
     return file
