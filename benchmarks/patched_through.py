@@ -1,7 +1,7 @@
 """Changes of facts that other facts lead to, patched by ingestion: do questions that pass through them follow?
 
-    python -m benchmarks.patched_through --changes 32 --set later_layers=[] --out OUT.json
-    python -m benchmarks.patched_through --changes 32 --out OUT.json
+    python -m benchmarks.patched_through --out OUT.json
+    python -m benchmarks.patched_through --set later_layers=[3,4] --out OUT.json
 
 "The capital of the country of citizenship of X" passes through a changed capital without naming the country. The
 changes are made of facts of the bundled model, by the seed, whose subjects are objects of other facts that it knows.
