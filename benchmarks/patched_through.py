@@ -20,10 +20,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from benchmarks.many_changes import share
 from kgedit.cli.progress import working
@@ -36,6 +35,8 @@ from kgedit.ingest.store.entry import State
 from kgedit.mini.cases import Casebook, MiniCase
 from kgedit.mini.corpus import Fact
 from kgedit.text.template import fill
+
+Reached = tuple[MiniCase, list[tuple[str, str]]]  # a change, and questions that pass through it
 
 _MOST = 8  # questions asked of each change that pass through it
 
@@ -52,11 +53,11 @@ def passing(book: Casebook, case: MiniCase, rng: random.Random) -> list[tuple[st
     return asked
 
 
-def reached_changes(book: Casebook, count: int, rng: random.Random) -> list[tuple[MiniCase, list[tuple[str, str]]]]:
+def reached_changes(book: Casebook, count: int, rng: random.Random) -> list[Reached]:
     """So many changes of different subjects that something leads to, each with its questions."""
 
-    def drawn(facts: Sequence[Fact]) -> Any:
-        subjects = set()
+    def drawn(facts: Sequence[Fact]) -> Iterator[Reached]:
+        subjects: set[str] = set()
         for fact in facts:
             targets = book.targets(fact) if book.text[fact.relation].single and fact.subject not in subjects else []
             if targets:
