@@ -88,9 +88,10 @@ def main() -> None:
         guard=given.guard, progress=advance,
     ) as session:  # fmt: skip
         model, tokenizer = session.editor.model, session.editor.tokenizer
-        before = [
-            ask_all(model, tokenizer, [(prompt, case.target_true) for prompt, _ in asked]) for case, asked in cases
-        ]
+        through = {}  # subject -> those questions that the unedited model answers with the old object
+        for case, asked in cases:
+            right = ask_all(model, tokenizer, [(prompt, case.target_true) for prompt, _ in asked])
+            through[case.edit.subject] = [pair for pair, was in zip(asked, right, strict=True) if was]
         feed = Path(folder) / "feed.jsonl"
         feed.write_text("".join(case.edit.model_dump_json(exclude_none=True) + "\n" for case, _ in cases), "utf-8")
         began = time.process_time()
@@ -98,13 +99,11 @@ def main() -> None:
         seconds = time.process_time() - began
         taken = {entry.edit.subject for entry in session.store.journal.in_force()}
         refused = [entry.reason for entry in session.store.journal.entries(State.REFUSED)]
-        kept = [
-            (case, asked, old) for (case, asked), old in zip(cases, before, strict=True) if case.edit.subject in taken
-        ]
+        kept = [case for case, _ in cases if case.edit.subject in taken]
         questions = {
-            "right": [case.probes["efficacy"][0] for case, _, _ in kept],
-            "paraphrase": [pair for case, _, _ in kept for pair in case.probes["paraphrase"]],
-            "through": [pair for _, asked, old in kept for pair, was in zip(asked, old, strict=True) if was],
+            "right": [case.probes["efficacy"][0] for case in kept],
+            "paraphrase": [pair for case in kept for pair in case.probes["paraphrase"]],
+            "through": [pair for case in kept for pair in through[case.edit.subject]],
         }
         found = {name: share(ask_all(model, tokenizer, pairs)) for name, pairs in questions.items()}
         last = final_measure(session, "", {})

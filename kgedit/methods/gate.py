@@ -57,11 +57,9 @@ def _gated(
 ) -> GatedDelta:
     delta, owners = as_low_rank(computed.delta), computed.owners_among(len(requests))
     prompts = [_prompts(bench, request, text) for request in requests]
-    # Only where every edit has its own columns on every weight can each have its own gate.
-    apart = all(
-        update.rank == len(owners[update.name]) and set(owners[update.name]) == set(range(len(requests)))
-        for update in delta.updates
-    )
+    # Each edit can have its own gate only where it has the same columns on every weight: later layers have others.
+    same_on_all = len(set(map(tuple, owners.values()))) == 1
+    apart = same_on_all and all(update.rank == len(owners[update.name]) for update in delta.updates)
     if len(requests) == 1 or not apart:
         (whole,) = with_gates_on(bench, [delta], [list(chain.from_iterable(prompts))], threshold)
         return whole

@@ -15,7 +15,7 @@ from kgedit.errors import SettingError, UnsupportedExport
 from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.engine.subject_keys import last_keys
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
-from kgedit.methods.gate import BEGINNINGS
+from kgedit.methods.gate import BEGINNINGS, with_gates
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.method import Glame
 from kgedit.methods.memit import Memit, MemitConfig
@@ -100,6 +100,19 @@ def test_of_a_joint_write_each_subject_opens_the_columns_of_its_own_edit() -> No
         assert torch.equal(logits(model, tok, REQUESTS[1].question), untouched)
     with second.apply(model):
         assert not torch.equal(logits(model, tok, REQUESTS[1].question), untouched)
+
+
+def test_where_edits_have_other_columns_on_another_layer_one_gate_holds_all_of_them() -> None:
+    """Their share of a solve for all is not what they were asked to write, as with GLAME's later layers."""
+    model, tok = tiny_model("gpt2")
+    place = bench(model, tok, (0, 1))
+    (computed,) = Memit(MemitConfig(layers=(0, 1), steps=2)).together(place, [[(each, None) for each in REQUESTS[:2]]])
+    early, late = computed.delta.names
+    requests = [REQUESTS[:2]]
+    for owners, ranks in (({}, [1, 1, 1, 1]), ({early: (0, 1), late: (1, 0)}, [2, 2])):
+        (gated,) = with_gates(place, [replace(computed, owners=owners)], requests, 0.9)
+        assert isinstance(gated.delta, GatedDelta)
+        assert [gate.update.rank for gate in gated.delta.gates] == ranks
 
 
 def test_a_method_that_changes_other_matrices_cannot_have_a_gate() -> None:
