@@ -49,7 +49,8 @@ class AdapterConfig(MethodSettings):
         keep_weight: Weight of that divergence; a model that recalls its facts by a thin margin wants more than 1.
         stop_loss: What is new and has less loss per token than this is not trained further in that step: what is said
             surely enough need not push everything else aside. 0 trains on.
-        rehearsed: Known facts in each pass, for each edit; at least `least_rehearsed` in all.
+        rehearsed: Known facts in each pass, for each edit that is asked in it, new or made earlier; at least
+            `least_rehearsed` in all.
         least_rehearsed: See `rehearsed`; so many of the edits made earlier are rehearsed as well.
         facts: Known facts that these are drawn from.
         rows: Sequences per step.
@@ -167,19 +168,20 @@ class FineTuneAdapter(Method):
         lessons = curriculum.lessons
         # Training that goes on draws anew each time.
         rng = random.Random(f"{bench.seed} {len(lessons)} {curriculum.begin.id if curriculum.begin else ''}")
-        rehearsed = max(int(config.rehearsed * len(lessons)), config.least_rehearsed)
         epochs = config.more_epochs if more else config.epochs
         begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
         shape: dict[str, Any] = {name: getattr(config, name) for name in ("rank", "scale", "modules", "dropout")}
-        asked: dict[str, Any] = {"rehearsed": rehearsed, "beside": config.beside, "inverse": config.inverse}
+        asked: dict[str, Any] = {"beside": config.beside, "inverse": config.inverse}
         means: list[float] = []
         with lora(bench.model, **shape, seed=bench.seed, begin=begin) as adapter:
             parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
             optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
             for number in range(epochs):
-                # Every pass draws other wordings, paths and facts.
+                # Every pass draws other wordings, paths and facts; the more edits it asks, the more facts.
                 earlier = drawn(curriculum.earlier, len(lessons), config.least_rehearsed, rng)
-                new, stays = epoch([*lessons, *earlier], curriculum.facts, rng, **asked)
+                edits = [*lessons, *earlier]
+                rehearsed = max(int(config.rehearsed * len(edits)), config.least_rehearsed)
+                new, stays = epoch(edits, curriculum.facts, rng, rehearsed=rehearsed, **asked)
                 rows = [_Row(*row) for row in self._encoded(bench, new)]
                 held = config.held_to == "unedited"
                 if held:

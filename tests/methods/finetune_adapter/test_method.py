@@ -92,6 +92,27 @@ def test_a_second_attempt_begins_with_what_the_first_one_made() -> None:
     assert 0 < float((after - before).norm()) < 0.5 * float(before.norm())
 
 
+def test_facts_are_rehearsed_for_each_edit_that_a_pass_asks_those_made_earlier_included(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """3 new edits and 6 of those made earlier, 2 for each new one: 4 facts each are 36. Without earlier ones 12."""
+    model, tok = tiny_model("gpt2")
+    lesson, facts = Lesson((("Nintendo is in", "Kyoto"),)), ((("Peru is in", "Asia"),),) * 50
+    passes: list[tuple[int, int]] = []
+    batches = adapter_method._batches
+
+    def counted(rows, *others):
+        passes.append((sum(not row.held for row in rows), sum(row.held for row in rows)))
+        return batches(rows, *others)
+
+    monkeypatch.setattr(adapter_method, "_batches", counted)
+    for earlier in (10, 0):
+        taught = Curriculum((lesson,) * 3, (lesson,) * earlier, facts)
+        work = replace(bench(model, tok, ()), curriculum=lambda count, taught=taught: taught)
+        method(epochs=1).together(work, [[(request, None) for request in REQUESTS[:3]]])
+    assert passes == [(9, 36), (3, 12)]
+
+
 def test_lora_as_published_learns_the_edit_alone_in_the_attention() -> None:
     model, tok = tiny_model("gpt2")
     before = state_of(model)
