@@ -28,7 +28,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
 	@echo "The book: build/site/index.html"
 
@@ -57,13 +57,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing kgedit and its development tools into $(VENV) (some minutes the first time) ..."
-	$(PIP_INSTALL) -e '.[dev]'
-	@touch $(VENV)/.installed $@
-
-$(VENV)/.installed-docs: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing kgedit and the tools of the book into $(VENV) ..."
-	$(PIP_INSTALL) -e '.[docs]'
+	$(PIP_INSTALL) -e '.[dev,docs]'
 	@touch $(VENV)/.installed $@
 
 clean:

@@ -22,9 +22,17 @@ def real() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The store of the bundled snapshot is built once per run, in a folder of the run."""
+    """The store of the bundled snapshot is built once in each process of a run, in a folder of its own.
+
+    Second moments, which take longest, are collected once for all processes: the same ones give the same bits.
+    """
+    own = tmp_path_factory.mktemp("kgedit-cache")
+    base = tmp_path_factory.getbasetemp()
+    moments = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "moments"
+    moments.mkdir(exist_ok=True)
+    (own / "moments").symlink_to(moments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KGEDIT_CACHE_DIR", str(tmp_path_factory.mktemp("kgedit-cache")))
+        patch.setenv("KGEDIT_CACHE_DIR", str(own))
         patch.setenv("KGEDIT_CONFIG_DIR", str(tmp_path_factory.mktemp("kgedit-config")))
         yield
 

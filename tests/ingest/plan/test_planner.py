@@ -216,9 +216,9 @@ def test_memory_does_not_grow_with_the_number_of_changes(mini: Editor) -> None:
     make_plan(feed(200), mini)
     gc.collect()
     before = process.memory_info().rss
-    made = make_plan(feed(10_000), mini)
-    assert len(made) == 10_000
-    assert process.memory_info().rss - before < 30_000_000
+    made = make_plan(feed(5_000), mini)
+    assert len(made) == 5_000
+    assert process.memory_info().rss - before < 15_000_000
 
 
 def test_a_feed_without_records_makes_an_empty_plan(mini: Editor) -> None:
