@@ -64,11 +64,11 @@ def tune(
 
 
 def _shown(tuned: Tuned) -> Iterator[RenderableType]:
-    from kgedit.trials.measure import SCORED
+    from kgedit.trials.measure import SCORED, THROUGH
 
     settings = ", ".join(f"{name} {value}" for name, value in tuned.settings.items()) or "the method's defaults"
     yield line(f"{tuned.model}, {tuned.method}: {settings}.", "bold")
-    names = (*SCORED, "score")
+    names = (*SCORED, "score", *([THROUGH] if THROUGH in tuned.figures else []))
     figures = {"unedited": tuned.unedited, "before tuning": tuned.started, "tuned": tuned.figures}
     rows = [(name, *(percent(values.get(measure)) for measure in names)) for name, values in figures.items()]
     title = f"Over {tuned.reported} edits that the search did not see ({tuned.edits} it saw, {tuned.trials} settings)"

@@ -19,6 +19,7 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.made_changes import made_changes
 from kgedit.methods.base import Request
+from kgedit.methods.curriculum import Question
 from kgedit.mini.corpus import bundled_sentences
 from kgedit.text.template import fill
 
@@ -35,12 +36,14 @@ class TrialEdit:
         request: The edit with its names resolved.
         subgraph: The facts around it, for methods that read them.
         probe: The prompts that it is measured by.
+        through: Questions about other items that pass through the edited fact, and the answer once it is edited.
     """
 
     edit: Edit
     request: Request
     subgraph: Subgraph | None
     probe: CounterFactProbe
+    through: tuple[Question, ...] = ()
 
 
 def draw_edits(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
@@ -61,13 +64,17 @@ def draw_edits(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
             f"{editor.name!r} recalls none of the facts of the graph {editor.graph.name!r} that it was asked, so "
             "there is nothing to edit; give a graph of facts that it knows (--graph)"
         )
-    rng = random.Random(seed)
+    return made_ready(editor, pool, edits, random.Random(seed))
+
+
+def made_ready(editor: Editor, pool: FactPool, edits: Sequence[Edit], rng: random.Random) -> list[TrialEdit]:
+    """The edits with their subgraphs, as far as the editor's method reaches, and the prompts that measure them."""
     sentences = list(bundled_sentences())
-    drawn = []
+    ready = []
     for edit in edits:
         request, subgraph = editor.prepare(edit)
-        drawn.append(TrialEdit(edit, request, subgraph, _probe(edit, request, pool, sentences, rng)))
-    return drawn
+        ready.append(TrialEdit(edit, request, subgraph, _probe(edit, request, pool, sentences, rng)))
+    return ready
 
 
 def _probe(

@@ -7,6 +7,7 @@ from statistics import fmean, harmonic_mean
 from typing import TypeVar
 
 from kgedit.editor import Editor
+from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
@@ -17,6 +18,7 @@ Said = TypeVar("Said")
 # The measures of `CounterFactProbe` that the score is made of: whether the right object is the more probable one, and,
 # for the edit itself, whether greedy decoding gives it.
 SCORED = ("efficacy", "paraphrase", "neighborhood", "efficacy_accuracy", "paraphrase_accuracy")
+THROUGH = "through"  # share of the questions that pass through the edit that are answered with the new object
 CHUNK = 8  # edits that are computed in one batch
 
 
@@ -79,4 +81,7 @@ def score(figures: Figures) -> float:
 
 
 def _measure(editor: Editor, edit: TrialEdit) -> Figures:
-    return edit.probe.measure(score_pairs(editor.model, editor.tokenizer, edit.probe.pairs()))
+    figures = edit.probe.measure(score_pairs(editor.model, editor.tokenizer, edit.probe.pairs()))
+    if not edit.through:
+        return figures
+    return figures | {THROUGH: fmean(ask_all(editor.model, editor.tokenizer, edit.through))}

@@ -1,4 +1,7 @@
-"""Searches the settings of a method for a model: layers, then one setting after the other, within a time limit."""
+"""Searches the settings of a method for a model: layers, then one setting after the other, within a time limit.
+
+Last come the later layers, of methods that write to such, judged by questions that pass through an edit.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,26 @@ from kgedit.errors import EditError, MomentError
 from kgedit.methods.base import Method, MethodSettings
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
-from kgedit.trials.measure import means, measure_edits
+from kgedit.trials.measure import THROUGH, means, measure_edits
 from kgedit.tune.shared import SharedTrials
-from kgedit.tune.stages import AGAIN, FACTORS, at_layer, bands, changed, first_layers, layers_between, scaled
+from kgedit.tune.stages import (
+    AGAIN,
+    FACTORS,
+    Changes,
+    at_layer,
+    bands,
+    changed,
+    first_layers,
+    later_pairs,
+    layers_between,
+    scaled,
+)  # fmt: skip
 from kgedit.tune.tried import Tried
 
 GAIN = 0.003  # of the score: less is no reason to leave a setting that is published or simpler
+_THROUGH_GAIN = 0.05  # of the questions that pass through the edits: less is no reason for later layers
+_PRICE = 0.02  # of the score, that these may cost
+DEVELOPMENT, PASSED = "development", "passed"  # the edits, as `Tried` names them
 _HALVINGS = 3  # times that layers between those tried are tried
 
 
@@ -29,6 +46,7 @@ class Search:
         editor: Editor of the unedited model.
         kind: The method.
         edits: Development edits.
+        passed: Further ones, that questions about other items pass through.
         tried: What was measured, now or by a run that was stopped.
         seconds: Time limit for trials that are not in `tried`.
         progress: Called with (what, done, total).
@@ -45,6 +63,7 @@ class Search:
     progress: Progress | None = None
     clock: Callable[[], float] = time.monotonic
     shared: SharedTrials | None = None
+    passed: Sequence[TrialEdit] = ()
     best: tuple[MethodSettings, dict[str, float]] | None = None
     stopped: bool = False
     trials: list[tuple[MethodSettings, dict[str, float]]] = field(default_factory=list)
@@ -64,7 +83,8 @@ class Search:
             EditError: The method cannot make the edits at any layer.
         """
         self._planned = len(first_layers(depth)) + 2 * _HALVINGS + sum(len(factors) for factors in FACTORS.values())
-        self._try(start, must=True)
+        self._planned += len(later_pairs(start, depth))
+        self._try(start)
         self._layers(start, depth)
         if self.best is None:
             raise EditError(f"{self.kind.name} cannot make the edits that were drawn, with any of the settings tried")
@@ -74,6 +94,7 @@ class Search:
             if name in self.kind.Config.model_fields:
                 for factor in factors:
                     self._scale(name, factor)
+        self._later_layers(depth)
         return self.best
 
     def _layers(self, start: MethodSettings, depth: int) -> None:
@@ -98,33 +119,56 @@ class Search:
             if self.best is before or factor == 0:
                 return
 
-    def _try(self, settings: MethodSettings, *, must: bool = False) -> float:
+    def _later_layers(self, depth: int) -> None:
+        """The later layers by which most questions follow, of those that the edits themselves are no worse for."""
+        if self.best is None or not self.passed:
+            return
+        settings, given = self.best[0], getattr(self.best[0], "later_layers", ())
+        pairs = [pair for pair in later_pairs(settings, depth) if pair != given]
+        choices: list[Changes] = [{"later_layers": layers} for layers in ([(), given] if given else [()]) + pairs]
+        tried = [(each, self._figures(each, PASSED, self.passed)) for each in (changed(settings, c) for c in choices)]
+        (best, without), *others = tried
+        if "score" not in without:
+            return
+        most = without[THROUGH]
+        for each, figures in others:
+            if figures.get("score", 0.0) >= without["score"] - _PRICE and figures[THROUGH] > most + _THROUGH_GAIN:
+                best, most = each, figures[THROUGH]
+        if best != settings and not self.stopped:
+            self.best = best, self._figures(best, DEVELOPMENT, self.edits, must=True)
+
+    def _try(self, settings: MethodSettings) -> float:
         """The score of some settings; minus infinity where there was no time, or they cannot edit."""
-        figures = self.tried.find(settings, "development")
-        if figures is None:
-            if self._spent >= self.seconds and not must:
-                self.stopped = True
-                return -math.inf
-            figures = self._measured(settings)
-            self.tried.note(settings, "development", figures)
-        self.trials.append((settings, figures))
-        if self.progress:
-            self.progress("trying settings", len(self.trials), max(self._planned, len(self.trials) + 1))
+        figures = self._figures(settings, DEVELOPMENT, self.edits, must=not self.trials)
         if "score" not in figures:
             return -math.inf
         if self.best is None or figures["score"] > self.best[1]["score"] + GAIN:
             self.best = settings, figures
         return figures["score"]
 
-    def _measured(self, settings: MethodSettings) -> dict[str, float]:
+    def _figures(
+        self, settings: MethodSettings, name: str, edits: Sequence[TrialEdit], *, must: bool = False
+    ) -> dict[str, float]:
+        """What was measured of some settings on some edits, now or before; nothing where there was no time."""
+        figures = self.tried.find(settings, name)
+        if figures is None:
+            if self._spent >= self.seconds and not must:
+                self.stopped = True
+                return {}
+            figures = self._measured(settings, edits)
+            self.tried.note(settings, name, figures)
+        self.trials.append((settings, figures))
+        if self.progress:
+            self.progress("trying settings", len(self.trials), max(self._planned, len(self.trials) + 1))
+        return figures
+
+    def _measured(self, settings: MethodSettings, edits: Sequence[TrialEdit]) -> dict[str, float]:
         began = self.clock()
         self.editor.method = self.kind(settings)
         try:
-            found = (
-                self.shared.measure(settings, self.edits) if self.shared else measure_edits(self.editor, self.edits)
-            )
+            found = self.shared.measure(settings, edits) if self.shared else measure_edits(self.editor, edits)
             figures = means(found)
         except (EditError, MomentError):  # these settings diverge, or have no statistics: no candidates
             figures = {}
         self._spent += self.clock() - began
-        return figures | {"seconds": round((self.clock() - began) / len(self.edits), 2)}
+        return figures | {"seconds": round((self.clock() - began) / len(edits), 2)}

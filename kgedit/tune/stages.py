@@ -12,6 +12,7 @@ Changes = Mapping[str, Any]
 
 # Shares of the depth at which a layer is tried first; published edit layers lie between 0.15 and 0.4.
 _DEPTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.55)
+_LATER_DEPTHS = (0.5, 0.6, 0.7, 0.8)  # at which a pair of later layers is tried
 _BANDS = (1, 3, 5)  # numbers of layers, where a method takes several
 
 # Setting -> factors that are tried, each again as long as it helps. 0 leaves a term out.
@@ -61,6 +62,15 @@ def bands(settings: MethodSettings) -> Iterator[Changes]:
         band = list(range(max(0, last - number + 1), last + 1))
         if band != list(layers):
             yield {"layers": band}
+
+
+def later_pairs(settings: MethodSettings, depth: int) -> list[tuple[int, ...]]:
+    """Pairs of later layers, above the first edited one, for methods that write to such."""
+    if not hasattr(settings, "later_layers"):
+        return []
+    lowest = min(getattr(settings, "layers", ()), default=-1) + 1
+    starts = {round(share * depth) for share in _LATER_DEPTHS}
+    return [(layer, layer + 1) for layer in sorted(starts) if lowest <= layer and layer + 1 < depth]
 
 
 def scaled(settings: MethodSettings, name: str, factor: float) -> Changes:

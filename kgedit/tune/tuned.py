@@ -17,11 +17,12 @@ from kgedit.methods.base import Method, MethodSettings
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit, draw_edits
-from kgedit.trials.measure import means, measure_edits, measure_unedited
+from kgedit.trials.measure import THROUGH, means, measure_edits, measure_unedited
+from kgedit.trials.passed import draw_passed
 from kgedit.tune.preset import write_preset
 from kgedit.tune.search import Search
 from kgedit.tune.shared import SharedTrials, check_independent
-from kgedit.tune.stages import at_layer, changed, first_layers
+from kgedit.tune.stages import at_layer, changed, first_layers, later_pairs
 from kgedit.tune.tried import Tried
 
 _LEAST = 4  # edits of either kind
@@ -31,8 +32,9 @@ class TuneSettings(BaseModel):
     """How long and on how many edits is tuned.
 
     Attributes:
-        edits: Development edits.
-        report: Further edits, of other subjects, for the figures that are reported.
+        edits: Development edits; of a method that writes to later layers half as many beside them, which questions
+            about other items pass through.
+        report: Further edits, of other subjects, for the figures that are reported; beside them likewise.
         minutes: Time for trials; what a stopped run tried counts no more.
         seed: Of the edits.
     """
@@ -111,20 +113,24 @@ def tune(
     kind = load_method(name)
     depth = anatomy_of(editor.model).n_layers(editor.model)
     begin, _ = method_for(editor.name, variant, depth)
-    editor.method = begin
     check_independent(begin.remembers, shared)
+    pairs = later_pairs(begin.config, depth)
+    # What leads to a subject is part of its subgraph where a method may write to later layers.
+    editor.method = kind(changed(begin.config, {"later_layers": pairs[0]})) if pairs else begin
     drawn = draw_edits(editor, settings.edits + settings.report, seed=settings.seed)
-    share = settings.edits / (settings.edits + settings.report)
-    middle = min(settings.edits, round(share * len(drawn)))
-    development, reported = drawn[:middle], drawn[middle:]
+    development, reported = _split(drawn, settings)
     if min(len(development), len(reported)) < _LEAST:
         raise DataError(
             f"{editor.name!r} recalls facts for {len(drawn)} edits only, too few to tune on some and report on "
             "others; give a graph of facts that it knows (--graph)"
         )
+    passed = draw_passed(editor, (settings.edits + settings.report) // 2, seed=settings.seed) if pairs else []
+    tried_passed, reported_passed = _split(passed, settings)
     _collect(editor, kind, begin, depth)
-    tried = Tried(Settings().cache_dir / "tuning", _identity(editor, name, moments, drawn))
-    search = Search(editor, kind, development, tried, 60 * settings.minutes, progress, shared=shared)
+    tried = Tried(Settings().cache_dir / "tuning", _identity(editor, name, moments, [*drawn, *passed]))
+    search = Search(
+        editor, kind, development, tried, 60 * settings.minutes, progress, shared=shared, passed=tried_passed
+    )
     best, figures = search.run(begin.config, depth)
 
     def report(config: MethodSettings, what: str) -> dict[str, float]:
@@ -132,8 +138,13 @@ def tune(
         if found is None:
             editor.method = kind(config)
             told: dict[str, Any] = {"progress": progress, "what": what}
-            measures = shared.measure(config, reported, **told) if shared else measure_edits(editor, reported, **told)
-            found = means(measures)
+
+            def measured(edits: list[TrialEdit]) -> dict[str, float]:
+                return means(shared.measure(config, edits, **told) if shared else measure_edits(editor, edits, **told))
+
+            found = measured(reported)
+            if reported_passed:
+                found[THROUGH] = measured(reported_passed)[THROUGH]
             tried.note(config, "reported", found)
         return found
 
@@ -152,6 +163,12 @@ def tune(
         figures=report(best, "measuring the settings found"),
     )
     return tuned.model_copy(update={"preset": _written(tuned, settings)}) if write else tuned
+
+
+def _split(drawn: list[TrialEdit], settings: TuneSettings) -> tuple[list[TrialEdit], list[TrialEdit]]:
+    """Those that settings are tried on, and those that are reported, in the proportion that was asked for."""
+    middle = min(settings.edits, round(settings.edits / (settings.edits + settings.report) * len(drawn)))
+    return drawn[:middle], drawn[middle:]
 
 
 def differing(config: MethodSettings) -> dict[str, Any]:
@@ -175,7 +192,7 @@ def _identity(editor: Editor, method: str, moments: MomentSource, drawn: list[Tr
         "method": method,
         "moments": str(moments),
         "seed": editor.seed,
-        "edits": [[item.edit.model_dump(), repr(item.probe)] for item in drawn],
+        "edits": [[item.edit.model_dump(), repr(item.probe), *item.through] for item in drawn],
     }
 
 

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 
 from kgedit.errors import EditDiverged, EditError
+from kgedit.methods.glame.config import GlameConfig
+from kgedit.methods.glame.method import Glame
 from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.trials.measure import THROUGH
 from kgedit.tune import search as searching
 from kgedit.tune.search import Search
 from kgedit.tune.tried import Tried
 
 START = RomeConfig(layer=16)
+PASSED = object()  # an edit that questions pass through
 Score = Callable[[RomeConfig], float]
 
 
@@ -97,3 +101,70 @@ def test_a_method_that_cannot_make_the_edits_says_so(made: Callable[..., Search]
 
     with pytest.raises(EditError, match="rome cannot make the edits"):
         made(score).run(START, 30)
+
+
+# (score of the edits, share of the questions that pass through them) by later layers
+FOLLOWING = {(): (0.7, 0.0), (15, 16): (0.7, 0.4), (18, 19): (0.69, 0.6), (21, 22): (0.69, 0.63), (24, 25): (0.6, 0.9)}
+
+
+@pytest.mark.parametrize(
+    ("given", "other", "best"),
+    [
+        ((), {}, (18, 19)),  # the next pair is better by less than a question, the last one costs the edits too much
+        ((24, 25), {}, (18, 19)),
+        ((9, 10), {(9, 10): (0.7, 0.8)}, (9, 10)),
+        ((9, 10), {(9, 10): (0.2, 0.9)}, (18, 19)),
+        ((), {layers: (0.7, 0.04) for layers in FOLLOWING}, ()),
+    ],
+)
+def test_later_layers_are_those_by_which_most_questions_follow(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    given: tuple[int, ...],
+    other: dict[tuple[int, ...], tuple[float, float]],
+    best: tuple[int, ...],
+) -> None:
+    start = GlameConfig(layers=(1,), repr_layer=1, later_layers=given)
+    figures = FOLLOWING | other
+
+    def measure(editor: Any, edits: Sequence[Any]) -> list[dict[str, float]]:
+        score, through = figures[editor.method.config.later_layers]
+        return [{"score": score if edits == [PASSED] else 0.5, THROUGH: through}]
+
+    monkeypatch.setattr(searching, "measure_edits", measure)
+    monkeypatch.setattr(searching, "means", lambda found: found[0])
+    editor: Any = SimpleNamespace(method=None)
+    edits, passed = [object()], [PASSED]
+    search = Search(editor, Glame, edits, Tried(tmp_path, {}), 1e9, passed=passed)  # type: ignore[arg-type]
+    found, told = search.run(start, 30)
+    assert found == start.model_copy(update={"later_layers": best})
+    assert told["score"] == 0.5, "the figures are those of the development edits"
+
+
+def test_without_time_later_layers_stay_as_they_were(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    time = [0.0]
+
+    def measure(editor: Any, edits: Sequence[Any]) -> list[dict[str, float]]:
+        time[0] += 1
+        return [{"score": 0.5, THROUGH: 0.0}]
+
+    monkeypatch.setattr(searching, "measure_edits", measure)
+    monkeypatch.setattr(searching, "means", lambda found: found[0])
+    start = GlameConfig(layers=(1,), repr_layer=1, later_layers=(9, 10))
+    editor: Any = SimpleNamespace(method=None)
+    whole = Search(editor, Glame, [object()], Tried(tmp_path / "whole", {}), 1e9, passed=[PASSED])  # type: ignore[list-item]
+    whole.run(start, 30)
+    # The time ends between the first trial of later layers and the last.
+    seconds = len([1 for settings, _ in whole.trials]) - 4
+    search = Search(
+        editor,
+        Glame,
+        [object()],
+        Tried(tmp_path / "cut", {}),
+        seconds,
+        clock=lambda: time[0],
+        passed=[PASSED],  # type: ignore[list-item]
+    )
+    time[0] = 0
+    assert search.run(start, 30)[0] == start
+    assert search.stopped
