@@ -17,7 +17,7 @@ Path = tuple[str, ...]  # relations in walking order
 
 MOST = 160  # walks to one subject
 _PER_PATH = 8  # of one path
-_STORED = 2000  # facts read per item: a hub has many, and a few of each relation are enough
+STORED = 2000  # facts read per item: a hub has many, and a few of each relation are enough
 
 
 def incoming_walks(
@@ -70,7 +70,7 @@ def _into(graph: KnowledgeGraph, items: list[str], relations: Collection[str], s
         return id_order(triple.relation), lot(triple, seed), id_order(triple.subject)
 
     into: dict[str, list[Triple]] = defaultdict(list)
-    for triple in sorted(graph.incoming(items, limit=_STORED).triples if items else (), key=key):
+    for triple in sorted(graph.incoming(items, limit=STORED).triples if items else (), key=key):
         if triple.relation in relations:
             into[triple.object].append(triple)
     return into

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from kg_cache.graph import KnowledgeGraph, Neighbourhood, Triple, named
 from kg_cache.ids import id_order, is_entity_id, is_relation_id
 from kgedit.graph.incoming_walks import IncomingWalk, in_turn, incoming_walks, lot
+from kgedit.graph.siblings import sibling_facts
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -70,9 +71,11 @@ class Subgraph:
         nodes: Ids in order of discovery.
         relations: Relation ids in order of first use.
         triples: The new fact first, then the facts around it, nearest first.
-        labels: Text of every id in `nodes`, `relations`, `subject_facts` and `incoming_walks`.
+        labels: Text of every id in the graph and in what stands beside it.
         subject_facts: What else the graph says of the subject; not part of the graph.
         incoming_walks: Walks that lead to the subject; not part of the graph.
+        siblings: Of each item of the subject's kind a fact that both have, and facts that lead to it; not part of the
+            graph.
         partial: Entities of which the graph did not give all facts (a hub, an interrupted fetch).
         missing: Entities that the graph does not know.
         left_out: Number of facts found but not taken because of `max_edges` and `per_relation`.
@@ -87,6 +90,7 @@ class Subgraph:
     labels: dict[str, str] = field(hash=False)
     subject_facts: tuple[Triple, ...] = ()
     incoming_walks: tuple[IncomingWalk, ...] = ()
+    siblings: tuple[tuple[Triple, ...], ...] = ()
     partial: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
     left_out: int = 0
@@ -152,6 +156,7 @@ class Subgraph:
             labels={relation: label} | self.labels,
             subject_facts=tuple(triple for triple in own if triple.relation != relation),
             incoming_walks=(),
+            siblings=(),
         )
 
     def to_networkx(self) -> nx.MultiDiGraph:
@@ -204,6 +209,7 @@ class Subgraph:
             "triples": [list(triple) for triple in self.triples],
             "subject_facts": [list(triple) for triple in self.subject_facts],
             "incoming_walks": [[list(triple) for triple in walk] for walk in self.incoming_walks],
+            "siblings": [[list(triple) for triple in facts] for facts in self.siblings],
             "partial": sorted(self.partial),
             "missing": sorted(self.missing),
             "left_out": self.left_out,
@@ -222,6 +228,7 @@ def build_subgraph(
     edge_choice: EdgeChoice = "telling",
     incoming_hops: int = 0,
     incoming_relations: Collection[str] = (),
+    siblings: int = 0,
     subject_label: str | None = None,
     target_label: str | None = None,
     relation_labels: Mapping[str, str] | None = None,
@@ -244,7 +251,8 @@ def build_subgraph(
             takes the first facts whatever their relation, as GLAME's released crawler does. Its order is that of a
             query's answer, which nobody can repeat; here it is that of property and item numbers.
         incoming_hops: Longest walk to the subject that is collected.
-        incoming_relations: Relations that it may follow.
+        incoming_relations: Relations that it may follow, and that lead to siblings.
+        siblings: Most items of the subject's kind that are collected.
         subject_label: Text for s instead of the graph's label, e.g. the name as the prompt has it.
         target_label: Text for o*, likewise.
         relation_labels: Texts of properties for which the graph has no label.
@@ -286,7 +294,10 @@ def build_subgraph(
     towards: tuple[IncomingWalk, ...] = ()
     if incoming_hops and is_entity_id(subject):
         towards = incoming_walks(graph, subject, hops=incoming_hops, relations=incoming_relations, seed=seed)
-    around = [*triples, *subject_facts, *(triple for walk in towards for triple in walk)]
+    alike: tuple[tuple[Triple, ...], ...] = ()
+    if siblings and is_entity_id(subject):
+        alike = sibling_facts(graph, subject, subject_facts, count=siblings, relations=incoming_relations, seed=seed)
+    around = [*triples, *subject_facts, *(triple for facts in (*towards, *alike) for triple in facts)]
     given = {target: target_label, subject: subject_label}
     labels = _labels(graph, [part for triple in around for part in triple], given, relation_labels or {})
     return Subgraph(
@@ -298,6 +309,7 @@ def build_subgraph(
         labels=labels,
         subject_facts=subject_facts,
         incoming_walks=towards,
+        siblings=alike,
         partial=frozenset(asked.partial),
         missing=frozenset(asked.missing),
         left_out=left_out,

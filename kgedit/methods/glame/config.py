@@ -64,6 +64,7 @@ class GlameConfig(ValueSettings):
         later_layers: Later layers for questions that reach the edited fact on their way, ascending; none by default.
         later_hops: Longest walk to the subject that such questions begin with.
         later_walks: Walks over the edited fact to each of its ends that the later layers are optimised for.
+        later_siblings: Items of the subject's kind whose questions of the same wordings are held where they were.
         later_ridge: Ridge of their write.
     """
 
@@ -121,6 +122,7 @@ class GlameConfig(ValueSettings):
     later_layers: tuple[int, ...] = ()
     later_hops: int = Field(default=2, ge=1, le=3)
     later_walks: int = Field(default=16, ge=1)
+    later_siblings: int = Field(default=0, ge=0)
     later_ridge: float = Field(default=0.1, ge=0)
 
     @model_validator(mode="after")

@@ -42,7 +42,14 @@ class MultihopPrompt(NamedTuple):
     answer: str
 
 
-def multihop_prompts(
+class Reaching(NamedTuple):
+    """The prompts that lead over one edit, and such as look like them."""
+
+    ends: Sequence[Sequence[MultihopPrompt]] = ()  # those that end alike together
+    apart: Sequence[MultihopPrompt] = ()  # of siblings of its subject, in the same wordings; their answers stay
+
+
+def reaching_prompts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     request: Request,
@@ -52,10 +59,10 @@ def multihop_prompts(
     text: Verbalizer,
     *,
     most: int,
-) -> list[list[MultihopPrompt]]:
+) -> Reaching:
     """Prompts that lead to the subject over facts that the unedited model recalls, over the edit, and further on.
 
-    Those that end alike stand together; what nothing leads to is left out.
+    What nothing leads to is left out.
 
     Args:
         model: The unedited model.
@@ -68,10 +75,10 @@ def multihop_prompts(
         most: Walks taken for each end, each put in two wordings; different relations in turn.
     """
     if subgraph is None or request.relation is None or request.relation not in text:
-        return []
+        return Reaching()
     starts = _starts(model, tokenizer, request.relation, subgraph, changes, text)
     begun = Walk((request.relation,), (request.subject, request.target))
-    groups = []
+    groups, endings = [], []
     # An ending is the edit itself, or the edit and a walk onward from its new object.
     for ending in (begun, *onward_walks(request, onward, changes, text)[:_ENDINGS]):
         paths = [path for path in starts if len(path) + len(ending.relations) <= LONGEST_WALK]
@@ -89,7 +96,26 @@ def multihop_prompts(
                     for prompt in text.edit_wordings(path)
                 ]
             )
-    return groups
+            endings.append(ending.relations)
+    return Reaching(groups, _of_siblings(subgraph, endings, changes, text))
+
+
+def _of_siblings(
+    subgraph: Subgraph, endings: Sequence[tuple[str, ...]], changes: Changes, text: Verbalizer
+) -> list[MultihopPrompt]:
+    """The endings asked of siblings of the subject, and of what leads to these."""
+    labels, edited = subgraph.labels, {label for label, _ in changes}
+    leading = {labels[walk[0].subject] for walk in subgraph.incoming_walks}
+    asked: dict[MultihopPrompt, None] = {}
+    for shared, *into in subgraph.siblings:
+        if labels[shared.subject] in edited:
+            continue
+        begun = [(labels[shared.subject], ()), *((labels[fact.subject], (fact.relation,)) for fact in into)]
+        for start, way in begun:
+            for path in ((*way, *ending) for ending in endings):
+                if start not in leading and (len(path) == 1 or text.composable(path)):
+                    asked |= {MultihopPrompt(start, prompt, start): None for prompt in text.edit_wordings(path)}
+    return list(asked)
 
 
 def _starts(
@@ -121,7 +147,7 @@ def write_later_layers(
     bench: Workbench,
     config: GlameConfig,
     objectives: Sequence[Objective],
-    reaching: Sequence[Sequence[Sequence[MultihopPrompt]]],
+    reaching: Sequence[Reaching],
 ) -> tuple[tuple[WeightUpdate, ...], list[int]]:
     """The updates of one case on the later layers, for the model as it is: with the case's edits already applied.
 
@@ -131,24 +157,25 @@ def write_later_layers(
         bench: Model, tokenizer and second moments.
         config: Hyper-parameters.
         objectives: What the edits were optimised for.
-        reaching: Of each edit the prompts that lead over it, see `multihop_prompts`.
+        reaching: Of each edit the prompts that lead over it, see `reaching_prompts`.
 
     Returns:
         One update per later layer, with a column for each end, and the number of the edit that each end belongs to.
         No update if nothing leads to any subject.
     """
     anatomy, limit = anatomy_of(bench.model), context_length(bench.model)
-    # What is right already stays: the subjects' other facts, and the edit prompts.
+    # What is right already stays: the subjects' other facts, the edit prompts, and what is asked of siblings.
     kept_rows = [row for objective in objectives for row in objective.rows if row.kind == "keep"]
     ends: list[Objective] = []
     owners: list[int] = []
-    for number, (objective, groups) in enumerate(zip(objectives, reaching, strict=True)):
-        for group in groups:
+    for number, (objective, prompts_of) in enumerate(zip(objectives, reaching, strict=True)):
+        for group in prompts_of.ends:
             prompts = [prompt._replace(answer=prompt.answer + config.ending) for prompt in group]
             if rows := multihop_rows(bench.tokenizer, prompts, 1.0, max_length=limit):
                 ends.append(Objective(tuple(rows)))
                 owners.append(number)
         kept_rows.append(objective.rows[0])
+        kept_rows += multihop_rows(bench.tokenizer, prompts_of.apart, 1.0, max_length=limit)
     if not ends:
         return (), []
     with frozen(bench.model):

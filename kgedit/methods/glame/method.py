@@ -42,7 +42,7 @@ from kgedit.methods.glame.consequences import (
     recalled_facts,
 )
 from kgedit.methods.glame.encoder import Kind, RelationalEncoder
-from kgedit.methods.glame.later_layers import MultihopPrompt, multihop_prompts, write_later_layers
+from kgedit.methods.glame.later_layers import Reaching, reaching_prompts, write_later_layers
 from kgedit.methods.glame.offset import GraphOffset
 from kgedit.methods.inverse import inverse_edits
 from kgedit.methods.value_method import ValueMethod
@@ -59,7 +59,7 @@ class _EditWork:
         subject: What it is about.
         subgraph: The graph around it.
         objective: What it asks of the model.
-        multihop_prompts: Prompts that reach it from elsewhere, those that end alike together.
+        reaching: Prompts that reach it from elsewhere.
         inverse_of: Number of the edit of its case that it tells from the object's side; None for an edit.
         solution: What the optimisation gave; set by it.
         updates: What is written, where the optimisation's batch has read all that it takes.
@@ -68,7 +68,7 @@ class _EditWork:
     subject: str
     subgraph: Subgraph | None
     objective: Objective
-    multihop_prompts: list[list[MultihopPrompt]]
+    reaching: Reaching
     inverse_of: int | None = None
     solution: Solution = field(init=False)
     updates: tuple[WeightUpdate, ...] = ()
@@ -82,7 +82,7 @@ class _EditWork:
             "wordings": kinds.count("wording"),
             "paths": kinds.count("path"),
             "kept_facts": kinds.count("keep"),
-            "multihop_prompts": sum(len(alike) for alike in self.multihop_prompts),
+            "multihop_prompts": sum(map(len, self.reaching.ends)),
         }
 
 
@@ -131,7 +131,8 @@ class Glame(ValueMethod):
         options = {"order": config.order, "max_edges": config.max_edges, "edge_choice": config.edge_choice}
         if not self.config.later_layers:
             return options
-        return options | {"incoming_hops": self.config.later_hops, "incoming_relations": frozenset(self.text.texts)}
+        walks = {"incoming_hops": config.later_hops, "incoming_relations": frozenset(self.text.texts)}
+        return options | walks | {"siblings": config.later_siblings}
 
     @property
     def writes_inverses(self) -> bool:
@@ -189,16 +190,16 @@ class Glame(ValueMethod):
         for request, subgraph in case:
             further = longer_walks(request, onward, changes, text) if config.path_weight else []
             objective = self._objective(bench, request, subgraph, changes, self._other_wordings(request), further)
-            reaching: list[list[MultihopPrompt]] = []
+            reaching = Reaching()
             if config.later_layers:
-                reaching = multihop_prompts(
+                reaching = reaching_prompts(
                     model, tokenizer, request, subgraph, onward, changes, text, most=config.later_walks
                 )
             work.append(_EditWork(request.subject, subgraph, objective, reaching))
         # The new object's side of each fact is a value of its own, at the object's last token.
         for inverse in inverses:
             objective = self._objective(bench, inverse.request, inverse.subgraph, changes, [inverse.question])
-            work.append(_EditWork(inverse.request.subject, inverse.subgraph, objective, [], inverse.edit))
+            work.append(_EditWork(inverse.request.subject, inverse.subgraph, objective, Reaching(), inverse.edit))
         return work
 
     def _optimise(self, bench: Workbench, edits: Sequence[_EditWork]) -> None:
@@ -270,7 +271,7 @@ class Glame(ValueMethod):
         self, bench: Workbench, delta: LowRankDelta, case: Sequence[_EditWork]
     ) -> tuple[LowRankDelta, Sequence[int]]:
         """Step 4: the delta with a write to later layers, made while it is applied, and the edit of each end."""
-        objectives, reaching = [edit.objective for edit in case], [edit.multihop_prompts for edit in case]
+        objectives, reaching = [edit.objective for edit in case], [edit.reaching for edit in case]
         with delta.apply(bench.model, check=False):
             updates, ends = write_later_layers(bench, self.config, objectives, reaching)
         if not updates:

@@ -32,7 +32,7 @@ def optimised(editor: Editor, record) -> list[str]:
     multihop = [
         prompt.prompt.replace("{}", prompt.start)
         for edit in asked
-        for alike in edit.multihop_prompts
+        for alike in edit.reaching.ends
         for prompt in alike
     ]
     return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts] + multihop

@@ -21,7 +21,7 @@ from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.consequences import LONGEST_WALK, made, onward_facts
-from kgedit.methods.glame.later_layers import multihop_prompts
+from kgedit.methods.glame.later_layers import reaching_prompts
 from kgedit.methods.glame.method import Glame
 from methods.benches import Diagonal, bench, graph_of, recalled, state_of
 
@@ -51,7 +51,8 @@ def oslo(mini: Editor) -> tuple[Request, Subgraph]:
 def asked(mini: Editor, request: Request, graph: Subgraph | None, changes: dict | None = None):
     model, tok = mini.model, mini.tokenizer
     onward = onward_facts(model, tok, [(request, graph)], TEXT)
-    return multihop_prompts(model, tok, request, graph, onward, changes or made([(request, graph)]), TEXT, most=8)
+    changes = changes or made([(request, graph)])
+    return list(reaching_prompts(model, tok, request, graph, onward, changes, TEXT, most=8).ends)
 
 
 def test_each_end_has_prompts_of_its_own_that_do_not_name_the_subject(mini) -> None:
@@ -121,6 +122,32 @@ def test_the_write_to_later_layers_makes_the_answer_likely_where_the_subject_is_
         "transformer.h.1.mlp.c_proj.weight": 2,
         "transformer.h.2.mlp.c_proj.weight": 1,
     }
+
+
+def test_what_is_asked_of_siblings_stays_where_they_are_held(gpt2) -> None:
+    """Spain is of the subject's kind, and something leads to it: both questions in the wordings that are optimised."""
+    model, tok = gpt2
+    request, graph, relation = led_to(model, tok)
+    sibling = (Triple("Q29", "P30", "Q46"), Triple("Q51", relation, "Q29"))
+    graph = replace(
+        graph,
+        siblings=(sibling,),
+        labels=graph.labels | {"Q29": "Spain", "Q51": "Norway", "P30": "continent", "Q46": "Asia"},
+    )
+    prompts = [p.replace("{}", "Norway") for p in TEXT.edit_wordings((relation, request.relation))]
+    prompts += [p.replace("{}", "Spain") for p in TEXT.edit_wordings((request.relation,))]
+    before = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
+    moved = {}
+    for siblings in ((), (sibling,)):
+        deep = run(model, tok, config(later_layers=(2,), later_ridge=1e-3), replace(graph, siblings=siblings), request)
+        plain = run(model, tok, config(later_layers=()), graph, request)
+        for name, computed in (("deep", deep), ("plain", plain)):
+            with computed.delta.apply(model):
+                after = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
+            moved[name, bool(siblings)] = [abs(new - old) for new, old in zip(after, before, strict=True)]
+    assert deep.log["multihop_prompts"] == 2
+    loose, held, first = (sum(moved[key]) for key in (("deep", False), ("deep", True), ("plain", True)))
+    assert held - first < 0.25 * (loose - first)
 
 
 def test_each_edit_of_a_joint_write_takes_its_own_ends_along(gpt2) -> None:
