@@ -25,7 +25,7 @@ from kgedit.tune.stages import (
     bands,
     changed,
     first_layers,
-    later_pairs,
+    later_choices,
     layers_between,
     scaled,
 )  # fmt: skip
@@ -33,7 +33,7 @@ from kgedit.tune.tried import Tried
 
 GAIN = 0.003  # of the score: less is no reason to leave a setting that is published or simpler
 _THROUGH_GAIN = 0.05  # of the questions that pass through the edits: less is no reason for later layers
-_PRICE = 0.02  # of the score, that these may cost
+_PRICES = {"score": 0.02, "neighborhood": 0.05}  # what these may cost: the score is a mean, which hides neighbours
 DEVELOPMENT, PASSED = "development", "passed"  # the edits, as `Tried` names them
 _HALVINGS = 3  # times that layers between those tried are tried
 
@@ -83,7 +83,7 @@ class Search:
             EditError: The method cannot make the edits at any layer.
         """
         self._planned = len(first_layers(depth)) + 2 * _HALVINGS + sum(len(factors) for factors in FACTORS.values())
-        self._planned += len(later_pairs(start, depth))
+        self._planned += len(later_choices(start, depth))
         self._try(start)
         self._layers(start, depth)
         if self.best is None:
@@ -123,17 +123,20 @@ class Search:
         """The later layers by which most questions follow, of those that the edits themselves are no worse for."""
         if self.best is None or not self.passed:
             return
-        settings, given = self.best[0], getattr(self.best[0], "later_layers", ())
-        pairs = [pair for pair in later_pairs(settings, depth) if pair != given]
-        choices: list[Changes] = [{"later_layers": layers} for layers in ([(), given] if given else [()]) + pairs]
-        tried = [(each, self._figures(each, PASSED, self.passed)) for each in (changed(settings, c) for c in choices)]
+        settings = self.best[0]
+        choices: list[Changes] = [{"later_layers": ()}, {}, *later_choices(settings, depth)]
+        each = list(dict.fromkeys(changed(settings, changes).model_dump_json() for changes in choices))
+        tried = [
+            (one, self._figures(one, PASSED, self.passed)) for one in map(self.kind.Config.model_validate_json, each)
+        ]
         (best, without), *others = tried
         if "score" not in without:
             return
         most = without[THROUGH]
-        for each, figures in others:
-            if figures.get("score", 0.0) >= without["score"] - _PRICE and figures[THROUGH] > most + _THROUGH_GAIN:
-                best, most = each, figures[THROUGH]
+        for one, figures in others:
+            dear = any(figures.get(name, 0.0) < without.get(name, 0.0) - price for name, price in _PRICES.items())
+            if not dear and figures[THROUGH] > most + _THROUGH_GAIN:
+                best, most = one, figures[THROUGH]
         if best != settings and not self.stopped:
             self.best = best, self._figures(best, DEVELOPMENT, self.edits, must=True)
 

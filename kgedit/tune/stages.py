@@ -13,6 +13,7 @@ Changes = Mapping[str, Any]
 # Shares of the depth at which a layer is tried first; published edit layers lie between 0.15 and 0.4.
 _DEPTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.55)
 _LATER_DEPTHS = (0.5, 0.6, 0.7, 0.8)  # at which a pair of later layers is tried
+_SIBLINGS = 16
 _BANDS = (1, 3, 5)  # numbers of layers, where a method takes several
 
 # Setting -> factors that are tried, each again as long as it helps. 0 leaves a term out.
@@ -64,13 +65,14 @@ def bands(settings: MethodSettings) -> Iterator[Changes]:
             yield {"layers": band}
 
 
-def later_pairs(settings: MethodSettings, depth: int) -> list[tuple[int, ...]]:
-    """Pairs of later layers, above the first edited one, for methods that write to such."""
+def later_choices(settings: MethodSettings, depth: int) -> list[Changes]:
+    """Pairs of later layers, above the first edited one, for methods that write to such; siblings are held beside."""
     if not hasattr(settings, "later_layers"):
         return []
     lowest = min(getattr(settings, "layers", ()), default=-1) + 1
-    starts = {round(share * depth) for share in _LATER_DEPTHS}
-    return [(layer, layer + 1) for layer in sorted(starts) if lowest <= layer and layer + 1 < depth]
+    starts = sorted({round(share * depth) for share in _LATER_DEPTHS})
+    pairs = [(layer, layer + 1) for layer in starts if lowest <= layer and layer + 1 < depth]
+    return [{"later_layers": pair, "later_siblings": _SIBLINGS} for pair in pairs]
 
 
 def scaled(settings: MethodSettings, name: str, factor: float) -> Changes:

@@ -22,7 +22,7 @@ from kgedit.trials.passed import draw_passed
 from kgedit.tune.preset import write_preset
 from kgedit.tune.search import Search
 from kgedit.tune.shared import SharedTrials, check_independent
-from kgedit.tune.stages import at_layer, changed, first_layers, later_pairs
+from kgedit.tune.stages import at_layer, changed, first_layers, later_choices
 from kgedit.tune.tried import Tried
 
 _LEAST = 4  # edits of either kind
@@ -114,9 +114,9 @@ def tune(
     depth = anatomy_of(editor.model).n_layers(editor.model)
     begin, _ = method_for(editor.name, variant, depth)
     check_independent(begin.remembers, shared)
-    pairs = later_pairs(begin.config, depth)
+    later = later_choices(begin.config, depth)
     # What leads to a subject is part of its subgraph where a method may write to later layers.
-    editor.method = kind(changed(begin.config, {"later_layers": pairs[0]})) if pairs else begin
+    editor.method = kind(changed(begin.config, later[0])) if later else begin
     drawn = draw_edits(editor, settings.edits + settings.report, seed=settings.seed)
     development, reported = _split(drawn, settings)
     if min(len(development), len(reported)) < _LEAST:
@@ -124,7 +124,7 @@ def tune(
             f"{editor.name!r} recalls facts for {len(drawn)} edits only, too few to tune on some and report on "
             "others; give a graph of facts that it knows (--graph)"
         )
-    passed = draw_passed(editor, (settings.edits + settings.report) // 2, seed=settings.seed) if pairs else []
+    passed = draw_passed(editor, (settings.edits + settings.report) // 2, seed=settings.seed) if later else []
     tried_passed, reported_passed = _split(passed, settings)
     _collect(editor, kind, begin, depth)
     tried = Tried(Settings().cache_dir / "tuning", _identity(editor, name, moments, [*drawn, *passed]))

@@ -103,33 +103,41 @@ def test_a_method_that_cannot_make_the_edits_says_so(made: Callable[..., Search]
         made(score).run(START, 30)
 
 
-# (score of the edits, share of the questions that pass through them) by later layers
-FOLLOWING = {(): (0.7, 0.0), (15, 16): (0.7, 0.4), (18, 19): (0.69, 0.6), (21, 22): (0.69, 0.63), (24, 25): (0.6, 0.9)}
+# By later layers: score of the edits, their neighborhood, share of the questions that pass through them.
+FOLLOWING = {
+    (): (0.7, 0.9, 0.0),
+    (15, 16): (0.7, 0.9, 0.4),
+    (18, 19): (0.69, 0.86, 0.6),
+    (21, 22): (0.69, 0.9, 0.63),
+    (24, 25): (0.6, 0.9, 0.9),
+}
+ALIKE = {layers: (0.7, 0.9, 0.04) for layers in FOLLOWING}
 
 
 @pytest.mark.parametrize(
     ("given", "other", "best"),
     [
         ((), {}, (18, 19)),  # the next pair is better by less than a question, the last one costs the edits too much
+        ((), {(18, 19): (0.9, 0.8, 0.6)}, (21, 22)),  # it would cost neighbours, whatever the score
         ((24, 25), {}, (18, 19)),
-        ((9, 10), {(9, 10): (0.7, 0.8)}, (9, 10)),
-        ((9, 10), {(9, 10): (0.2, 0.9)}, (18, 19)),
-        ((), {layers: (0.7, 0.04) for layers in FOLLOWING}, ()),
+        ((9, 10), {(9, 10): (0.7, 0.9, 0.8)}, (9, 10)),
+        ((9, 10), {(9, 10): (0.2, 0.9, 0.9)}, (18, 19)),
+        ((), ALIKE, ()),
     ],
 )
 def test_later_layers_are_those_by_which_most_questions_follow(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     given: tuple[int, ...],
-    other: dict[tuple[int, ...], tuple[float, float]],
+    other: dict[tuple[int, ...], tuple[float, float, float]],
     best: tuple[int, ...],
 ) -> None:
     start = GlameConfig(layers=(1,), repr_layer=1, later_layers=given)
     figures = FOLLOWING | other
 
     def measure(editor: Any, edits: Sequence[Any]) -> list[dict[str, float]]:
-        score, through = figures[editor.method.config.later_layers]
-        return [{"score": score if edits == [PASSED] else 0.5, THROUGH: through}]
+        score, neighborhood, through = figures[editor.method.config.later_layers]
+        return [{"score": score if edits == [PASSED] else 0.5, "neighborhood": neighborhood, THROUGH: through}]
 
     monkeypatch.setattr(searching, "measure_edits", measure)
     monkeypatch.setattr(searching, "means", lambda found: found[0])
@@ -137,7 +145,8 @@ def test_later_layers_are_those_by_which_most_questions_follow(
     edits, passed = [object()], [PASSED]
     search = Search(editor, Glame, edits, Tried(tmp_path, {}), 1e9, passed=passed)  # type: ignore[arg-type]
     found, told = search.run(start, 30)
-    assert found == start.model_copy(update={"later_layers": best})
+    siblings = 0 if best in ((), given) else 16
+    assert found == start.model_copy(update={"later_layers": best, "later_siblings": siblings})
     assert told["score"] == 0.5, "the figures are those of the development edits"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from kgedit.methods.base import MethodSettings
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.memit import MemitConfig
 from kgedit.methods.rome import RomeConfig
-from kgedit.tune.stages import at_layer, bands, first_layers, later_pairs, layers_between, scaled
+from kgedit.tune.stages import at_layer, bands, first_layers, later_choices, layers_between, scaled
 
 
 def test_a_method_is_placed_at_a_layer_as_its_guess_would_place_it() -> None:
@@ -34,10 +35,13 @@ def test_bands_end_at_the_same_layer() -> None:
 
 
 def test_later_layers_come_in_pairs_above_the_first_edited_one_for_methods_that_have_such() -> None:
-    assert later_pairs(GlameConfig(layers=(1,), repr_layer=1), 30) == [(15, 16), (18, 19), (21, 22), (24, 25)]
-    assert later_pairs(GlameConfig(layers=(0, 1, 2, 3, 4), repr_layer=1), 6) == [(3, 4), (4, 5)]
-    assert later_pairs(GlameConfig(layers=(20,), repr_layer=18), 30) == [(21, 22), (24, 25)]
-    assert later_pairs(RomeConfig(layer=3), 30) == []
+    def pairs(settings: MethodSettings, depth: int) -> list[tuple[int, ...]]:
+        return [changes["later_layers"] for changes in later_choices(settings, depth)]
+
+    assert pairs(GlameConfig(layers=(1,), repr_layer=1), 30) == [(15, 16), (18, 19), (21, 22), (24, 25)]
+    assert pairs(GlameConfig(layers=(0, 1, 2, 3, 4), repr_layer=1), 6) == [(3, 4), (4, 5)]
+    assert pairs(GlameConfig(layers=(20,), repr_layer=18), 30) == [(21, 22), (24, 25)]
+    assert pairs(RomeConfig(layer=3), 30) == []
 
 
 def test_settings_are_scaled_in_their_own_kind_of_number() -> None:
