@@ -124,11 +124,10 @@ class Search:
         if self.best is None or not self.passed:
             return
         settings = self.best[0]
-        choices: list[Changes] = [{"later_layers": ()}, {}, *later_choices(settings, depth)]
-        each = list(dict.fromkeys(changed(settings, changes).model_dump_json() for changes in choices))
-        tried = [
-            (one, self._figures(one, PASSED, self.passed)) for one in map(self.kind.Config.model_validate_json, each)
-        ]
+        given: list[Changes] = [{}] if getattr(settings, "later_layers", ()) else []
+        choices: list[Changes] = [{"later_layers": ()}, *given, *later_choices(settings, depth)]
+        each = [changed(settings, changes) for changes in choices]
+        tried = [(one, self._figures(one, PASSED, self.passed)) for one in each]
         (best, without), *others = tried
         if "score" not in without:
             return

@@ -30,10 +30,7 @@ def optimised(editor: Editor, record) -> list[str]:
     assert kinds & {"wording", "path"}, "its other wordings, or what follows from it"
     prompts = [row.ids[: row.scored[0] + 1] for row in rows]
     multihop = [
-        prompt.prompt.replace("{}", prompt.start)
-        for edit in asked
-        for alike in edit.reaching.ends
-        for prompt in alike
+        prompt.prompt.replace("{}", prompt.start) for edit in asked for alike in edit.reaching.ends for prompt in alike
     ]
     return [editor.tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in prompts] + multihop
 
