@@ -59,6 +59,7 @@ def reaching_prompts(
     text: Verbalizer,
     *,
     most: int,
+    siblings: int = 0,
 ) -> Reaching:
     """Prompts that lead to the subject over facts that the unedited model recalls, over the edit, and further on.
 
@@ -73,6 +74,7 @@ def reaching_prompts(
         changes: See `consequences.made`.
         text: Wordings.
         most: Walks taken for each end, each put in two wordings; different relations in turn.
+        siblings: Items of the subject's kind that are asked the same, of those that the subgraph has.
     """
     if subgraph is None or request.relation is None or request.relation not in text:
         return Reaching()
@@ -97,17 +99,17 @@ def reaching_prompts(
                 ]
             )
             endings.append(ending.relations)
-    return Reaching(groups, _of_siblings(subgraph, endings, changes, text))
+    return Reaching(groups, _of_siblings(subgraph, siblings, endings, changes, text))
 
 
 def _of_siblings(
-    subgraph: Subgraph, endings: Sequence[tuple[str, ...]], changes: Changes, text: Verbalizer
+    subgraph: Subgraph, most: int, endings: Sequence[tuple[str, ...]], changes: Changes, text: Verbalizer
 ) -> list[MultihopPrompt]:
     """The endings asked of siblings of the subject, and of what leads to these."""
     labels, edited = subgraph.labels, {label for label, _ in changes}
     leading = {labels[walk[0].subject] for walk in subgraph.incoming_walks}
     asked: dict[MultihopPrompt, None] = {}
-    for shared, *into in subgraph.siblings:
+    for shared, *into in subgraph.siblings[:most]:
         if labels[shared.subject] in edited:
             continue
         begun = [(labels[shared.subject], ()), *((labels[fact.subject], (fact.relation,)) for fact in into)]

@@ -192,9 +192,8 @@ class Glame(ValueMethod):
             objective = self._objective(bench, request, subgraph, changes, self._other_wordings(request), further)
             reaching = Reaching()
             if config.later_layers:
-                reaching = reaching_prompts(
-                    model, tokenizer, request, subgraph, onward, changes, text, most=config.later_walks
-                )
+                limits = {"most": config.later_walks, "siblings": config.later_siblings}
+                reaching = reaching_prompts(model, tokenizer, request, subgraph, onward, changes, text, **limits)
             work.append(_EditWork(request.subject, subgraph, objective, reaching))
         # The new object's side of each fact is a value of its own, at the object's last token.
         for inverse in inverses:

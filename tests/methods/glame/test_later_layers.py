@@ -138,8 +138,8 @@ def test_what_is_asked_of_siblings_stays_where_they_are_held(gpt2) -> None:
     prompts += [p.replace("{}", "Spain") for p in TEXT.edit_wordings((request.relation,))]
     before = [logprob(model, tok, prompt, "Kyoto") for prompt in prompts]
     moved = {}
-    for siblings in ((), (sibling,)):
-        deep = run(model, tok, config(later_layers=(2,), later_ridge=1e-3), replace(graph, siblings=siblings), request)
+    for siblings in (0, 1):
+        deep = run(model, tok, config(later_layers=(2,), later_ridge=1e-3, later_siblings=siblings), graph, request)
         plain = run(model, tok, config(later_layers=()), graph, request)
         for name, computed in (("deep", deep), ("plain", plain)):
             with computed.delta.apply(model):
