@@ -96,4 +96,5 @@ def test_later_layers_want_their_moments_and_the_walks_that_lead_to_the_subject(
     assert (plain.moment_layers, plain.writes_jointly) == ((1, 2), True)
     assert plain.subgraph_options == {"order": 2, "max_edges": 20, "edge_choice": "telling"}
     assert (later.moment_layers, later.writes_jointly) == ((1, 2, 3), True)
-    assert set(later.subgraph_options) - set(plain.subgraph_options) == {"incoming_hops", "incoming_relations"}
+    more = {name: value for name, value in later.subgraph_options.items() if name not in plain.subgraph_options}
+    assert more == {"incoming_hops": 2, "incoming_relations": frozenset(later.text.texts), "siblings": 0}
