@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kg_cache.graph import named
 from kgedit.delta import WeightUpdate
 from kgedit.graph.incoming_walks import in_turn
 from kgedit.graph.subgraph import Subgraph
@@ -112,11 +113,14 @@ def _of_siblings(
     for shared, *into in subgraph.siblings[:most]:
         if labels[shared.subject] in edited:
             continue
-        begun = [(labels[shared.subject], ()), *((labels[fact.subject], (fact.relation,)) for fact in into)]
-        for start, way in begun:
-            for path in ((*way, *ending) for ending in endings):
-                if start not in leading and (len(path) == 1 or text.composable(path)):
-                    asked |= {MultihopPrompt(start, prompt, start): None for prompt in text.edit_wordings(path)}
+        for item, way in [(shared.subject, ()), *((fact.subject, (fact.relation,)) for fact in into)]:
+            if labels[item] in leading or not named(labels, item):
+                continue
+            paths = [(*way, *ending) for ending in endings if len(way) + len(ending) <= LONGEST_WALK]
+            for path in paths:
+                if len(path) == 1 or text.composable(path):
+                    # Only the place behind the prompt is read, whatever the answer.
+                    asked |= {MultihopPrompt(labels[item], prompt, "?"): None for prompt in text.edit_wordings(path)}
     return list(asked)
 
 
