@@ -45,12 +45,15 @@ def draw_passed(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
             break
         others = [item for item in objects.get(fact.relation, ()) if item not in (fact.object, fact.subject)]
         ways = [way for way in leading[fact.subject] if pool.text.composable((way.relation, fact.relation))]
-        if others and ways and fact.subject not in {edit.subject for edit in edits}:
-            target = rng.choice(others)
+        if not others or not ways or fact.subject in {edit.subject for edit in edits}:
+            continue
+        target = rng.choice(others)
+        # Nothing is asked about the new object itself.
+        if ways := [way for way in ways if way.subject != target]:
             edits.append(
                 Edit(subject=fact.subject, relation=fact.relation, target_new=target, target_true=fact.object)
             )
-            questions.append(_through(pool, fact, [way for way in ways if way.subject != target], rng))
+            questions.append(_through(pool, fact, ways, rng))
     ready = made_ready(editor, pool, edits, rng)
     return [
         replace(edit, through=tuple((prompt, edit.request.target) for prompt in asked))
