@@ -18,7 +18,7 @@ Said = TypeVar("Said")
 # The measures of `CounterFactProbe` that the score is made of: whether the right object is the more probable one, and,
 # for the edit itself, whether greedy decoding gives it.
 SCORED = ("efficacy", "paraphrase", "neighborhood", "efficacy_accuracy", "paraphrase_accuracy")
-THROUGH = "through"  # share of the questions that pass through the edit that are answered with the new object
+THROUGH = "through"  # of the questions that pass through the edit, the share answered with the new object
 CHUNK = 8  # edits that are computed in one batch
 
 

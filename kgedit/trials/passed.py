@@ -15,7 +15,7 @@ from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.evaluate.made.mined import fact_pool
 from kgedit.ingest.decide.known_facts import PARTS, FactPool
-from kgedit.ingest.decide.made_changes import likely_objects
+from kgedit.ingest.decide.made_changes import changed_fact, likely_objects
 from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.text.template import fill
 from kgedit.trials.draw import TrialEdit, made_ready
@@ -43,17 +43,15 @@ def draw_passed(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
     for fact in rng.sample(known, len(known)):
         if len(edits) == count:
             break
-        others = [item for item in objects.get(fact.relation, ()) if item not in (fact.object, fact.subject)]
         ways = [way for way in leading[fact.subject] if pool.text.composable((way.relation, fact.relation))]
-        if not others or not ways or fact.subject in {edit.subject for edit in edits}:
+        if not ways or fact.subject in {edit.subject for edit in edits}:
             continue
-        target = rng.choice(others)
-        # Nothing is asked about the new object itself.
-        if ways := [way for way in ways if way.subject != target]:
-            edits.append(
-                Edit(subject=fact.subject, relation=fact.relation, target_new=target, target_true=fact.object)
-            )
-            questions.append(_through(pool, fact, ways, rng))
+        if edit := changed_fact(fact, objects, rng):
+            # Nothing is asked about the new object itself.
+            ways = [way for way in ways if way.subject != edit.target_new]
+            if ways:
+                edits.append(edit)
+                questions.append(_through(pool, fact, ways, rng))
     ready = made_ready(editor, pool, edits, rng)
     return [
         replace(edit, through=tuple((prompt, edit.request.target) for prompt in asked))

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from kg_cache.graph import Triple
-from kg_cache.store import Store
 from kgedit.graph.incoming_walks import MOST, in_turn, incoming_walks
 from kgedit.graph.subgraph import build_subgraph
 
 EVERY = ("P17", "P19", "P27", "P50")
-
-
-@pytest.fixture
-def make_graph(tmp_path: Path) -> Iterator:
-    opened = []
-
-    def make(text: str) -> Store:
-        graph = Store(tmp_path / f"graph{len(opened)}.sqlite", name="test graph")
-        graph.add([Triple(*part.split()) for part in text.split(";")], source="test")
-        opened.append(graph)
-        return graph
-
-    yield make
-    for graph in opened:
-        graph.close()
 
 
 def walk(text: str) -> tuple[Triple, ...]:

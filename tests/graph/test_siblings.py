@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
 
 from kg_cache.graph import Triple
 from kg_cache.store import Store
@@ -14,21 +11,6 @@ from kgedit.graph.subgraph import build_subgraph
 
 Made = Callable[[str], Store]
 LEADING = ("P17", "P19", "P27")
-
-
-@pytest.fixture
-def make_graph(tmp_path: Path) -> Iterator[Made]:
-    opened = []
-
-    def make(text: str) -> Store:
-        graph = Store(tmp_path / f"graph{len(opened)}.sqlite", name="test graph")
-        graph.add(facts(text), source="test")
-        opened.append(graph)
-        return graph
-
-    yield make
-    for graph in opened:
-        graph.close()
 
 
 def facts(text: str) -> tuple[Triple, ...]:

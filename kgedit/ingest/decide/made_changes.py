@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.edit import Edit
 from kgedit.ingest.decide.known_facts import PARTS, FactPool
+from kgedit.ingest.decide.recall_walk import KnownFact
 
 _USES = 3  # facts of a relation that an object must have to be drawn
 
@@ -39,12 +41,17 @@ def made_changes(
     # 3. One edit a subject, with an object drawn from these.
     edits: dict[str, Edit] = {}
     for fact in facts:
-        others = [item for item in objects.get(fact.relation, ()) if item not in (fact.object, fact.subject)]
-        if others and fact.subject not in edits:
-            edits[fact.subject] = Edit(
-                subject=fact.subject, relation=fact.relation, target_new=rng.choice(others), target_true=fact.object
-            )
+        if fact.subject not in edits and (edit := changed_fact(fact, objects, rng)):
+            edits[fact.subject] = edit
     return list(edits.values())[:count]
+
+
+def changed_fact(fact: KnownFact, objects: Mapping[str, Sequence[str]], rng: random.Random) -> Edit | None:
+    """The fact with another object, drawn from those of its relation; None where there is no other."""
+    others = [item for item in objects.get(fact.relation, ()) if item not in (fact.object, fact.subject)]
+    if not others:
+        return None
+    return Edit(subject=fact.subject, relation=fact.relation, target_new=rng.choice(others), target_true=fact.object)
 
 
 def likely_objects(pool: FactPool) -> dict[str, list[str]]:
