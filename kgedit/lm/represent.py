@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import PromptError
@@ -46,7 +46,34 @@ def represent(
         PromptError: A label is empty, turns into no token, or is longer than the context.
         NoSuchLayer: The model has no such block.
     """
+    (vectors,) = represent_each(model, tokenizer, [texts], layer, pooling=pooling, batch_size=batch_size)
+    return vectors
+
+
+def represent_each(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    groups: Sequence[Sequence[str]],
+    layer: int,
+    *,
+    pooling: Pooling = "avg",
+    batch_size: int = 64,
+) -> list[Tensor]:
+    """`represent` of each group, bit for bit; the model is looked through and prepared once for all of them."""
     block = anatomy_of(model).block(model, layer)
+    with frozen(model), torch.no_grad():
+        return [_represent(model, tokenizer, block, texts, pooling, batch_size) for texts in groups]
+
+
+def _represent(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    block: nn.Module,
+    texts: Sequence[str],
+    pooling: Pooling,
+    batch_size: int,
+) -> Tensor:
+    """One group, in evaluation mode without gradients."""
     rows = encode_texts(tokenizer, texts)
     limit = context_length(model)
     # A label has no context to borrow from: it must have a token and fit as a whole.
@@ -59,7 +86,7 @@ def represent(
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         ids, mask = (t.to(model.device) for t in pad([r.ids for r in batch], pad_id(tokenizer), "right"))
-        with frozen(model), torch.no_grad(), capture({"h": block}, stop=True) as recorded:
+        with capture({"h": block}, stop=True) as recorded:
             model(input_ids=ids, attention_mask=mask)
         for hidden, row in zip(recorded["h"].float(), batch, strict=True):  # (seq, d)
             pooled.append(_pool(hidden[row.leading : len(row.ids)], pooling))  # (d,)

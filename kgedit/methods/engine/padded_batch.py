@@ -93,9 +93,11 @@ class PaddedBatch:
         self.kept_of = (self.token < 0).long().cumsum(0) - 1  # (scored,) which of the kept distributions
         self.weight = torch.tensor(weight, device=self.device, dtype=torch.float32)
         kinds = [self.rows[index].kind for index in row_of]
-        # In a fixed order: losses are added up in it, and a set's order differs from process to process.
+        # Numbers of each kind's entries. In a fixed order: losses are added up in it, and a set's order differs from
+        # process to process.
         self.of_kind = {
-            kind: torch.tensor([k == kind for k in kinds], device=self.device) for kind in sorted({*kinds})
+            kind: torch.tensor([entry for entry, k in enumerate(kinds) if k == kind], device=self.device)
+            for kind in sorted({*kinds})
         }
 
     def _run_unedited(self) -> None:
@@ -178,9 +180,9 @@ class PaddedBatch:
         edit = self.edit_of[self.row_of]
         empty = torch.zeros(self.edits, device=self.device, dtype=torch.float32)
         if count_missed:
-            wrong = torch.cat(missed) & self.of_kind.get("target", torch.zeros_like(self.token, dtype=torch.bool))
-            self.missed = empty.index_add(0, edit, wrong.to(empty))
-        return {kind: empty.index_add(0, edit[of], weighted[of]) for kind, of in self.of_kind.items()}
+            of = self.of_kind.get("target", self.row_of[:0])
+            self.missed = empty.index_add(0, edit[of], torch.cat(missed)[of].to(empty))
+        return {kind: empty.index_add(0, edit[of], weighted.index_select(0, of)) for kind, of in self.of_kind.items()}
 
     def _shift(self, layer: int, offset: Tensor) -> AbstractContextManager[None]:
         def change(output: Tensor) -> Tensor:

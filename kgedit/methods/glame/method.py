@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from kgedit.delta import LowRankDelta, WeightUpdate, compose, hash_weights
 from kgedit.delta.low_rank import side_by_side
@@ -25,7 +26,7 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
-from kgedit.lm.represent import represent
+from kgedit.lm.represent import represent_each
 from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases, one_after_another, single_cases
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, essence_row, keep_rows, path_rows, target_rows
@@ -210,8 +211,8 @@ class Glame(ValueMethod):
         config = self.config
         batch = EditBatch(bench.model, anatomy_of(bench.model), [edit.objective for edit in edits], config.layers)
         offsets = [
-            self._offset(bench, edit.subgraph, torch.stack([batch.values[layer][row] for layer in config.layers]))
-            for edit, row in zip(edits, batch.first_rows, strict=True)
+            self._offset(bench, graph, torch.stack([batch.values[layer][row] for layer in config.layers]))
+            for graph, row in zip(self._graphs(bench, edits, batch.device), batch.first_rows, strict=True)
         ]
         solutions = optimise(
             batch,
@@ -350,21 +351,26 @@ class Glame(ValueMethod):
             return []
         return [wording for wording in self.text.edit_wordings((request.relation,)) if wording != request.prompt]
 
-    def _offset(self, bench: Workbench, subgraph: Subgraph | None, base: Tensor) -> GraphOffset:
-        """A fresh offset of one edit, for unedited values m `base` (layers, d)."""
+    def _graphs(self, bench: Workbench, edits: Sequence[_EditWork], device: torch.device) -> list[Data | None]:
+        """Each edit's subgraph as its encoder reads it; None where there is none."""
         config = self.config
-        if subgraph is None or config.encoder == "none":
-            return GraphOffset(config, base)
-        # Early-layer vectors of all labels of the subgraph, entities first.
-        texts = [*subgraph.node_labels, *subgraph.relation_labels]
-        vectors = represent(bench.model, bench.tokenizer, texts, config.repr_layer, pooling=config.pooling)
-        nodes = len(subgraph.nodes)
-        graph = subgraph.to_pyg(vectors[:nodes].to(base.device), vectors[nodes:].to(base.device))
-        return GraphOffset(config, base, self._encoder(bench, config.encoder, base), graph)
+        graphs = [None if config.encoder == "none" else edit.subgraph for edit in edits]
+        # Early-layer vectors of all labels of a subgraph, entities first.
+        texts = [[*graph.node_labels, *graph.relation_labels] if graph else [] for graph in graphs]
+        read = represent_each(bench.model, bench.tokenizer, texts, config.repr_layer, pooling=config.pooling)
+        return [
+            graph.to_pyg(*vectors.to(device).tensor_split([len(graph.nodes)])) if graph else None
+            for graph, vectors in zip(graphs, read, strict=True)
+        ]
 
-    def _encoder(self, bench: Workbench, kind: Kind, base: Tensor) -> RelationalEncoder:
+    def _offset(self, bench: Workbench, graph: Data | None, base: Tensor) -> GraphOffset:
+        """A fresh offset of one edit, for unedited values m `base` (layers, d)."""
+        return GraphOffset(self.config, base, self._encoder(bench, base) if graph else None, graph)
+
+    def _encoder(self, bench: Workbench, base: Tensor) -> RelationalEncoder:
         """A fresh encoder; with `carry_rgnn` the one that the edits before have trained."""
-        config, fits = self.config, (base.shape[-1], base.device, kind, bench.seed)
+        config, kind = self.config, cast(Kind, self.config.encoder)
+        fits = (base.shape[-1], base.device, kind, bench.seed)
         if self._carried is not None:
             return self._carried
         if self._fresh is None or self._fresh[0] != fits:

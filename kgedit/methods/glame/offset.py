@@ -42,7 +42,13 @@ class GraphOffset(nn.Module):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self._optimizer: torch.optim.Optimizer | Lbfgs
         if config.optimizer == "adamw":
-            self._optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+            # On a GPU one kernel for all that is trained: some fifty take longer to begin than to run.
+            self._optimizer = torch.optim.AdamW(
+                trained,
+                lr=config.learning_rate,
+                weight_decay=config.weight_decay,
+                fused=True if base.is_cuda else None,
+            )
         else:
             first = config.first_step * scale
             self._optimizer = Lbfgs(trained, first_step=first, longest_step=2 * first)
