@@ -116,16 +116,18 @@ def _places(within: _Form, said: _Form, name: str) -> Iterator[tuple[str, int]]:
     """(first sentence, place) of each occurrence of a name as whole words."""
     for spoken, spelled, written in _comparisons(said, name):
         sentence = within.whole if spoken in (said.whole, said.whole.casefold()) else within.bare
-        for match in re.finditer(f"(?={re.escape(written)})", spelled):
-            start, end = match.start(), match.start() + len(written)
+        start = spelled.find(written)
+        while start >= 0:
+            end = start + len(written)
             if _is_parted(spelled, start) and _is_parted(spelled, end) and not _is_part(spoken, start, end):
                 yield sentence, start
+            start = spelled.find(written, start + 1)
 
 
 def _keeps_case(name: str) -> bool:
     """Whether a name is short, in capitals or like an everyday word, and made of nothing but letters."""
-    letters = [ch for ch in name if ch.isalpha()]
-    if any(not ch.isalpha() and ch != " " for ch in name) or not any(ch.lower() != ch.upper() for ch in letters):
+    letters = name.replace(" ", "")
+    if not letters.isalpha() or letters.lower() == letters.upper():
         return False
     return len(letters) <= _SHORT or name.isupper() or (not name.islower() and name.casefold() in _EVERYDAY)
 

@@ -24,6 +24,8 @@ _LOOSE = frozenset("=<>|~©®™")
 
 def legible(text: str) -> str:
     """The text in this form, its case kept; empty where it has nothing but punctuation."""
+    if text.isascii() and text.replace(" ", "").isalnum():  # as most names are: nothing below would change it
+        return " ".join(text.split())
     text = _POWER.sub(lambda power: "^" + power.group().translate(_RAISED), text)
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
     text = _INITIALS.sub(r"\1", _BEFORE_UNIT.sub("", _THOUSANDS.sub("", _MARKED.sub(r"\2", text))))
@@ -33,9 +35,11 @@ def legible(text: str) -> str:
 
 def _form(before: str, character: str, after: str) -> str:
     """What becomes of one character between two others: itself, nothing, a space, or another sign."""
-    inside = before.isdigit() and after.isdigit()
     if character in "'’ʼ`":
         return ""
+    if character.isalnum():
+        return character
+    inside = before.isdigit() and after.isdigit()
     if character == ".":
         starts = not before.isalnum() and before != "." and after.isalnum()  # .5, .NET
         return "." if inside or starts else ""
