@@ -40,8 +40,12 @@ class NamedTask(Generic[Task]):
 class Workers(Protocol[Task, Result]):
     """Workers that are ready for tasks."""
 
-    def map(self, tasks: Sequence[NamedTask[Task]]) -> Iterator[Result]:
+    def map(self, tasks: Sequence[NamedTask[Task]], *, early: int = 0) -> Iterator[Result]:
         """The result of each task in the order of the tasks, as soon as it and all before it are there.
+
+        Args:
+            tasks: Begun in this order.
+            early: So many of the last tasks are begun before all others.
 
         Raises:
             WorkerFailed: A task raised, or lost every worker that took it.

@@ -104,9 +104,10 @@ class RayWorkers(Generic[Task, Result]):
         for _ in range(plan.number):
             self._add()
 
-    def map(self, tasks: Sequence[NamedTask[Task]]) -> Iterator[Result]:
+    def map(self, tasks: Sequence[NamedTask[Task]], *, early: int = 0) -> Iterator[Result]:
         """See `pool.Workers.map`."""
         waiting = deque(enumerate(tasks))
+        waiting.rotate(early)
         running: dict[Any, tuple[int, Any]] = {}  # what tells that a result is there -> task, worker
         done: dict[int, Result] = {}
         lost: Counter[int] = Counter()

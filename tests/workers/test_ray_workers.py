@@ -30,6 +30,8 @@ class Doubling:
         if task == 3 and not (self.folder / "died").exists():
             (self.folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        with (self.folder / "begun").open("a") as begun:
+            begun.write(f"{task}\n")
         time.sleep(0.2 if task == 0 else 0)
         return 2 * task, os.getpid()
 
@@ -49,6 +51,11 @@ def test_a_lost_worker_is_replaced_and_results_keep_their_order(tmp_path: Path) 
         found = list(workers.map([NamedTask(f"number {n}", n) for n in range(8)]))
         assert [value for value, _ in found] == [2 * n for n in range(8)]
         assert (tmp_path / "died").exists()
+        (tmp_path / "begun").unlink()
+        assert [value for value, _ in workers.map([NamedTask(f"number {n}", n) for n in range(8)], early=1)] == [
+            2 * n for n in range(8)
+        ]
+        assert "7" in (tmp_path / "begun").read_text().split()[:2]  # two workers, of which one begins with the last
         assert len({process for _, process in workers.each(1)}) in (1, 2)
         with pytest.raises(WorkerFailed, match=r"the third: no such number"):
             list(workers.map([NamedTask("the third", "ours")]))

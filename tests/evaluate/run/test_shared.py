@@ -35,7 +35,8 @@ class Here:
         self.handlers = [start(), start()]
         self.took: list[str] = []
 
-    def map(self, tasks: Sequence[NamedTask[Any]]) -> Iterator[Any]:
+    def map(self, tasks: Sequence[NamedTask[Any]], *, early: int = 0) -> Iterator[Any]:
+        self.early = early
         for number, named in enumerate(tasks):
             self.took.append(named.name)
             yield pickle.loads(pickle.dumps(self.handlers[number % 2](pickle.loads(pickle.dumps(named.task)))))
@@ -82,6 +83,8 @@ def test_the_files_are_those_of_one_process(known_counterfacts, tmp_path, here, 
     lines = (tmp_path / "shared" / ROWS).read_bytes().splitlines(keepends=True)
     (tmp_path / "shared" / ROWS).write_bytes(b"".join(lines[:-1]))
     assert evaluate(chosen, out=tmp_path / "shared", workers=WorkerPlan()) == alone
+    assert here[0].early == 0
+    assert here[-1].early == 1  # one task for two workers
     (task,) = here[-1].took
     assert re.fullmatch(r"cases? \d+( to \d+)? under rome:steps=2", task)
 
