@@ -42,7 +42,7 @@ editors: $(VENV)/.installed
 	$(BIN)/kgedit train-editor --method serac
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.bench --edits 16 --cases 20 --tokens 8192 --seconds 1 --minutes 12 --out out/bench.json
+	$(BIN)/python -m benchmarks.bench --edits 16 --cases 20 --tokens 8192 --seconds 1 --minutes 11 --out out/bench.json
 
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.bench --gpu --out out/bench-gpu.json
