@@ -7,7 +7,7 @@ import torch
 
 from families import CONTEXT, FAMILIES, D, tiny_model
 from kgedit.errors import NoSuchLayer, PromptError
-from kgedit.lm.represent import represent
+from kgedit.lm.represent import represent, represent_each
 
 TEXTS = ["Paris", "country of citizenship", "the capital of France is Paris", "東京"]
 
@@ -42,6 +42,13 @@ def test_result_is_float32_and_detached_whatever_the_model() -> None:
     assert got.shape == (4, D)
     torch.testing.assert_close(got, exact, rtol=0.1, atol=0.1)
     assert represent(model, tok, [], 0).shape == (0, D)
+
+
+def test_groups_that_are_read_together_are_each_read_as_if_alone() -> None:
+    model, tok = tiny_model("gpt2")
+    groups = [TEXTS, [], TEXTS[2:], ["Paris"]]
+    for group, vectors in zip(groups, represent_each(model, tok, groups, 1), strict=True):
+        assert torch.equal(vectors, represent(model, tok, group, 1))
 
 
 @pytest.mark.parametrize("text", ["", "  "])
