@@ -14,7 +14,8 @@ def test_the_new_object_had_one_subject_and_is_asked_in_a_held_out_wording(book,
     made = make_benchmark("reverse", tmp_path, seed=5, sizes={"dev": 4, "test": 12})
     records = [record for path in made.files.values() for record in load(path).records]
     assert (made.cases, load(made.files["test"]).format) == ({"dev": 4, "test": 12}, "bake")
-    ids = {label: id for id, label in book.labels.items() if id in {end for fact in book.facts for end in fact[::2]}}
+    ends = {end for fact in book.facts for end in fact[::2]}
+    ids = {label: id for id, label in book.labels.items() if id in ends}
     for record in records:
         rewrite, relation = record.rewrite, record.rewrite.relation_id
         reverse = book.text.reverse(relation)
