@@ -42,7 +42,7 @@ def store(model, *prompts, lookup=LOOKUP, seed=0) -> KeyedDelta:
 
 
 def say(model, tok, texts):
-    return continue_greedily(model, tok, texts, [4] * len(texts), [("none",)] * len(texts))
+    return continue_greedily(model, tok, texts, [4] * len(texts), [("none",)] * len(texts), logprobs=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

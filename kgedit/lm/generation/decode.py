@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from kgedit.delta.prompt_ends import PromptPlace, prompts_at
-from kgedit.lm.hooks import frozen, head_at
+from kgedit.lm.hooks import head_at
 from kgedit.lm.padding import pad, position_ids
 
 
@@ -18,7 +18,7 @@ class Decoder:
     """A left-padded batch that grows by one token per row and step.
 
     Args:
-        model: A causal language model; between calls it is as it was.
+        model: A causal language model, `hooks.frozen` by the caller while `logits` runs.
         rows: Token ids, none of them empty.
         fill: Token id for padding; it is masked.
         begun: How many tokens at the end of each row are not its prompt's, but of its answer.
@@ -34,7 +34,7 @@ class Decoder:
         """Read the tokens not read yet; (batch, vocabulary) float32 logits of the next one."""
         rows = torch.arange(len(self._ids))
         last = torch.full_like(rows, self._ids.shape[1] - 1)
-        with frozen(self._model), torch.no_grad(), head_at(self._model, rows, last), self._prompts():
+        with torch.no_grad(), head_at(self._model, rows, last), self._prompts():
             output = self._model(
                 input_ids=self._ids,
                 attention_mask=self._mask,

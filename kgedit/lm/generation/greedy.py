@@ -12,6 +12,7 @@ from kgedit.lm.context import LEAST_ROOM, check_room, fit
 from kgedit.lm.generation.batches import batches
 from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.generation.endings import Until, answer_text, cut, end_tokens, is_over
+from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
 from kgedit.text.boundary import stem
@@ -37,7 +38,7 @@ Answers = Mapping[Ask, str]
 
 
 class Continuation(NamedTuple):
-    """New tokens of a row, the one that ends it included, and the log-probability of each, natural logarithm."""
+    """New tokens of a row, the one that ends it included, and natural logarithms of their probabilities, if asked."""
 
     tokens: list[int]
     logprobs: list[float]
@@ -121,6 +122,7 @@ def continue_greedily(
     untils: Sequence[Until],
     *,
     begun: int = 0,
+    logprobs: bool = False,
 ) -> list[Continuation]:
     """The most probable token after each row, again and again: the one greedy loop.
 
@@ -131,15 +133,16 @@ def continue_greedily(
         limits: The most new tokens of each row; with the longest row they fit into the context.
         untils: Where each answer ends.
         begun: How many tokens at the end of each row belong to its answer already.
+        logprobs: Whether log-probabilities are wanted: a pass over the whole vocabulary for each token.
     """
     ends = end_tokens(model, tokenizer)
     answers = [list(row[len(row) - begun :]) for row in rows]
-    logprobs: list[list[float]] = [[] for _ in rows]
+    told: list[list[float]] = [[] for _ in rows]
 
     def goes_on(number: int) -> bool:
         answer = answers[number]
         return (
-            len(logprobs[number]) < limits[number]
+            len(answer) - begun < limits[number]
             and not (answer and answer[-1] in ends)
             and not is_over(answer_text(tokenizer, answer, ends), untils[number])
         )
@@ -147,19 +150,23 @@ def continue_greedily(
     going = [goes_on(number) for number in range(len(rows))]
     batch = list(range(len(rows)))  # numbers of the rows that the decoder still has
     decoder = Decoder(model, rows, pad_id(tokenizer), begun=begun)
-    while any(going):
-        logits = decoder.logits()  # (batch, vocabulary)
-        best = logits.argmax(-1)  # (batch,)
-        logps = logits.log_softmax(-1).gather(-1, best.unsqueeze(-1)).squeeze(-1)  # (batch,)
-        for number, token, logp in zip(batch, best.tolist(), logps.tolist(), strict=True):
-            if going[number]:
-                answers[number].append(token)
-                logprobs[number].append(logp)
-                going[number] = goes_on(number)
-        decoder.append(best)
-        # Rows whose answers are over are computed no further, once they are half of the batch.
-        left = [place for place, number in enumerate(batch) if going[number]]
-        if 0 < len(left) <= len(batch) // 2:
-            decoder.keep(left)
-            batch = [batch[place] for place in left]
-    return [Continuation(answer[begun:], row_logprobs) for answer, row_logprobs in zip(answers, logprobs, strict=True)]
+    with frozen(model):
+        while any(going):
+            logits = decoder.logits()  # (batch, vocabulary)
+            best = logits.argmax(-1)  # (batch,)
+            if logprobs:
+                logps = logits.log_softmax(-1).gather(-1, best.unsqueeze(-1)).squeeze(-1)  # (batch,)
+                for number, logp in zip(batch, logps.tolist(), strict=True):
+                    if going[number]:
+                        told[number].append(logp)
+            for number, token in zip(batch, best.tolist(), strict=True):
+                if going[number]:
+                    answers[number].append(token)
+                    going[number] = goes_on(number)
+            decoder.append(best)
+            # Rows whose answers are over are computed no further, once they are half of the batch.
+            left = [place for place, number in enumerate(batch) if going[number]]
+            if 0 < len(left) <= len(batch) // 2:
+                decoder.keep(left)
+                batch = [batch[place] for place in left]
+    return [Continuation(answer[begun:], of_row) for answer, of_row in zip(answers, told, strict=True)]

@@ -12,6 +12,7 @@ from kgedit.lm.context import check_room
 from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.generation.endings import answer_text, cut, end_tokens
 from kgedit.lm.generation.greedy import continue_greedily
+from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
 from kgedit.text.boundary import stem
@@ -46,7 +47,8 @@ def top_answers(
     """
     ids = encode_texts(tokenizer, [stem(prompt)])[0].ids
     check_room(model, ids, 1)
-    first = Decoder(model, [ids], pad_id(tokenizer)).logits()[0].log_softmax(-1)  # (vocabulary,)
+    with frozen(model):
+        first = Decoder(model, [ids], pad_id(tokenizer)).logits()[0].log_softmax(-1)  # (vocabulary,)
     # Twice as many first tokens as answers: some are a stop, or begin the same text.
     best = first.topk(min(2 * k, len(first)))
     until, ends = tuple(stop), end_tokens(model, tokenizer)
@@ -59,6 +61,7 @@ def top_answers(
         [limit] * len(beginnings),
         [until] * len(beginnings),
         begun=1,
+        logprobs=True,
     )
     probabilities: dict[str, float] = {}
     for token, logp, (later, later_logps) in zip(beginnings, best.values.tolist(), continuations, strict=True):

@@ -15,6 +15,7 @@ from kgedit.lm.anatomy import context_length
 from kgedit.lm.context import LEAST_ROOM, fit
 from kgedit.lm.generation.batches import batches
 from kgedit.lm.generation.decode import Decoder
+from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
 from kgedit.text.boundary import stem
@@ -37,12 +38,13 @@ def extend_rows(
         choose: Logits of the next token (batch, vocabulary) -> token ids (batch,); called once a step for all rows.
     """
     decoder = Decoder(model, rows, pad_id(tokenizer))
-    while any(len(row) < length for row, length in zip(rows, lengths, strict=True)):
-        tokens = choose(decoder.logits())
-        for row, length, token in zip(rows, lengths, tokens.tolist(), strict=True):
-            if len(row) < length:
-                row.append(token)
-        decoder.append(tokens)
+    with frozen(model):
+        while any(len(row) < length for row, length in zip(rows, lengths, strict=True)):
+            tokens = choose(decoder.logits())
+            for row, length, token in zip(rows, lengths, tokens.tolist(), strict=True):
+                if len(row) < length:
+                    row.append(token)
+            decoder.append(tokens)
 
 
 def choose_top_k(

@@ -10,6 +10,7 @@ from kgedit.lm.anatomy import context_length
 from kgedit.lm.context import check_room
 from kgedit.lm.generation.decode import Decoder
 from kgedit.lm.generation.endings import answer_text, end_tokens
+from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_texts
 from kgedit.text.boundary import stem
@@ -38,7 +39,8 @@ def stream(
     ends, limit = end_tokens(model, tokenizer), min(max_new_tokens, context_length(model) - len(text.ids))
     decoder, tokens = Decoder(model, [text.ids], pad_id(tokenizer)), list[int]()
     while len(tokens) < limit:
-        best = decoder.logits().argmax(-1)  # (1,)
+        with frozen(model):  # not while the text is read
+            best = decoder.logits().argmax(-1)  # (1,)
         if int(best) in ends:
             return
         tokens.append(int(best))

@@ -132,7 +132,7 @@ def test_new_tokens_and_their_probabilities_are_those_of_scoring_them(family: st
     model, tok = tiny_model(family, bos=True, tokenizer="sentencepiece")
     rows = [encode_text(tok, prompt) for prompt in PROMPTS]
     tok.eos_token = None
-    continuations = continue_greedily(model, tok, rows, [8, 8, 3], ["limit"] * 3)
+    continuations = continue_greedily(model, tok, rows, [8, 8, 3], ["limit"] * 3, logprobs=True)
     assert [tokens for tokens, _ in continuations] == [
         step_by_step(model, row, limit) for row, limit in zip(rows, (8, 8, 3), strict=True)
     ]
