@@ -17,6 +17,8 @@ from kgedit.mini.cases import Casebook
 # Models are loaded in fresh processes; on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(600)
 
+CASES = 12
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -32,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
             "locality_prompt": case.probes["neighborhood"][0][0],
             "locality_ground_truth": case.target_true,
         }
-        for number, case in enumerate(Casebook().draw(18, seed=3))
+        for number, case in enumerate(Casebook().draw(CASES, seed=3))
     ]
     path = tmp_path_factory.mktemp("data") / "records.json"
     path.write_text(json.dumps(records), encoding="utf-8")
@@ -69,16 +71,16 @@ def test_a_killed_run_started_again_ends_like_one_that_was_not(data: str, tmp_pa
     rows = tmp_path / "killed" / "rows.jsonl"
 
     def words(out: str) -> list[str]:
-        asked = ["--data", data, "--methods", "rome:steps=5", "--moments", "identity", "--out", str(tmp_path / out)]
+        asked = ["--data", data, "--methods", "rome:steps=5:prefixes=4x1", "--moments", "identity", "--out", str(tmp_path / out)]
         return [sys.executable, "-m", "kgedit", "eval", "counterfact", *asked]
 
     whole = subprocess.run(words("whole"), check=True, capture_output=True)
     with subprocess.Popen(words("killed"), stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n") > 18 + 3):
+        while process.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n") > CASES + 3):
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert 18 < rows.read_bytes().count(b"\n") < 2 * 18
+    assert CASES < rows.read_bytes().count(b"\n") < 2 * CASES
     again = subprocess.run(words("killed"), check=True, capture_output=True)
 
     def told(output: bytes) -> list[bytes]:

@@ -51,8 +51,8 @@ class GlameConfig(ValueSettings):
         path_weight: Weight of the path term (alpha); 0 leaves it out.
         wording_weight: Weight of the edit's other wordings; 0 leaves them out.
         keep_weight: Weight of the keep term (beta); 0 leaves it out.
-        keep_recalled: Hold only those of the subject's other facts that the unedited model recalls, each by statement
-            and by question; else all that the graph has, by statement and by question in turns.
+        keep_recalled: Hold those of the subject's other facts that the unedited model recalls, each by statement and by
+            question; else all that the graph has, by statement and by question in turns.
         stop_loss: The optimisation stops below this loss.
         extra_steps: Further evaluations for an edit whose best loss is above `hard_loss` after `steps`.
         hard_loss: See `extra_steps`.
@@ -110,7 +110,7 @@ class GlameConfig(ValueSettings):
     path_weight: float = Field(default=1.0, ge=0)
     wording_weight: float = Field(default=0.5, ge=0)
     keep_weight: float = Field(default=1.0, ge=0)
-    keep_recalled: bool = False
+    keep_recalled: bool = True
     stop_loss: float = Field(default=0.02, ge=0)
     extra_steps: int = Field(default=0, ge=0)
     hard_loss: float = Field(default=0.5, ge=0)

@@ -201,7 +201,7 @@ def recalled_facts(
 ) -> Associations:
     """Those of the subject's other facts that the unedited model recalls, each by statement and by question.
 
-    Only what is recalled can be lost. Where nothing is, all are returned as `other_facts` does.
+    Only what is recalled can be lost.
 
     Args:
         model: The unedited model.
@@ -215,8 +215,7 @@ def recalled_facts(
     for (_, relation, label), right in zip(facts, recalled(model, tokenizer, facts, text), strict=True):
         if right:
             objects.setdefault(relation, label)
-    asked = [(wording, label) for relation, label in objects.items() for wording in text.edit_wordings((relation,))]
-    return asked or other_facts(subgraph, text, changes)
+    return [(wording, label) for relation, label in objects.items() for wording in text.edit_wordings((relation,))]
 
 
 def _own_facts(subgraph: Subgraph, text: Verbalizer, changes: Changes) -> list[tuple[str, str, str]]:

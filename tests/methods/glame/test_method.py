@@ -251,9 +251,8 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     asked = {"path": len(TEXT.edit_wordings(("P27",))), "wording": 1, "keep": 1}
     found = []
     for weight in (0.0, 1e-6, 2.0):
-        settings = config(
-            steps=25, clamp=20.0, kl_weight=0.0, **{f"{one}_weight": weight if one == kind else 0.0 for one in asked}
-        )
+        weights = {f"{one}_weight": weight if one == kind else 0.0 for one in asked}
+        settings = config(steps=25, clamp=20.0, kl_weight=0.0, keep_recalled=False, **weights)
         (computed,) = run(model, tok, settings, graphs=[graph])
         assert computed.log[counted] == (asked[kind] if weight else 0)
         found.append(computed.log["parts"].get(kind, 0.0) / (weight or 1.0))
@@ -261,7 +260,7 @@ def test_the_graph_is_part_of_the_objective_as_far_as_its_weights_say(kind, coun
     assert found[2] < 0.93 * found[1]
     own = recalled(model, tok, "Marie Curie")
     graph = graph_of("Marie Curie", "P27", "Japan", {}, {**own, "P106": "physics"})
-    (computed,) = run(model, tok, config(steps=1, keep_recalled=True), graphs=[graph])
+    (computed,) = run(model, tok, config(steps=1), graphs=[graph])
     # By statement and by question, without what is not recalled.
     assert computed.log["kept_facts"] == 2 * len(own.keys() - {"P27", "P106"})
 
