@@ -1,13 +1,14 @@
-"""`consolidate` and `follow` killed at random moments and called again, until so many kills are used up.
+"""`ingest run`, `consolidate` and `follow` killed at random moments and called again, until so many kills are used up.
 
-    python -m benchmarks.kill_consolidation [--kills 50] [--changes 5] [--seed 0]
+    python -m benchmarks.kills [--of run,consolidate,follow] [--kills 50] [--changes 5] [--seed 0]
 
-Every other round consolidates a copy of a patched store; the others follow a folder of feed files from nothing, patch,
-consolidate by threshold and publish. Each attempt is a process of its own, forked from this one, which has loaded the
-libraries, and ended by SIGKILL at a moment drawn evenly over the processor time of an undisturbed one. After every
-kill journal and weights must agree, no accepted change may be gone or in force twice, and what `current` leads to must
-be a whole export. At the end of a round every change must have the state, the delta and the number of acceptances of
-an undisturbed run, and the weights its hash. Prints one JSON object; exit code 1 if anything was otherwise.
+The rounds take turns: one reads a feed into a new store, change by change; one consolidates a copy of a patched store;
+one follows a folder of feed files from nothing, patches, consolidates by threshold and publishes. Each attempt is a
+process of its own, forked from this one, which has loaded the libraries, and ended by SIGKILL at a moment drawn evenly
+over the processor time of an undisturbed one. After every kill journal and weights must agree, no accepted change may
+be gone or in force twice, and what `current` leads to must be a whole export. At the end of a round every change must
+have the state, the delta and the number of acceptances of an undisturbed run, and the weights its hash. Prints one
+JSON object; exit code 1 if anything was otherwise.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 FILES, BATCH, AFTER = 3, 2, 3  # of a followed folder; changes in a batch, and between consolidations
+KINDS = ("run", "consolidate", "follow")
 
 Outcome = dict[str, Any]
 
@@ -66,7 +68,7 @@ class Kind:
     """What is killed.
 
     Attributes:
-        name: "consolidate" or "follow".
+        name: "run", "consolidate" or "follow".
         begin: Makes the folder of a round.
         work: The whole work in that folder; called again after each kill.
         seconds: What an undisturbed process takes.
@@ -84,7 +86,8 @@ class Kind:
 
 def main() -> None:
     """Kills, checks and prints."""
-    parser = argparse.ArgumentParser(description="Kills consolidations and followers at random moments.")
+    parser = argparse.ArgumentParser(description="Kills runs, consolidations and followers at random moments.")
+    parser.add_argument("--of", type=named, default=KINDS, metavar=",".join(KINDS), help="what is killed, in turns")
     parser.add_argument("--kills", type=int, default=50, help="processes to kill")
     parser.add_argument("--changes", type=int, default=5, help="changes of the feed")
     parser.add_argument("--seed", type=int, default=0, help="draws changes and moments")
@@ -97,6 +100,14 @@ def main() -> None:
     sys.exit(1 if report["failures"] else 0)
 
 
+def named(text: str) -> tuple[str, ...]:
+    """Names of kinds, with commas between them."""
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in KINDS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(KINDS)}")
+    return names
+
+
 def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     """Everything that is printed."""
     feeds = folder / "feeds"
@@ -104,17 +115,20 @@ def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     lines = [one.edit.model_dump_json(exclude_none=True) for one in Casebook().draw(chosen.changes, seed=chosen.seed)]
     for number in range(FILES):
         (feeds / f"{number}.jsonl").write_text("".join(f"{one}\n" for one in lines[number::FILES]), encoding="utf-8")
-    patched = folder / "patched"
+    feed, patched = folder / "feed.jsonl", folder / "patched"
+    feed.write_text("".join(f"{one}\n" for one in lines), encoding="utf-8")
 
     def patch(round: Path) -> None:
         for feed in sorted(feeds.iterdir()):
             run(round / "store", feed, method="rome", batch=4, guard="warn", settings=SETTINGS)
 
     waited(process(patch, patched))
-    kinds = [
+    all_kinds = [
+        Kind("run", lambda round: None, lambda round: read(round, feed)),
         Kind("consolidate", lambda round: copied(patched, round), consolidated),
         Kind("follow", lambda round: None, lambda round: followed(round, feeds)),
     ]
+    kinds = [kind for kind in all_kinds if kind.name in chosen.of]
     killing = Killing(chosen.kills, random.Random(chosen.seed), DeltaStack(load_model(MINI)[0], sole_writer=True))
     for kind in kinds:
         undisturbed(kind, folder / kind.name)
@@ -124,7 +138,7 @@ def measured(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
         rounds += 1
         killing.round(kind, folder / f"round-{rounds}", rounds)
     return {
-        "command": " ".join(["python -m benchmarks.kill_consolidation", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.kills", *sys.argv[1:]]),
         "kills": killing.done,
         "rounds": rounds,
         "undisturbed processor seconds": {kind.name: float(f"{kind.seconds:.1f}") for kind in kinds},
@@ -194,6 +208,11 @@ class Killing:
 def copied(patched: Path, round: Path) -> None:
     """Begin a round with patches."""
     shutil.copytree(patched, round, dirs_exist_ok=True)
+
+
+def read(round: Path, feed: Path) -> None:
+    """Apply a feed to the store of a round, one change a batch: much to interrupt and to lose."""
+    run(round / "store", feed, method="rome", batch=1, guard="warn", settings=SETTINGS)
 
 
 def consolidated(round: Path) -> None:
