@@ -51,8 +51,8 @@ class GlameConfig(ValueSettings):
         path_weight: Weight of the path term (alpha); 0 leaves it out.
         wording_weight: Weight of the edit's other wordings; 0 leaves them out.
         keep_weight: Weight of the keep term (beta); 0 leaves it out.
-        keep_recalled: Hold those of the subject's other facts that the unedited model recalls, each by statement and by
-            question; else all that the graph has, by statement and by question in turns.
+        keep_recalled: Hold those of the subject's other facts that the unedited model recalls, each by statement and
+            by question; else all that the graph has, by statement and by question in turns.
         stop_loss: The optimisation stops below this loss.
         extra_steps: Further evaluations for an edit whose best loss is above `hard_loss` after `steps`.
         hard_loss: See `extra_steps`.
@@ -73,7 +73,7 @@ class GlameConfig(ValueSettings):
         "paper": {
             "layers": (9,), "repr_layer": 5, "steps": 40, "learning_rate": 0.5, "weight_decay": 0.1, "dropout": 0.3,
             "stop_loss": 0.04, "key": "original", "free_offset": False, "path_weight": 0.0, "keep_weight": 0.0,
-            "wording_weight": 0.0,
+            "keep_recalled": False, "wording_weight": 0.0,
             "optimizer": "adamw", "aggregation": "mean", "self_loops": "published", "dropout_last": True,
             "gated": False, "clamp_gradient": False, "clamp_from": 1, "choice": "last unless worse",
             "edge_choice": "first", "inverse": False,
