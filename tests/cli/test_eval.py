@@ -71,8 +71,8 @@ def test_a_killed_run_started_again_ends_like_one_that_was_not(data: str, tmp_pa
     rows = tmp_path / "killed" / "rows.jsonl"
 
     def words(out: str) -> list[str]:
-        asked = ["--data", data, "--methods", "rome:steps=5:prefixes=4x1", "--moments", "identity", "--out", str(tmp_path / out)]
-        return [sys.executable, "-m", "kgedit", "eval", "counterfact", *asked]
+        asked = ["--data", data, "--methods", "rome:steps=5:prefixes=4x1", "--moments", "identity"]
+        return [sys.executable, "-m", "kgedit", "eval", "counterfact", *asked, "--out", str(tmp_path / out)]
 
     whole = subprocess.run(words("whole"), check=True, capture_output=True)
     with subprocess.Popen(words("killed"), stdout=subprocess.DEVNULL) as process:
