@@ -55,7 +55,7 @@ def journal_tab(desk: Desk, tab: Any, sitting: Any) -> None:
     listing, telling = (changes.update, changes.asked, changes.found), (tell_store, sitting, about)
     showing = (changes.show, [changes.change, sitting], changes.shown)
     gr.on([tab.select, changes.state.change, changes.page.change], *listing, **_QUICK)
-    opened.then(*listing, **_QUICK).then(*telling, **_QUICK)
+    opened.then(*listing, **_QUICK)  # what is open, or why not, it has told itself
     tab.select(*telling, **_QUICK)
     changes.text.change(*listing, trigger_mode="always_last", **_QUICK)
     queued(changes.change.input, sitting, *showing)

@@ -118,6 +118,7 @@ def optimise(
     hard_loss: float = 0.0,
     keep: Choice = "last",
     early_stop: int = 0,
+    together: Callable[[Sequence[int], int], Sequence[Tensor]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
     """Train every edit's offset until its loss is below `stop_loss` or the steps are used up.
@@ -136,6 +137,7 @@ def optimise(
             the final one, unless its loss is neither below `stop_loss` nor within 0.1 of the best.
         early_stop: An edit stops after so many evaluations in which its object was the most probable one behind every
             prefix (ENCORE's early stop); 0 for never.
+        together: What `Offset.current` gives of some edits, by their numbers, at a step, where that is faster at once.
         progress: Called with (step, steps).
 
     Raises:
@@ -148,7 +150,8 @@ def optimise(
         last = step == steps + extra_steps - 1
         # The loss of every running edit at its present offset; the last one is not followed by an update.
         with torch.set_grad_enabled(not last):
-            current = _stacked([offsets[number].current(step) for number in running], device)  # (edits, layers, d)
+            of_each = together(running, step) if together else [offsets[number].current(step) for number in running]
+            current = _stacked(of_each, device)  # (edits, layers, d)
             parts = remaining.losses(current, count_missed=early_stop > 0)
             penalties = _stacked([offsets[number].penalty() for number in running], device)  # (edits,)
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)

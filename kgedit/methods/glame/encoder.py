@@ -119,6 +119,23 @@ class RelationalEncoder(nn.Module):
         Raises:
             ValueError: The vectors have another width than the encoder.
         """
+        x = cast(Tensor, data.x)
+        edge_index, edge_vectors = self.messages(data)
+        for layer in self.layers:
+            x = layer(x, edge_index, edge_vectors)  # (nodes, d)
+            if self.drops_after(layer):
+                x = x * self.kept(len(x)).to(x.device) / (1 - self.dropout)
+        return x
+
+    def messages(self, data: Data) -> tuple[Tensor, Tensor]:
+        """Who hears whom, (2, edges) object -> subject, and the vector e_r of each message, (edges, d).
+
+        Args:
+            data: As `forward` takes it.
+
+        Raises:
+            ValueError: The vectors have another width than the encoder.
+        """
         x, relations = cast(Tensor, data.x), cast(Tensor, data.relations)
         if x.shape[-1] != self.d or relations.shape[-1] != self.d:
             raise ValueError(
@@ -126,13 +143,20 @@ class RelationalEncoder(nn.Module):
                 f"{relations.shape[-1]}; both come from the model's own layers, so this is another model"
             )
         edge_index, edge_vectors = cast(Tensor, data.edge_index), relations[data.edge_type]
-        if self.self_loops != "none":
-            edge_index, edge_vectors = self._with_self_loops(x, edge_index, edge_vectors, relations)
-        for layer in self.layers:
-            x = layer(x, edge_index, edge_vectors)  # (nodes, d)
-            if self.dropout_last or layer is not self.layers[-1]:
-                x = self._dropped(x)
-        return x
+        if self.self_loops == "none":
+            return edge_index, edge_vectors
+        return self._with_self_loops(x, edge_index, edge_vectors, relations)
+
+    def drops_after(self, layer: nn.Module) -> bool:
+        """Whether dropout follows a layer, in the mode that the encoder is in."""
+        return self.training and self.dropout > 0 and (self.dropout_last or layer is not self.layers[-1])
+
+    def kept(self, nodes: int) -> Tensor:
+        """Which numbers the next dropout keeps, (nodes, d).
+
+        Drawn on the CPU: a generator draws differently on each kind of device.
+        """
+        return torch.rand(nodes, self.d, generator=self._generator, dtype=torch.float32) >= self.dropout
 
     def _with_self_loops(
         self, x: Tensor, edge_index: Tensor, edge_vectors: Tensor, relations: Tensor
@@ -145,13 +169,6 @@ class RelationalEncoder(nn.Module):
             torch.cat([edge_index, nodes.expand(2, -1)], dim=1),  # (2, edges + nodes)
             torch.cat([edge_vectors, loop.expand(len(x), -1)]),  # (edges + nodes, d)
         )
-
-    def _dropped(self, x: Tensor) -> Tensor:
-        if not self.training or self.dropout == 0:
-            return x
-        # Drawn on the CPU: a generator draws differently on each kind of device.
-        kept = torch.rand(x.shape, generator=self._generator, dtype=torch.float32) >= self.dropout  # (nodes, d)
-        return x * kept.to(x.device) / (1 - self.dropout)
 
 
 def _xavier(d: int, generator: torch.Generator) -> Tensor:

@@ -44,7 +44,7 @@ from kgedit.methods.glame.consequences import (
 )
 from kgedit.methods.glame.encoder import Kind, RelationalEncoder
 from kgedit.methods.glame.later_layers import Reaching, reaching_prompts, write_later_layers
-from kgedit.methods.glame.offset import GraphOffset
+from kgedit.methods.glame.offset import GraphOffset, OffsetBatch
 from kgedit.methods.inverse import inverse_edits
 from kgedit.methods.value_method import ValueMethod
 from kgedit.progress import steps_of
@@ -210,10 +210,10 @@ class Glame(ValueMethod):
             return
         config = self.config
         batch = EditBatch(bench.model, anatomy_of(bench.model), [edit.objective for edit in edits], config.layers)
-        offsets = [
-            self._offset(bench, graph, torch.stack([batch.values[layer][row] for layer in config.layers]))
-            for graph, row in zip(self._graphs(bench, edits, batch.device), batch.first_rows, strict=True)
-        ]
+        offsets = []
+        for graph, row in zip(self._graphs(bench, edits, batch.device), batch.first_rows, strict=True):
+            base = torch.stack([batch.values[layer][row] for layer in config.layers])  # (layers, d)
+            offsets.append(GraphOffset(config, base, self._encoder(bench, base) if graph else None, graph))
         solutions = optimise(
             batch,
             offsets,
@@ -222,6 +222,8 @@ class Glame(ValueMethod):
             extra_steps=config.extra_steps,
             hard_loss=config.hard_loss,
             keep=config.choice,
+            # Encoders run one by one on a CPU, where copies of their weights would take longer than beginning kernels.
+            together=OffsetBatch(offsets).current if batch.device.type == "cuda" else None,
             progress=steps_of(bench.progress, "optimise"),
         )
         for edit, solution in zip(edits, solutions, strict=True):
@@ -362,10 +364,6 @@ class Glame(ValueMethod):
             graph.to_pyg(*vectors.to(device).tensor_split([len(graph.nodes)])) if graph else None
             for graph, vectors in zip(graphs, read, strict=True)
         ]
-
-    def _offset(self, bench: Workbench, graph: Data | None, base: Tensor) -> GraphOffset:
-        """A fresh offset of one edit, for unedited values m `base` (layers, d)."""
-        return GraphOffset(self.config, base, self._encoder(bench, base) if graph else None, graph)
 
     def _encoder(self, bench: Workbench, base: Tensor) -> RelationalEncoder:
         """A fresh encoder; with `carry_rgnn` the one that the edits before have trained."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -9,6 +11,8 @@ from torch_geometric.data import Data
 from kgedit.methods.engine.lbfgs import Lbfgs
 from kgedit.methods.engine.value import bounded
 from kgedit.methods.glame.config import GlameConfig
+from kgedit.methods.glame.encoder import RelationalEncoder
+from kgedit.methods.glame.encoder_batch import EncoderBatch
 
 
 class GraphOffset(nn.Module):
@@ -20,7 +24,7 @@ class GraphOffset(nn.Module):
     """
 
     def __init__(
-        self, config: GlameConfig, base: Tensor, encoder: nn.Module | None = None, graph: Data | None = None
+        self, config: GlameConfig, base: Tensor, encoder: RelationalEncoder | None = None, graph: Data | None = None
     ) -> None:
         """Take a fresh encoder.
 
@@ -32,7 +36,8 @@ class GraphOffset(nn.Module):
             graph: The subgraph with its initial representations.
         """
         super().__init__()
-        self.config, self.encoder, self._graph = config, encoder, graph
+        self.config, self.encoder = config, encoder
+        self.reads = None if encoder is None or graph is None else (encoder, graph)
         base = base.cpu() if encoder is None else base
         self.delta = nn.Parameter(torch.zeros_like(base), requires_grad=config.free_offset or encoder is None)
         size = base.norm(dim=-1)  # (layers,)
@@ -53,9 +58,9 @@ class GraphOffset(nn.Module):
             first = config.first_step * scale
             self._optimizer = Lbfgs(trained, first_step=first, longest_step=2 * first)
 
-    def current(self, step: int) -> Tensor:
-        """(layers, d) with gradients."""
-        raw = self._raw(training=True)
+    def current(self, step: int, z: Tensor | None = None) -> Tensor:
+        """(layers, d) with gradients; z (d,) is the subject's vector, where it is computed already."""
+        raw = self._raw(self._encoded(training=True) if z is None else z)
         if step < self.config.clamp_from:
             return raw
         if self.config.clamp_gradient:
@@ -67,7 +72,7 @@ class GraphOffset(nn.Module):
     def final(self) -> Tensor:
         """(layers, d) without dropout."""
         with torch.no_grad():
-            return bounded(self._raw(training=False), self._bound)
+            return bounded(self._raw(self._encoded(training=False)), self._bound)
 
     def penalty(self) -> Tensor:
         """() nothing: weight decay is the optimiser's."""
@@ -81,12 +86,40 @@ class GraphOffset(nn.Module):
             self._optimizer.step()
             self._optimizer.zero_grad()
 
-    def _raw(self, *, training: bool) -> Tensor:
+    def _encoded(self, *, training: bool) -> Tensor | None:
+        """(d,) the encoder's vector of the subject; None without an encoder."""
+        if self.reads is None:
+            return None
+        encoder, graph = self.reads
+        z: Tensor = encoder.train(training)(graph)[0]  # (d,)
+        return z
+
+    def _raw(self, z: Tensor | None) -> Tensor:
         """Z + delta (layers, d), not yet bounded."""
-        if self.encoder is None or self._graph is None:
+        if z is None:
             return self.delta * 1.0
-        self.encoder.train(training)
-        z: Tensor = self.encoder(self._graph)[0].unsqueeze(0)  # (1, d)
+        z = z.unsqueeze(0)  # (1, d)
         if self.config.gated:
             z = self.gate.unsqueeze(1) * z / z.norm().clamp_min(1e-12)  # (layers, d)
         return z + self.delta  # (layers, d)
+
+
+class OffsetBatch:
+    """What `GraphOffset.current` gives, of several edits whose encoders run together."""
+
+    def __init__(self, offsets: Sequence[GraphOffset]) -> None:
+        """Take the offsets of all edits."""
+        self._offsets = list(offsets)
+        self._read: tuple[list[int], EncoderBatch] | None = None  # edits with a graph that ran last, and their batch
+
+    def current(self, edits: Sequence[int], step: int) -> list[Tensor]:
+        """(layers, d) of each of some edits, with gradients."""
+        read = {number: both for number in edits if (both := self._offsets[number].reads) is not None}
+        if not read:
+            return [self._offsets[number].current(step) for number in edits]
+        if self._read is None or self._read[0] != list(read):
+            self._read = (list(read), EncoderBatch(*zip(*read.values(), strict=True)))
+        for encoder, _ in read.values():
+            encoder.train()
+        vectors = dict(zip(read, self._read[1]()[:, 0], strict=True))  # edit -> (d,)
+        return [self._offsets[number].current(step, vectors.get(number)) for number in edits]
