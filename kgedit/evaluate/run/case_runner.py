@@ -16,7 +16,7 @@ from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
 from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row
 from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.ask import ask_cases
-from kgedit.evaluate.run.folder import RunFolder
+from kgedit.evaluate.run.folder import RunFolder, Scored
 from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
 from kgedit.evaluate.run.modes import CaseRefused, Stage, alone, on_top, together
@@ -91,6 +91,7 @@ class CaseRunner:
                 self.folder.leave_out(item)
             self.cut += before.cut
             self.before |= before.replies
+            scored = []
             for case in chunk:
                 if case.id in before.replies:
                     replies = before.replies[case.id]
@@ -100,7 +101,8 @@ class CaseRunner:
                             LeftOut(case=case.id, method=None, reason=NOT_RECALLED, detail=NOT_RECALLED)
                         )
                     else:
-                        self._add(case, UNEDITED, values, replies, replies)
+                        scored.append(self._scored(case, UNEDITED, values, replies, replies))
+            self.folder.add_all(scored)
             self.tell("unedited", done)
 
     def ask_pasted(self, editor: Editor) -> None:
@@ -117,7 +119,7 @@ class CaseRunner:
                     self.take(PASTED, CaseRefused(case, error), editor)
                     continue
                 before = self.before[case.id]
-                self._add(case, PASTED, case.values(replies, before), replies, before)
+                self.folder.add_all([self._scored(case, PASTED, case.values(replies, before), replies, before)])
             self.tell(PASTED, done, len(cases))
 
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
@@ -207,17 +209,19 @@ class CaseRunner:
         self.at = tuple(case.id for case in stage.cases)
         questions = [case.questions for case in stage.cases]
         answered = ask_cases(editor.model, editor.tokenizer, questions, seed=self.settings.seed)
+        scored = []
         for case, replies in zip(stage.cases, answered, strict=True):
             before = self.before[case.id]
-            self._add(case, label, case.values(replies, before), replies, before)
+            scored.append(self._scored(case, label, case.values(replies, before), replies, before))
+        self.folder.add_all(scored)
 
-    def _add(
+    def _scored(
         self, case: BenchmarkCase, label: str, values: dict[str, float], replies: Replies, before: Replies
-    ) -> None:
+    ) -> Scored:
+        """What the folder keeps of a case."""
         row = Row(case=case.id, method=label, hops=case.hops, edits=len(case.rewrites), values=values)
-        now = time.perf_counter()
-        self.folder.add(row, case.texts(replies, before), answers_of(case, label, replies, now - self._since))
-        self._since = now
+        seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
+        return row, case.texts(replies, before), answers_of(case, label, replies, seconds)
 
     def tell(self, what: str, done: int, total: int | None = None) -> None:
         """Say how many cases of a method are scored."""

@@ -26,6 +26,9 @@ MANIFEST, ROWS, LEFT_OUT, TEXTS, ANSWERS, LENGTHS = (
 _REPORTS = ("report.json", "report.md", "report.csv", "report.html", "cases.html")
 
 Line = TypeVar("Line", bound=BaseModel)
+OfCase = TypeVar("OfCase", Row, CaseTexts, CaseAnswers)
+Scored = tuple[Row, tuple[SaidText, ...], CaseAnswers | None]
+"""A row, the texts that it rests on, and everything that was asked."""
 
 
 class RunFolder:
@@ -56,19 +59,27 @@ class RunFolder:
         self.answers = {(item.case, item.method): item for item in _read(path / ANSWERS, CaseAnswers, mend)}
         self.lengths = {(row.method, row.length): row for row in _read(path / LENGTHS, LengthRow, mend)}
 
-    def add(self, row: Row, texts: tuple[SaidText, ...] = (), answers: CaseAnswers | None = None) -> None:
-        """Keep a row and the texts that it rests on; what is there already stays as it is."""
-        if answers and (row.case, row.method) not in self.answers:
-            append(self.path / ANSWERS, answers.model_dump_json().encode() + b"\n")
-            self.answers[row.case, row.method] = answers
-        # The texts first: a case with a row is done, so its texts must be on disk by then.
-        if texts and (row.case, row.method) not in self.texts:
-            kept = CaseTexts(case=row.case, method=row.method, texts=texts)
-            append(self.path / TEXTS, kept.model_dump_json().encode() + b"\n")
-            self.texts[row.case, row.method] = kept
-        if (row.case, row.method) not in self.rows:
-            append(self.path / ROWS, row.model_dump_json().encode() + b"\n")
-            self.rows[row.case, row.method] = row
+    def add_all(self, scored: Sequence[Scored]) -> None:
+        """Keep the rows of some cases; what is there already stays as it is.
+
+        All at once, since to wait for the disk takes milliseconds, for a thousand rows as for one.
+        """
+        answers = [answers for _, _, answers in scored if answers is not None]
+        texts = [CaseTexts(case=row.case, method=row.method, texts=said) for row, said, _ in scored if said]
+        # The rows last: a case with a row is done, so its texts must be on disk by then.
+        self._keep(ANSWERS, self.answers, answers)
+        self._keep(TEXTS, self.texts, texts)
+        self._keep(ROWS, self.rows, [row for row, _, _ in scored])
+
+    def _keep(self, name: str, kept: dict[tuple[str, str], OfCase], items: Sequence[OfCase]) -> None:
+        """Those items of (case, method) that are not there yet, in one write."""
+        new: dict[tuple[str, str], OfCase] = {}
+        for item in items:
+            if (item.case, item.method) not in kept:
+                new.setdefault((item.case, item.method), item)
+        if new:
+            append(self.path / name, b"".join(item.model_dump_json().encode() + b"\n" for item in new.values()))
+            kept.update(new)
 
     def finish_length(self, row: LengthRow) -> None:
         """Keep what a whole length of a sequence gave; the rows of its cases come before it."""

@@ -8,7 +8,7 @@ shares a batch is the same, and so is every number.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,9 @@ from kg_cache.settings import Settings
 from kgedit.delta import model_hash
 from kgedit.errors import EvaluationError, NotReverted
 from kgedit.evaluate.benchmarks.case import Replies
-from kgedit.evaluate.results import PASTED, UNEDITED, CaseAnswers, LeftOut, Row, SaidText
+from kgedit.evaluate.results import PASTED, UNEDITED, LeftOut
 from kgedit.evaluate.run.case_runner import CaseRunner, chunks
-from kgedit.evaluate.run.folder import RunFolder, differences
+from kgedit.evaluate.run.folder import RunFolder, Scored, differences
 from kgedit.evaluate.run.manifest import CHUNK
 from kgedit.evaluate.run.prepared import Prepared, prepare
 from kgedit.evaluate.run.rehearsal import Rehearsal
@@ -32,7 +32,7 @@ from kgedit.workers.ray_workers import ray_workers
 
 _FINISH = "the check of the weights at the end"
 
-Kept = LeftOut | tuple[Row, tuple[SaidText, ...], CaseAnswers | None]
+Kept = LeftOut | Scored
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Recorder(RunFolder):
         self.path, self.manifest, self.kept = path, {}, list[Kept]()
         self.rows, self.left_out, self.texts, self.answers, self.lengths = {}, {}, {}, {}, {}
 
-    def add(self, row: Row, texts: tuple[SaidText, ...] = (), answers: CaseAnswers | None = None) -> None:
-        """Keep a row; see `RunFolder.add`."""
-        self.rows[row.case, row.method] = row
-        self.kept.append((row, texts, answers))
+    def add_all(self, scored: Sequence[Scored]) -> None:
+        """Keep rows; see `RunFolder.add_all`."""
+        self.rows |= {(row.case, row.method): row for row, _, _ in scored}
+        self.kept += scored
 
     def leave_out(self, item: LeftOut) -> None:
         """Keep the reason why a case has no row."""
@@ -161,8 +161,7 @@ class SharedRun:
             for item in kept:
                 if isinstance(item, LeftOut):
                     runner.folder.leave_out(item)
-                else:
-                    runner.folder.add(*item)
+            runner.folder.add_all([item for item in kept if not isinstance(item, LeftOut)])
             done[task.label] += len(task.cases)
             runner.tell(task.label, done[task.label], len(cases))
         for label in labels:

@@ -23,7 +23,7 @@ def row(case: str, method: str = "rome", value: float = 0.1) -> Row:
 def test_what_was_added_is_there_again(tmp_path: Path) -> None:
     out = LeftOut(case="2", method="rome", reason="too long", detail="64 tokens")
     with open_folder(tmp_path / "run", MANIFEST_A) as folder:
-        folder.add(row("1", value=0.1 + 0.2))
+        folder.add_all([(row("1", value=0.1 + 0.2), (), None)])
         folder.leave_out(out)
         assert folder.is_done("1", "rome")
         assert folder.is_done("2", "rome")
@@ -41,23 +41,25 @@ def test_a_case_that_nothing_can_be_asked_about_is_done_for_every_method(tmp_pat
 
 def test_a_row_is_written_once(tmp_path: Path) -> None:
     with open_folder(tmp_path, MANIFEST_A) as folder:
-        folder.add(row("1", value=0.1))
-        folder.add(row("1", value=0.2))
-        assert folder.rows["1", "rome"].values == {"efficacy": 0.1}
-    assert (tmp_path / ROWS).read_text().count("\n") == 1
+        folder.add_all([(row("2", value=0.1), (), None), (row("2", value=0.3), (), None)])
+        folder.add_all([(row("2", value=0.2), (), None), (row("1", value=0.2), (), None)])
+        rows = {("2", "rome"): row("2", value=0.1), ("1", "rome"): row("1", value=0.2)}
+        assert folder.rows == rows
+    written = (tmp_path / ROWS).read_text().splitlines()
+    assert [Row.model_validate_json(line) for line in written] == [*rows.values()]
 
 
 @pytest.mark.parametrize("name", [ROWS, LEFT_OUT])
 def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path, name: str) -> None:
     with open_folder(tmp_path, MANIFEST_A) as folder:
-        folder.add(row("1"))
+        folder.add_all([(row("1"), (), None)])
         folder.leave_out(LeftOut(case="3", method=None, reason="r", detail="d"))
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole + whole[:-9])
     with open_folder(tmp_path, MANIFEST_A) as folder:
         assert [*folder.rows] == [("1", "rome")]
         assert (tmp_path / name).read_bytes() == whole
-        folder.add(row("2"))
+        folder.add_all([(row("2"), (), None)])
         folder.leave_out(LeftOut(case="4", method=None, reason="r", detail="d"))
     for line in (tmp_path / name).read_text().splitlines():
         json.loads(line)
@@ -65,8 +67,8 @@ def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path, n
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     with open_folder(tmp_path, MANIFEST_A) as folder:
-        folder.add(row("1"))
-        folder.add(row("2"))
+        folder.add_all([(row("1"), (), None)])
+        folder.add_all([(row("2"), (), None)])
     first, second = (tmp_path / ROWS).read_text().splitlines()
     (tmp_path / ROWS).write_text(f"{first[:-5]}\n{second}\n")
     with pytest.raises(FileCorrupt, match=r"line 1 of .*rows\.jsonl"), open_folder(tmp_path, MANIFEST_A):
@@ -75,7 +77,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
 
 def test_another_manifest_is_refused_with_what_differs(tmp_path: Path) -> None:
     with open_folder(tmp_path, MANIFEST_A) as folder:
-        folder.add(row("1"))
+        folder.add_all([(row("1"), (), None)])
     other = {**MANIFEST_A, "model": {"name": "gpt2-xl"}, "limit": 5}
     with pytest.raises(OtherRun) as refused, open_folder(tmp_path, other):
         pass
