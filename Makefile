@@ -11,7 +11,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles what is imported when it is; compiling all that is installed takes longer than to unpack it.
+# Python compiles what is imported when it is; compiling all that is installed takes longer than to unpack it. What it has
+# compiled must be kept then, whatever the surroundings say: else every process compiles torch anew, which takes 8 s.
+export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: demo docs test lint mini editors bench bench-gpu clean
