@@ -42,10 +42,11 @@ from kgedit.lm.scoring.name_probability import name_probabilities
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.lm.second_moment.shelf import MomentShelf
 from kgedit.lm.tokens import encode_target
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, requests_in
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, requests_in
 from kgedit.methods.before_loading import check_before_loading
 from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.registry import load_method, method_for, parse_variant
+from kgedit.methods.settings import MethodSettings
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
 from kgedit.progress import Progress

@@ -17,7 +17,8 @@ from kgedit.delta.weights import digest, hash_digests
 from kgedit.errors import UnsupportedModel
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, one_after_another
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, one_after_another
+from kgedit.methods.settings import MethodSettings
 
 NO_WEIGHTS = hash_digests({})
 

@@ -19,6 +19,7 @@ from kgedit.errors import JournalError, SettingError
 from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Mode
+from kgedit.ingest.decide.writer import trained_by
 from kgedit.ingest.final_measure import final_measure
 from kgedit.ingest.session import Session, open_session
 from kgedit.ingest.store.consolidate import CONSOLIDATED, switch_to
@@ -218,12 +219,11 @@ def check_methods(method: str, patching: str | None) -> None:
 
 
 def _in_force(session: Session, method: Method) -> Delta | None:
-    """The consolidated delta in force, if the method made it with the same settings and nothing is to be taken out."""
-    wanted = {"method": method.name, "settings": method.config.model_dump(mode="json")}
+    """The consolidated delta in force, if the method trained it as it is set and nothing is to be taken out."""
     if method.config.gate is not None or next(session.store.entries(State.COUNTERED), None) is not None:
         return None
     for delta in session.weights.deltas:
-        if CONSOLIDATED in delta.manifest and wanted.items() <= delta.manifest.items():
+        if CONSOLIDATED in delta.manifest and trained_by(method, delta) is not None:
             return delta
     return None
 

@@ -158,7 +158,7 @@ def _retrain_without(session: Session, entry: Entry) -> None:
             f"change {id} shares an adapter with {len(others)} others, which are retrained without it; "
             "open the store with the method that trained it"
         )
-    undo_shared_delta(store, session.weights, entry, others, decider.retrain(others, live[:place]))
+    undo_shared_delta(store, session.weights, entry, others, decider.retrain(others, live[:place], live[place][0]))
 
 
 def verify(directory: str | Path, **loading: Unpack[Loading]) -> StoreVerified:

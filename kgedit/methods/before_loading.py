@@ -8,8 +8,8 @@ from typing import Any
 
 from kgedit.errors import MomentError
 from kgedit.lm.second_moment.find import MomentSource, check_layers
-from kgedit.methods.base import MethodSettings
 from kgedit.methods.registry import PAPER, load_method, method_for, parse_variant
+from kgedit.methods.settings import MethodSettings
 from kgedit.presets import table
 
 _LAYERS = {"layer", "layers"}

@@ -18,20 +18,11 @@ from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
-from kgedit.methods.base import (
-    Case,
-    Computed,
-    Method,
-    MethodSettings,
-    Request,
-    SteppedSettings,
-    Workbench,
-    check_cases,
-    guessed_layer,
-)
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
 from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.engine.trained_matrix import TrainedMatrix, full_update
 from kgedit.methods.engine.training_batch import ScoredAt, TrainingBatch
+from kgedit.methods.settings import MethodSettings, SteppedSettings, guessed_layer
 
 # Share of a model's depth that is fine-tuned when nothing is known of it (published: Llama-2 and -3 21 of 32, GPT-J
 # 21 of 28).

@@ -24,20 +24,11 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import capture, frozen
 from kgedit.lm.padding import pad
 from kgedit.lm.tokens import encode_target
-from kgedit.methods.base import (
-    Case,
-    Computed,
-    Method,
-    MethodSettings,
-    Request,
-    SteppedSettings,
-    Workbench,
-    check_cases,
-    guessed_layer,
-)
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, ObjectiveRow, target_rows
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
+from kgedit.methods.settings import MethodSettings, SteppedSettings, guessed_layer
 from kgedit.progress import steps_of
 
 _DEPTH = 0.8  # published: Llama-2 27 of 32, GPT-J 25 of 28, gpt2-xl 35 of 48; HoReN Llama-3 29 of 32

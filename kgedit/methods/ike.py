@@ -21,7 +21,8 @@ from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.context import check_room
 from kgedit.lm.tokens import encode_target, encode_texts
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
+from kgedit.methods.settings import MethodSettings
 from kgedit.mini import mini_folder
 from kgedit.mini.corpus import Fact, load_facts
 from kgedit.text.boundary import boundary

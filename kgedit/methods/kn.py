@@ -21,7 +21,8 @@ from kgedit.graph.subgraph import Subgraph
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.anatomy import anatomy_of, to_math
 from kgedit.lm.neurons import SHARE, STEPS, THRESHOLD, Neuron, attributions, coarse_set, own_answer, refined_set
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Request, Workbench, one_after_another
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, one_after_another
+from kgedit.methods.settings import MethodSettings
 
 
 class KnSettings(MethodSettings):

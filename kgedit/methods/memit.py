@@ -30,14 +30,7 @@ from kgedit.delta.outliers import acting_everywhere
 from kgedit.errors import UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
-from kgedit.methods.base import (
-    Case,
-    Computed,
-    Request,
-    Workbench,
-    check_cases,
-    guessed_layer,
-)
+from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.closed_form import Moment
 from kgedit.methods.engine.earlier_keys import EarlierKeys
@@ -48,6 +41,7 @@ from kgedit.methods.engine.outlier_scope import at_outliers
 from kgedit.methods.engine.subject_keys import last_keys, last_states
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
+from kgedit.methods.settings import guessed_layer
 from kgedit.methods.value_method import ValueMethod, ValueSettings
 from kgedit.progress import steps_of
 

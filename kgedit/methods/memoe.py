@@ -24,20 +24,11 @@ from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import add_at, capture, frozen, head_at
 from kgedit.lm.padding import pad, pad_id
 from kgedit.lm.tokens import encode_prompt
-from kgedit.methods.base import (
-    Case,
-    Computed,
-    Method,
-    MethodSettings,
-    Request,
-    SteppedSettings,
-    Workbench,
-    check_cases,
-    guessed_layer,
-)
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
 from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.engine.states_below import StatesBelow
 from kgedit.methods.engine.training_batch import answer_places
+from kgedit.methods.settings import MethodSettings, SteppedSettings, guessed_layer
 
 _DEPTH = 0.4
 _EXPLORE = 0.25  # share of the steps in which the router is noisy

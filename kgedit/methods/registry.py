@@ -21,7 +21,8 @@ from pydantic import TypeAdapter, ValidationError
 from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import SettingError, UnknownMethod
 from kgedit.io.plugins import load_plugin, plugins
-from kgedit.methods.base import Method, MethodSettings
+from kgedit.methods.base import Method
+from kgedit.methods.settings import MethodSettings
 from kgedit.presets import table
 
 # The methods that come with the package: name -> module and class, imported when asked for.

@@ -17,18 +17,12 @@ from kgedit.delta import LowRankDelta, hash_weights
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
-from kgedit.methods.base import (
-    Case,
-    Computed,
-    Request,
-    Workbench,
-    guessed_layer,
-    one_after_another,
-)
+from kgedit.methods.base import Case, Computed, Request, Workbench, one_after_another
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, optimise
 from kgedit.methods.engine.write_layers import write_read
+from kgedit.methods.settings import guessed_layer
 from kgedit.methods.value_method import ValueMethod, ValueSettings
 from kgedit.progress import steps_of
 

@@ -26,9 +26,10 @@ from kgedit.errors import FileCorrupt, SettingError, UntrainedEditor, WrongBase
 from kgedit.io.atomic_files import write_files
 from kgedit.io.sealed import read_sealed, seal
 from kgedit.lm.base_name import base_name
-from kgedit.methods.base import Method, MethodSettings, Workbench
+from kgedit.methods.base import Method, Workbench
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.training_checkpoint import TrainingCheckpoint
+from kgedit.methods.settings import MethodSettings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from kgedit.lm.prefixes import SEEDS, PrefixPlan
 from kgedit.lm.second_moment.matrix import LEAST_RIDGE
-from kgedit.methods.base import Method, SteppedSettings
+from kgedit.methods.base import Method
+from kgedit.methods.settings import SteppedSettings
 
 
 class ValueSettings(SteppedSettings):

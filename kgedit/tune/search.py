@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from kgedit.editor import Editor
 from kgedit.errors import EditError, MomentError
-from kgedit.methods.base import Method, MethodSettings
+from kgedit.methods.base import Method
+from kgedit.methods.settings import MethodSettings
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
 from kgedit.trials.measure import THROUGH, means, measure_edits

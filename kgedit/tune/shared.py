@@ -14,8 +14,8 @@ from kgedit.editor import Editor
 from kgedit.errors import EditError, MomentError, SettingError
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
-from kgedit.methods.base import MethodSettings
 from kgedit.methods.registry import load_method, parse_variant
+from kgedit.methods.settings import MethodSettings
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit
 from kgedit.trials.measure import CHUNK, Figures, measure_edits

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kgedit.methods.base import MethodSettings
+from kgedit.methods.settings import MethodSettings
 
 Changes = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kgedit.io.durable import append
-from kgedit.methods.base import MethodSettings
+from kgedit.methods.settings import MethodSettings
 
 _FORMAT = "kgedit tuning 1"  # changes with the edits that are drawn or the way in which they are measured
 

@@ -13,8 +13,9 @@ from kgedit.editor import Editor
 from kgedit.errors import DataError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import MomentSource
-from kgedit.methods.base import Method, MethodSettings
+from kgedit.methods.base import Method
 from kgedit.methods.registry import load_method, method_for, parse_variant
+from kgedit.methods.settings import MethodSettings
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit, draw_edits
 from kgedit.trials.measure import THROUGH, means, measure_edits, measure_unedited

@@ -30,13 +30,14 @@ from kgedit.ingest import (
 )
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide import trial
-from kgedit.ingest.decide.writer import Writer
+from kgedit.ingest.decide.writer import Writer, trained_by
 from kgedit.ingest.runner import apply_feed
 from kgedit.ingest.session import open_edited, open_session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
 from kgedit.ingest.store.entry import PlannedEdit, Received
 from kgedit.ingest.store.store import DELTAS
+from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
 from kgedit.mini.cases import Casebook
 
 pytest.importorskip("peft")
@@ -190,6 +191,37 @@ def test_what_going_on_does_not_bring_about_is_trained_anew(trained, tmp_path, t
     assert training == [([], False), ([], True), ([1, 2, 3], False), ([1, 2, 3], True)]
     assert (result.switched, len(result.failed)) == (False, 3)
     assert "norm_cumulative" in result.failed[0].reason
+
+
+def test_where_the_model_loses_too_much_what_stays_weighs_more_in_each_round(patched, tmp_path, monkeypatch) -> None:
+    rounds: list[tuple[float, float, bool]] = []
+    trained = Writer._trained
+
+    def train(self: Writer, items, earlier, *, more: bool) -> Delta:
+        config = self._method.config
+        rounds.append((config.keep_weight, config.stop_loss, more))
+        return trained(self, items, earlier, more=more)
+
+    monkeypatch.setattr(Writer, "_trained", train)
+    strict = {**SETTINGS, "guards": {**SETTINGS["guards"], "perplexity": 1.0}}
+    directory = copied(patched, tmp_path)
+    result = consolidate(directory, settings=strict, refused=False)
+    assert rounds == [(1.0, 0.0, False), (3.0, 0.05, True), (9.0, 0.05, True)]
+    assert (result.switched, result.trained) == (True, 3), "the sentences are no less probable than they were"
+    with open_store(directory) as store:
+        assert store.delta(result.delta).manifest["settings"]["keep_weight"] == 9
+
+
+def test_a_delta_is_known_as_the_methods_own_also_where_what_stays_weighed_more(trained) -> None:
+    method = FineTuneAdapter(AdapterConfig(rank=8))
+    heavier = method.keeping_more()
+    with open_store(trained) as store:
+        (delta,) = store.live_deltas()
+    for made in (method, heavier, heavier.keeping_more()):
+        noted = delta.noting(method=made.name, settings=made.config.model_dump(mode="json"))
+        assert trained_by(method, noted).config == made.config
+        assert trained_by(FineTuneAdapter(AdapterConfig(rank=9)), noted) is None
+    assert trained_by(heavier.keeping_more(), delta.noting(settings=method.config.model_dump(mode="json"))) is None
 
 
 @pytest.mark.parametrize("switches", [True, False])

@@ -7,8 +7,9 @@ import inspect
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from kgedit.methods.base import Method, MethodSettings
+from kgedit.methods.base import Method
 from kgedit.methods.registry import METHODS, load_method, settings_for
+from kgedit.methods.settings import MethodSettings
 
 OPTIONS = {"order", "max_edges", "edge_choice", "incoming_hops", "incoming_relations"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kgedit.errors import KgeditError, SettingError, UnknownMethod
-from kgedit.methods.base import MethodSettings
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.registry import METHODS, load_method, method_for, method_names, parse_variant, settings_for
+from kgedit.methods.settings import MethodSettings
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kgedit.methods.base import MethodSettings
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.memit import MemitConfig
 from kgedit.methods.rome import RomeConfig
+from kgedit.methods.settings import MethodSettings
 from kgedit.tune.stages import at_layer, bands, first_layers, later_choices, layers_between, scaled
 
 

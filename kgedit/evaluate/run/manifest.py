@@ -24,7 +24,7 @@ from kgedit.evaluate.run.more import ids_hash
 from kgedit.evaluate.run.sequence import asked_together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.device import repeatable
-from kgedit.methods.base import MethodSettings
+from kgedit.methods.settings import MethodSettings
 
 # Cases whose edits share one optimisation batch; part of the manifest, since sums in floating point depend on it.
 CHUNK = 8

@@ -22,8 +22,8 @@ from kgedit.evaluate.run.usable import usable_methods, usable_variants
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
-from kgedit.methods.base import MethodSettings
 from kgedit.methods.registry import parse_variant
+from kgedit.methods.settings import MethodSettings
 from kgedit.mini import MINI
 from kgedit.progress import Progress
 

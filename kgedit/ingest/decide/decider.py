@@ -115,13 +115,15 @@ class Decider:
         return decide_independent(Batch([change], live), self._trials("warn", self.guard.of_fewer(_NOTED_FACTS)))
 
     @torch.inference_mode(False)
-    def retrain(self, entries: Sequence[Entry], below: Sequence[tuple[Delta, Sequence[Entry]]]) -> Delta:
+    def retrain(self, entries: Sequence[Entry], below: Sequence[tuple[Delta, Sequence[Entry]]], like: Delta) -> Delta:
         """Train the shared delta of some changes again; unlike in `decide`, no guard is asked.
 
         Args:
             entries: The changes.
             below: The live deltas that are applied before it, each with its changes.
+            like: The delta whose place it takes; what stays weighs as much as it did there.
         """
+        self.writer.train_like(like)
         earlier = [self.changes.applied(entry) for _, applied in below for entry in applied]
         with self._weights.trial(remaining(below, set())):
             ask, together = self.changes.asked_once(), self.changes.made(entries)

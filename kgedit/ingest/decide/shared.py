@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from kgedit.errors import EditError
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.trial import Batch, Trial, TrialRunner
+from kgedit.ingest.decide.writer import MORE_ROUNDS
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
-
-MORE_ROUNDS = 2  # of training, for a batch that the guards of the whole model refuse, often by one fact of hundreds
 
 
 def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
     """Decide a batch as a whole.
 
     If a change fails its own guards, training goes on for all; what fails then is refused, and the others are trained
-    without it. The shared delta is accepted if the model as a whole passes the guards; else training, most of which is
-    rehearsal, goes on for `MORE_ROUNDS` at most, and then all is refused: at once where nothing is left to train.
+    without it. The shared delta is accepted if the model as a whole passes the guards; else training goes on for
+    `MORE_ROUNDS` at most, in which what stays weighs more and more, and then all is refused.
     """
     accepted: list[Accepted] = []
     refused: list[Refusal] = []
@@ -46,7 +45,8 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 accepted += joint.accepted(warned=warned)
                 break
             if further < MORE_ROUNDS:
-                trials = runner.attempt([trial.change for trial in passed], earlier, below, again=True)
+                changes = [trial.change for trial in passed]
+                trials = runner.attempt(changes, earlier, below, again=True, keeping=joint.costly)
             # Measured once more, the same delta would fail again.
             if further == MORE_ROUNDS or trials[0].delta.id == passed[0].delta.id:
                 refused += joint.refused("another change of its batch failed")

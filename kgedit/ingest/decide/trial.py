@@ -16,6 +16,9 @@ from kgedit.ingest.store.decision import Accepted, Refusal
 from kgedit.ingest.store.entry import Entry
 from kgedit.progress import Progress
 
+# Guards of the model as a whole that more weight on what stays may satisfy.
+_COSTS = ("perplexity", "locality", "kept")
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -82,6 +85,11 @@ class JointTrial:
         return not self.failures and not any(self.own_failures)
 
     @property
+    def costly(self) -> bool:
+        """Whether the model as a whole has lost too much of what it said before."""
+        return any(failure.split()[0] in _COSTS for failure in self.failures)
+
+    @property
     def finite(self) -> bool:
         """Whether every number about the model as a whole is finite."""
         return finite(self.numbers)
@@ -140,6 +148,7 @@ class TrialRunner:
         below: Sequence[Delta],
         *,
         again: bool = False,
+        keeping: bool = False,
     ) -> list[Trial]:
         """Compute a delta for each change with `below` applied, and measure each beside the others.
 
@@ -148,11 +157,14 @@ class TrialRunner:
             earlier: The changes that `below` makes.
             below: The deltas to compute them on.
             again: Whether this is another attempt, with more steps.
+            keeping: Whether what stays is to weigh more, in this attempt and later ones.
         """
         if not changes:
             return []
         self.tell("computing deltas once more" if again else "computing deltas", 0, len(changes))
         with self.weights.trial(below):
+            if keeping:
+                self.writer.keep_more()
             proposed = self.writer.propose(changes, earlier, more=again)
         deltas = [self.weights.on_base(delta) for delta in proposed]
         # Norms are relative to the unedited weights: the edited ones grow with every change.

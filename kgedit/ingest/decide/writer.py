@@ -23,7 +23,7 @@ from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.lm.tokens import encode_prompt
-from kgedit.methods.base import Computed, Workbench
+from kgedit.methods.base import Computed, Method, Workbench
 from kgedit.methods.computing import edited_with
 from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.subject_keys import last_keys, subject_keys
@@ -31,6 +31,8 @@ from kgedit.methods.gate import with_gates
 from kgedit.methods.inverse import inverse_edits
 
 Unedited = Callable[[], AbstractContextManager[None]]
+
+MORE_ROUNDS = 2  # of training, for a batch that the guards of the whole model refuse; what stays weighs more in each
 
 
 class WriteSettings(BaseModel):
@@ -55,6 +57,16 @@ class WriteSettings(BaseModel):
     change_weight: float = Field(default=1.0, gt=0)
     steps_factor: int = Field(default=3, ge=1)
     settings: dict[str, dict[str, Any]] = {}
+
+
+def trained_by(method: Method, delta: Delta) -> Method | None:
+    """The method as it trained a delta, perhaps with more weight on what stays; None if the delta is another's."""
+    for _ in range(MORE_ROUNDS + 1):
+        made = {"method": method.name, "settings": method.config.model_dump(mode="json")}
+        if made.items() <= delta.manifest.items():
+            return method
+        method = method.keeping_more()
+    return None
 
 
 class Writer:
@@ -89,6 +101,7 @@ class Writer:
         self._editor, self._pool, self._settings, self._text = editor, pool, settings, Verbalizer.bundled()
         self._unedited, self._seed = unedited, seed
         self.name, self.shared = editor.method.name, editor.method.shares_change
+        self._method = editor.method  # that trains what is shared
         self._rehearsed: list[KnownFact] | None = None
         # The last shared delta, and the changes that it was trained on.
         self._last: tuple[frozenset[int], Delta] | None = None
@@ -104,6 +117,17 @@ class Writer:
         """
         self._satisfied = frozenset(satisfied)
         self._last = self._satisfied, delta
+        self.train_like(delta)
+
+    def train_like(self, delta: Delta) -> None:
+        """Weigh what stays as a shared delta of the same method was trained with."""
+        self._method = trained_by(self._method, delta) or self._method
+
+    def keep_more(self) -> None:
+        """Have what stays weigh more from now on; all changes are trained beside it, also those made already."""
+        self._method = self._method.keeping_more()
+        if self._satisfied is not None:
+            self._satisfied = frozenset()
 
     def note_satisfied(self, satisfied: Iterable[int]) -> None:
         """Note which changes the last shared delta makes, if training goes on from one that was in force."""
@@ -189,7 +213,7 @@ class Writer:
         with self._unedited():
             bench = self._editor.workbench
         case = [(item.request, item.subgraph) for item in wanted]
-        delta = self._editor.method.together(replace(bench, curriculum=curriculum), [case])[0].delta
+        delta = self._method.together(replace(bench, curriculum=curriculum), [case])[0].delta
         self._last = ids, delta
         return delta
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -22,11 +22,14 @@ from kgedit.lm.anatomy import Anatomy, anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad
 from kgedit.lm.token_losses import drifts, logits_by_place, losses_at, token_losses
-from kgedit.methods.base import Case, Computed, Method, MethodSettings, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Method, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question, in_both_forms
 from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, either_spelling, encoded, epoch
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
+from kgedit.methods.settings import MethodSettings
+
+SURE_ENOUGH = 0.05  # loss per token of what is said with a probability of 0.95
 
 
 class AdapterConfig(MethodSettings):
@@ -99,6 +102,12 @@ class AdapterConfig(MethodSettings):
     order: int = Field(default=2, ge=1, le=4)
     max_edges: int = Field(default=20, ge=1)
     ending: str = Field(default=".", max_length=8)
+
+    def keeping_more(self) -> Self:
+        """Rehearsed facts weigh three times as much, and what is said surely enough is trained no further."""
+        return self.model_copy(
+            update={"keep_weight": 3 * self.keep_weight, "stop_loss": max(self.stop_loss, SURE_ENOUGH)}
+        )
 
 
 class FineTuneAdapter(Method):

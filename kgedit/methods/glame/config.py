@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from kgedit.graph.subgraph import EdgeChoice
 from kgedit.lm.represent import Pooling
-from kgedit.methods.base import guessed_layer
 from kgedit.methods.engine.closed_form import Key
 from kgedit.methods.engine.value import Choice
 from kgedit.methods.glame.encoder import Aggregation, SelfLoops
+from kgedit.methods.settings import guessed_layer
 from kgedit.methods.value_method import ValueSettings
 
 

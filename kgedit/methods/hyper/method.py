@@ -12,7 +12,7 @@ from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights, model_hash
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
-from kgedit.methods.base import Case, Computed, MethodSettings, Request, Workbench, check_cases
+from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.edit_gradient import (
     Changes,
@@ -26,6 +26,7 @@ from kgedit.methods.hyper.config import HyperSettings
 from kgedit.methods.hyper.course import Course
 from kgedit.methods.hyper.network import Condition, Hypernetwork, TrainingObjective
 from kgedit.methods.hyper.training import HyperTraining
+from kgedit.methods.settings import MethodSettings
 from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, checkpoint_of
 
 

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from kgedit.lm.generation.greedy import complete
 from kgedit.lm.padding import pad_id
 from kgedit.lm.tokens import encode_text
-from kgedit.methods.base import MethodSettings, Workbench
+from kgedit.methods.base import Workbench
 from kgedit.methods.curriculum import Question
 from kgedit.methods.engine.edit_gradient import Changes, EditedMatrix, Row, ScoredTexts, changed
 from kgedit.methods.hyper.config import HyperSettings
 from kgedit.methods.hyper.method import HyperMethod
 from kgedit.methods.hyper.network import Condition, Hypernetwork, TrainingObjective
 from kgedit.methods.ke.network import KeNetwork
+from kgedit.methods.settings import MethodSettings
 from kgedit.text.answer import shown
 
 _READ_TOKENS = 32  # of what an edit says

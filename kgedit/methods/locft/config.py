@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from kgedit.methods.base import MethodSettings, guessed_layer
+from kgedit.methods.settings import MethodSettings, guessed_layer
 
 # Layer 22 of Llama-3's 32 blocks, as published; late layers harm what else the model can do the least.
 _DEPTH = 22 / 32
@@ -59,6 +59,10 @@ class LocftConfig(MethodSettings):
     def guess(cls, n_layers: int) -> dict[str, Any]:
         """The trained layer."""
         return {"layer": guessed_layer(n_layers, _DEPTH)}
+
+    def keeping_more(self) -> Self:
+        """The rehearsal weighs three times as much."""
+        return self.model_copy(update={"keep_weight": 3 * self.keep_weight})
 
     def longer(self, factor: int) -> Self:
         """These settings with `factor` times the passes."""

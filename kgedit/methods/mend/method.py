@@ -13,12 +13,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kgedit.methods.base import MethodSettings, Workbench
+from kgedit.methods.base import Workbench
 from kgedit.methods.engine.edit_gradient import Changes, EditedMatrix
 from kgedit.methods.hyper.config import HyperSettings
 from kgedit.methods.hyper.method import HyperMethod
 from kgedit.methods.hyper.network import Condition, Hypernetwork, TrainingObjective
 from kgedit.methods.mend.transform import GradientTransform
+from kgedit.methods.settings import MethodSettings
 
 
 class MendConfig(HyperSettings):

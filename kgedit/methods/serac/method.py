@@ -23,11 +23,12 @@ from kgedit.errors import DataError
 from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.hooks import frozen
 from kgedit.lm.tokens import encode_texts
-from kgedit.methods.base import MethodSettings, Workbench
+from kgedit.methods.base import Workbench
 from kgedit.methods.curriculum import Curriculum
 from kgedit.methods.engine.training_loop import TrainingLoop
 from kgedit.methods.grace import Grace, KeyedSettings, queries
 from kgedit.methods.serac.scope import ScopeCases, ScopeClassifier, reach
+from kgedit.methods.settings import MethodSettings
 from kgedit.methods.trained_editor import TrainedEditor, TrainedMethod, TrainedSettings, checkpoint_of
 
 _ROWS = 128  # prompts that are read at once

@@ -30,6 +30,7 @@ class FakeRunner:
 
     Attributes:
         attempts: Numbers of the changes of each attempt.
+        keeping: Of each attempt, whether what stays was to weigh more.
         joint: Numbers of the changes of each trial of all together.
     """
 
@@ -42,23 +43,32 @@ class FakeRunner:
         diverging: Sequence[int] = (),
         harmful_at_first: int = 0,
         made: bool = False,
+        harm: str = "harm",
         mode: str = "refuse",
     ) -> None:
         """`weak` fail their own guards, `mended` the first time only; `harmful` fail those of the whole model.
 
         Of all trials of several together, the first `harmful_at_first` fail those of the whole model. With `made`
-        nothing is left to train from the beginning: every attempt gives the same delta.
+        nothing is left to train from the beginning: every attempt gives the same delta. `harm` is what the guards say.
         """
         self.weak, self.mended, self.harmful, self.diverging, self.mode = weak, mended, harmful, diverging, mode
-        self.harmful_at_first, self.made = harmful_at_first, made
+        self.harmful_at_first, self.made, self.harm = harmful_at_first, made, harm
         self.attempts: list[list[int]] = []
+        self.keeping: list[bool] = []
         self.joint: list[list[int]] = []
 
     def attempt(
-        self, changes: Sequence[ResolvedChange], earlier: object, below: object, *, again: bool = False
+        self,
+        changes: Sequence[ResolvedChange],
+        earlier: object,
+        below: object,
+        *,
+        again: bool = False,
+        keeping: bool = False,
     ) -> list[Trial]:
         if not changes:
             return []
+        self.keeping.append(keeping)
         self.attempts.append([one.entry.id for one in changes])
         failing = set(self.weak) | (set() if again else set(self.mended))
         return [Trial(one, self._delta(), {"p": 1.0}, ("weak",) if one.entry.id in failing else ()) for one in changes]
@@ -72,7 +82,7 @@ class FakeRunner:
         self.joint.append(ids)
         if set(ids) & set(self.diverging):
             raise EditDiverged("not finite")
-        failures = ["harm"] if set(ids) & set(self.harmful) or len(self.joint) <= self.harmful_at_first else []
+        failures = [self.harm] if set(ids) & set(self.harmful) or len(self.joint) <= self.harmful_at_first else []
         return JointTrial(trials, [{} for _ in ids], [[] for _ in ids], {"kept": 1.0}, failures)
 
     def passes(self, trial: Trial) -> bool:

@@ -44,6 +44,18 @@ def test_a_batch_that_harms_the_model_a_little_is_trained_on_before_all_of_it_is
     assert runner.attempts == [[1, 2, 3], [1, 2, 3], [1, 3], [1, 3], [1, 3]]
 
 
+def test_what_stays_weighs_more_where_the_model_has_lost_too_much_of_it() -> None:
+    for harm, weighs in (
+        ("locality 0.9 is below 0.965", True),
+        ("perplexity 2 is above 1.3", True),
+        ("kept 0.9 is below 0.98", True),
+        ("norm_cumulative 2 is above 1", False),
+    ):
+        runner = FakeRunner(harmful_at_first=2, harm=harm)
+        assert len(decide(runner, 1, 2).accepted) == 2
+        assert runner.keeping == [False, weighs, weighs]
+
+
 def test_the_same_delta_is_not_measured_again() -> None:
     """Where training goes on from a delta that makes all changes already, another round would train nothing."""
     runner = FakeRunner(harmful=(2,), made=True)
