@@ -16,14 +16,16 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo docs test lint mini editors bench bench-gpu clean
+.PHONY: demo docs test lint pytest mini editors bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/kgedit demo
 
+test: lint pytest
+
 # One process a core (at most four: each loads its own models), each with one thread; a file's tests stay together.
-test: lint
+pytest: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev

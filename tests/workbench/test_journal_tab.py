@@ -61,6 +61,8 @@ def test_another_store_is_opened_in_the_page(opened: Any, served: Any, tmp_path:
         folder.fill(str(path))
         opened.get_by_role("button", name="Open this folder").click()
         opened.get_by_text(told).wait_for()
+        opened.wait_for_timeout(500)  # until the list is read anew, and whatever else follows
+        assert opened.get_by_text(told).is_visible(), "what was told stays"
         if path.name == "new":
             opened.get_by_text("No changes yet").wait_for()
             opened.get_by_role("button", name="Next that waits").click()
