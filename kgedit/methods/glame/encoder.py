@@ -47,11 +47,19 @@ class RelationalLayer(MessagePassing):  # type: ignore[misc]  # torch_geometric 
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_vectors: Tensor) -> Tensor:
         """One round, see the class."""
-        out = x @ self.own  # (nodes, d)
-        if self.neighbour is not None:
+        return self.round(x, edge_index, edge_vectors, self.own, self.neighbour)
+
+    def round(
+        self, x: Tensor, edge_index: Tensor, edge_vectors: Tensor, own: Tensor, neighbour: Tensor | None
+    ) -> Tensor:
+        """One round with weights W_s and W_n (d, d); or of several graphs (g, nodes, d), with weights (g, d, d)."""
+        out = x @ own  # (..., nodes, d)
+        if neighbour is not None:
             # W_n is linear: once per node after the aggregation instead of once per edge before it.
-            gathered = self.propagate(edge_index, x=x, edge_vectors=edge_vectors, size=None)  # (nodes, d)
-            out = out + gathered @ self.neighbour
+            gathered = self.propagate(
+                edge_index, x=x.flatten(0, -2), edge_vectors=edge_vectors, size=None
+            )  # (all nodes, d)
+            out = out + gathered.view_as(x) @ neighbour
         return F.leaky_relu(out, SLOPE)
 
     def message(self, x_j: Tensor, edge_vectors: Tensor) -> Tensor:
@@ -124,7 +132,7 @@ class RelationalEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, edge_index, edge_vectors)  # (nodes, d)
             if self.drops_after(layer):
-                x = x * self.kept(len(x)).to(x.device) / (1 - self.dropout)
+                x = self.dropped(x, self.kept(len(x)))
         return x
 
     def messages(self, data: Data) -> tuple[Tensor, Tensor]:
@@ -157,6 +165,10 @@ class RelationalEncoder(nn.Module):
         Drawn on the CPU: a generator draws differently on each kind of device.
         """
         return torch.rand(nodes, self.d, generator=self._generator, dtype=torch.float32) >= self.dropout
+
+    def dropped(self, x: Tensor, kept: Tensor) -> Tensor:
+        """Dropout: what is not kept is zero, and the rest makes up for it."""
+        return x * kept.to(x.device) / (1 - self.dropout)
 
     def _with_self_loops(
         self, x: Tensor, edge_index: Tensor, edge_vectors: Tensor, relations: Tensor

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch_geometric.data import Data
 
-from kgedit.methods.glame.encoder import SLOPE, RelationalEncoder, RelationalLayer
+from kgedit.methods.glame.encoder import RelationalEncoder, RelationalLayer
 
 
 class EncoderBatch:
@@ -48,16 +47,12 @@ class EncoderBatch:
         x, first = self._x, self.encoders[0]
         for depth in range(len(first.layers)):
             layers = [cast(RelationalLayer, encoder.layers[depth]) for encoder in self.encoders]
-            out = x @ torch.stack([layer.own for layer in layers])  # (graphs, nodes, d)
-            if layers[0].kind != "mlp":
-                gathered = layers[0].propagate(
-                    self._edge_index, x=x.flatten(0, 1), edge_vectors=self._edge_vectors, size=None
-                )  # (graphs * nodes, d)
-                neighbours = torch.stack([cast(Tensor, layer.neighbour) for layer in layers])  # (graphs, d, d)
-                out = out + gathered.view_as(x) @ neighbours
-            x = F.leaky_relu(out, SLOPE)  # (graphs, nodes, d)
+            own = torch.stack([layer.own for layer in layers])  # (graphs, d, d)
+            heard: list[Tensor] = [layer.neighbour for layer in layers if layer.neighbour is not None]
+            neighbour = torch.stack(heard) if heard else None  # (graphs, d, d)
+            x = layers[0].round(x, self._edge_index, self._edge_vectors, own, neighbour)  # (graphs, nodes, d)
             if first.drops_after(layers[0]):
                 drawn = [encoder.kept(size) for encoder, size in zip(self.encoders, self._sizes, strict=True)]
                 kept = pad_sequence(drawn, batch_first=True)  # (graphs, nodes, d)
-                x = x * kept.to(x.device) / (1 - first.dropout)
+                x = first.dropped(x, kept)
         return x
