@@ -7,7 +7,7 @@ itself, so that an edit's result does not depend on the others. docs/methods.md,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -41,6 +41,35 @@ class Offset(Protocol):
     def update(self, loss: float) -> None:
         """One optimiser step on the gradients of this loss, then whatever bounds the parameters."""
         ...
+
+
+class Offsets(Protocol):
+    """What is trained for several edits, which are named by their numbers."""
+
+    def current(self, edits: Sequence[int], step: int) -> Sequence[Tensor]:
+        """(layers, d) the offset of each of some edits at this step, with gradients."""
+        ...
+
+    def update(self, losses: Mapping[int, float]) -> None:
+        """One optimiser step of some edits, each on the gradients of its loss."""
+        ...
+
+
+class OneByOne:
+    """Offsets of which each is computed and trained by itself."""
+
+    def __init__(self, offsets: Sequence[Offset]) -> None:
+        """Take one per edit."""
+        self._offsets = offsets
+
+    def current(self, edits: Sequence[int], step: int) -> list[Tensor]:
+        """See `Offset.current`."""
+        return [self._offsets[number].current(step) for number in edits]
+
+    def update(self, losses: Mapping[int, float]) -> None:
+        """See `Offset.update`."""
+        for number, loss in losses.items():
+            self._offsets[number].update(loss)
 
 
 class FreeOffset(nn.Module):
@@ -118,7 +147,7 @@ def optimise(
     hard_loss: float = 0.0,
     keep: Choice = "last",
     early_stop: int = 0,
-    together: Callable[[Sequence[int], int], Sequence[Tensor]] | None = None,
+    together: Offsets | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
     """Train every edit's offset until its loss is below `stop_loss` or the steps are used up.
@@ -137,21 +166,21 @@ def optimise(
             the final one, unless its loss is neither below `stop_loss` nor within 0.1 of the best.
         early_stop: An edit stops after so many evaluations in which its object was the most probable one behind every
             prefix (ENCORE's early stop); 0 for never.
-        together: What `Offset.current` gives of some edits, by their numbers, at a step, where that is faster at once.
+        together: The same offsets, where some are computed and trained faster at once than one by one.
         progress: Called with (step, steps).
 
     Raises:
         EditDiverged: A loss is NaN or infinite.
     """
     solutions, device = [Solution(offset.final()) for offset in offsets], batch.device
+    trained = together or OneByOne(offsets)
     # `remaining` holds the rows of the edits in `running`; both shrink as edits stop.
     running, remaining = list(range(len(offsets))), batch
     for step in range(steps + extra_steps):
         last = step == steps + extra_steps - 1
         # The loss of every running edit at its present offset; the last one is not followed by an update.
         with torch.set_grad_enabled(not last):
-            of_each = together(running, step) if together else [offsets[number].current(step) for number in running]
-            current = _stacked(of_each, device)  # (edits, layers, d)
+            current = _stacked(trained.current(running, step), device)  # (edits, layers, d)
             parts = remaining.losses(current, count_missed=early_stop > 0)
             penalties = _stacked([offsets[number].penalty() for number in running], device)  # (edits,)
         total = torch.stack(list(parts.values())).sum(dim=0) + penalties  # (edits,)
@@ -170,8 +199,7 @@ def optimise(
             break
         # One backward pass gives each edit its own gradient: no loss depends on another edit's offset.
         total[going].sum().backward()  # type: ignore[no-untyped-call]
-        for place in going:
-            offsets[running[place]].update(solutions[running[place]].losses[-1])
+        trained.update({running[place]: solutions[running[place]].losses[-1] for place in going})
         if len(going) < _WORTH_SHRINKING * len(running):
             remaining, running = remaining.only(going), [running[place] for place in going]
     if keep == "last unless worse":

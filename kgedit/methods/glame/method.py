@@ -223,7 +223,7 @@ class Glame(ValueMethod):
             hard_loss=config.hard_loss,
             keep=config.choice,
             # Encoders run one by one on a CPU, where copies of their weights would take longer than beginning kernels.
-            together=OffsetBatch(offsets).current if batch.device.type == "cuda" else None,
+            together=OffsetBatch(offsets) if batch.device.type == "cuda" else None,
             progress=steps_of(bench.progress, "optimise"),
         )
         for edit, solution in zip(edits, solutions, strict=True):

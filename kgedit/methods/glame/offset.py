@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,14 @@ class GraphOffset(nn.Module):
     Published: z, trained by AdamW. Clean: delta + gate * z / ||z||, each layer with its own delta and gate, all of
     it trained by L-BFGS, since the objective is smooth and always the same. A fresh encoder's z is long; so the graph
     gives a direction, and the gate says how far to go (the split of direction and size is KGMET's).
+
+    Attributes:
+        config: Hyper-parameters.
+        encoder: The encoder, if there is one.
+        reads: The encoder and its graph, if it has both.
+        delta: (layers, d) the free vector.
+        gate: (layers,) how far each layer goes along z.
+        trained: All parameters that an optimiser changes.
     """
 
     def __init__(
@@ -44,19 +52,13 @@ class GraphOffset(nn.Module):
         self._bound, scale = config.clamp * size, float(size.mean())
         start = torch.full_like(size, config.first_gate * scale)  # (layers,)
         self.gate = nn.Parameter(start, requires_grad=encoder is not None and config.gated)
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        self.trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         self._optimizer: torch.optim.Optimizer | Lbfgs
         if config.optimizer == "adamw":
-            # On a GPU one kernel for all that is trained: some fifty take longer to begin than to run.
-            self._optimizer = torch.optim.AdamW(
-                trained,
-                lr=config.learning_rate,
-                weight_decay=config.weight_decay,
-                fused=True if base.is_cuda else None,
-            )
+            self._optimizer = adamw(config, self.trained)
         else:
             first = config.first_step * scale
-            self._optimizer = Lbfgs(trained, first_step=first, longest_step=2 * first)
+            self._optimizer = Lbfgs(self.trained, first_step=first, longest_step=2 * first)
 
     def current(self, step: int, z: Tensor | None = None) -> Tensor:
         """(layers, d) with gradients; z (d,) is the subject's vector, where it is computed already."""
@@ -104,13 +106,22 @@ class GraphOffset(nn.Module):
         return z + self.delta  # (layers, d)
 
 
+def adamw(config: GlameConfig, trained: Sequence[nn.Parameter]) -> torch.optim.AdamW:
+    """AdamW as published; on a GPU one kernel for all parameters, as some fifty take longer to begin than to run."""
+    fused = True if trained[0].is_cuda else None
+    return torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+
+
 class OffsetBatch:
-    """What `GraphOffset.current` gives, of several edits whose encoders run together."""
+    """The offsets of several edits, whose encoders run together; an `engine.value.Offsets`."""
 
     def __init__(self, offsets: Sequence[GraphOffset]) -> None:
-        """Take the offsets of all edits."""
+        """Take the offsets of all edits, of one configuration."""
         self._offsets = list(offsets)
         self._read: tuple[list[int], EncoderBatch] | None = None  # edits with a graph that ran last, and their batch
+        config = offsets[0].config
+        trained = [parameter for offset in offsets for parameter in offset.trained]
+        self._adamw = adamw(config, trained) if config.optimizer == "adamw" else None
 
     def current(self, edits: Sequence[int], step: int) -> list[Tensor]:
         """(layers, d) of each of some edits, with gradients."""
@@ -123,3 +134,16 @@ class OffsetBatch:
             encoder.train()
         vectors = dict(zip(read, self._read[1]()[:, 0], strict=True))  # edit -> (d,)
         return [self._offsets[number].current(step, vectors.get(number)) for number in edits]
+
+    def update(self, losses: Mapping[int, float]) -> None:
+        """A step of each of some edits' optimisers; AdamW's are one, as each parameter has its own state in it."""
+        if self._adamw is None:
+            for number, loss in losses.items():
+                self._offsets[number].update(loss)
+            return
+        # Weights that ran in a batch without a loss of their own have gradients of zero: AdamW would decay them.
+        for number, offset in enumerate(self._offsets):
+            if number not in losses:
+                offset.zero_grad()
+        self._adamw.step()
+        self._adamw.zero_grad()
