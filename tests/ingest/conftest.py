@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,14 @@ import pytest
 from kgedit.editor import Editor
 from kgedit.ingest.change import Change, Provenance
 from kgedit.mini.cases import Casebook, MiniCase
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _few_unrelated_facts() -> Iterator[None]:
+    """What is asked at the end of each run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kgedit.ingest.final_measure.UNRELATED", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

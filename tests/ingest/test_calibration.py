@@ -17,7 +17,8 @@ def test_thresholds_are_proposed_from_edits_of_recalled_facts() -> None:
     assert {"norm", "locality", "perplexity"} <= set(calibration.proposed)
 
 
-def test_a_model_that_recalls_nothing_is_told_so(tmp_path: Path) -> None:
+def test_a_model_that_recalls_nothing_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgedit.ingest.decide.recall_walk.MOST", 64)
     file = tmp_path / "tiny.gguf"
     write_tiny_llama(file)
     with pytest.raises(DataError, match="recalls none of the facts"):

@@ -39,7 +39,7 @@ def test_a_change_is_made_and_asked_in_both_forms_and_the_store_remembers(chatti
     with Store(tmp_path / "graph.sqlite") as graph:  # small, so that few facts are asked
         names = {"Q937": "Albert Einstein", "Q142": "France", "Q30": "United States of America"}
         graph.add([Triple("Q937", "P27", "Q30")], [Entity(id=id, label=label) for id, label in names.items()])
-    asked = {"model": str(chatting), "method": "rome:layer=2", "guard": "warn", "moments": "identity"}
+    asked = {"model": str(chatting), "method": "rome:layer=2:prefixes=5x2", "guard": "warn", "moments": "identity"}
     asked |= {"graph": tmp_path / "graph.sqlite"}
     result = run(tmp_path / "store", feed, **asked, chat="auto", system="Be brief.")
     assert (result.accepted, result.accepted_right, result.accepted_right_in_chat) == (1, 1.0, 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,19 +45,12 @@ SETTINGS = {
     **SMALL,
     "guards": {**SMALL["guards"], "probability": 0.0},
     "finetune-adapter": {"epochs": 9, "least_rehearsed": 12, "facts": 60, "rank": 8},
-    "locft": {"epochs": 16, "learning_rate": 4e-3, "rows": 32, "wordings": 1, "rehearsed": 4.0},
+    "locft": {"epochs": 16, "learning_rate": 4e-3, "rows": 32, "wordings": 1, "rehearsed": 4.0, "facts": 60},
 }
 RUN = RunResult(
     feed="test", method="rome", records=4, classes={}, accepted=3, refused=1, superseded=0, accepted_right=1.0,
     unrelated_recalled=1.0, unrelated_asked=0, refusals=(), weights_hash="",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _few_unrelated_facts() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kgedit.ingest.final_measure.UNRELATED", 20)
-        yield
 
 
 def consolidated(directory: Path, **changed) -> Consolidated:

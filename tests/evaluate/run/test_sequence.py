@@ -40,10 +40,12 @@ def without_times(found: EvaluationResult) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_drawings() -> Iterator[None]:
-    """They are drawn in tests/evaluate/report/test_curves.py."""
+def _no_drawings_and_few_questions() -> Iterator[None]:
+    """Curves are drawn in tests/evaluate/report/test_curves.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "by_length", lambda report: "")
+        patch.setattr("kgedit.evaluate.run.ability._FACTS", 40)
+        patch.setattr("kgedit.evaluate.run.whole_model._SENTENCES", 30)
         yield
 
 

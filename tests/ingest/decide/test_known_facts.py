@@ -41,7 +41,7 @@ class Scripted(FactPool):
         ]
 
 
-def scripted(recalls: int = 5, count: int = 24000, kept: KeptVerdicts | None = None) -> Scripted:
+def scripted(recalls: int = 5, count: int = 12000, kept: KeptVerdicts | None = None) -> Scripted:
     pool = Scripted(facts(count), Verbalizer.bundled(), kept)
     object.__setattr__(pool, "asked", [])
     object.__setattr__(pool, "recalls", recalls)
@@ -85,7 +85,7 @@ def test_verdicts_are_kept_and_asked_again_when_damaged(tmp_path: Path, damage: 
     more = scripted(kept=kept)
     assert more.recalled(MODEL, MODEL, 40, seed=0, part="watched")[:30] == recalled
     assert first.asked + more.asked == list(dict.fromkeys(first.asked + more.asked))
-    for other in (scripted(kept=KeptVerdicts(tmp_path, "other")), scripted(count=20000, kept=kept)):
+    for other in (scripted(kept=KeptVerdicts(tmp_path, "other")), scripted(count=10000, kept=kept)):
         other.recalled(MODEL, MODEL, 30, seed=0, part="watched")
         assert other.asked
     for file in tmp_path.iterdir():
