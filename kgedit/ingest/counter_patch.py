@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kgedit.delta import Delta, LowRankDelta
-from kgedit.editor import Editor
 from kgedit.errors import JournalError
 from kgedit.ingest.chosen_method import patching_method
-from kgedit.ingest.decide.probes import fact_probes
-from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.session import Session
-from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.undo import undo_by_counter_patch, undoable
-from kgedit.lm.scoring.right_answers import answers_in_sentences
-from kgedit.methods.base import Request
-from kgedit.text.answer import leading_name
 
 _PATCHES = 3  # at most, one on top of the other, for one change
 
@@ -34,17 +27,16 @@ def counter(session: Session, id: int) -> str:
     shared = session.decider.writer.shared
     decider = session.decider_by(patching_method(store.model, store.journal)) if shared else session.decider
     # 1. What the unedited model answers is the target.
-    request = decider.changes.applied(entry).request
+    made = decider.changes.applied(entry)
+    question = made.request.question
     with session.weights.trial(()):
-        answer = _answer(session.editor, request, entry)
+        back = decider.changes.given_back(made)
     remedy = f"`kgedit ingest consolidate --store {store.directory} --without {id}` trains the others without it"
-    if not answer:
-        raise JournalError(
-            f"the unedited model answers nothing to {request.question!r}, which no patch can say; {remedy}"
-        )
+    if back is None:
+        raise JournalError(f"the unedited model answers nothing to {question!r}, which no patch can say; {remedy}")
+    answer = back.request.target
     # 2. A patch on top of all that stays applied; where it only brings the answer nearer, another on top of both.
-    back = replace(request, target=answer)
-    change = ResolvedChange(entry, entry.edit, back, None, fact_probes(back, session.editor.text), replaces=entry)
+    change = replace(back, replaces=entry)
     live = store.live_with_entries()
     patches: list[Delta] = []
     for _ in range(_PATCHES):
@@ -61,12 +53,4 @@ def counter(session: Session, id: int) -> str:
         if not all(isinstance(delta, LowRankDelta) for delta in (below, accepted.delta)):
             break
         live = [*live[:-1], (session.weights.joined([below, accepted.delta]), entries)]
-    raise JournalError(f"no counter-patch makes the model answer {answer!r} to {request.question!r} again; {remedy}")
-
-
-def _answer(editor: Editor, request: Request, entry: Entry) -> str:
-    """The name that the model, as it is, answers with."""
-    old = entry.edit.target_true or ""
-    name = entry.change.labels.get(old, old)
-    sentence = editor.complete(request.question, names=(name,) if name else ())
-    return sentence if answers_in_sentences(editor.model) else leading_name(sentence, lambda text: text == name)
+    raise JournalError(f"no counter-patch makes the model answer {answer!r} to {question!r} again; {remedy}")

@@ -107,7 +107,7 @@ def training(trained, monkeypatch) -> list[tuple[list[int], bool]]:
     with open_store(trained) as store:
         (delta,) = store.live_deltas()
 
-    def train(self: Writer, items, earlier, *, more: bool) -> Delta:
+    def train(self: Writer, items, earlier, *, more: bool, back) -> Delta:
         asked.append(([item.entry.id for item in items if item.entry.id not in (self._satisfied or ())], more))
         return delta
 
@@ -189,10 +189,10 @@ def test_where_the_model_loses_too_much_what_stays_weighs_more_in_each_round(pat
     rounds: list[tuple[float, float, bool]] = []
     trained = Writer._trained
 
-    def train(self: Writer, items, earlier, *, more: bool) -> Delta:
+    def train(self: Writer, items, earlier, *, more: bool, back) -> Delta:
         config = self._method.config
         rounds.append((config.keep_weight, config.stop_loss, more))
-        return trained(self, items, earlier, more=more)
+        return trained(self, items, earlier, more=more, back=back)
 
     monkeypatch.setattr(Writer, "_trained", train)
     strict = {**SETTINGS, "guards": {**SETTINGS["guards"], "perplexity": 1.0}}
@@ -296,9 +296,9 @@ def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_traini
 def test_a_counter_patch_that_is_not_enough_gets_another_on_top(trained, tmp_path, mini, monkeypatch) -> None:
     directory, propose, rounds = copied(trained, tmp_path), Writer.propose, []
 
-    def weak(self: Writer, items, earlier, *, more: bool) -> list[Delta]:
+    def weak(self: Writer, items, earlier, *, more: bool, back) -> list[Delta]:
         rounds.append(more)
-        (delta,) = propose(self, items, earlier, more=more)
+        (delta,) = propose(self, items, earlier, more=more, back=back)
         share = 0.1 if len(rounds) <= 2 else 1.0  # both attempts of the first patch
         updates = tuple(replace(update, right=share * update.right) for update in delta.updates)
         return [replace(delta, updates=updates)]

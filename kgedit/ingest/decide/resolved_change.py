@@ -15,10 +15,12 @@ from kgedit.ingest.decide.known_facts import AskedOnce, FactPool
 from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
 from kgedit.ingest.store.entry import Entry, State
 from kgedit.lm.chat import ChatForm
+from kgedit.lm.scoring.right_answers import answers_in_sentences
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import Changes
 from kgedit.resolve import Resolver
+from kgedit.text.answer import leading_name
 from kgedit.text.template import fill
 
 
@@ -119,6 +121,23 @@ class ChangeResolver:
             probes = fact_probes(request, self._editor.text)
             self._applied[key] = ResolvedChange(entry, entry.edit, request, subgraph, probes)
         return self._applied[key]
+
+    def given_back(self, change: ResolvedChange) -> ResolvedChange | None:
+        """The same fact with the object that the model, which must be unedited now, answers with.
+
+        Returns:
+            The change; None if the model answers nothing that a change could say.
+        """
+        editor, request, entry = self._editor, change.request, change.entry
+        old = entry.edit.target_true or ""
+        name = entry.change.labels.get(old, old)
+        sentence = editor.complete(request.question, names=(name,) if name else ())
+        in_sentences = answers_in_sentences(editor.model)
+        answer = sentence if in_sentences else leading_name(sentence, lambda text: text == name)
+        if not answer:
+            return None
+        back = replace(request, target=answer)
+        return ResolvedChange(entry, entry.edit, back, None, fact_probes(back, editor.text))
 
     def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
         resolved = self._names.resolve(edit)

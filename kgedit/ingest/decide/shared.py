@@ -22,16 +22,22 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
     refused: list[Refusal] = []
     below, entries = batch.staying(batch.changes)
     earlier = [runner.changes.applied(entry) for entry in entries]
+    gone: list[ResolvedChange] = []  # refused after they were trained
+
+    def without_failing(trials: list[Trial]) -> list[Trial]:
+        # What is refused must not stay in a delta that others share: from now on its fact is trained back.
+        while runner.mode == "refuse" and _any_fails(trials):
+            refused.extend(trial.refusal() for trial in trials if trial.failures)
+            gone.extend(trial.change for trial in trials if trial.failures)
+            good = [trial.change for trial in trials if not trial.failures]
+            trials = runner.attempt(good, earlier, below, again=True, giving_back=gone)
+        return trials
+
     try:
         # 1. Train on all; if a change fails, go on; if it still fails, train again without it.
         trials = runner.attempt(batch.changes, earlier, below)
         if _any_fails(trials):
-            trials = runner.attempt(batch.changes, earlier, below, again=True)
-            if _any_fails(trials) and runner.mode == "refuse":
-                # What is refused must not stay in a delta that others share.
-                refused += [trial.refusal() for trial in trials if trial.failures]
-                good = [trial.change for trial in trials if not trial.failures]
-                trials = runner.attempt(good, earlier, below, again=True)
+            trials = without_failing(runner.attempt(batch.changes, earlier, below, again=True))
         # 2. One delta for all that passed, against the guards of the model as a whole.
         for further in range(MORE_ROUNDS + 1):
             refused += [trial.refusal() for trial in trials if not runner.passes(trial)]
@@ -46,11 +52,12 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 break
             if further < MORE_ROUNDS:
                 changes = [trial.change for trial in passed]
-                trials = runner.attempt(changes, earlier, below, again=True, keeping=joint.costly)
+                trials = runner.attempt(changes, earlier, below, again=True, keeping=joint.costly, giving_back=gone)
             # Measured once more, the same delta would fail again.
             if further == MORE_ROUNDS or trials[0].delta.id == passed[0].delta.id:
                 refused += joint.refused("another change of its batch failed")
                 break
+            trials = without_failing(trials)
     except EditError as error:
         refused += [Refusal(change.entry, str(error)) for change in _undecided(batch.changes, refused)]
     return Decision(tuple(accepted), tuple(refused))

@@ -149,6 +149,7 @@ class TrialRunner:
         *,
         again: bool = False,
         keeping: bool = False,
+        giving_back: Sequence[ResolvedChange] = (),
     ) -> list[Trial]:
         """Compute a delta for each change with `below` applied, and measure each beside the others.
 
@@ -158,14 +159,18 @@ class TrialRunner:
             below: The deltas to compute them on.
             again: Whether this is another attempt, with more steps.
             keeping: Whether what stays is to weigh more, in this attempt and later ones.
+            giving_back: Refused changes that a shared delta made so far; their facts go back to what the unedited
+                model says.
         """
         if not changes:
             return []
         self.tell("computing deltas once more" if again else "computing deltas", 0, len(changes))
+        with self.weights.trial(()):
+            back = [fact for change in giving_back if (fact := self.changes.given_back(change)) is not None]
         with self.weights.trial(below):
             if keeping:
                 self.writer.keep_more()
-            proposed = self.writer.propose(changes, earlier, more=again)
+            proposed = self.writer.propose(changes, earlier, more=again, back=back)
         deltas = [self.weights.on_base(delta) for delta in proposed]
         # Norms are relative to the unedited weights: the edited ones grow with every change.
         with self.weights.trial(()):

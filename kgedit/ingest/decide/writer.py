@@ -135,7 +135,12 @@ class Writer:
             self._satisfied = frozenset(satisfied)
 
     def propose(
-        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+        self,
+        items: Sequence[ResolvedChange],
+        earlier: Sequence[ResolvedChange],
+        *,
+        more: bool,
+        back: Sequence[ResolvedChange] = (),
     ) -> list[Delta]:
         """One delta per change (the same one for all where `shared`), for the model as it is; it is left unchanged.
 
@@ -143,9 +148,10 @@ class Writer:
             items: The changes.
             earlier: Changes applied before.
             more: A first attempt did not pass: take more steps, and write to no later layers.
+            back: What a shared delta made in a first attempt and is to make no more, as the unedited model has it.
         """
         told = edited_with(self._editor.tokenizer, self._editor.chat)
-        deltas = self._gated(items, self._computed(items, earlier, more=more))
+        deltas = self._gated(items, self._computed(items, earlier, more=more, back=back))
         if self.shared:
             return [deltas[0].noting(**told)] * len(items)
         return [delta.noting(**told) for delta in deltas]
@@ -163,11 +169,16 @@ class Writer:
         return [each.delta for each in with_gates(bench, [Computed(delta) for delta in deltas], requests, gate)]
 
     def _computed(
-        self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool
+        self,
+        items: Sequence[ResolvedChange],
+        earlier: Sequence[ResolvedChange],
+        *,
+        more: bool,
+        back: Sequence[ResolvedChange],
     ) -> list[Delta]:
         method = self._editor.method
         if self.shared:
-            return [self._trained(items, earlier, more=more)] * len(items)
+            return [self._trained(items, earlier, more=more, back=back)] * len(items)
         if more:
             # What is written to later layers costs other facts the most, so a second attempt goes without it.
             method = method.longer(self._settings.steps_factor).without_later_layers()
@@ -184,7 +195,14 @@ class Writer:
             deltas.append(method.compute(bench, [item.request], [item.subgraph])[0].delta)
         return deltas
 
-    def _trained(self, items: Sequence[ResolvedChange], earlier: Sequence[ResolvedChange], *, more: bool) -> Delta:
+    def _trained(
+        self,
+        items: Sequence[ResolvedChange],
+        earlier: Sequence[ResolvedChange],
+        *,
+        more: bool,
+        back: Sequence[ResolvedChange],
+    ) -> Delta:
         """One delta of all changes; with `more`, training begins with the last one that made them all."""
         # 1. A second attempt, also without some of the changes, goes on from the weights of the first. Training that
         # goes on from a delta in force leaves alone what that makes already.
@@ -194,11 +212,13 @@ class Writer:
             begin = self._last[1]
         satisfied = self._satisfied or frozenset()
         wanted = [item for item in items if item.entry.id not in satisfied]
-        if not wanted and begin is not None:
+        if not wanted and not back and begin is not None:
             return begin
         made = [item for item in items if item.entry.id in satisfied]
 
-        # 2. Train the others.
+        # 2. Train the others, and what those weights made of refused changes back to what the unedited model says.
+        wanted += back
+
         def curriculum(facts: int) -> Curriculum:
             if self._rehearsed is None:
                 self._rehearsed = self._recalled(facts, self._seed + 2)

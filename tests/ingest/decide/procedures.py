@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import SimpleNamespace
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 from kgedit.edit import Edit
@@ -31,6 +31,7 @@ class FakeRunner:
     Attributes:
         attempts: Numbers of the changes of each attempt.
         keeping: Of each attempt, whether what stays was to weigh more.
+        giving_back: Numbers of the refused changes that each attempt was to give back.
         joint: Numbers of the changes of each trial of all together.
     """
 
@@ -44,17 +45,20 @@ class FakeRunner:
         harmful_at_first: int = 0,
         made: bool = False,
         harm: str = "harm",
+        weak_later: Mapping[int, int] = MappingProxyType({}),
         mode: str = "refuse",
     ) -> None:
         """`weak` fail their own guards, `mended` the first time only; `harmful` fail those of the whole model.
 
         Of all trials of several together, the first `harmful_at_first` fail those of the whole model. With `made`
         nothing is left to train from the beginning: every attempt gives the same delta. `harm` is what the guards say.
+        `weak_later` are changes that begin to fail their own guards, with the number of the attempt, from 1.
         """
         self.weak, self.mended, self.harmful, self.diverging, self.mode = weak, mended, harmful, diverging, mode
-        self.harmful_at_first, self.made, self.harm = harmful_at_first, made, harm
+        self.harmful_at_first, self.made, self.harm, self.weak_later = harmful_at_first, made, harm, weak_later
         self.attempts: list[list[int]] = []
         self.keeping: list[bool] = []
+        self.giving_back: list[list[int]] = []
         self.joint: list[list[int]] = []
 
     def attempt(
@@ -65,12 +69,15 @@ class FakeRunner:
         *,
         again: bool = False,
         keeping: bool = False,
+        giving_back: Sequence[ResolvedChange] = (),
     ) -> list[Trial]:
         if not changes:
             return []
+        self.giving_back.append([one.entry.id for one in giving_back])
         self.keeping.append(keeping)
         self.attempts.append([one.entry.id for one in changes])
         failing = set(self.weak) | (set() if again else set(self.mended))
+        failing |= {id for id, first in self.weak_later.items() if len(self.attempts) >= first}
         return [Trial(one, self._delta(), {"p": 1.0}, ("weak",) if one.entry.id in failing else ()) for one in changes]
 
     def _delta(self) -> Any:

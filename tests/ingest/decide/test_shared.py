@@ -26,9 +26,20 @@ def test_what_fails_twice_is_refused_and_the_others_are_trained_without_it() -> 
     runner = FakeRunner(weak=(2,))
     decision = decide(runner, 1, 2, 3)
     assert runner.attempts == [[1, 2, 3], [1, 2, 3], [1, 3]]
+    assert runner.giving_back == [[], [], [2]]
     assert runner.joint == [[1, 3]]
     assert [one.entry.id for one in decision.accepted] == [1, 3]
     assert [(one.entry.id, one.reason) for one in decision.refused] == [(2, "weak")]
+
+
+def test_what_begins_to_fail_later_is_in_no_accepted_delta_either() -> None:
+    """In the training without another, and in a round after the guards of the whole model."""
+    runner = FakeRunner(weak=(2,), weak_later={3: 3, 4: 5}, harmful_at_first=1)
+    decision = decide(runner, 1, 2, 3, 4)
+    assert runner.attempts == [[1, 2, 3, 4], [1, 2, 3, 4], [1, 3, 4], [1, 4], [1, 4], [1]]
+    assert runner.giving_back == [[], [], [2], [2, 3], [2, 3], [2, 3, 4]]
+    assert runner.joint == [[1, 4], [1]]
+    assert [one.entry.id for one in decision.accepted] == [1]
 
 
 def test_harm_refuses_the_whole_batch() -> None:

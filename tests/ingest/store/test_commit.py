@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from kgedit.errors import JournalError
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide.known_facts import ask_all
+from kgedit.ingest.decide.trial import Trial, TrialRunner
 from kgedit.ingest.maintenance import undo_in
 from kgedit.ingest.runner import apply_feed, fingerprint
 from kgedit.ingest.session import open_session
@@ -217,6 +219,27 @@ def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes, m
         assert left[0].delta != live[0].delta  # retrained without it
         assert same(session, alone(session, left[0]))
         assert session.weights.hash() == session.store.weights_hash
+
+
+def test_what_is_refused_is_trained_back_out_of_the_adapter_that_others_share(tmp_path, changes, monkeypatch) -> None:
+    pytest.importorskip("peft")
+    attempt, tried = TrialRunner.attempt, list[float]()
+
+    def failing(self: TrialRunner, *given: Any, **more: Any) -> list[Trial]:
+        trials = attempt(self, *given, **more)
+        tried.extend(trial.numbers["efficacy"] for trial in trials if trial.change.entry.id == 1)
+        return [replace(one, failures=("made to fail",)) if one.change.entry.id == 1 else one for one in trials]
+
+    with small(tmp_path, "finetune-adapter") as session:
+        editor = session.editor
+        question = session.editor.resolver.resolve(changes[0].edit).request.question
+        unedited = editor.complete(question)
+        monkeypatch.setattr(TrialRunner, "attempt", failing)
+        result = apply_feed(session, "test", changes[:3], fingerprint=None)
+        assert (result.accepted, [one.reason for one in result.refusals]) == (2, ["made to fail"])
+        assert tried[-1] == 1.0, "the adapter made the change before it was refused"
+        assert result.accepted_right == 1.0
+        assert editor.complete(question) == unedited
 
 
 def test_the_fingerprint_of_a_feed_is_its_content_and_what_decides_its_plan(tmp_path) -> None:
