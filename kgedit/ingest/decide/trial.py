@@ -165,8 +165,7 @@ class TrialRunner:
         if not changes:
             return []
         self.tell("computing deltas once more" if again else "computing deltas", 0, len(changes))
-        with self.weights.trial(()):
-            back = [fact for change in giving_back if (fact := self.changes.given_back(change)) is not None]
+        back = self._given_back(giving_back) if giving_back else []
         with self.weights.trial(below):
             if keeping:
                 self.writer.keep_more()
@@ -205,6 +204,12 @@ class TrialRunner:
         own = self._measured(applied, [trial.change for trial in trials])
         own_failures = [self.guard.failures(measured) for measured in own]
         return JointTrial(trials, own, own_failures, numbers, self.guard.failures(numbers))
+
+    def _given_back(self, changes: Sequence[ResolvedChange]) -> list[ResolvedChange]:
+        """Changes back to what the unedited model says of the same facts, where it says something."""
+        with self.weights.trial(()):
+            found = map(self.changes.given_back, changes)
+            return [change for change in found if change is not None]
 
     def _measured(self, deltas: Sequence[Delta], changes: Sequence[ResolvedChange]) -> list[dict[str, float]]:
         """What some deltas together do for each change; what was measured with the same ones is not asked again."""
