@@ -117,6 +117,7 @@ def test_a_feed_is_received_reviewed_and_exported_without_the_command_line(
     opened.get_by_text("feed.jsonl").first.wait_for()
     opened.get_by_role("button", name="Receive for review").click()
     opened.get_by_text("2 changes wait now").wait_for()
+    opened.get_by_text("1 to 4 of 4").wait_for()  # the list is read before it is searched
     opened.get_by_role("row").filter(has_text="nobody at all").first.wait_for()
     assert opened.locator("#taken").count() == 0
     # 2. Review: one is refused, with a reason; the rest of the list is accepted together.
