@@ -22,15 +22,15 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
     refused: list[Refusal] = []
     below, entries = batch.staying(batch.changes)
     earlier = [runner.changes.applied(entry) for entry in entries]
-    gone: list[ResolvedChange] = []  # refused after they were trained
+    back: list[ResolvedChange] = []  # facts of changes that were refused after they were trained
 
     def without_failing(trials: list[Trial]) -> list[Trial]:
         # What is refused must not stay in a delta that others share: from now on its fact is trained back.
         while runner.mode == "refuse" and _any_fails(trials):
             refused.extend(trial.refusal() for trial in trials if trial.failures)
-            gone.extend(trial.change for trial in trials if trial.failures)
+            back.extend(runner.given_back(trial.change for trial in trials if trial.failures))
             good = [trial.change for trial in trials if not trial.failures]
-            trials = runner.attempt(good, earlier, below, again=True, giving_back=gone)
+            trials = runner.attempt(good, earlier, below, again=True, back=back)
         return trials
 
     try:
@@ -52,7 +52,7 @@ def decide_shared(batch: Batch, runner: TrialRunner) -> Decision:
                 break
             if further < MORE_ROUNDS:
                 changes = [trial.change for trial in passed]
-                trials = runner.attempt(changes, earlier, below, again=True, keeping=joint.costly, giving_back=gone)
+                trials = runner.attempt(changes, earlier, below, again=True, keeping=joint.costly, back=back)
             # Measured once more, the same delta would fail again.
             if further == MORE_ROUNDS or trials[0].delta.id == passed[0].delta.id:
                 refused += joint.refused("another change of its batch failed")

@@ -149,7 +149,7 @@ class TrialRunner:
         *,
         again: bool = False,
         keeping: bool = False,
-        giving_back: Sequence[ResolvedChange] = (),
+        back: Sequence[ResolvedChange] = (),
     ) -> list[Trial]:
         """Compute a delta for each change with `below` applied, and measure each beside the others.
 
@@ -159,13 +159,11 @@ class TrialRunner:
             below: The deltas to compute them on.
             again: Whether this is another attempt, with more steps.
             keeping: Whether what stays is to weigh more, in this attempt and later ones.
-            giving_back: Refused changes that a shared delta made so far; their facts go back to what the unedited
-                model says.
+            back: What a shared delta made so far of refused changes and is to make no more; see `given_back`.
         """
         if not changes:
             return []
         self.tell("computing deltas once more" if again else "computing deltas", 0, len(changes))
-        back = self._given_back(giving_back) if giving_back else []
         with self.weights.trial(below):
             if keeping:
                 self.writer.keep_more()
@@ -205,7 +203,7 @@ class TrialRunner:
         own_failures = [self.guard.failures(measured) for measured in own]
         return JointTrial(trials, own, own_failures, numbers, self.guard.failures(numbers))
 
-    def _given_back(self, changes: Sequence[ResolvedChange]) -> list[ResolvedChange]:
+    def given_back(self, changes: Iterable[ResolvedChange]) -> list[ResolvedChange]:
         """Changes back to what the unedited model says of the same facts, where it says something."""
         with self.weights.trial(()):
             found = map(self.changes.given_back, changes)

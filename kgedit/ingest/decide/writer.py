@@ -211,14 +211,12 @@ class Writer:
         if self._last is not None and (self._satisfied is not None or (more and ids <= self._last[0])):
             begin = self._last[1]
         satisfied = self._satisfied or frozenset()
-        wanted = [item for item in items if item.entry.id not in satisfied]
-        if not wanted and not back and begin is not None:
+        wanted = [*(item for item in items if item.entry.id not in satisfied), *back]
+        if not wanted and begin is not None:
             return begin
         made = [item for item in items if item.entry.id in satisfied]
 
-        # 2. Train the others, and what those weights made of refused changes back to what the unedited model says.
-        wanted += back
-
+        # 2. Train the others, and the facts of refused changes back to what the unedited model says.
         def curriculum(facts: int) -> Curriculum:
             if self._rehearsed is None:
                 self._rehearsed = self._recalled(facts, self._seed + 2)

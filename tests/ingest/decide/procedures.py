@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
@@ -69,16 +69,19 @@ class FakeRunner:
         *,
         again: bool = False,
         keeping: bool = False,
-        giving_back: Sequence[ResolvedChange] = (),
+        back: Sequence[ResolvedChange] = (),
     ) -> list[Trial]:
         if not changes:
             return []
-        self.giving_back.append([one.entry.id for one in giving_back])
+        self.giving_back.append([one.entry.id for one in back])
         self.keeping.append(keeping)
         self.attempts.append([one.entry.id for one in changes])
         failing = set(self.weak) | (set() if again else set(self.mended))
         failing |= {id for id, first in self.weak_later.items() if len(self.attempts) >= first}
         return [Trial(one, self._delta(), {"p": 1.0}, ("weak",) if one.entry.id in failing else ()) for one in changes]
+
+    def given_back(self, changes: Iterable[ResolvedChange]) -> list[ResolvedChange]:
+        return list(changes)
 
     def _delta(self) -> Any:
         """Another one in each attempt, as long as there is something to train."""

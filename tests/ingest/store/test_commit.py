@@ -232,7 +232,7 @@ def test_what_is_refused_is_trained_back_out_of_the_adapter_that_others_share(tm
 
     with small(tmp_path, "finetune-adapter") as session:
         editor = session.editor
-        question = session.editor.resolver.resolve(changes[0].edit).request.question
+        question = editor.resolver.resolve(changes[0].edit).request.question
         unedited = editor.complete(question)
         monkeypatch.setattr(TrialRunner, "attempt", failing)
         result = apply_feed(session, "test", changes[:3], fingerprint=None)
