@@ -270,11 +270,14 @@ class Memit(ValueMethod):
         layer = config.layers[0 if config.forward_replay else -1]
         batch = EditBatch(model, anatomy, objectives, [layer])
         hidden = batch.hidden[batch.first_rows]  # (edits, d)
+        # What is trained is added to m, which the family multiplies by `factor` before it reaches h: step, penalty and
+        # bound are those of the product, delta of h.
+        factor = anatomy.residual_factor(model)
         offsets = [
             FreeOffset(
-                state.unsqueeze(0),
-                learning_rate=config.learning_rate,
-                weight_decay=config.weight_decay,
+                state.unsqueeze(0) / factor,
+                learning_rate=config.learning_rate / factor,
+                weight_decay=config.weight_decay / factor,
                 clamp=config.clamp,
             )
             for state in hidden
@@ -287,9 +290,9 @@ class Memit(ValueMethod):
             early_stop=config.early_stop,
             progress=steps_of(bench.progress, "optimise"),
         )
-        delta = torch.cat([solution.offset for solution in solutions])  # (edits, d)
+        delta = factor * torch.cat([solution.offset for solution in solutions])  # (edits, d)
         # v*, what the MLP should add to the residual stream; an anchor bounds its length.
-        values = batch.values[layer][batch.first_rows] * anatomy.residual_factor(model)  # (edits, d)
+        values = factor * batch.values[layer][batch.first_rows]  # (edits, d)
         lengths, left_out = (values + delta).norm(dim=-1).tolist(), list[int]()
         if config.anchor:
             delta, left_out = anchored(values, delta, config.anchor)

@@ -107,7 +107,7 @@ def test_the_hidden_state_reaches_z(family) -> None:
     assert float((goals[0] - hidden[0]).norm()) > 0.1
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gptj", "llama", "phi3"])
+@pytest.mark.parametrize("family", ["gpt2", "gptj", "llama", "phi3", "granite"])
 def test_what_was_optimised_is_what_the_edited_model_says(family) -> None:
     """With nothing but the subject's one token before the object, an exact write loses nothing."""
     model, tok = tiny_model(family)
