@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from kgedit.editor import Editor
 from kgedit.errors import EditError, MomentError
 from kgedit.methods.base import Method
@@ -85,12 +87,12 @@ class Search:
         """
         self._planned = len(first_layers(depth)) + 2 * _HALVINGS + sum(len(factors) for factors in FACTORS.values())
         self._planned += len(later_choices(start, depth))
-        self._try(start)
+        self._try(start, {})
         self._layers(start, depth)
         if self.best is None:
             raise EditError(f"{self.kind.name} cannot make the edits that were drawn, with any of the settings tried")
         for changes in bands(self.best[0]):
-            self._try(changed(self.best[0], changes))
+            self._try(self.best[0], changes)
         for name, factors in FACTORS.items():
             if name in self.kind.Config.model_fields:
                 for factor in factors:
@@ -102,21 +104,21 @@ class Search:
         """Layers far apart, then halfway between the best and its neighbours."""
         if not at_layer(self.kind.Config, 1):
             return
-        scores = {layer: self._try(changed(start, at_layer(self.kind.Config, layer))) for layer in first_layers(depth)}
+        scores = {layer: self._try(start, at_layer(self.kind.Config, layer)) for layer in first_layers(depth)}
         for _ in range(_HALVINGS):
             known = {layer: score for layer, score in scores.items() if math.isfinite(score)}
             if not known:
                 return
             best = max(known, key=known.__getitem__)
             for layer in layers_between(best, set(scores), depth):
-                scores[layer] = self._try(changed(start, at_layer(self.kind.Config, layer)))
+                scores[layer] = self._try(start, at_layer(self.kind.Config, layer))
 
     def _scale(self, name: str, factor: float) -> None:
         """One setting times a factor, again and again as long as that helps."""
         for _ in range(AGAIN):
             if (before := self.best) is None:
                 return
-            self._try(changed(before[0], scaled(before[0], name, factor)))
+            self._try(before[0], scaled(before[0], name, factor))
             if self.best is before or factor == 0:
                 return
 
@@ -140,8 +142,12 @@ class Search:
         if best != settings and not self.stopped:
             self.best = best, self._figures(best, DEVELOPMENT, self.edits, must=True)
 
-    def _try(self, settings: MethodSettings) -> float:
-        """The score of some settings; minus infinity where there was no time, or they cannot edit."""
+    def _try(self, before: MethodSettings, changes: Changes) -> float:
+        """The score of some settings when they are changed; minus infinity without time, or where they cannot edit."""
+        try:
+            settings = changed(before, changes)
+        except ValidationError:  # a setting that the method does not take, such as no weight at all: no candidate
+            return -math.inf
         figures = self._figures(settings, DEVELOPMENT, self.edits, must=not self.trials)
         if "score" not in figures:
             return -math.inf

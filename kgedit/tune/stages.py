@@ -30,12 +30,20 @@ FACTORS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     }
 )
 AGAIN = 3  # times that a factor is tried at most
+_DEEP = 100  # blocks of a model in which every method finds room for all the layers that it takes
 
 
 def at_layer(kind: type[MethodSettings], layer: int) -> Changes:
-    """The settings that place a method at a layer: what would be guessed for a model whose edit layer this is."""
-    guess = kind.guess(5 * layer)
-    return {name: value for name, value in guess.items() if name in ("layer", "layers", "repr_layer")}
+    """The settings that place a method at a layer: as many layers as it is guessed, which end there; or nothing."""
+    guess = kind.guess(_DEEP)
+    changes: dict[str, Any] = {}
+    if "layer" in guess:
+        changes["layer"] = layer
+    if "layers" in guess:
+        changes["layers"] = list(range(max(0, layer - len(guess["layers"]) + 1), layer + 1))
+    if "repr_layer" in guess:
+        changes["repr_layer"] = max(0, layer - (guess["layers"][-1] - guess["repr_layer"]))
+    return changes
 
 
 def changed(settings: MethodSettings, changes: Changes) -> MethodSettings:

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from kg_cache.settings import Settings
 from kgedit.delta import model_hash
 from kgedit.editor import Editor
-from kgedit.errors import DataError
+from kgedit.errors import DataError, SettingError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.methods.base import Method
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.methods.settings import MethodSettings
+from kgedit.methods.trained_editor import TrainedMethod
 from kgedit.progress import Progress
 from kgedit.trials.draw import TrialEdit, draw_edits
 from kgedit.trials.measure import THROUGH, means, measure_edits, measure_unedited
@@ -108,10 +109,15 @@ def tune(
     Raises:
         DataError: The model recalls too few facts.
         EditError: The method cannot make the edits.
-        SettingError: The method goes on from edit to edit, and there are workers.
+        SettingError: The method goes on from edit to edit, and there are workers; or it edits as it was trained to.
     """
     name = parse_variant(variant)[0]
     kind = load_method(name)
+    if issubclass(kind, TrainedMethod):
+        raise SettingError(
+            f"{name} edits as its editor was trained to, so other settings need another training; give them to "
+            "kgedit train-editor"
+        )
     depth = anatomy_of(editor.model).n_layers(editor.model)
     begin, _ = method_for(editor.name, variant, depth)
     check_independent(begin.remembers, shared)

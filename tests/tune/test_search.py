@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kgedit.errors import EditDiverged, EditError
+from kgedit.errors import EditDiverged, EditError, SettingError
+from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.method import Glame
 from kgedit.methods.rome import Rome, RomeConfig
@@ -17,6 +18,7 @@ from kgedit.trials.measure import THROUGH
 from kgedit.tune import search as searching
 from kgedit.tune.search import Search
 from kgedit.tune.tried import Tried
+from kgedit.tune.tuned import TuneSettings, tune
 
 START = RomeConfig(layer=16)
 PASSED = object()  # an edit that questions pass through
@@ -93,6 +95,20 @@ def test_settings_that_diverge_are_passed_over(made: Callable[..., Search]) -> N
 
     best, _ = made(score).run(START, 30)
     assert best.layer == 9  # type: ignore[attr-defined]
+
+
+def test_a_setting_that_the_method_does_not_take_is_passed_over(made: Callable[..., Search]) -> None:
+    """keep_weight 0, which is tried of every method with this setting, is none of an adapter's."""
+    search = made(lambda config: 0.5)
+    search.kind = FineTuneAdapter
+    start = AdapterConfig()
+    assert search.run(start, 30)[0] == start  # type: ignore[arg-type]
+
+
+def test_what_was_trained_to_edit_is_not_tuned() -> None:
+    editor: Any = None
+    with pytest.raises(SettingError, match="mend edits as its editor was trained to"):
+        tune(editor, "mend", TuneSettings(), moments="auto")
 
 
 def test_a_method_that_cannot_make_the_edits_says_so(made: Callable[..., Search]) -> None:

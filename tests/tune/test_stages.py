@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.memit import MemitConfig
+from kgedit.methods.registry import METHODS, load_method
 from kgedit.methods.rome import RomeConfig
 from kgedit.methods.settings import MethodSettings
 from kgedit.tune.stages import at_layer, bands, first_layers, later_choices, layers_between, scaled
@@ -14,6 +17,16 @@ def test_a_method_is_placed_at_a_layer_as_its_guess_would_place_it() -> None:
     assert at_layer(MemitConfig, 7) == {"layers": [3, 4, 5, 6, 7]}
     assert at_layer(GlameConfig, 7) == {"layers": [7], "repr_layer": 5}
     assert at_layer(GlameConfig, 0) == {"layers": [0], "repr_layer": 0}
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if load_method(name).Config.guess(30)])
+def test_every_method_is_placed_where_it_was_told_to_be(name: str) -> None:
+    """Wherever it would be guessed to be: the layer, or the last of its layers, is the one that is tried."""
+    kind = load_method(name).Config
+    for layer in (0, 1, 7):
+        changes = at_layer(kind, layer)
+        assert changes.get("layer", changes.get("layers", [None])[-1]) == layer
+        kind.model_validate(kind.guess(30) | dict(changes))
 
 
 def test_layers_are_spread_then_halved_towards_the_best() -> None:
