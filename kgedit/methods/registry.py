@@ -23,7 +23,7 @@ from kgedit.errors import SettingError, UnknownMethod
 from kgedit.io.plugins import load_plugin, plugins
 from kgedit.methods.base import Method
 from kgedit.methods.settings import MethodSettings
-from kgedit.presets import table
+from kgedit.presets import bundled_table, table
 
 # The methods that come with the package: name -> module and class, imported when asked for.
 METHODS: Mapping[str, str] = {
@@ -48,6 +48,7 @@ METHODS: Mapping[str, str] = {
 
 GROUP = "kgedit.methods"
 PAPER = "paper"
+_LAYERS = ("layer", "layers", "repr_layer")  # settings that say where a method edits
 NONE = "none"  # a list without items, or a setting that is switched off
 
 
@@ -95,7 +96,7 @@ def settings_for(
         UnknownMethod: There is no such method.
     """
     kind = load_method(name).Config
-    fields = (table(model, f"{name}:{PAPER}") if published else {}) or table(model, name)
+    fields = _for_published(model, name) if published else table(model, name)
     notes: tuple[str, ...] = ()
     if not fields and (fields := kind.guess(n_layers)):
         values = ", ".join(f"{field} {value}" for field, value in fields.items())
@@ -106,6 +107,16 @@ def settings_for(
     if published != PAPER:
         fields |= {**kind.published[published], **table(model, f"{name}:{published}")}
     return fields, notes
+
+
+def _for_published(model: str, name: str) -> dict[str, Any]:
+    """What a preset says of a method's published settings.
+
+    That is its table of them, if it has one. Else it is what the package has for the method; of a preset that was tuned
+    only the layers are taken.
+    """
+    tuned = {field: value for field, value in table(model, name).items() if field in _LAYERS}
+    return table(model, f"{name}:{PAPER}") or {**bundled_table(model, name), **tuned}
 
 
 def parse_variant(variant: str) -> tuple[str, dict[str, Any]]:

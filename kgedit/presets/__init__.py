@@ -29,8 +29,13 @@ def table(model: str, name: str) -> dict[str, Any]:
     Raises:
         FileCorrupt: The user's preset cannot be read.
     """
-    own, bundled = user_tables(model), _bundled_tables(model)
-    fields: dict[str, Any] = own[name] if name in own else bundled.get(name, {})
+    own = user_tables(model)
+    return own[name] if name in own else bundled_table(model, name)
+
+
+def bundled_table(model: str, name: str) -> dict[str, Any]:
+    """One table of a model's preset in the package, whatever the user's own says; see `table`."""
+    fields: dict[str, Any] = _bundled_tables(model).get(name, {})
     return fields
 
 

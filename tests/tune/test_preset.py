@@ -42,6 +42,14 @@ def test_the_users_tables_stand_before_those_of_the_package() -> None:
     assert table("mini", "memit") == bundled
 
 
+def test_what_was_published_stays_so_in_a_tuned_model_but_for_its_layers() -> None:
+    published, _ = method_for("gpt2-xl", "rome:paper", 48)
+    write_preset("gpt2-xl", "rome", {"layer": 14, "clamp": 8.0, "kl_weight": 0.0, "prefixes": "5x2"}, {})
+    assert method_for("gpt2-xl", "rome", 48)[0].config.clamp == 8.0  # type: ignore[attr-defined]
+    config = method_for("gpt2-xl", "rome:paper", 48)[0].config
+    assert config == published.config.model_copy(update={"layer": 14})
+
+
 @pytest.mark.parametrize("content", ["[rome\nlayer = 1", "layer = 1\n", "\xff"])
 def test_a_damaged_preset_is_named(content: str) -> None:
     file = user_file("mini")
