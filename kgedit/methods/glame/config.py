@@ -15,6 +15,9 @@ from kgedit.methods.glame.encoder import Aggregation, SelfLoops
 from kgedit.methods.settings import guessed_layer
 from kgedit.methods.value_method import ValueSettings
 
+CARRIED_NOTE = "carry_rgnn: the encoder goes on from the edits before this one, which therefore depends on them"
+GATE_NOTE = "gate: nothing is written to later layers, where prompts do not name the subject and the gate stays shut"
+
 
 class GlameConfig(ValueSettings):
     """Hyper-parameters; docs/methods.md, "GLAME", "Terms from the graph" and "Writing to later layers".
@@ -137,3 +140,9 @@ class GlameConfig(ValueSettings):
         """One edit layer, and the layer of representations two below it."""
         layer = guessed_layer(n_layers)
         return {"layers": [layer], "repr_layer": max(layer - 2, 0)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should be told about these settings with each edit."""
+        behind_gate = self.gate is not None and self.later_layers
+        return (CARRIED_NOTE,) * self.carry_rgnn + (GATE_NOTE,) * bool(behind_gate)

@@ -49,8 +49,6 @@ from kgedit.methods.inverse import inverse_edits
 from kgedit.methods.value_method import ValueMethod
 from kgedit.progress import steps_of
 
-CARRIED_NOTE = "carry_rgnn: the encoder goes on from the edits before this one, which therefore depends on them"
-
 
 @dataclass
 class _EditWork:
@@ -108,12 +106,12 @@ class Glame(ValueMethod):
     @property
     def moment_layers(self) -> tuple[int, ...]:
         """The edit layers, the later ones among them."""
-        return tuple(sorted({*self.config.layers, *self.config.later_layers}))
+        return tuple(sorted({*self.config.layers, *self.later_layers}))
 
     @property
     def later_layers(self) -> tuple[int, ...]:
-        """As its settings say."""
-        return self.config.later_layers
+        """As its settings say; behind a gate none, as a gate is shut in prompts that do not name the subject."""
+        return () if self.config.gate is not None else self.config.later_layers
 
     @property
     def writes_jointly(self) -> bool:
@@ -130,7 +128,7 @@ class Glame(ValueMethod):
         """How the subgraphs it is handed should be built."""
         config = self.config
         options = {"order": config.order, "max_edges": config.max_edges, "edge_choice": config.edge_choice}
-        if not self.config.later_layers:
+        if not self.later_layers:
             return options
         walks = {"incoming_hops": config.later_hops, "incoming_relations": frozenset(self.text.texts)}
         return options | walks | {"siblings": config.later_siblings}
@@ -172,7 +170,7 @@ class Glame(ValueMethod):
             self._optimise(bench, [edit for case in work for edit in case])
             deltas = self._write(bench, work)
         ends: list[Sequence[int]] = [()] * len(work)
-        if self.config.later_layers:
+        if self.later_layers:
             for number, (delta, case) in enumerate(zip(deltas, work, strict=True)):
                 if bench.progress:
                     bench.progress("writing later layers", number, len(work))
@@ -185,14 +183,14 @@ class Glame(ValueMethod):
         inverses = inverse_edits(case, text) if self.writes_inverses else []
         changes = made([*case, *((inverse.request, None) for inverse in inverses)])
         # A single edit's paths need no more than its own subgraph.
-        walking = bool(config.later_layers) or (bool(config.path_weight) and len(case) > 1)
+        walking = bool(self.later_layers) or (bool(config.path_weight) and len(case) > 1)
         onward = onward_facts(model, tokenizer, case, text) if walking else {}
         work = []
         for request, subgraph in case:
             further = longer_walks(request, onward, changes, text) if config.path_weight else []
             objective = self._objective(bench, request, subgraph, changes, self._other_wordings(request), further)
             reaching = Reaching()
-            if config.later_layers:
+            if self.later_layers:
                 limits = {"most": config.later_walks, "siblings": config.later_siblings}
                 reaching = reaching_prompts(model, tokenizer, request, subgraph, onward, changes, text, **limits)
             work.append(_EditWork(request.subject, subgraph, objective, reaching))
@@ -262,7 +260,7 @@ class Glame(ValueMethod):
         All of a case; but behind gates only those of one subject. A gate lets an edit's own column through and not the
         sum of all, and of many edits in one solve the own column makes only a part of what was asked.
         """
-        if self.config.gate is None or self.config.later_layers:
+        if self.config.gate is None:
             return [list(range(len(case)))]
         alike: dict[str, list[int]] = {}
         for number, edit in enumerate(case):
@@ -299,12 +297,11 @@ class Glame(ValueMethod):
         manifest = settings | (entries[0] if len(entries) == 1 else {"edits": entries})
         manifest |= {"inverses": inverses} if inverses else {}
         notes = dict.fromkeys(note for edit in edits for note in _notes(edit.subgraph))
-        if self.config.carry_rgnn:
-            notes[CARRIED_NOTE] = None
+        notes |= dict.fromkeys(self.config.notes)
         # Columns of the edits and their inverses, then those of the ends, each on its own layers.
         anatomy, owners = anatomy_of(bench.model), defaultdict[str, list[int]](list)
         of_edit = [number if edit.inverse_of is None else edit.inverse_of for number, edit in enumerate(case)]
-        for layers, own in ((self.config.layers, of_edit), (self.config.later_layers if ends else (), ends)):
+        for layers, own in ((self.config.layers, of_edit), (self.later_layers if ends else (), ends)):
             for layer in layers:
                 owners[anatomy.weight_name(layer)] += own
         return Computed(replace(delta, manifest=manifest), tuple(notes), log, dict(owners))

@@ -8,8 +8,8 @@ from torch import Tensor
 from families import tiny_model
 from kgedit.graph.subgraph import Subgraph
 from kgedit.methods.base import Request
-from kgedit.methods.glame.config import GlameConfig
-from kgedit.methods.glame.method import CARRIED_NOTE, Glame
+from kgedit.methods.glame.config import CARRIED_NOTE, GlameConfig
+from kgedit.methods.glame.method import Glame
 from methods.benches import bench, graph_of
 from methods.glame.test_method import FACTS, GRAPH, REQUEST, paper, run
 

@@ -19,7 +19,7 @@ from kgedit.lm.scoring.exact_answers import exact_answers
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_target, encode_text
 from kgedit.methods.base import Request
-from kgedit.methods.glame.config import GlameConfig
+from kgedit.methods.glame.config import GATE_NOTE, GlameConfig
 from kgedit.methods.glame.consequences import LONGEST_WALK, made, onward_facts
 from kgedit.methods.glame.later_layers import reaching_prompts
 from kgedit.methods.glame.method import Glame
@@ -178,6 +178,15 @@ def test_where_nothing_leads_to_the_subject_there_is_no_write_to_later_layers(gp
     for ours, theirs in zip(deep.updates, plain.updates, strict=True):
         assert torch.equal(ours.left, theirs.left)
         assert torch.equal(ours.right, theirs.right)
+
+
+def test_behind_a_gate_there_is_no_write_to_later_layers(gpt2) -> None:
+    """Prompts that do not name the subject leave its gate shut: such a write could never act."""
+    request, graph, _ = led_to(*gpt2)
+    gated = run(*gpt2, config(gate=0.9), graph, request)
+    assert gated.delta.names == run(*gpt2, config(later_layers=()), graph, request).delta.names
+    assert gated.log["multihop_prompts"] == 0
+    assert GATE_NOTE in gated.notes
 
 
 class Interrupted(Diagonal):
