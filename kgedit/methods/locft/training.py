@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,6 +28,19 @@ from kgedit.text.template import fill
 _LEAST_EARLIER = 200  # edits made earlier that are rehearsed in a pass, if there are so many
 
 
+@dataclass(frozen=True)
+class _Taught:
+    """One edit as it is trained.
+
+    Attributes:
+        rows: The edit prompt with its new object, in every form.
+        lesson: What is trained beside it; None where that is nothing.
+    """
+
+    rows: Sequence[Encoded]
+    lesson: Lesson | None
+
+
 class Training:
     """The training of one case's edits."""
 
@@ -47,16 +61,17 @@ class Training:
         """
         self._config, self._bench, self._matrix = config, bench, matrix
         self._ends = (_end_of_text(bench),) if config.end_of_text else ()
-        self._edits = [self._edit_rows(bench, request) for request, _ in case]
-        self._lessons: Sequence[Lesson] = ()
+        rows = [self._edit_rows(bench, request) for request, _ in case]
+        lessons: Sequence[Lesson | None] = [None] * len(rows)
         self._facts: Sequence[Sequence[Question]] = ()
         self._earlier: Sequence[Lesson] = ()
         self._begin: Tensor | None = None
         if curriculum is not None:
-            self._lessons, self._facts, self._earlier = curriculum.lessons, curriculum.facts, curriculum.earlier
+            lessons, self._facts, self._earlier = curriculum.lessons, curriculum.facts, curriculum.earlier
             if curriculum.begin is not None:
                 (update,) = as_low_rank(curriculum.begin).updates
                 self._begin = update.dense()
+        self._edits = [_Taught(own, lesson) for own, lesson in zip(rows, lessons, strict=True)]
 
     def run(self) -> tuple[Tensor, list[float]]:
         """The change of W, (d, d_ff), and the mean loss of the edits in each pass."""
@@ -72,7 +87,7 @@ class Training:
             losses += self._passes(change, group, (number, len(groups)))
         return change.detach(), losses
 
-    def _passes(self, change: Tensor, edits: Sequence[Sequence[Encoded]], group: tuple[int, int]) -> list[float]:
+    def _passes(self, change: Tensor, edits: Sequence[_Taught], group: tuple[int, int]) -> list[float]:
         config = self._config
         rng = random.Random(f"{self._bench.seed} {group[0]} {self._begin is not None}")
         adam = torch.optim.Adam([change], lr=config.learning_rate)
@@ -100,21 +115,22 @@ class Training:
         return means
 
     def _batches(
-        self, edits: Sequence[Sequence[Encoded]], rng: random.Random
+        self, edits: Sequence[_Taught], rng: random.Random
     ) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
         """The batches of one pass: rows of edits in random order, each with its share of the rehearsed rows."""
         config = self._config
-        rows = [row for edit in edits for row in edit]
+        rows = [row for edit in edits for row in edit.rows]
+        lessons = [edit.lesson for edit in edits if edit.lesson is not None]
         kept: list[Encoded] = []
         earlier = drawn(self._earlier, len(edits), _LEAST_EARLIER, rng)
-        for lesson in (*self._lessons, *earlier):
+        for lesson in (*lessons, *earlier):
             asked = [*some(lesson.wordings[1:], config.wordings, rng), *some(lesson.paths, config.wordings, rng)]
             asked += lesson.inverse if config.inverse else ()
             rows += self._encoded(asked, self._ends)
         rows += self._encoded([lesson.wordings[0] for lesson in earlier], self._ends)
         wanted = round(config.rehearsed * len(edits))
         if wanted:
-            around = [question for lesson in self._lessons for question in lesson.around]
+            around = [question for lesson in lessons for question in lesson.around]
             near = some(around, (wanted + 1) // 2 if self._facts else wanted, rng)
             far = some(self._facts, wanted - len(near), rng)
             stays = [*near, *(rng.choice(wordings) for wordings in far)]

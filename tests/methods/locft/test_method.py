@@ -89,6 +89,25 @@ def test_all_edits_are_answered_and_the_answer_stops_by_itself() -> None:
     assert not all(right)
 
 
+def test_depth_first_an_edit_is_trained_with_its_own_lesson_alone() -> None:
+    """After an only edit with a lesson, one that nothing trains adds nothing: its lesson is not trained with the first."""
+    model, tok = tiny_model("gpt2")
+    first, second, *_ = REQUESTS
+    own = Lesson(((first.question, first.target),))
+    other = Lesson(((second.question, second.target), (f"Now: {second.question}", second.target)))
+
+    def trained(lesson: Lesson) -> list[float]:
+        settings = config(order="depth-first", wordings=1, epochs=2)
+        work = bench(model, tok, (), curriculum=lambda count: Curriculum((own, lesson)))
+        (computed,) = Locft(settings).together(work, [[(first, None), (second, None)]])
+        losses: list[float] = computed.log["losses"]
+        return losses
+
+    with_wording, without = trained(other), trained(Lesson(other.wordings[:1]))
+    assert with_wording[:2] == without[:2]  # the two passes of the first edit
+    assert with_wording[2:] != without[2:]
+
+
 def test_a_satisfied_batch_is_skipped() -> None:
     """Below the loss nothing is written at all, and a second pass is not made."""
     model, tok = tiny_model("gpt2")
