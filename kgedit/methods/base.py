@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
@@ -51,6 +51,11 @@ class Request:
     def question(self) -> str:
         """The prompt with the subject in its slot."""
         return fill(self.prompt, self.subject)
+
+
+def requested(requests: Sequence[Request]) -> dict[str, Any]:
+    """What the manifest of a delta says of the requests that it carries out; `requests_in` reads it."""
+    return {"requests": [asdict(request) for request in requests]}
 
 
 def requests_in(*manifests: Mapping[str, Any]) -> tuple[Request, ...]:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from kgedit.delta.vocabulary import VOCABULARY, vocabulary_hash
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.chat import ChatForm, noted
-from kgedit.methods.base import Case, Computed, Method, Request, Workbench
+from kgedit.methods.base import Case, Computed, Method, Request, Workbench, requested
 from kgedit.methods.gate import with_gates
 
 
@@ -19,14 +19,17 @@ def compute_each(
     method: Method, bench: Workbench, requests: Sequence[Request], subgraphs: Sequence[Subgraph | None]
 ) -> list[Computed]:
     """`Method.compute`, behind gates where the method's settings ask for them."""
-    computed = method.compute(bench, requests, subgraphs)
-    return _noting(bench, with_gates(bench, computed, [[request] for request in requests], method.config.gate))
+    alone = [[request] for request in requests]
+    return _noting(
+        bench, with_gates(bench, method.compute(bench, requests, subgraphs), alone, method.config.gate), alone
+    )
 
 
 def compute_together(method: Method, bench: Workbench, cases: Sequence[Case]) -> list[Computed]:
     """`Method.together`, behind gates where the method's settings ask for them."""
     requests = [[request for request, _ in case] for case in cases]
-    return _noting(bench, with_gates(bench, method.together(bench, cases), requests, method.config.gate))
+    computed = with_gates(bench, method.together(bench, cases), requests, method.config.gate)
+    return _noting(bench, computed, requests)
 
 
 def edited_with(tokenizer: PreTrainedTokenizerBase, chat: ChatForm | None) -> dict[str, Any]:
@@ -34,6 +37,9 @@ def edited_with(tokenizer: PreTrainedTokenizerBase, chat: ChatForm | None) -> di
     return {VOCABULARY: vocabulary_hash(tokenizer), **noted(chat)}
 
 
-def _noting(bench: Workbench, computed: Sequence[Computed]) -> list[Computed]:
+def _noting(bench: Workbench, computed: Sequence[Computed], requests: Sequence[Sequence[Request]]) -> list[Computed]:
     facts = edited_with(bench.tokenizer, bench.chat)
-    return [replace(each, delta=each.delta.noting(**facts)) for each in computed]
+    return [
+        replace(each, delta=each.delta.noting(**facts, **requested(own)))
+        for each, own in zip(computed, requests, strict=True)
+    ]

@@ -7,8 +7,7 @@ object's. No optimisation, and nothing that holds other facts: a baseline. docs/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -100,8 +99,7 @@ class Kn(Method):
             "neurons": [list(neuron) for neuron in neurons],
             "old_answer": str(bench.tokenizer.decode(list(old))).strip(),
         }
-        told: Mapping[str, Any] = {"settings": config.model_dump(mode="json"), "requests": [asdict(request)]}
-        manifest = {"method": self.name, **told, "seed": bench.seed, **log}
+        manifest = {"method": self.name, "settings": config.model_dump(mode="json"), "seed": bench.seed, **log}
         return Computed(LowRankDelta(updates, base, manifest), notes, log)
 
     def _neurons(

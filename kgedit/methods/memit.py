@@ -16,7 +16,7 @@ ENCORE, AlphaEdit, EMMET), a bound of the values (norm anchor), a value at the b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -182,7 +182,7 @@ class Memit(ValueMethod):
             base = hash_weights(model, [anatomy.weight_name(layer) for layer in config.layers])
             computed: list[Computed] = []
             begin = 0
-            for case, edits in zip(requests, groups, strict=True):
+            for edits in groups:
                 own = slice(begin, begin + len(edits))
                 begin = own.stop
                 wanted = {layer: states[own] for layer, states in found.states.items()}
@@ -193,8 +193,8 @@ class Memit(ValueMethod):
                     "reached": [round(float(share), 4) for share in reached],
                     "value_norms": [round(length, 4) for length in found.lengths[own]],
                 }
-                told = {"settings": config.model_dump(mode="json"), "requests": [asdict(request) for request in case]}
-                manifest = {"method": self.name, **told, "seed": bench.seed, **log}
+                settings = config.model_dump(mode="json")
+                manifest = {"method": self.name, "settings": settings, "seed": bench.seed, **log}
                 notes = self._notes(bench, shares, reached) + tuple(
                     f"the value of edit {number - own.start} is {found.lengths[number]:.3g} long, more than twice the "
                     f"anchor {config.anchor:g}: it was left out"

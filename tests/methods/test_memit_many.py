@@ -20,10 +20,13 @@ from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Request, requests_in
+from kgedit.methods.computing import compute_each
 from kgedit.methods.engine.goals import anchored, merged, pilot_anchor
 from kgedit.methods.engine.metric import joint_solve
 from kgedit.methods.memit import Memit, averaged_keys
 from kgedit.methods.registry import method_for
+from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.methods.rome_kg import MemitKg, MemitKgConfig
 from methods.benches import REQUESTS, bench, recalled, state_of
 from methods.test_memit import BAND, EXACT, config, written
 
@@ -33,7 +36,7 @@ REQUEST, OTHER = REQUESTS[0], REQUESTS[1]
 def test_later_writes_hold_the_keys_of_earlier_edits() -> None:
     model, tok = tiny_model("gpt2")
     settings = {"moment_weight": 1e-3}
-    first = written(config(**settings), bench(model, tok, BAND), [OTHER]).delta
+    (first,) = (one.delta for one in compute_each(Memit(config(**settings)), bench(model, tok, BAND), [OTHER], [None]))
     assert isinstance(first, LowRankDelta)
     told = requests_in(json.loads(json.dumps(first.manifest)))
     assert told == (OTHER,)
@@ -46,6 +49,15 @@ def test_later_writes_hold_the_keys_of_earlier_edits() -> None:
             update = computed.delta.updates[0]
             moved[held] = float((update.right @ (update.left.T @ key)).norm())
     assert moved[True] < 0.5 * moved[False]
+
+
+@pytest.mark.parametrize(
+    "method", [Rome(RomeConfig(layer=0, steps=2)), MemitKg(MemitKgConfig(layers=BAND, steps=2))], ids=["rome", "kg"]
+)
+def test_edits_by_other_methods_are_held_as_well(method) -> None:
+    model, tok = tiny_model("gpt2")
+    first, second = compute_each(method, bench(model, tok, BAND), [OTHER, REQUEST], [None, None])
+    assert requests_in(first.delta.manifest, second.delta.manifest) == (OTHER, REQUEST)
 
 
 def test_an_edit_that_was_reverted_is_not_held_any_more() -> None:

@@ -23,7 +23,7 @@ from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.rehearsal import batch_curriculum
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.lm.tokens import encode_prompt
-from kgedit.methods.base import Computed, Method, Workbench
+from kgedit.methods.base import Computed, Method, Workbench, requested
 from kgedit.methods.computing import edited_with
 from kgedit.methods.curriculum import Curriculum, Question
 from kgedit.methods.engine.subject_keys import last_keys, subject_keys
@@ -154,7 +154,7 @@ class Writer:
         deltas = self._gated(items, self._computed(items, earlier, more=more, back=back))
         if self.shared:
             return [deltas[0].noting(**told)] * len(items)
-        return [delta.noting(**told) for delta in deltas]
+        return [delta.noting(**told, **requested([item.request])) for delta, item in zip(deltas, items, strict=True)]
 
     def _gated(self, items: Sequence[ResolvedChange], deltas: list[Delta]) -> list[Delta]:
         gate = self._editor.method.config.gate
