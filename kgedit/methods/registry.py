@@ -112,8 +112,8 @@ def settings_for(
 def _for_published(model: str, name: str) -> dict[str, Any]:
     """What a preset says of a method's published settings.
 
-    That is its table of them, if it has one. Else it is what the package has for the method; of a preset that was tuned
-    only the layers are taken.
+    That is its table of them, if it has one. Else it is what the package has for the method; of a preset that was
+    tuned only the layers are taken.
     """
     tuned = {field: value for field, value in table(model, name).items() if field in _LAYERS}
     return table(model, f"{name}:{PAPER}") or {**bundled_table(model, name), **tuned}
@@ -183,6 +183,8 @@ def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> A
     value: str | list[str] | None = text
     if get_origin(info.annotation) is tuple:
         value = [] if text == NONE else _items(text)
+    elif tuple in map(get_origin, get_args(info.annotation)) and re.fullmatch(r"\w+([+,]\w+)*", text):
+        value = _items(text)  # names; what is more than names, such as a pattern, stays one text
     elif text == NONE and NoneType in get_args(info.annotation):
         value = None
     try:

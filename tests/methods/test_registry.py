@@ -24,6 +24,9 @@ from kgedit.methods.settings import MethodSettings
         ("rome:paper", ("rome", {"paper": "paper"})),
         ("glame:paper:encoder=none", ("glame", {"paper": "paper", "encoder": "none"})),
         ("rome:ending=.", ("rome", {"ending": "."})),
+        ("finetune-adapter:modules=q_proj+v_proj", ("finetune-adapter", {"modules": ("q_proj", "v_proj")})),
+        ("finetune-adapter:modules=.+down_proj", ("finetune-adapter", {"modules": ".+down_proj"})),
+        ("finetune-adapter:modules=all-linear", ("finetune-adapter", {"modules": "all-linear"})),
         ("glame:later_layers=none:gate=none", ("glame", {"later_layers": (), "gate": None})),
     ],
 )

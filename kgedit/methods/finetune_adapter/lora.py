@@ -66,6 +66,7 @@ def lora(
             try:
                 adapter = peft.get_peft_model(model, config)
             except ValueError as error:
+                _take_out(model)  # peft replaces one module after the other
                 raise SettingError(
                     f"peft cannot put an adapter on the modules {modules!r} of a {model.config.model_type} model "
                     f"({error}); name them, or set finetune-adapter:modules=all-linear"
@@ -84,6 +85,17 @@ def lora(
             adapter.unload()
             if hasattr(model, "peft_config"):
                 del model.peft_config
+
+
+def _take_out(model: PreTrainedModel) -> None:
+    """Put the bare modules back where peft stopped half-way."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    adapted = {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    for name, module in adapted.items():
+        model.set_submodule(name, module.get_base_layer())
+    if hasattr(model, "peft_config"):
+        del model.peft_config
 
 
 def factors_of(adapter: Any) -> Factors:

@@ -7,6 +7,7 @@ import torch
 
 from families import tiny_model
 from kgedit.delta import LowRankDelta, hash_weights
+from kgedit.errors import SettingError
 from kgedit.methods.finetune_adapter.lora import factors_from, factors_of, lora, updates_of
 from methods.benches import state_of
 
@@ -38,6 +39,20 @@ def test_the_delta_of_the_factors_does_what_the_adapter_did(family) -> None:
     assert all(
         torch.equal(resumed[name][0], a) and torch.equal(resumed[name][1], b) for name, (a, b) in factors.items()
     )
+
+
+def test_the_model_is_as_it_was_where_peft_stops_half_way() -> None:
+    """The norms cannot be adapted, the matrices before them are already."""
+    model, _ = tiny_model("mistral")
+    before, kinds = state_of(model), [type(module) for module in model.modules()]
+    wrong = lora(model, **SHAPE | {"modules": ("down_proj", "input_layernorm")})
+    with pytest.raises(SettingError, match="peft cannot put an adapter"), wrong:
+        pass
+    assert [type(module) for module in model.modules()] == kinds
+    assert state_of(model) == before
+    assert not hasattr(model, "peft_config")
+    with lora(model, **SHAPE):
+        pass
 
 
 def test_the_model_is_as_it_was_after_an_error_too() -> None:
