@@ -126,9 +126,12 @@ class Ike(Method):
         far = [fact for relation in sorted({*facts} - {*wanted}) for fact in facts[relation]]
         chosen = [fact for group in (near, far) for fact in rng.sample(group, min(len(group), count))][:count]
         written = []
-        for number, fact in enumerate(chosen):
+        for fact in chosen:
             # The object that it makes up, and the neighbour that keeps its own, are of the same relation.
-            made_up, neighbour = rng.choices(facts[fact.relation], k=2)
+            made_up = _any_but(rng, facts[fact.relation], fact, "object")
+            neighbour = _any_but(rng, facts[fact.relation], fact, "subject")
+            if made_up is None or neighbour is None:
+                continue
             subject, obj = labels[fact.subject], labels[made_up.object]
             wordings = text.prompts((fact.relation,))
             new_fact = stated(fill(wordings[0], subject), obj)
@@ -136,10 +139,16 @@ class Ike(Method):
                 "copy": new_fact,
                 "update": stated(fill(rng.choice(wordings[1:]), subject), obj),
                 "retain": stated(fill(wordings[0], labels[neighbour.subject]), labels[neighbour.object]),
-            }[_KINDS[number % len(_KINDS)]]
+            }[_KINDS[len(written) % len(_KINDS)]]
             form = _LABELLED if self.config.labels else _PLAIN
             written.append(f"{form.format(fact=new_fact)}{asked}\n\n")
         return written[::-1]
+
+
+def _any_but(rng: random.Random, facts: Sequence[Fact], fact: Fact, field: str) -> Fact | None:
+    """One of the facts that has another subject or object than this one; None where there is none."""
+    others = [other for other in facts if getattr(other, field) != getattr(fact, field)]
+    return rng.choice(others) if others else None
 
 
 def _encoded(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[Ids, list[Ids]]:

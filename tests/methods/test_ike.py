@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from families import tiny_model
+from kg_cache import snapshot
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import PromptError, UnsupportedExport
 from kgedit.evaluate.run.pasted import PastedFacts
+from kgedit.graph.verbalize import Verbalizer
 from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.methods.base import Request
 from kgedit.methods.ike import Ike, IkeSettings, stated
+from kgedit.mini import mini_folder
+from kgedit.mini.corpus import load_facts
+from kgedit.text.template import fill
 from methods.benches import REQUESTS, bench
 
 MARIE = "Marie Curie is a citizen of Poland."
@@ -52,6 +57,20 @@ def test_demonstrations_copy_update_and_retain_and_the_nearest_are_of_the_edits_
     assert again[0].delta.id == computed.delta.id
     (fewer,) = Ike(IkeSettings(demonstrations=16)).compute(bench(*tiny_model("gpt2"), ()), [request])
     assert "of 16 demonstrations fit" in fewer.notes[0]
+
+
+def test_a_demonstration_takes_its_made_up_object_and_its_neighbour_from_other_facts() -> None:
+    """P122, whose facts are few: none is kept for a neighbour that is the fact itself, none made up as it is."""
+    facts = [fact for fact in load_facts(mini_folder()) if fact.relation == "P122"]
+    labels, text = snapshot.labels(), Verbalizer.bundled()
+    true = {f"{fill(text['P122'].cloze[0], labels[fact.subject])} {labels[fact.object]}." for fact in facts}
+    ike = Ike(IkeSettings(demonstrations=2 * len(facts)))
+    for seed in range(8):
+        for shown in ike._demonstrations([Request("Atlantis", text["P122"].cloze[0], "republic", "P122")], seed):
+            fact, asked = shown.removeprefix("New Fact: ").removesuffix("\n\n").split("\nPrompt: ")
+            assert fact not in true
+            if asked in true:
+                assert asked.rpartition(" is the ")[0] != fact.rpartition(" is the ")[0]
 
 
 def test_a_fact_longer_than_the_context_is_refused() -> None:
