@@ -56,10 +56,16 @@ def draw_tests(editor: Editor, count: int, *, seed: int) -> list[TrialEdit]:
         seed: Same seed, same edits.
 
     Raises:
-        DataError: The model recalls none of the facts that it was asked.
+        DataError: The model recalls none of the facts that it was asked, or none of those that are kept for tests.
     """
     drawn = draw_edits(editor, 3 * count, seed=seed)  # of each part a third
-    return [edit for edit in drawn if part_of(edit.edit.subject, str(edit.edit.relation)) == "measured"][:count]
+    found = [edit for edit in drawn if part_of(edit.edit.subject, str(edit.edit.relation)) == "measured"][:count]
+    if not found:
+        raise DataError(
+            f"of {len(drawn)} facts that {editor.name!r} recalls none is left to report on; ask for more edits in the "
+            "report, or take another seed"
+        )
+    return found
 
 
 def _curriculum(editor: Editor, pool: FactPool, count: int, part: Part, seed: int) -> Curriculum:

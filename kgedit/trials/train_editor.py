@@ -95,11 +95,11 @@ def train_editor(
         raise SettingError(f"{method.name} needs no training; methods that do: {', '.join(learn)}")
     editor.method = method
     lessons, held_out = draw_lessons(editor, settings.facts, settings.held_out, seed=settings.seed)
+    tests = draw_tests(editor, settings.report, seed=settings.seed)
     bench = replace(editor.workbench, seed=settings.seed, progress=progress)
     trained = method.train(bench, lessons, held_out, minutes=settings.minutes)
     file = trained.save(editor_file(trained.method, trained.base) if out is None else out)
     editor.method = type(method)(method.config.model_copy(update={"editor": str(file)}))
-    tests = draw_tests(editor, settings.report, seed=settings.seed)
     return TrainedReport(
         model=editor.name,
         method=trained.method,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgedit.editor import Editor
-from kgedit.errors import SettingError
+from kgedit.errors import DataError, SettingError
 from kgedit.ingest.decide.known_facts import part_of
 from kgedit.trials.lessons import draw_lessons, draw_tests
 from kgedit.trials.train_editor import TrainEditorSettings, train_editor
@@ -33,6 +33,12 @@ def test_no_fact_is_edited_in_two_of_training_held_out_and_test(editor: Editor) 
     for edit in tests:
         assert part_of(edit.edit.subject, str(edit.edit.relation)) == "measured"
     assert len(learned.facts) == 12
+
+
+def test_where_no_edit_is_left_for_the_report_nothing_is_trained(editor: Editor) -> None:
+    """Seed 1 draws three facts, none of them kept for tests."""
+    with pytest.raises(DataError, match="none is left to report on"):
+        draw_tests(editor, 1, seed=1)
 
 
 def test_a_lesson_asks_one_fact_in_all_wordings_and_keeps_others_of_its_relation(editor: Editor) -> None:
