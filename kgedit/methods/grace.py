@@ -128,13 +128,15 @@ class Grace(Method):
 
         Raises:
             EditDiverged: A loss is NaN or infinite.
+            NoSuchLayer: The model has no such layer.
         """
         check_cases(cases)
         requests = [request for case in cases for request, _ in case]
         if not requests:
             return []
-        model, config = bench.model, self.config
-        name = anatomy_of(model).weight_name(config.layer)
+        model, config, anatomy = bench.model, self.config, anatomy_of(bench.model)
+        anatomy.block(model, config.layer)
+        name = anatomy.weight_name(config.layer)
         lookup, projection = self.lookup(bench)
         with frozen(model):
             base = hash_weights(model, [name])

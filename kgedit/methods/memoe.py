@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -102,22 +102,21 @@ class Memoe(Method):
 
         Raises:
             EditDiverged: A loss is NaN or infinite.
+            NoSuchLayer: The model has no such layer.
         """
         check_cases(cases)
-        asked = [[request for request, _ in case] for case in cases]
-        lessons = [self._lessons(bench, requests) for requests in asked]
-        name = anatomy_of(bench.model).weight_name(self.config.layer)
+        anatomy = anatomy_of(bench.model)
+        anatomy.block(bench.model, self.config.layer)
+        lessons = [self._lessons(bench, [request for request, _ in case]) for case in cases]
+        name = anatomy.weight_name(self.config.layer)
         computed = []
         with frozen(bench.model):
             base = hash_weights(bench.model, [name])
-            for number, (requests, own) in enumerate(zip(asked, lessons, strict=True)):
+            for number, own in enumerate(lessons):
                 weights, losses = self._trained(bench, own)
                 log = {"losses": losses}
-                told = {
-                    "settings": self.config.model_dump(mode="json"),
-                    "requests": [asdict(each) for each in requests],
-                }
-                manifest = {"method": self.name, **told, "seed": bench.seed, **log}
+                settings = self.config.model_dump(mode="json")
+                manifest = {"method": self.name, "settings": settings, "seed": bench.seed, **log}
                 bank = ExpertBank(name, weights, own.anchors, self.config.top, self.config.scale)
                 computed.append(Computed(ExpertsDelta((bank,), base, manifest), log=log))
                 if bench.progress:

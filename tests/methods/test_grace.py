@@ -11,11 +11,13 @@ from families import FAMILIES, tiny_model
 from kgedit.delta import DeltaStack
 from kgedit.edit import Edit
 from kgedit.editor import Editor
-from kgedit.errors import UnsupportedExport
+from kgedit.errors import NoSuchLayer, UnsupportedExport
 from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.methods.grace import Grace, GraceSettings, Horen, HorenSettings
+from kgedit.methods.memoe import Memoe, MemoeSettings
 from methods.benches import REQUESTS, bench, state_of
 
+BEYOND = [Grace(GraceSettings(layer=9)), Horen(HorenSettings(layer=9)), Memoe(MemoeSettings(layer=9))]
 OTHER = ("Here in the headquarters of Nintendo people speak", "Danish")
 GRACE = Grace(GraceSettings(layer=1, steps=25, radius=0.01))
 HOREN = Horen(HorenSettings(layer=1, steps=25, threshold=0.999))
@@ -91,3 +93,9 @@ def test_the_editor_keeps_saves_and_loads_an_edit_of_the_bundled_model(name, tmp
     assert editor.complete("The capital of France is") == "Paris"
     assert editor.load_delta(tmp_path / "saved") == result.id
     assert editor.complete("The capital of France is") == "Rome"
+
+
+@pytest.mark.parametrize("method", BEYOND, ids=lambda method: method.name)
+def test_a_layer_that_is_not_there_is_named(method) -> None:
+    with pytest.raises(NoSuchLayer, match="layer 9 does not exist"):
+        method.compute(bench(*tiny_model("gpt2"), ()), REQUESTS[:1])
