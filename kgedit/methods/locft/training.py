@@ -114,9 +114,7 @@ class Training:
                 break
         return means
 
-    def _batches(
-        self, edits: Sequence[_Taught], rng: random.Random
-    ) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
+    def _batches(self, edits: Sequence[_Taught], rng: random.Random) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
         """The batches of one pass: rows of edits in random order, each with its share of the rehearsed rows."""
         config = self._config
         rows = [row for edit in edits for row in edit.rows]

@@ -90,7 +90,7 @@ def test_all_edits_are_answered_and_the_answer_stops_by_itself() -> None:
 
 
 def test_depth_first_an_edit_is_trained_with_its_own_lesson_alone() -> None:
-    """After an only edit with a lesson, one that nothing trains adds nothing: its lesson is not trained with the first."""
+    """What is asked of the second edit has no part in the passes over the first."""
     model, tok = tiny_model("gpt2")
     first, second, *_ = REQUESTS
     own = Lesson(((first.question, first.target),))
