@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from kgedit.evaluate.run.more import ids_hash
 from kgedit.evaluate.run.sequence import asked_together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.lm.device import repeatable
-from kgedit.methods.settings import MethodSettings
+from kgedit.methods.base import Method
 
 # Cases whose edits share one optimisation batch; part of the manifest, since sums in floating point depend on it.
 CHUNK = 8
@@ -103,7 +103,8 @@ class RunManifest(Frozen):
         graph: Name of the knowledge graph.
         moments: "auto", "identity", or the name of a folder.
         methods: "unedited", "pasted" where it was asked for, and the label of each method.
-        settings: Label -> the method's full settings.
+        settings: Label -> the method's full settings, and `identity_at`, the layers at which the identity stands in
+            for second moments that were not collected.
         mode: Which edits the model carries while a case is scored; see `run.modes`.
         together: Cases whose edits the model carries together; in a sequence those that are edited together.
         chunk: Cases whose edits share one optimisation batch.
@@ -155,12 +156,19 @@ def versions() -> dict[str, str]:
     }
 
 
+def _settings(method: Method, uncollected: Collection[int]) -> dict[str, JsonValue]:
+    """All that tells a method's edits from those of another; statistics that are collected later do, too."""
+    layers = [layer for layer in method.moment_layers if layer in uncollected]
+    return method.config.model_dump(mode="json") | ({"identity_at": layers} if layers else {})
+
+
 def make_manifest(
     settings: EvaluationSettings,
     options: Options,
     loaded: Loaded,
     editor: Editor,
-    configs: Mapping[str, MethodSettings],
+    methods: Mapping[str, Method],
+    uncollected: Collection[int],
     cases: Sequence[str],
 ) -> RunManifest:
     """The manifest of a run.
@@ -170,7 +178,8 @@ def make_manifest(
         options: What is scored beyond the standard measures.
         loaded: The data.
         editor: An editor of the unedited model.
-        configs: Label of each method -> its full settings.
+        methods: Label -> the method.
+        uncollected: Layers without second moments.
         cases: Ids of the cases, in order.
     """
     model = editor.model
@@ -199,8 +208,8 @@ def make_manifest(
         ),
         graph=editor.graph.name,
         moments=settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
-        methods=(UNEDITED, *([PASTED] if PASTED in settings.columns else []), *configs),
-        settings={label: config.model_dump(mode="json") for label, config in configs.items()},
+        methods=(UNEDITED, *([PASTED] if PASTED in settings.columns else []), *methods),
+        settings={label: _settings(method, uncollected) for label, method in methods.items()},
         mode=settings.mode,
         together=settings.batch_edits or 1,
         chunk=CHUNK,

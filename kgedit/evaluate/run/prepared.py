@@ -85,7 +85,7 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     notes += (*left_out_methods, *said)
     if wanted and not uncollected:
         notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
-    manifest = make_manifest(settings, options, loaded, editor, configs, [case.id for case in cases])
+    manifest = make_manifest(settings, options, loaded, editor, chosen, uncollected, [case.id for case in cases])
     left_out = (*_malformed(loaded), *unusable)
     return Prepared(cases, left_out, configs, wanted, editor, manifest, notes)
 

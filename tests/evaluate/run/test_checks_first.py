@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kg_cache.settings import Settings
 from kgedit.editor import Editor
-from kgedit.errors import EvaluationError, KgeditError, MomentError
+from kgedit.errors import EvaluationError, KgeditError, MomentError, OtherRun
 from kgedit.evaluate import EvaluationSettings, evaluate
+from kgedit.evaluate.run.folder import open_folder
+from kgedit.evaluate.run.prepared import prepare
+from kgedit.lm.second_moment.collect import collect, weights_keys
+from kgedit.lm.second_moment.files import save_moment
+from kgedit.lm.second_moment.find import cached_file
+from kgedit.mini import mini_folder
 
 DATA = str(Path(__file__).parents[2] / "data" / "counterfact" / "counterfact.json")
 
@@ -27,6 +35,24 @@ def test_missing_statistics_are_found_before_the_model(tmp_path: Path, monkeypat
         evaluate(EvaluationSettings(suite="counterfact", data=DATA, methods="rome,memit", limit=1, moments=tmp_path))
     with pytest.raises(MomentError, match="no folder"):
         evaluate(EvaluationSettings(suite="counterfact", data=DATA, methods="rome", moments=tmp_path / "absent"))
+
+
+def test_a_run_with_the_identity_does_not_go_on_with_statistics_that_were_collected_since(tmp_path: Path) -> None:
+    model = shutil.copytree(mini_folder(), tmp_path / "someones")
+    made = EvaluationSettings(
+        suite="counterfact", data=DATA, model=str(model), methods="rome:layer=1,ft:layer=1", limit=1
+    )
+    before = prepare(made).manifest
+    assert before.settings["rome:layer=1"]["identity_at"] == [1]
+    assert "identity_at" not in before.settings["ft:layer=1"]
+    with open_folder(tmp_path / "run", before.model_dump(mode="json")):
+        pass
+    editor = Editor.from_pretrained(str(model), method=None)
+    collected = collect(editor.model, editor.tokenizer, ["Marie Curie was born in Warsaw."] * 9, [1])[1]
+    save_moment(collected, cached_file(Settings().cache_dir, weights_keys(editor.model, [1])[1], 1))
+    after = prepare(made).manifest.model_dump(mode="json")
+    with pytest.raises(OtherRun, match=r"identity_at was \[1\], now null"), open_folder(tmp_path / "run", after):
+        pass
 
 
 def test_that_the_model_recalls_nothing_is_said_before_any_method_runs(monkeypatch: pytest.MonkeyPatch) -> None:
