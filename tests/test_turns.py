@@ -8,6 +8,8 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from threading import Barrier, Event, Thread
 from types import FrameType
 from typing import Any
@@ -15,10 +17,19 @@ from typing import Any
 import pytest
 import torch
 
-from families import tiny_model
+from families import D_FF, D, tiny_model
 from kg_cache.bundled import bundled_store
+from kgedit.delta import Delta, LowRankDelta, WeightUpdate, hash_weights
+from kgedit.delta.codebook import KeyedValue, Lookup
+from kgedit.delta.experts import ExpertBank, ExpertsDelta, ExpertWeights
+from kgedit.delta.gated import gated
+from kgedit.delta.in_context import InContextDelta
+from kgedit.delta.keyed import KeyedDelta
+from kgedit.delta.outliers import OutlierDelta
 from kgedit.edit import Edit
 from kgedit.editor import Editor
+from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.hooks import capture
 from kgedit.methods.rome import Rome, RomeConfig
 
 PEOPLE = ["Albert Einstein", "Marie Curie", "Isaac Newton", "Charles Darwin"]
@@ -161,6 +172,97 @@ def test_an_error_after_the_weights_were_written_takes_the_edit_back(
         editor.apply(edit_of("Albert Einstein"))
     assert state_of(editor.model) == before
     assert editor.history == {}
+
+
+TEXT = (60, 61, 62, 63, 64)
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([TEXT])).logits
+
+
+def acting(kind: str, model: torch.nn.Module) -> Delta:
+    """A delta of a kind that rewrites no weight and changes what the model says to `TEXT`."""
+    anatomy = anatomy_of(model)
+    name, module = anatomy.weight_name(1), {"k": anatomy.mlp_out(model, 1)}
+    with capture(module, inputs=True, rows=1) as keys:
+        logits(model)
+    key, value, base = keys["k"][0, -1].clone(), torch.linspace(-9, 9, D), hash_weights(model, [name])
+    update = WeightUpdate(name, key[:, None], value[:, None], anatomy.conv1d)
+    match kind:
+        case "gated":
+            return gated(LowRankDelta((update,), base), {name: key[None]}, 0.5)
+        case "keyed-store":
+            lookup = Lookup(radius=1.0, adapts=True, replaces=True)
+            return KeyedDelta(name, lookup, (KeyedValue(key, value, (1,)),), base)
+        case "outliers":
+            return OutlierDelta((update,), (0.0,), base)
+        case "experts":
+            expert = ExpertWeights(torch.ones(1, D_FF + D), torch.ones(1, 1, D_FF), value[None, :, None])
+            return ExpertsDelta((ExpertBank(name, expert, (TEXT[:2],)),), base)
+        case _:
+            return InContextDelta(name, (), (), ((40, 41),), (), base)
+
+
+def interrupted_at_the_end(editor: Editor, work: Callable[[], None]) -> None:
+    def turn() -> None:
+        with editor.turn():
+            work()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        turn()
+
+
+@pytest.mark.parametrize("kind", ["gated", "keyed-store", "outliers", "experts", "in-context"])
+@pytest.mark.parametrize("step", ["taken off for a while", "reverted", "joined by another", "joined and taken off"])
+def test_a_delta_that_acts_at_run_time_survives_a_failed_turn_and_can_be_reverted(
+    editor: Editor, tmp_path: Path, kind: str, step: str
+) -> None:
+    model = editor.model.eval()  # without dropout
+    plain, unedited = logits(model), state_of(model)
+    other = acting("gated" if kind == "keyed-store" else "keyed-store", model)
+    id = editor.load_delta(acting(kind, model).save(tmp_path / "one"))
+    edited, before = logits(model), state_of(model)
+    assert not torch.allclose(edited, plain, atol=1e-4)
+
+    def work() -> None:
+        if step == "taken off for a while":
+            with editor._stack.trial([]):
+                assert torch.equal(logits(model), plain)
+        elif step == "reverted":
+            editor.revert(id)
+        else:
+            joined = editor.load_delta(other.save(tmp_path / "other"))
+            if step == "joined and taken off":
+                editor.revert(id)
+                editor.revert(joined)
+
+    interrupted_at_the_end(editor, work)
+    assert torch.equal(logits(model), edited)
+    assert state_of(model) == before  # hooks of the user's among them, each in its place
+    editor.revert(id)
+    assert torch.equal(logits(model), plain)
+    assert state_of(model) == unedited
+
+
+def test_entries_that_a_failed_turn_added_to_a_store_are_forgotten(editor: Editor, tmp_path: Path) -> None:
+    model = editor.model.eval()
+    first = acting("keyed-store", model)
+    assert isinstance(first, KeyedDelta)
+    far = replace(first, entries=(replace(first.entries[0], key=first.entries[0].key + 9),))
+    editor.load_delta(far.save(tmp_path / "far"))
+    before = logits(model)
+
+    def work() -> None:
+        editor.load_delta(first.save(tmp_path / "first"))
+        assert not torch.equal(logits(model), before)
+
+    interrupted_at_the_end(editor, work)
+    assert torch.equal(logits(model), before)
+    editor.load_delta(tmp_path / "first")
+    assert not torch.equal(logits(model), before)
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps], ids=lambda function: function.__name__)

@@ -79,6 +79,7 @@ class Codebook:
 
     Attributes:
         labels: The object of each, as token ids.
+        added: How many were added, those included that took the place of an earlier one.
     """
 
     def __init__(self, lookup: Lookup, entries: Sequence[KeyedValue], device: torch.device | str = "cpu") -> None:
@@ -89,7 +90,7 @@ class Codebook:
             entries: At least one.
             device: Where tensors lie.
         """
-        self.lookup, self.labels = lookup, list[tuple[int, ...]]()
+        self.lookup, self.labels, self.added = lookup, list[tuple[int, ...]](), 0
         # Room for more rows than there are, so that a further entry does not copy all.
         self._rows = [torch.empty(1, size, device=device) for size in (len(entries[0].key), len(entries[0].value), 1)]
         # HoReN's null entry: a direction of no meaning, which a query that is near no key is pulled to instead.
@@ -115,6 +116,7 @@ class Codebook:
 
     def add(self, entry: KeyedValue) -> None:
         """Add an entry; what becomes of the others' radii are GRACE's rules."""
+        self.added += 1
         key = entry.key.to(self.keys)
         if not self.labels:
             self._append(entry, self.lookup.radius)

@@ -8,7 +8,7 @@ and export. Whoever keeps deltas (stack, journal, guards, previews) needs to kno
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from kgedit.delta.hook import Detach
 from kgedit.delta.storage import MANIFEST, StoredDelta, corrupt, load_stored, save_stored
 from kgedit.delta.weights import digest, hash_weights, write_weights
 from kgedit.errors import EditDiverged, UnsupportedExport, WeightsChanged, WrongBase
@@ -31,8 +32,6 @@ KINDS: Mapping[str, str] = {
     "outliers": "kgedit.delta.outliers:OutlierDelta",
     "in-context": "kgedit.delta.in_context:InContextDelta",
 }
-
-Detach = Callable[[], None]
 
 
 class Delta(ABC):
@@ -80,7 +79,10 @@ class Delta(ABC):
         return weight
 
     def attach(self, model: nn.Module) -> Detach | None:
-        """Put on the model what acts at run time, e.g. a forward hook; returns what removes it without a trace."""
+        """Put on the model what acts at run time, e.g. a forward hook; returns what removes it without a trace.
+
+        An error may put back what was removed (`as_before_on_error`), so it can be called again.
+        """
         return None
 
     @abstractmethod

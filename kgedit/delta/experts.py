@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -24,7 +23,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from kgedit.delta.delta import Delta, Detach
+from kgedit.delta.delta import Delta
+from kgedit.delta.hook import Attached, Detach
 from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import PromptWatch, watched
 from kgedit.delta.storage import StoredDelta
@@ -152,13 +152,13 @@ class ExpertsDelta(Delta):
 
     def attach(self, model: nn.Module) -> Detach:
         """A hook on each layer for each of its banks."""
-        with ExitStack() as stack:
+        with Attached() as attached:
             watch = watched(model, "a bypass of experts")
-            stack.callback(watch.used())
+            attached.add(watch.used())
             for bank in self.banks:
                 hook = _Bypass(bank, model, watch)
-                stack.callback(parent_module(model, bank.weight).register_forward_hook(hook).remove)
-            return stack.pop_all().close
+                attached.add(parent_module(model, bank.weight).register_forward_hook(hook).remove)
+        return attached
 
     def stored(self) -> StoredDelta:
         """Router and factors of each bank, and a row that says where they act."""

@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, Self
 
@@ -24,7 +23,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from kgedit.delta.delta import Delta, Detach
+from kgedit.delta.delta import Delta
+from kgedit.delta.hook import Attached, DeltaHook, Detach
 from kgedit.delta.low_rank import LowRankDelta, plain_manifest
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.update import WeightUpdate
@@ -150,12 +150,12 @@ class GatedDelta(Delta):
 
     def attach(self, model: nn.Module) -> Detach:
         """The gates join those that their layers have; the layers' outputs change where a gate opens."""
-        with ExitStack() as stack:
+        with Attached() as attached:
             for name in self.names:
                 hook = _hook(model, name)
                 hook.put([*hook.parts, self])
-                stack.callback(hook.without, self)
-            return stack.pop_all().close
+                attached.add(partial(hook.without, self))
+        return attached
 
     def norms(self, model: nn.Module) -> dict[str, float]:
         """Relative Frobenius norm of what all gates of a layer add where they are open."""
@@ -280,7 +280,7 @@ class _Gates:
         return changed
 
 
-class _Hook:
+class _Hook(DeltaHook):
     """On a layer, for all gated deltas that change it."""
 
     def __init__(self, model: nn.Module, name: str) -> None:

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
-from kgedit.delta.delta import Delta, Detach
+from kgedit.delta.delta import Delta
+from kgedit.delta.hook import DeltaHook, Detach
 from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import prompts_at
 from kgedit.delta.storage import StoredDelta
@@ -125,7 +126,7 @@ def longest_text(model: nn.Module) -> int:
     return int(getattr(getattr(model, "config", None), "max_position_embeddings", None) or 1 << 20)
 
 
-class _Context:
+class _Context(DeltaHook):
     """Puts the facts of all deltas at the beginning of a model's caches."""
 
     def __init__(self, base: nn.Module) -> None:
@@ -148,7 +149,7 @@ class _Context:
         Raises:
             PromptError: They do not fit into the model's context.
         """
-        self._parts.append(delta)
+        self._parts = [*self._parts, delta]
         length, limit = len(self.ids), longest_text(self._base)
         if length > limit - _LEAST_ROOM:
             self.remove(delta)
@@ -160,7 +161,7 @@ class _Context:
 
     def remove(self, delta: InContextDelta) -> None:
         """Read them no longer."""
-        self._parts.remove(delta)
+        self._parts = [part for part in self._parts if part is not delta]
         self._read = None
         if not self._parts:
             self._handle.remove()

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from kgedit.delta.codebook import Codebook, KeyedValue, Lookup
-from kgedit.delta.delta import Delta, Detach
+from kgedit.delta.delta import Delta
+from kgedit.delta.hook import DeltaHook, Detach
 from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import PromptWatch, watched
 from kgedit.delta.storage import StoredDelta
@@ -148,29 +149,36 @@ def codebook_of(model: nn.Module, weight: str, lookup: Lookup) -> Codebook | Non
     return store.book if store else None
 
 
-class _Store:
+class _Store(DeltaHook):
     """Consulted by a layer once it has computed its output."""
-
-    book: Codebook
 
     def __init__(self, layer: nn.Module, lookup: Lookup, projection: Tensor | None, watch: PromptWatch) -> None:
         self.lookup, self._watch = lookup, watch
         self.parts: list[KeyedDelta] = []
+        self._book: Codebook | None = None
         self._device = next(layer.parameters()).device
         self._projection = None if projection is None else projection.to(self._device)
         self._leave, self._handle = watch.used(), layer.register_forward_hook(self)
 
     def put(self, parts: list[KeyedDelta]) -> None:
         """Have exactly the entries of these deltas, in this order."""
-        known, self.parts = self.parts, parts
+        known, self.parts, book = self.parts, parts, self._book
         if not parts:
             self._handle.remove()
             self._leave()
-        elif known and parts[: len(known)] == known:
+        elif book and parts[: len(known)] == known and book.added == len(_entries(known)):
             for entry in _entries(parts[len(known) :]):
-                self.book.add(entry)
+                book.add(entry)
         else:
-            self.book = Codebook(self.lookup, _entries(parts), self._device)
+            self._book = None
+
+    @property
+    def book(self) -> Codebook:
+        """The entries of `parts`; made anew where an error came after others had been added."""
+        entries = _entries(self.parts)
+        if self._book is None or self._book.added != len(entries):
+            self._book = Codebook(self.lookup, entries, self._device)
+        return self._book
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         prompts = self._watch.prompts

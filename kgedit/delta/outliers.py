@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -23,7 +23,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from kgedit.delta.delta import Delta, Detach
+from kgedit.delta.delta import Delta
+from kgedit.delta.hook import Attached, DeltaHook, Detach
 from kgedit.delta.low_rank import plain_manifest
 from kgedit.delta.prompt_ends import PromptWatch, watched
 from kgedit.delta.storage import StoredDelta
@@ -80,14 +81,14 @@ class OutlierDelta(Delta):
 
     def attach(self, model: nn.Module) -> Detach:
         """What acts on each layer gets these changes behind those that it has."""
-        with ExitStack() as stack:
+        with Attached() as attached:
             for update, threshold in zip(self.updates, self.thresholds, strict=True):
                 acting = _acting_on(model, update.name)
                 if acting is None:
                     watch = watched(model, "a change at outliers")
                     acting = _AtOutliers(parent_module(model, update.name), watch)
-                stack.callback(acting.with_part(update, threshold))
-            return stack.pop_all().close
+                attached.add(acting.with_part(update, threshold))
+        return attached
 
     def stored(self) -> StoredDelta:
         """The factors, and a row for each change."""
@@ -151,7 +152,7 @@ def peaks(model: nn.Module, update: WeightUpdate, keys: Sequence[Tensor]) -> lis
     return [float(z_scores(_added(parts, key).norm(dim=-1)).max()) for key in keys]
 
 
-class _AtOutliers:
+class _AtOutliers(DeltaHook):
     """Adds the changes of a layer to its output.
 
     Attributes:

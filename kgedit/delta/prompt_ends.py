@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from kgedit.delta.hook import DeltaHook
 from kgedit.errors import UnsupportedModel
 
 
@@ -24,7 +25,7 @@ class PromptPlace(NamedTuple):
     columns: Sequence[int]
 
 
-class PromptWatch:
+class PromptWatch(DeltaHook):
     """Knows the prompts of the pass under way.
 
     Attributes:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from kgedit.delta.compose import compose
-from kgedit.delta.delta import Delta, Detach, weights_changed, wrong_base
+from kgedit.delta.delta import Delta, weights_changed, wrong_base
+from kgedit.delta.hook import Detach
 from kgedit.delta.weights import all_digests, digest, editable_weight, hash_digests, write_weights
 from kgedit.errors import AlreadyApplied, UnknownEdit
 
@@ -25,10 +26,11 @@ _Undo = tuple[Mapping[str, nn.Parameter], dict[str, Tensor], _State]
 
 
 class Mark(NamedTuple):
-    """A state of a stack: the number of steps under way, and the applied deltas."""
+    """A state of a stack: the number of steps under way, the applied deltas, and what removes their hooks."""
 
     depth: int
     deltas: tuple[Delta, ...]
+    attached: dict[str, Detach | None]
 
 
 class DeltaStack:
@@ -193,11 +195,15 @@ class DeltaStack:
 
     def mark(self) -> Mark:
         """The present state, for `roll_back`."""
-        return Mark(len(self._undo), tuple(self._deltas.values()))
+        return Mark(len(self._undo), tuple(self._deltas.values()), dict(self._detach))
 
     def roll_back(self, mark: Mark) -> None:
-        """Return to a marked state, also from the midst of a step or of its clean-up, wherever it was interrupted."""
-        self._undo_to(mark.depth)
+        """Return to a marked state, also from the midst of a step or of its clean-up, wherever it was interrupted.
+
+        The model's hooks are those of the marked state already; see `as_before_on_error`.
+        """
+        self._detach = dict(mark.attached)
+        self._undo_to(mark.depth, attached=True)
         if tuple(self._deltas.values()) != mark.deltas:
             self.put(mark.deltas)
 
@@ -273,13 +279,19 @@ class DeltaStack:
         else:
             self._undo.pop()
 
-    def _undo_to(self, depth: int) -> None:
-        """Undo the steps begun since the stack had so many of them open; what is interrupted can be called again."""
+    def _undo_to(self, depth: int, *, attached: bool = False) -> None:
+        """Undo the steps begun since the stack had so many of them open; what is interrupted can be called again.
+
+        Args:
+            depth: So many.
+            attached: The hooks are those of the earlier state already.
+        """
         while len(self._undo) > depth:
             weights, saved, state = self._undo[-1]
             write_weights(weights, saved)
             self._deltas, self._base, self._base_digest, self._digest = state
-            self._attach(self._deltas)
+            if not attached:
+                self._attach(self._deltas)
             self._undo.pop()
 
     def _values(self, wanted: Mapping[str, Delta]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, SupportsIndex, TypeVar
 from torch import nn
 
 from kgedit.delta.delta import Delta
+from kgedit.delta.hook import DeltaHook
 from kgedit.delta.stack import DeltaStack
 
 P = ParamSpec("P")
@@ -47,10 +48,11 @@ class TakesTurns:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Keep other threads out for the length of a `with` block; if it raises, all is as before it."""
-        with self._lock, as_before_on_error(self._stack.model):
+        with self._lock:
             mark, history = self._stack.mark(), dict(self.history)
             try:
-                yield
+                with as_before_on_error(self._stack.model):
+                    yield
             except BaseException:
                 self._stack.roll_back(mark)
                 self.history.clear()
@@ -108,14 +110,17 @@ def in_turn(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P
 
 @contextmanager
 def as_before_on_error(model: nn.Module) -> Iterator[None]:
-    """Undo what a failing block did to hooks, training mode, swapped methods and gradient flags of a model.
+    """Undo what a failing block did to hooks of a model, training mode, swapped methods and gradient flags.
 
     The parts of the program each put back what they change. Ctrl-C may fall into the midst of just that, so whoever
     begins the work takes a note first. The values of weights are not noted; see `DeltaStack.roll_back`.
     """
-    attributes = [(module, dict(module.__dict__)) for module in model.modules()]
+    attributes: list[tuple[object, dict[str, Any]]] = [(module, dict(vars(module))) for module in model.modules()]
     # Hooks, parameters, buffers and submodules stand in dictionaries that are changed in place.
     contents = [(value, dict(value)) for _, noted in attributes for value in noted.values() if isinstance(value, dict)]
+    # A delta that is taken off meanwhile empties its hook.
+    hooks = [hook for _, content in contents for hook in content.values() if isinstance(hook, DeltaHook)]
+    attributes += [(hook, dict(vars(hook))) for hook in hooks]
     flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
     try:
         yield
@@ -123,9 +128,9 @@ def as_before_on_error(model: nn.Module) -> Iterator[None]:
         for value, content in contents:
             value.clear()
             value.update(content)
-        for module, noted in attributes:
-            module.__dict__.clear()
-            module.__dict__.update(noted)
+        for owner, noted in attributes:
+            vars(owner).clear()
+            vars(owner).update(noted)
         for parameter, requires_grad, grad in flags:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
