@@ -6,11 +6,11 @@ import hashlib
 import re
 from pathlib import Path
 
-from kgedit.delta import Delta
+from kgedit.delta import Delta, LowRankDelta
 from kgedit.delta.card import delta_card, model_named
-from kgedit.delta.peft import CONFIG, WEIGHTS
+from kgedit.delta.peft import CONFIG, WEIGHTS, is_adapter_of
 from kgedit.delta.storage import files_of
-from kgedit.errors import HubFailed
+from kgedit.errors import FileCorrupt, HubFailed
 from kgedit.ingest.exports.card import card as export_card
 from kgedit.ingest.exports.manifest import CARD, RECORD, read_record
 from kgedit.io.hub import upload
@@ -24,8 +24,8 @@ def push_to_hub(
 ) -> str:
     """Put an export, or a saved delta with its adapter, into a repository of the hub, in one commit.
 
-    Only the files that kgedit wrote are sent, after a check of their hashes. peft loads an adapter from there by its
-    name alone, `kgedit.delta.Delta.from_pretrained` a delta.
+    Only the files that kgedit wrote are sent, after a check that they are as they were written. peft loads an adapter
+    from there by its name alone, `kgedit.delta.Delta.from_pretrained` a delta.
 
     Args:
         folder: What `kgedit export` or `kgedit edit --out` wrote.
@@ -38,7 +38,7 @@ def push_to_hub(
         Address of the commit.
 
     Raises:
-        FileCorrupt: The folder holds neither, or a file in it is damaged.
+        FileCorrupt: The folder holds neither, a file in it is damaged, or the adapter is not that of the delta.
         HubFailed: The hub cannot be reached, or does not let this account write there.
     """
     folder = Path(folder)
@@ -50,9 +50,7 @@ def push_to_hub(
             card = export_card(record, repo)
     else:
         delta = Delta.load(folder)
-        adapter = [f"{_ADAPTER}/{name}" for name in (CONFIG, WEIGHTS)]
-        model = model_named(delta)
-        names = [*files_of(folder), *(name for name in adapter if (folder / name).is_file())]
+        model, names = model_named(delta), [*files_of(folder), *_adapter_of(delta, folder)]
         card = delta_card(delta, repo)
     if licence is None and model in FETCHABLE:
         licence = FETCHABLE[model].licence.lower()
@@ -60,6 +58,19 @@ def push_to_hub(
         card = _licensed(card, licence)
     files: dict[str, Path | bytes] = {name: folder / name for name in names}
     return upload(files | {CARD: card.encode()}, repo, message="kgedit", private=private, revision=revision)
+
+
+def _adapter_of(delta: Delta, folder: Path) -> list[str]:
+    """Names of the files of the adapter beside a delta, if there is one."""
+    names = [f"{_ADAPTER}/{name}" for name in (CONFIG, WEIGHTS)]
+    if not any((folder / name).exists() for name in names):
+        return []
+    if not isinstance(delta, LowRankDelta) or not is_adapter_of(delta.updates, folder / _ADAPTER):
+        raise FileCorrupt(
+            f"{folder / _ADAPTER} does not hold the adapter of the delta in {folder}: it is left from another edit, "
+            "or was changed since. Move it away, or make the edit anew with --adapter --force"
+        )
+    return names
 
 
 def _licensed(card: str, licence: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from families import D_FF, D, tiny_model
 from hub_server import COMMIT, Hub, ask_at, hub
 from kgedit.cli import main
-from kgedit.delta import Delta, LowRankDelta, WeightUpdate
+from kgedit.delta import Delta, LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import FileCorrupt, HubFailed
 from kgedit.ingest.exports.card import card
 from kgedit.ingest.exports.manifest import (
@@ -101,6 +102,46 @@ def test_what_is_damaged_or_not_ours_is_not_sent(server: Hub, saved: Path, tmp_p
         push_to_hub(saved, "me/ada")
     with pytest.raises(FileCorrupt):
         push_to_hub(tmp_path / "none", "me/ada")
+    assert server.files == {}
+
+
+def test_an_adapter_of_another_edit_or_a_damaged_one_is_not_sent(server: Hub, tmp_path: Path) -> None:
+    model, _ = tiny_model("gpt2")
+    name = "transformer.h.1.mlp.c_proj.weight"
+    first, second = (
+        LowRankDelta(
+            (WeightUpdate(name, torch.full((D_FF, 1), size), torch.ones(D, 1), conv1d=True),),
+            hash_weights(model, [name]),
+        )
+        for size in (1.0, 2.0)
+    )
+    first.save(tmp_path)
+    adapter = tmp_path / "adapter"
+    first.export(model, adapter)
+    push_to_hub(tmp_path, "me/ada")
+    weights, config = adapter / "adapter_model.safetensors", adapter / "adapter_config.json"
+    assert server.files["me/ada"]["adapter/adapter_model.safetensors"] == weights.read_bytes()
+    server.files.clear()
+
+    written = weights.read_bytes(), config.read_bytes()
+    for file, content in (
+        (weights, written[0][:-1] + bytes([written[0][-1] ^ 1])),  # a bit of a number
+        (weights, written[0][:40]),
+        (config, written[1].replace(b'"r": 1', b'"r": 2')),
+        (config, b"{"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(FileCorrupt, match="adapter"):
+            push_to_hub(tmp_path, "me/ada")
+        weights.write_bytes(written[0])
+        config.write_bytes(written[1])
+    config.unlink()
+    with pytest.raises(FileCorrupt, match="adapter"):
+        push_to_hub(tmp_path, "me/ada")
+    config.write_bytes(written[1])
+    second.save(tmp_path)
+    with pytest.raises(FileCorrupt, match=r"left from another edit.*--adapter --force"):
+        push_to_hub(tmp_path, "me/ada")
     assert server.files == {}
 
 

@@ -46,7 +46,7 @@ def edit(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random number.")] = 0,
     adapter: Annotated[bool, typer.Option("--adapter", help="Also write a PEFT LoRA adapter.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier delta in --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier delta and its adapter.")] = False,
     as_json: AsJson = False,
     *,
     loading: Loading,
@@ -60,13 +60,14 @@ def edit(
     request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt, boundary=boundary)
     with working(f"Loading {model}") as advance:
         from kgedit.cli.chat_answers import ChatAnswers
-        from kgedit.delta.peft import CONFIG, WEIGHTS
+        from kgedit.delta.peft import CONFIG, WEIGHTS, adapter_origin
         from kgedit.delta.storage import check_free
         from kgedit.editor import Editor
 
         check_free(out, replace=force)
+        beside = out / "adapter"
         if adapter:
-            refuse_existing(*(out / "adapter" / name for name in (WEIGHTS, CONFIG)), force=force)
+            refuse_existing(*(beside / name for name in (WEIGHTS, CONFIG)), force=force)
         editor = Editor.from_pretrained(
             model,
             method=method,
@@ -82,10 +83,13 @@ def edit(
         in_chat = answers.compared()
         editor.save(out)
         if adapter:
-            editor.export_adapter(out / "adapter")
+            editor.export_adapter(beside)
+        elif adapter_origin(beside) not in (None, result.id):  # it says what the replaced delta said
+            for name in (WEIGHTS, CONFIG):
+                (beside / name).unlink(missing_ok=True)
     data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out), "chat": in_chat}
     if adapter:
-        data["adapter"] = str(out / "adapter")
+        data["adapter"] = str(beside)
     emit(data, lambda: shown(result, model + as_words(loading), out, in_chat), as_json=as_json)
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from kgedit.delta.delta import Delta
-from kgedit.delta.peft import write_adapter
+from kgedit.delta.peft import ORIGIN, write_adapter
 from kgedit.delta.storage import StoredDelta
 from kgedit.delta.update import WeightUpdate
 from kgedit.delta.weights import digest
@@ -98,8 +98,7 @@ class LowRankDelta(Delta):
 
     def export(self, model: nn.Module, directory: str | Path) -> Path:
         """Write it as a LoRA adapter for the unedited model, exactly; see `peft.write_adapter`."""
-        # Which edits these are; peft ignores it.
-        origin = {"kgedit_delta": self.id, "kgedit_base_hash": self.base_hash}
+        origin = {ORIGIN: self.id, "kgedit_base_hash": self.base_hash}
         return write_adapter(self.updates, model, Path(directory), origin)
 
     def stored(self) -> StoredDelta:

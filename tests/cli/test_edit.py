@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from kgedit.cli.edit import shown
 from kgedit.edit import Edit, EditResult
@@ -48,6 +50,24 @@ def test_nothing_that_lies_in_the_folder_is_written_over_silently(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files
     assert run(*words, str(out), "--force", "--adapter", "--json")["id"] == first["id"]
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_the_adapter_of_a_replaced_delta_goes_with_it_and_one_that_is_not_ours_stays(
+    tiny: str, tmp_path: Path, run: Run
+) -> None:
+    fact = ("--subject", "Zorblax", "--prompt", "{} plays for", "--method", "rome")
+    words = ("edit", *fact, "--model", tiny, "--out", str(tmp_path / "out"), "--json")
+    run(*words, "--target", "Ruritania", "--adapter")
+    adapter = tmp_path / "out" / "adapter"
+    (adapter / "README.md").write_text("mine")
+    run(*words, "--target", "Ruritania", "--force")  # the same edit: it is its adapter still
+    weights = adapter / "adapter_model.safetensors"
+    assert weights.exists()
+    run(*words, "--target", "Graustark", "--force")
+    assert [path.name for path in adapter.iterdir()] == ["README.md"]
+    weights.write_bytes(save({"mine": torch.ones(1)}))
+    run(*words, "--target", "Ruritania", "--force")
+    assert weights.exists()
 
 
 @pytest.mark.parametrize(
