@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -26,9 +27,9 @@ def chunks(file: BinaryIO, start: Place, *, longest: int = 1 << 20) -> Iterator[
         start: Where the lines begin; in a packed file, what lies before is unpacked and passed over.
         longest: Bytes of a line; of one that is longer, a part that no reader accepts stands in its place.
     """
+    read, line, rest, passing = start.offset or skip_mark(file), start.line, b"", False
     if start.offset:
         file.seek(start.offset)
-    read, line, rest, passing = start.offset, start.line, b"", False
     while data := file.read(_SIZE):
         read += len(data)
         if passing:  # over what is left of a line that is too long
@@ -43,3 +44,11 @@ def chunks(file: BinaryIO, start: Place, *, longest: int = 1 << 20) -> Iterator[
             rest, passing = b"\0" + rest[:40], True
     if rest:
         yield Chunk(rest, line, Place(read, line + 1))
+
+
+def skip_mark(file: BinaryIO) -> int:
+    """Pass over the mark of UTF-8 (BOM) at the beginning of a file; returns its length, 0 where there is none."""
+    if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+        return len(codecs.BOM_UTF8)
+    file.seek(0)
+    return 0

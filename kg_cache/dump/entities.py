@@ -24,7 +24,7 @@ def entities(file: BinaryIO, wanted: Wanted, start: Place) -> Iterator[Block]:
     for lines, first, end in chunks(file, start, longest=_LONGEST):
         block = Block([], [], 0, [], end)
         for number, line in enumerate(lines.split(b"\n"), first):
-            text = line.strip(b" \t\r\n\xef\xbb\xbf").removesuffix(b",")
+            text = line.strip(b" \t\r\n").removesuffix(b",")
             if text in (b"", b"[", b"]"):
                 continue
             try:

@@ -11,7 +11,7 @@ from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, parse
 
 from kg_cache import queries
 from kg_cache.dump.block import Block, Fact, Named, Place, Unreadable, Wanted
-from kg_cache.dump.chunks import chunks
+from kg_cache.dump.chunks import chunks, skip_mark
 from kg_cache.dump.plain_lines import PlainLines
 from kg_cache.errors import ImportFailed
 from kg_cache.text import show
@@ -54,6 +54,7 @@ def turtle(file: BinaryIO, wanted: Wanted, start: Place) -> Iterator[Block]:
 
 
 def _turtle(file: BinaryIO) -> Iterator[Quad | Unreadable]:
+    skip_mark(file)
     parser, broken = parse(file, RdfFormat.TURTLE), 0
     while True:
         try:

@@ -86,6 +86,45 @@ def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, form: str, m
     assert starts[0].offset > 0
 
 
+class Stop(Exception):
+    """In the place of Ctrl-C."""
+
+
+@pytest.mark.parametrize("form", ["tsv", "tsv.gz", "nt", "nt.bz2", "ttl", "ttl.gz", "json"])
+def test_the_mark_of_utf8_costs_no_fact_also_where_an_import_goes_on(tmp_path: Path, form: str, monkeypatch) -> None:
+    monkeypatch.setattr(importing, "_BATCH", 1)
+    monkeypatch.setattr("kg_cache.dump.chunks._SIZE", 30)
+    monkeypatch.setattr("kg_cache.dump.rdf._AT_ONCE", 1)
+    numbers = range(1, 41)
+    if form.startswith("tsv"):
+        text = "".join(f"Q{number}\tP31\tQ99\n" for number in numbers)
+    elif form == "json":
+        value = {"type": "wikibase-entityid", "value": {"id": "Q99"}}
+        claims = {"P31": [{"mainsnak": {"snaktype": "value", "datavalue": value}}]}
+        text = "".join(json.dumps({"id": f"Q{number}", "claims": claims}) + "\n" for number in numbers)
+    else:
+        text = "".join(f"<{WD}Q{number}> <{WDT}P31> <{WD}Q99> .\n" for number in numbers)
+    pack = {"gz": gzip.compress, "bz2": bz2.compress}.get(form.rpartition(".")[2], bytes)
+    file = tmp_path / f"marked.{form}"
+    file.write_bytes(pack(b"\xef\xbb\xbf" + text.encode()))
+    left, note = [3], unfinished.note
+
+    def noted(*given) -> None:
+        note(*given)
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stop
+
+    monkeypatch.setattr(unfinished, "note", noted)
+    with Store(tmp_path / "store.sqlite") as store:
+        with pytest.raises(Stop):
+            import_triples(file, store)
+        assert 1 <= len(list(store.triples())) < 40
+        left[0] = 100
+        report = import_triples(file, store)
+        assert (report.triples, report.malformed, len(list(store.triples()))) == (40, 0, 40)
+
+
 def test_another_file_or_choice_begins_anew(tmp_path: Path) -> None:
     file = made(tmp_path, "nt")
     with Store(tmp_path / "graph.sqlite") as store:
