@@ -82,6 +82,20 @@ def test_such_a_name_has_the_same_outcome_in_an_edit_a_feed_and_a_benchmark(unla
     assert prepare(editor, [rewrite]) == [(request, subgraph)]
 
 
+def test_a_property_without_wordings_has_its_name_in_subgraphs_and_plans(unlabelled: Store) -> None:
+    unlabelled.add([Triple("Q142", "P21", "Q39")])
+    edit = Edit(subject="Albert Einstein", relation="P21", prompt="{} is a", target_new="France")
+    resolver = Resolver(unlabelled, Verbalizer.bundled())
+    subgraph = resolver.subgraph(resolver.resolve(edit), {})
+    assert subgraph is not None
+    assert "sex or gender" in subgraph.relation_labels
+    assert "P21" not in subgraph.relation_labels
+    editor = Editor.from_pretrained("mini", method="rome", graph=unlabelled, moments="identity")
+    told = Provenance(feed="test", position="line 1", seen=datetime(2026, 11, 23, tzinfo=UTC))
+    (planned,) = make_plan([Change(edit=edit, provenance=told)], editor, check_kinds=False)
+    assert planned.labels["P21"] == "sex or gender"
+
+
 def test_the_graph_has_the_first_word_on_a_label(tmp_path: Path) -> None:
     with Store(tmp_path / "own.sqlite") as store:
         store.add(FACTS, PEOPLE, relations=[Relation(id="P1376", label="capital")])

@@ -87,8 +87,8 @@ class Verbalizer:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Property id -> its English label."""
-        return {relation: text.label for relation, text in self.texts.items()}
+        """Property id -> its English label, with wordings or without."""
+        return {relation: label for relation, (label, _) in self.called.items()}
 
     @property
     def first_questions(self) -> dict[str, str]:
