@@ -64,6 +64,8 @@ def plain_errors(host: str, deadline: Deadline | None = None) -> Iterator[None]:
             raise EndpointDown(
                 f"{host} cannot be reached ({cause!r}); check the network, or use what is stored (offline)"
             ) from error
+        except UnicodeError as error:  # Python encodes the host before it looks it up
+            raise EndpointRefused(f"{host} is no name of a host; check the address of the endpoint") from error
     except EndpointError as error:
         if deadline and deadline.expired and not isinstance(error, UnsafeEndpoint):
             raise _too_late(host, deadline) from error

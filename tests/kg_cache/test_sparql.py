@@ -183,6 +183,13 @@ def test_a_name_that_does_not_exist(settings: MakeSettings, clock, monkeypatch: 
     assert len(clock.slept) == 1
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".org"])
+def test_what_is_no_name_of_a_host_is_one_error(settings: MakeSettings, clock, host: str) -> None:
+    with pytest.raises(EndpointRefused, match=rf"^{host} is no name of a host; check the address"):
+        endpoint(settings(f"https://{host}/sparql"), clock).select(QUERY)
+    assert clock.slept == []
+
+
 @pytest.mark.parametrize("fault", [Fault(delay=60), Fault(drip=0.1)], ids=["silent", "dripping"])
 def test_a_slow_endpoint_is_given_up(server: SparqlServer, settings: MakeSettings, fault: Fault) -> None:
     server.always = fault
