@@ -119,6 +119,8 @@ class KeyedDelta(Delta):
         """See `Delta.from_stored`."""
         (part,) = stored.parts
         row = _Row.model_validate_json(json.dumps(part))
+        if any(tensor.dim() != 2 for tensor in stored.tensors.values()):
+            raise ValueError("keys, values and projection of a store are matrices")
         parts = zip(stored.tensors["keys"], stored.tensors["values"], row.labels, strict=True)
         entries = tuple(KeyedValue(key.clone(), value.clone(), tuple(label)) for key, value, label in parts)
         projection = stored.tensors.get("projection")

@@ -10,9 +10,10 @@ import torch
 from families import FAMILIES, tiny_model
 from kgedit.delta import Delta, DeltaStack, compose, hash_weights
 from kgedit.delta.codebook import KeyedValue, Lookup
-from kgedit.delta.keyed import KeyedDelta
+from kgedit.delta.keyed import KeyedDelta, scope_of
 from kgedit.delta.prompt_ends import prompt_watch
-from kgedit.errors import UnsupportedExport, UnsupportedModel
+from kgedit.delta.storage import save_stored
+from kgedit.errors import FileCorrupt, UnsupportedExport, UnsupportedModel
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.generation.greedy import continue_greedily
 from kgedit.lm.hooks import capture
@@ -130,6 +131,18 @@ def test_each_of_several_can_be_reverted_and_radii_are_as_if_it_had_never_been()
     assert torch.equal(logits(model, PROMPT), alone[other.id])
     stack.revert_all()
     assert prompt_watch(model) is None
+
+
+@pytest.mark.parametrize("name", ["keys", "values", "projection"])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3, 4)])
+def test_a_forged_store_whose_tensors_are_no_matrices_is_refused(tmp_path, name, shape) -> None:
+    stored = store(tiny_model("gpt2")[0], PROMPT, OTHER).stored()
+    stored.tensors[name] = torch.zeros(shape)
+    if name == "projection":
+        stored.parts[0]["lookup"]["scope"] = scope_of(stored.tensors[name])
+    save_stored(stored, tmp_path)
+    with pytest.raises(FileCorrupt, match="its tensors do not fit its manifest"):
+        Delta.load(tmp_path)
 
 
 def test_it_is_saved_loaded_and_fits_its_layer_only(tmp_path) -> None:
