@@ -250,7 +250,7 @@ class Wikidata:
     def resolve(self, text: str) -> Candidate:
         """The item that an id, exact label or exact alias means.
 
-        An unknown id is fetched. Labels are looked up in the store, then in `names`, never in a query.
+        An unknown id is fetched once. Labels are looked up in the store, then in `names`, never in a query.
 
         Raises:
             UnknownEntity: Nothing has this name.
@@ -261,7 +261,8 @@ class Wikidata:
             return self.store.resolve(text)
         except UnknownEntity:
             if is_entity_id(text):
-                self._read_through(lambda: self.fetch([text]))
+                if self.store.unfetched([text]):  # and not a deleted item
+                    self._read_through(lambda: self.fetch([text]))
             elif self._names:
                 return self._names.resolve(text)
             return self.store.resolve(text)

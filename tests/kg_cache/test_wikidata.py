@@ -199,6 +199,17 @@ def test_an_unknown_id_is_fetched_when_it_is_resolved(server: SparqlServer, live
         graph.resolve_relation("P404")
 
 
+def test_a_deleted_item_is_asked_for_once_when_it_is_resolved(server: SparqlServer, live) -> None:  # type: ignore[no-untyped-def]
+    graph = live(server)
+    with pytest.raises(UnknownEntity):
+        graph.resolve("Q404")
+    asked = len(server.queries)
+    assert asked > 0
+    with pytest.raises(UnknownEntity):
+        graph.resolve("Q404")
+    assert len(server.queries) == asked
+
+
 def test_provenance_names_the_endpoint(server: SparqlServer, live) -> None:  # type: ignore[no-untyped-def]
     graph = live(server)
     graph.fetch(["Q937"])
