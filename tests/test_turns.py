@@ -7,7 +7,7 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event, Thread
@@ -108,6 +108,16 @@ def test_a_reader_sees_whole_states_and_no_preview(editor: Editor) -> None:
     done.set()
     reader.join()
     assert all(answers == plain for answers in seen)
+
+
+def test_norms_are_read_between_steps(editor: Editor) -> None:
+    editor.apply(edit_of("Albert Einstein"))
+    settled = [editor.norms(), editor.growth()]
+    with ThreadPoolExecutor(2) as pool:
+        with editor.turn(), editor._stack.trial([]):
+            read = [pool.submit(editor.norms), pool.submit(editor.growth)]
+            wait(read, timeout=0.2)
+        assert [each.result() for each in read] == settled
 
 
 class Interrupt:

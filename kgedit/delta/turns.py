@@ -39,11 +39,13 @@ class TakesTurns:
 
     def norms(self) -> dict[str, float]:
         """||W - W_0|| / ||W_0|| of each weight that the applied deltas touch; see `DeltaStack.norms`."""
-        return self._stack.norms()
+        with self.turn():
+            return self._stack.norms()
 
     def growth(self) -> dict[str, float]:
         """||W|| / ||W_0|| of each weight that the applied deltas touch; see `DeltaStack.growth`."""
-        return self._stack.growth()
+        with self.turn():
+            return self._stack.growth()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
