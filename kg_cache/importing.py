@@ -208,7 +208,10 @@ def _number(id: str) -> int:
 def _stored(store: Store, numbers: list[int]) -> dict[int, tuple[str, list[str]]]:
     """The stored label (empty where it has none but its id) and aliases of each of some items and properties."""
     wanted, rows_of = (json.dumps(numbers),), store.database.rows
-    of_properties = "SELECT -id, label FROM relation WHERE id IN (SELECT -value FROM json_each(?))"
+    of_properties = (
+        "SELECT -id, coalesce(nullif(label, 'P' || id), '') FROM relation "
+        "WHERE id IN (SELECT -value FROM json_each(?))"
+    )
     of_all = (
         "SELECT entity, rank, text FROM name WHERE entity IN (SELECT value FROM json_each(?)) ORDER BY entity, rank"
     )

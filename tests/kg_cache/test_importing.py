@@ -216,6 +216,18 @@ def test_names_in_all_languages_serve_where_the_language_has_none(tmp_path: Path
         assert store.resolve("A. Example").id == "Q1"
 
 
+def test_a_substitute_label_serves_a_property_that_was_stored_without_one(tmp_path: Path, store: Store) -> None:
+    label = "<http://www.w3.org/2000/01/rdf-schema#label>"
+    (tmp_path / "none.nt").write_text(f'<{WD}P31> <http://www.w3.org/2004/02/skos/core#altLabel> "ist ein"@de .\n')
+    (tmp_path / "english.nt").write_text(f'<{WD}P31> {label} "instance of"@en .\n')
+    (tmp_path / "german.nt").write_text(f'<{WD}P31> {label} "ist ein(e)"@de .\n')
+    told = []
+    for name in ("none.nt", "english.nt", "german.nt", "english.nt"):
+        import_triples(tmp_path / name, store, language="de")
+        told.append(store.labels(["P31"])["P31"])
+    assert told == ["P31", "instance of", "ist ein(e)", "ist ein(e)"]
+
+
 @pytest.mark.parametrize("pack", ["gz", "bz2", "xz"])
 def test_a_table_of_addresses_in_any_packing(tmp_path: Path, store: Store, pack: str) -> None:
     content = f"<{WD}Q1>\t<{WDT}P27>\t{WD}Q2\nwd:Q1\tAda\nwdt:P27\tcitizenship\n".encode()
