@@ -58,7 +58,7 @@ class StoreFull(StoreError):
 
 
 class ImportFailed(KnowledgeGraphError):
-    """A file of triples cannot be read or holds no triple; nothing was imported."""
+    """A file of triples cannot be read or holds no triple; its earlier transactions are kept."""
 
 
 class EndpointError(KnowledgeGraphError):
@@ -86,7 +86,7 @@ class EndpointTruncated(EndpointError):
 
 
 class EndpointDown(EndpointError):
-    """The endpoint cannot be reached or keeps failing; check the network, or work offline."""
+    """The endpoint cannot be reached or keeps failing; check the network, or try again later."""
 
 
 class UnsafeEndpoint(EndpointError):

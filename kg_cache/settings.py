@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         cache_dir: Folder of the stores.
         config_dir: Folder of the user's own settings.
         language: Language of labels; where an item has none, English, then "mul", then its id.
-        timeout: Seconds until a silent endpoint is given up; below 65, since Wikidata itself stops at 60.
+        timeout: Seconds within which the whole answer must be there; below 65, since Wikidata itself stops at 60.
         max_response_bytes: Largest answer read.
         chunk_size: Items per query.
         entity_limit: Most claims stored of one item.
