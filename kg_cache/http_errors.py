@@ -61,9 +61,7 @@ def plain_errors(host: str, deadline: Deadline | None = None) -> Iterator[None]:
             cause = getattr(error, "reason", error)
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise UnsafeEndpoint(f"the certificate of {host} is not valid ({cause}); check the address") from error
-            raise EndpointDown(
-                f"{host} cannot be reached ({cause!r}); check the network, or use what is stored (offline)"
-            ) from error
+            raise EndpointDown(f"{host} cannot be reached ({cause!r}); check the network and the address") from error
         except UnicodeError as error:  # Python encodes the host before it looks it up
             raise EndpointRefused(f"{host} is no name of a host; check the address of the endpoint") from error
     except EndpointError as error:
@@ -125,7 +123,7 @@ def _from_status(error: urllib.error.HTTPError, host: str) -> EndpointError:
         seconds = retry_after(asked, time.time())
         return EndpointBusy(f"{said} (busy) and asks to wait {seconds:g} s; try again later", seconds)
     if error.code >= 500 or error.code == 408:
-        return EndpointDown(f"{said} {show(text)}; try again later, or use what is stored (offline)")
+        return EndpointDown(f"{said} {show(text)}; try again later")
     return EndpointRefused(f"{said} {show(text)}; check KGEDIT_ENDPOINT and KGEDIT_CONTACT")
 
 

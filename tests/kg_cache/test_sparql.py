@@ -160,16 +160,22 @@ def test_a_passing_failure_is_tried_again(server: SparqlServer, settings: MakeSe
 
 def test_a_lasting_failure_ends(server: SparqlServer, settings: MakeSettings, clock) -> None:
     server.always = Fault(reset=True)
-    with pytest.raises(EndpointDown, match="offline"):
+    with pytest.raises(EndpointDown, match="cannot be reached"):
         endpoint(settings(server.url, attempts=3), clock).select(QUERY)
     assert len(server.queries) == 3
+
+
+def test_a_server_error_names_a_remedy_that_there_is(server: SparqlServer, settings: MakeSettings, clock) -> None:
+    server.always = Fault(status=500)
+    with pytest.raises(EndpointDown, match=r"answered 500 .*; try again later$"):
+        endpoint(settings(server.url, attempts=1), clock).select(QUERY)
 
 
 def test_nobody_listens(settings: MakeSettings, clock) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{reserved.getsockname()[1]}/sparql"
-        with pytest.raises(EndpointDown, match="cannot be reached"):
+        with pytest.raises(EndpointDown, match=r"cannot be reached \(.*\); check the network and the address$"):
             endpoint(settings(address, attempts=2), clock).select(QUERY)
 
 
