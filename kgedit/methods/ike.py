@@ -125,7 +125,7 @@ class Ike(Method):
         near = [fact for relation in dict.fromkeys(wanted) for fact in facts[relation]]
         far = [fact for relation in sorted({*facts} - {*wanted}) for fact in facts[relation]]
         chosen = [fact for group in (near, far) for fact in rng.sample(group, min(len(group), count))][:count]
-        written = []
+        written: list[str] = []
         for fact in chosen:
             # The object that it makes up, and the neighbour that keeps its own, are of the same relation.
             made_up = _any_but(rng, facts[fact.relation], fact, "object")

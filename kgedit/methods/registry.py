@@ -183,7 +183,7 @@ def _value(variant: str, field: str, text: str, kind: type[MethodSettings]) -> A
     value: str | list[str] | None = text
     if get_origin(info.annotation) is tuple:
         value = [] if text == NONE else _items(text)
-    elif tuple in map(get_origin, get_args(info.annotation)) and re.fullmatch(r"\w+([+,]\w+)*", text):
+    elif any(get_origin(part) is tuple for part in get_args(info.annotation)) and re.fullmatch(r"\w+([+,]\w+)*", text):
         value = _items(text)  # names; what is more than names, such as a pattern, stays one text
     elif text == NONE and NoneType in get_args(info.annotation):
         value = None
