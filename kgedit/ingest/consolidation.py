@@ -98,7 +98,8 @@ def consolidate(
         directory: Folder of the store.
         method: A method whose changes share one delta: "finetune-adapter" (a LoRA adapter) or "locft" (one matrix).
         patch_method: Patches what the delta does not hold; by default the method of the store's last run.
-        refused: Also try the changes that patching refused, where nothing else was said about their fact since.
+        refused: Also try the changes that patching refused, where nothing has happened to their fact since. What a
+            person refused is not tried.
         anew: Train from the unedited model also where a delta of the same method is in force, and do not read the
             deltas in force, so that a damaged one is replaced.
         without: Changes that are undone by leaving them out.
@@ -229,14 +230,14 @@ def _in_force(session: Session, method: Method) -> Delta | None:
 
 
 def _candidates(journal: Journal, *, refused: bool, without: Collection[int]) -> list[Entry]:
-    """The changes in force, and those that were refused, if nothing was said about their fact after that."""
+    """The changes in force, and those that guards refused, if nothing has happened to their fact after that."""
     live = [entry for entry in journal.in_force() if entry.id not in without]
     if not refused:
         return live
-    taken = {entry.slot for entry in live}
-    last = {entry.slot: entry for entry in journal.entries()}
-    again = [entry for slot, entry in last.items() if entry.state == State.REFUSED and slot not in taken]
-    return [*live, *again]
+    settled = {entry.slot for entry in live} | {journal.entry(id).slot for id in without}
+    last = [entry for entry in journal.last_of_slots() if entry.slot not in settled]
+    # What a person refused was decided in no batch.
+    return [*live, *(entry for entry in last if entry.state == State.REFUSED and entry.batch is not None)]
 
 
 def _patched(session: Session, patcher: Decider, trained: Decision) -> Decision:

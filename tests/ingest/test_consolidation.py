@@ -22,6 +22,7 @@ from kgedit.ingest import (
     consolidate,
     export,
     open_store,
+    refuse,
     replay,
     runner,
     undo,
@@ -34,7 +35,7 @@ from kgedit.ingest.runner import apply_feed
 from kgedit.ingest.session import open_edited, open_session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
-from kgedit.ingest.store.entry import PlannedEdit, Received
+from kgedit.ingest.store.entry import Entry, PlannedEdit, Received
 from kgedit.ingest.store.store import DELTAS
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
 from kgedit.mini.cases import Casebook
@@ -158,6 +159,31 @@ def test_a_later_consolidation_trains_what_the_one_in_force_does_not_make_and_pa
         assert [len(entries) for entries in store.live().values()] == [3, 1]
         assert [entry.state for entry in store.entries()] == [State.CHECKED] * 4
     assert replay(directory).right == 1.0
+
+
+def test_what_a_person_refused_or_what_contradicts_an_undone_fact_is_not_tried_again(
+    patched, tmp_path, training, mini
+) -> None:
+    directory, weights = copied(patched, tmp_path), DeltaStack(mini.model, sole_writer=True)
+
+    def contradicted(store, id: int, target: str) -> Entry:
+        """Another change of the fact of a change, which waits."""
+        edit = store.journal.entry(id).edit.model_copy(update={"target_new": target})
+        store.journal.receive([Received(key=change_key(edit), slot=slot_key(edit), change=PlannedEdit(edit=edit))])
+        return store.journal.find(change_key(edit))
+
+    with open_store(directory, write=True) as store:
+        for id in (1, 2, 3):
+            refusal = Refusal(contradicted(store, id, "Q90"), "weak")
+            commit(store, weights, Decision(refused=(refusal,)))
+        vandal = contradicted(store, 4, "Q90")
+    refuse(directory, [vandal.id], "a vandal wrote it")
+    undo(directory, 1)
+    undo(directory, 2)
+    with open_store(directory, write=True) as store:  # said again after the undo
+        commit(store, weights, Decision(refused=(Refusal(again := contradicted(store, 2, "Q142"), "weak"),)))
+    consolidated(directory, without=[3], anew=True)
+    assert training[0] == ([again.id], False)
 
 
 def test_nothing_is_switched_where_the_guards_refuse_the_whole(patched, tmp_path, training) -> None:

@@ -112,7 +112,9 @@ class Journal:
                         f"possible are: {', '.join(sorted(NEXT[now])) or 'none'}"
                     )
                 # 2. The row, then the step that seals it.
-                columns = move.model_dump(exclude={"entry", "change"}, exclude_none=True)
+                columns: dict[str, Any] = move.model_dump(exclude={"entry", "change"}, exclude_none=True)
+                if move.state == State.RECEIVED:  # it waits again, and is decided in no batch
+                    columns |= {"batch": None, "place": None, "delta": None}
                 if move.change is not None:
                     columns["change"] = _dump(move.change.model_dump(mode="json"))
                 if move.numbers is not None:
@@ -179,6 +181,12 @@ class Journal:
     def all_of_slot(self, slot: str) -> list[Entry]:
         """Every change of a fact, in the order of receipt."""
         return list(self._entries("WHERE slot = ? ORDER BY id", (slot,)))
+
+    def last_of_slots(self) -> list[Entry]:
+        """Of each fact the change that took the last step, in the order of receipt."""
+        last = "SELECT max(step.id) FROM step JOIN entry ON entry.id = step.entry GROUP BY entry.slot"
+        where = f"WHERE id IN (SELECT entry FROM step WHERE id IN ({last})) ORDER BY id"  # noqa: S608
+        return list(self._entries(where, ()))
 
     def counts(self) -> dict[str, int]:
         """Number of entries in each state; all states are there."""
