@@ -16,7 +16,7 @@ from kgedit.ingest.session import Session, open_edited, open_session
 from kgedit.ingest.store.consolidate import CONSOLIDATED
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.store import IngestStore, open_store
-from kgedit.ingest.store.undo import carrier, others_of, undo_own_delta, undo_shared_delta, undoable
+from kgedit.ingest.store.undo import carrier, older, others_of, undo_own_delta, undo_shared_delta, undoable
 from kgedit.lm.loading import Loading
 from kgedit.progress import Progress
 
@@ -95,7 +95,8 @@ def undo(
     """Undo one change of a store.
 
     A delta of its own is left out, also when its file is damaged. What a consolidation trained is undone by a
-    counter-patch; other changes that share an adapter are retrained without it.
+    counter-patch, and so is what shares an adapter and superseded a change of another one. Else the others that share
+    its adapter are retrained without it.
 
     Args:
         directory: Folder of the store.
@@ -113,7 +114,7 @@ def undo(
         entry = undoable(store, id)
         shared = carrier(store, entry) is not None
         model, graph, method = store.model, store.graph, patching_method(store.model, store.journal)
-        if shared and not (counter_patch or _consolidated(store, entry)):
+        if shared and not (counter_patch or _patched_over(store, entry)):
             method = str(store.delta(entry.delta or "").manifest["method"])  # whatever trained it retrains it
     if shared:
         with open_session(directory, model=model, method=method, graph=graph, progress=progress, **loading) as session:
@@ -135,17 +136,21 @@ def undo_in(session: Session, id: int, *, counter_patch: bool = False) -> Undone
     answer: str | None = None
     if carrier(store, entry) is None:
         undo_own_delta(store, session.weights, id)
-    elif counter_patch or _consolidated(store, entry):
+    elif counter_patch or _patched_over(store, entry):
         answer = counter(session, id)
     else:
         _retrain_without(session, entry)
     return Undone(undone=id, weights_hash=store.weights_hash, answer=answer)
 
 
-def _consolidated(store: IngestStore, entry: Entry) -> bool:
-    """Whether the live delta that makes a change is not trained again at once when it is undone."""
-    shared = others_of(store, entry)
-    return not shared or CONSOLIDATED in store.delta(entry.delta or "").manifest
+def _patched_over(store: IngestStore, entry: Entry) -> bool:
+    """Whether a counter-patch undoes a change that a live delta goes on making, and no training without it.
+
+    So it is where a consolidation trained the delta, and where another one makes an older change of the fact.
+    """
+    if not others_of(store, entry) or older(store, entry, entry.delta) is not None:
+        return True
+    return CONSOLIDATED in store.delta(entry.delta or "").manifest
 
 
 def _retrain_without(session: Session, entry: Entry) -> None:

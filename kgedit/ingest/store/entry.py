@@ -36,8 +36,9 @@ NEXT: Mapping[State, frozenset[State]] = {
     # Checked or refused again: a consolidation decides about all of them anew.
     State.CHECKED: frozenset({State.CHECKED, State.REFUSED, State.COUNTERED, State.UNDONE, State.SUPERSEDED}),
     State.REFUSED: frozenset({State.CHECKED}),
-    # A shared delta still makes it, and a counter-patch on top answers as the unedited model does.
-    State.COUNTERED: frozenset({State.UNDONE, State.SUPERSEDED}),
+    # A shared delta still makes it, and a counter-patch on top answers as the unedited model does. Countered
+    # again: that delta is gone, but another one makes an older change of the fact.
+    State.COUNTERED: frozenset({State.COUNTERED, State.UNDONE, State.SUPERSEDED}),
     State.UNDONE: frozenset(),
     State.SUPERSEDED: frozenset(),
 }

@@ -15,7 +15,9 @@ from kgedit.ingest.store.store import IngestStore
 from kgedit.ingest.store.switch import switched
 
 _REASON = "undone on request"
+_GONE = "the delta that made it is no longer applied"
 _RETRAINED = "the delta that made it was trained again without it"
+_OLDER = "the counter-patch stays, since another delta makes an older change of the fact"
 
 
 def undoable(store: IngestStore, id: int) -> Entry:
@@ -43,13 +45,18 @@ def carrier(store: IngestStore, entry: Entry) -> tuple[int, str] | None:
 
     That is the delta which it shares with others, or one which shares out what it superseded.
     """
-    live = store.live()
     if others_of(store, entry):
         return entry.place or 0, entry.delta or ""
+    return older(store, entry, entry.delta)
+
+
+def older(store: IngestStore, entry: Entry, leaving: str | None) -> tuple[int, str] | None:
+    """Place and id of a live delta that makes another change of the same fact when one leaves; None if none does."""
+    live = store.live()
     for old in store.journal.all_of_slot(entry.slot):
         under = old.change.countered
         id = under.delta if under else old.delta
-        if old.id != entry.id and id in live and id != entry.delta:
+        if old.id != entry.id and id in live and id != leaving:
             return min(place for one in live[id] for place, named in one.parts if named == id), id
     return None
 
@@ -64,12 +71,8 @@ def undo_own_delta(store: IngestStore, weights: DeltaStack, id: int) -> None:
     entry = undoable(store, id)
     if others_of(store, entry):
         raise JournalError(f"change {id} shares the delta {entry.delta} with others")
-    # What was countered in the same delta goes with it, and so do the counter-patches.
-    countered = [one for one in store.live()[entry.delta or ""] if one.id != id]
-    gone = {entry.delta, *(one.delta for one in countered)}
-    with switched(store, weights, [delta for delta in store.live() if delta not in gone]):
-        why = "the delta that made it is no longer applied"
-        moves = [Move(entry=one.id, state=State.UNDONE, reason=why) for one in countered]
+    moves, patches = _countered(store, entry, _GONE)
+    with switched(store, weights, [delta for delta in store.live() if delta not in {entry.delta, *patches}]):
         store.journal.move([Move(entry=id, state=State.UNDONE, reason=_REASON), *moves])
 
 
@@ -79,14 +82,11 @@ def undo_shared_delta(
     """Undo a change that shares its delta: a delta of the other changes alone takes its place."""
     delta = weights.on_base(retrained)
     store.save_delta(delta)
-    live = store.live()
-    # The new delta does not make what was countered in the old one, so the counter-patches go.
-    countered = [one for one in live[entry.delta or ""] if one.state == State.COUNTERED]
-    gone = {one.delta for one in countered}
-    with switched(store, weights, [delta.id if id == entry.delta else id for id in live if id not in gone]):
+    # The new delta does not make what was countered in the old one.
+    moves, patches = _countered(store, entry, _RETRAINED)
+    with switched(store, weights, [delta.id if id == entry.delta else id for id in store.live() if id not in patches]):
         why = f"its shared delta was computed again without change {entry.id}"
         store.journal.replace_delta([other.id for other in others], delta.id, why)
-        moves = [Move(entry=one.id, state=State.UNDONE, reason=_RETRAINED) for one in countered]
         store.journal.move([Move(entry=entry.id, state=State.UNDONE, reason=_REASON), *moves])
 
 
@@ -112,8 +112,11 @@ def undo_by_counter_patch(
     delta = weights.on_base(patch).noting(counters=entry.id, answer=answer)
     store.save_delta(delta)
     _, last = store.journal.next_numbers()
-    own = entry.delta if not others_of(store, entry) else None
-    with switched(store, weights, [*(id for id in store.live() if id != own), delta.id]):
+    moves, gone = list[Move](), set[str | None]()
+    if not others_of(store, entry):
+        moves, patches = _countered(store, entry, _GONE)
+        gone = {entry.delta, *patches}
+    with switched(store, weights, [*(id for id in store.live() if id not in gone), delta.id]):
         countered = Countered(delta=carried[1], place=carried[0], answer=answer)
         store.journal.move(
             [
@@ -126,6 +129,25 @@ def undo_by_counter_patch(
                     delta=delta.id,
                     numbers=numbers,
                     change=entry.change.model_copy(update={"countered": countered}),
-                )
+                ),
+                *moves,
             ]
         )
+
+
+def _countered(store: IngestStore, entry: Entry, why: str) -> tuple[list[Move], set[str | None]]:
+    """The steps of what was countered in the delta of a change when that leaves, and the counter-patches that go too.
+
+    One stays where an older change of its fact is in another live delta, which would speak again.
+    """
+    moves, patches = list[Move](), set[str | None]()
+    for one in store.live()[entry.delta or ""]:
+        if one.state == State.COUNTERED and one.change.countered is not None:
+            if (below := older(store, one, entry.delta)) is None:
+                moves.append(Move(entry=one.id, state=State.UNDONE, reason=why))
+                patches.add(one.delta)
+            else:
+                under = one.change.countered.model_copy(update={"place": below[0], "delta": below[1]})
+                change = one.change.model_copy(update={"countered": under})
+                moves.append(Move(entry=one.id, state=State.COUNTERED, reason=f"{why}; {_OLDER}", change=change))
+    return moves, patches

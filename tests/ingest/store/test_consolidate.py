@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -22,9 +24,11 @@ from ingest.cheap import (
 )
 from kgedit.delta import DeltaStack
 from kgedit.errors import JournalError
+from kgedit.ingest import maintenance
+from kgedit.ingest.session import Session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.consolidate import switch_to
-from kgedit.ingest.store.decision import Decision, Refusal
+from kgedit.ingest.store.decision import Accepted, Decision, Refusal
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.store import DELTAS, IngestStore
 from kgedit.ingest.store.undo import carrier, others_of, undo_by_counter_patch, undo_own_delta, undo_shared_delta
@@ -38,6 +42,13 @@ def patched(directory: Path, *changes: str) -> tuple[IngestStore, DeltaStack]:
     store.journal.receive(received(name) for name in changes)
     batches(store, weights, 2)
     return store, weights
+
+
+def shared(store: IngestStore, weights: DeltaStack, name: str, **facts: str) -> None:
+    """Changes that are decided together and share a delta: name of each -> its fact."""
+    store.journal.receive(received(change, slot) for change, slot in facts.items())
+    delta = delta_of(name, weights.model)
+    commit(store, weights, Decision(tuple(Accepted(entry, delta, {}) for entry in store.entries(State.RECEIVED))))
 
 
 def counter(store: IngestStore, weights: DeltaStack, id: int) -> None:
@@ -180,4 +191,54 @@ def test_the_last_change_of_a_shared_delta_takes_the_delta_and_its_counter_patch
         assert [entry.state for entry in store.entries()] == [State.UNDONE, State.UNDONE, State.CHECKED]
         undo_own_delta(store, weights, 3)
         assert weights.hash() == weights.hash_unedited()
+        check_invariant(store, weights)
+
+
+def test_a_counter_patch_stays_where_an_older_change_of_the_fact_would_speak_again(tmp_path: Path) -> None:
+    """X and A share an adapter, then Y, which supersedes X, another with B and C; Y is undone by a patch on top."""
+    store, weights = reopen(tmp_path)
+    with store:
+        shared(store, weights, "first", X="fact", A="a")
+        shared(store, weights, "second", Y="fact", B="b", C="c")
+        counter(store, weights, 3)
+        entry = store.journal.entry(4)
+        undo_shared_delta(store, weights, entry, others_of(store, entry), delta_of("without B", weights.model))
+        assert shape(store) == [[2, 3], [5], [3]]
+        assert store.journal.entry(3).undone_to == "as before"
+        check_invariant(store, weights)
+        undo_own_delta(store, weights, 5)
+        assert shape(store) == [[2, 3], [3]]
+        check_invariant(store, weights)
+    store, weights = reopen(tmp_path)
+    with store:
+        undo_own_delta(store, weights, 2)  # the first adapter goes, and with it what was to be countered
+        assert store.journal.entry(3).state == State.UNDONE
+        assert weights.hash() == weights.hash_unedited()
+        check_invariant(store, weights)
+
+
+def test_what_was_countered_in_a_delta_that_a_counter_patch_makes_needless_goes_with_it(tmp_path: Path) -> None:
+    store, weights = reopen(tmp_path)
+    with store:
+        shared(store, weights, "first", X="fact", A="a")
+        shared(store, weights, "second", Y="fact", B="b")
+        counter(store, weights, 4)
+        counter(store, weights, 3)  # only the first adapter still makes a change of its fact
+        assert shape(store) == [[2, 3], [3]]
+        assert store.journal.entry(4).state == State.UNDONE
+        check_invariant(store, weights)
+    reopen(tmp_path)[0].close()
+
+
+def test_undo_brings_no_superseded_change_of_another_adapter_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, weights = reopen(tmp_path)
+    with store:
+        shared(store, weights, "first", X="fact", A="a")
+        shared(store, weights, "second", Y="fact", B="b")
+        monkeypatch.setattr(maintenance, "counter", lambda session, id: counter(store, weights, id) or "as before")
+        undone = maintenance.undo_in(cast("Session", SimpleNamespace(store=store, weights=weights)), 3)
+        assert undone.answer == "as before", "the first adapter still says X, so that nothing is trained again"
+        assert shape(store) == [[2], [3, 4], [3]]
         check_invariant(store, weights)
