@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from pydantic import BaseModel, ConfigDict
 
@@ -114,10 +114,18 @@ def undo(
         entry = undoable(store, id)
         shared = carrier(store, entry) is not None
         model, graph, method = store.model, store.graph, patching_method(store.model, store.journal)
+        settings: dict[str, dict[str, Any]] = {}
+        seed = 0
         if shared and not (counter_patch or _patched_over(store, entry)):
-            method = str(store.delta(entry.delta or "").manifest["method"])  # whatever trained it retrains it
+            # Whatever trained it retrains it, as it was set then.
+            manifest = store.delta(entry.delta or "").manifest
+            method, seed = str(manifest["method"]), int(manifest.get("seed", 0))
+            settings = {method: manifest.get("settings", {})}
     if shared:
-        with open_session(directory, model=model, method=method, graph=graph, progress=progress, **loading) as session:
+        with open_session(
+            directory, model=model, method=method, graph=graph, seed=seed, settings=settings, progress=progress,
+            **loading,
+        ) as session:  # fmt: skip
             return undo_in(session, id, counter_patch=counter_patch)
     with open_edited(directory, check=False, write=True, **loading) as (store, _, weights):
         undo_own_delta(store, weights, id)

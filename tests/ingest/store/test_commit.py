@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 import torch
 
+from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import JournalError
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.trial import Trial, TrialRunner
-from kgedit.ingest.maintenance import undo_in
+from kgedit.ingest.maintenance import undo, undo_in
 from kgedit.ingest.runner import apply_feed, fingerprint
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import PlannedEdit, Received, State
 from kgedit.lm.load import load_model
+from kgedit.methods.base import Computed, Workbench
+from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
 from kgedit.mini import mini_folder
 
 SMALL = {
@@ -219,6 +222,30 @@ def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes, m
         assert left[0].delta != live[0].delta  # retrained without it
         assert same(session, alone(session, left[0]))
         assert session.weights.hash() == session.store.weights_hash
+
+
+def test_the_others_of_an_adapter_are_retrained_as_it_was_trained(tmp_path, changes, monkeypatch) -> None:
+    pytest.importorskip("peft")
+    trained: list[tuple[AdapterConfig, int]] = []
+    name = "transformer.h.1.mlp.c_proj.weight"
+
+    def together(self: FineTuneAdapter, bench: Workbench, cases) -> list[Computed]:
+        """Next to nothing, in the place of training."""
+        trained.append((self.config, bench.seed))
+        d_in, d_out = bench.model.get_parameter(name).shape
+        update = WeightUpdate(name, torch.full((d_in, 1), 1e-5 * len(cases[0])), torch.ones(d_out, 1), conv1d=True)
+        manifest = {"method": self.name, "settings": self.config.model_dump(mode="json"), "seed": bench.seed}
+        return [Computed(LowRankDelta((update,), hash_weights(bench.model, [name]), manifest))]
+
+    monkeypatch.setattr(FineTuneAdapter, "together", together)
+    with small(tmp_path, "finetune-adapter:rank=3", guards={"facts": 4}, guard="warn", seed=5) as session:
+        apply_feed(session, "test", changes[:2], fingerprint=None)
+        assert [len(entries) for entries in session.store.live().values()] == [2]
+    noted = trained[-1]
+    assert (noted[0].rank, noted[1]) == (3, 5)
+    trained.clear()
+    undo(tmp_path, 1)
+    assert trained == [noted], "not as the preset has it"
 
 
 def test_what_is_refused_is_trained_back_out_of_the_adapter_that_others_share(tmp_path, changes, monkeypatch) -> None:
