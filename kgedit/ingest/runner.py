@@ -96,10 +96,12 @@ def run(
         check_report_file(Path(report))
     source = open_feed(str(feed), format, options) if isinstance(feed, str | Path) else feed
     of_file = None
-    if isinstance(feed, str | Path) and Path(feed).is_file():
+    # A list of items is asked of Wikidata as it is now, so that the same file may say something else each time.
+    if isinstance(feed, str | Path) and format != "wikidata" and Path(feed).is_file():
         of_file = planned_file(
-            Path(feed), source.name, options, policy=policy, check_kinds=check_kinds, any_subject=any_subject
-        )
+            Path(feed), source.name, options, kind=format, policy=policy, check_kinds=check_kinds,
+            any_subject=any_subject,
+        )  # fmt: skip
     with open_session(
         store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
         settings=settings, chat=chat, system=system, progress=progress, **loading,
@@ -217,13 +219,24 @@ def next_batch(session: Session, size: int, *, after: int = 0) -> list[Entry]:
 
 
 def planned_file(
-    path: Path, name: str, options: FeedOptions, *, policy: Policy, check_kinds: bool, any_subject: bool
+    path: Path,
+    name: str,
+    options: FeedOptions,
+    *,
+    kind: str | None = None,
+    policy: Policy,
+    check_kinds: bool,
+    any_subject: bool,
 ) -> str:
     """Fingerprint of a file and of all that decides its plan, under which the journal notes a run over it."""
     columns = sorted(f"{column}={field}" for column, field in options.columns.items())
     parts = [name, policy, str(not check_kinds), str(options.before), str(columns)]
-    # Named only where it is asked for, so that runs begun before there was a choice are found again.
-    return fingerprint(path, *parts, *(["any subject"] if any_subject else []))
+    # Each named only where it is asked for, so that runs begun before there was a choice are found again.
+    parts += ["any subject"] if any_subject else []
+    parts += [f"kind {kind}"] if kind else []
+    parts += [f"properties {sorted(options.properties)}"] if options.properties else []
+    parts += [f"before {fingerprint(options.before)}"] if options.before and options.before.is_file() else []
+    return fingerprint(path, *parts)
 
 
 def fingerprint(path: Path, *parts: str) -> str:

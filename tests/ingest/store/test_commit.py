@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,11 @@ import torch
 
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.errors import JournalError
+from kgedit.ingest import runner
 from kgedit.ingest.change import change_key, slot_key
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.trial import Trial, TrialRunner
+from kgedit.ingest.feeds.base import FeedOptions
 from kgedit.ingest.maintenance import undo, undo_in
 from kgedit.ingest.runner import apply_feed, fingerprint
 from kgedit.ingest.session import open_session
@@ -267,6 +269,30 @@ def test_what_is_refused_is_trained_back_out_of_the_adapter_that_others_share(tm
         assert tried[-1] == 1.0, "the adapter made the change before it was refused"
         assert result.accepted_right == 1.0
         assert editor.complete(question) == unedited
+
+
+def test_a_run_with_other_options_is_not_taken_for_one_that_was_done(tmp_path, monkeypatch) -> None:
+    noted: list[str | None] = []
+    monkeypatch.setattr(runner, "open_session", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(runner, "apply_feed", lambda *_, fingerprint, **__: noted.append(fingerprint))
+
+    def of_run(file: str, kind: str | None = None, **options: Any) -> str | None:
+        runner.run(tmp_path / "store", tmp_path / file, format=kind, options=FeedOptions(**options))
+        return noted[-1]
+
+    for name in ("feed.txt", "feed.jsonl", "ids.txt", "new.nt", "old.nt"):
+        (tmp_path / name).write_text("Q937\n")
+    assert of_run("feed.txt", "jsonl") == of_run("feed.txt", "jsonl") != of_run("feed.txt", "csv")
+    # A plain run is known by what it was always known by.
+    assert of_run("feed.jsonl") == fingerprint(tmp_path / "feed.jsonl", "feed.jsonl", "refuse", "False", "None", "[]")
+    # Wikidata is asked about a list of items anew each time.
+    assert of_run("ids.txt", "wikidata", properties=("P27",)) is None
+    difference = [of_run("new.nt", "difference", before=tmp_path / "old.nt", properties=("P19", "P27"))]
+    assert difference == [of_run("new.nt", "difference", before=tmp_path / "old.nt", properties=("P27", "P19"))]
+    difference.append(of_run("new.nt", "difference", before=tmp_path / "old.nt", properties=("P27",)))
+    (tmp_path / "old.nt").write_text("quite another graph\n")
+    difference.append(of_run("new.nt", "difference", before=tmp_path / "old.nt", properties=("P27",)))
+    assert len(set(difference)) == 3
 
 
 def test_the_fingerprint_of_a_feed_is_its_content_and_what_decides_its_plan(tmp_path) -> None:
