@@ -292,4 +292,4 @@ def _stream(
         return StreamFeed(source, api, properties, entities=entities, wiki=settings.wiki, until=until)
 
     events(None)  # a beginning that means nothing is told at once
-    return FollowedStream(events, opened, size=size, seconds=every)
+    return FollowedStream(events, opened, size=size, seconds=every, until=until)

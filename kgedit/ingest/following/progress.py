@@ -31,7 +31,7 @@ class FollowState(BaseModel):
     """What was read of a source so far, over all its runs.
 
     Attributes:
-        position: Where it goes on: the id of the last event; None for a folder.
+        position: Where it goes on: the id of the last event, or a time before the first; None for a folder.
         batches: Number of batches.
         events: Number of events.
         records: Class of the plan -> number of records.

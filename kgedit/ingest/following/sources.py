@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,7 @@ class FollowedStream:
         opened: Makes a feed of a stream of events.
         size: Changes in a batch.
         seconds: The longest that changes wait for others.
+        until: When reading ends; None where it has no end.
         clock: Monotonic seconds.
     """
 
@@ -78,10 +80,12 @@ class FollowedStream:
         *,
         size: int,
         seconds: float,
+        until: datetime | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = "stream"
         self._events, self._opened, self._size, self._seconds, self._clock = events, opened, size, seconds, clock
+        self._until = until
 
     def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[FollowedBatch]:
         """See `Followed.batches`."""
@@ -116,7 +120,9 @@ class FollowedStream:
             if events:
                 yield FollowedBatch(iter(found[:items_before]), position=position, events=events)
             raise
-        if events:
+        if position is None and self._until:  # nothing had come before the end: the next reading begins there
+            yield FollowedBatch(iter(found), position=self._until.isoformat(), events=events)
+        elif events:
             yield FollowedBatch(iter(found), position=position, events=events)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,21 @@ def test_a_disk_that_is_full_ends_no_follower(tmp_path: Path, followed, monkeypa
     monkeypatch.setattr(cheap.module, "publish", full)
     result = followed("store", tmp_path / "feeds", out=tmp_path / "out")
     assert (result.records, [bad.why for bad in result.bad]) == ({"new": 1}, ["no space is left"])
+
+
+def test_read_once_without_a_beginning_it_goes_on_from_the_end_of_the_first_call(tmp_path: Path, followed) -> None:
+    """As a timer calls it: each call ends at the first event that is younger than the call."""
+    later = event(0, "Q1", 1, 2, meta={"dt": "2999-01-01T00:00:00Z"})
+    revisions = {1: entity("Q1"), 2: entity("Q1", P6=[statement("Q99", references=1)])}
+    with ApiServer(revisions=revisions) as api:
+        with EventServer([later]) as stream:
+            first = followed("store", "stream", stream.url, api.url)
+        assert (first.events, first.records) == (0, {})
+        with EventServer([event(0, "Q1", 1, 2), later]) as stream:
+            second = followed("store", "stream", stream.url, api.url)
+            assert stream.requests[-1]["since"] == first.position
+    assert datetime.fromisoformat(first.position).tzinfo is not None
+    assert (second.events, second.records) == (1, {"new": 1})
 
 
 def test_what_is_no_source_leaves_no_store(tmp_path: Path, followed) -> None:
