@@ -16,10 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from ingest.cheap import batches, check_invariant, names, received, refused, reopen, tiny_model
+from ingest.cheap import (
+    batches,
+    check_invariant,
+    consolidate_cheaply,
+    names,
+    received,
+    refused,
+    reopen,
+    tiny_model,
+)
 from kgedit.delta import DeltaStack
 from kgedit.errors import FileCorrupt, JournalError, SaveFailed, StoreBusy, WrongBase
-from kgedit.ingest.store.commit import recover
+from kgedit.ingest.store.commit import apply_live, recover
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.journal import Journal
 from kgedit.ingest.store.store import DELTAS, IngestStore, open_store
@@ -237,6 +246,31 @@ def test_a_second_writer_is_turned_away_with_the_first_ones_number_and_readers_a
             assert [entry.key for entry in reader.entries()] == ["key-a"]
     open_store(tmp_path, write=True, wait=0.0).close()
     assert weights.deltas == ()
+
+
+@pytest.mark.parametrize("moment", ["load", "hash"])
+def test_a_reader_beside_a_writer_is_told_so_and_not_that_the_store_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store, weights = reopen(tmp_path)
+    with store, open_store(tmp_path) as reader:
+        store.journal.receive(received(name) for name in names(SEED, 6))
+        batches(store, weights, 6)
+        mine = DeltaStack(tiny_model(), sole_writer=True)
+        load, hash = reader.delta, mine.hash
+        changes = iter([lambda: consolidate_cheaply(store, weights)])  # ends in the midst of reading
+
+        def meanwhile() -> None:
+            next(changes, lambda: None)()
+
+        if moment == "load":
+            monkeypatch.setattr(reader, "delta", lambda id: meanwhile() or load(id))
+        else:
+            monkeypatch.setattr(mine, "hash", lambda: (hash(), meanwhile())[0])
+        with pytest.raises(StoreBusy, match="a run changes the store .* try again"):
+            apply_live(reader, mine)
+        apply_live(reader, mine)
+        assert hash() == reader.weights_hash
 
 
 def test_a_store_without_its_journal_is_not_taken_for_a_new_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kgedit.delta.compress import compress
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
-from kgedit.errors import JournalError, MissingExtra, StoreBusy, UnsupportedExport
+from kgedit.errors import JournalError, MissingExtra, UnsupportedExport
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.decide.probes import fact_probes
 from kgedit.ingest.exports.card import card
@@ -106,13 +106,14 @@ def export_open(
         gguf: Also write the adapter as `adapter.gguf`, where llama.cpp knows the model and the package is there.
         progress: See `export`.
     """
-    live = store.live()
-    if list(live) != [delta.id for delta in weights.deltas]:
-        raise StoreBusy(f"a run changes the store {store.directory} just now; let it finish and try again")
-    if not store.journal.in_force():
+    # Read before it is compared whether these are still the deltas in force.
+    in_force, weights_hash = store.journal.in_force(), store.weights_hash
+    if list(store.live()) != [delta.id for delta in weights.deltas]:
+        raise store.changing()
+    if not in_force:
         raise JournalError(f"no change of the store {store.directory} is applied, so there is nothing to export")
     # 1. The questions of each change, asked on the store's weights.
-    changes = _changes(editor, store.journal.in_force(), progress)
+    changes = _changes(editor, in_force, progress)
     # 2. One delta of all, compressed where that is asked for.
     composed = weights.joined(weights.deltas)
     errors: dict[str, float] = {}
@@ -132,7 +133,7 @@ def export_open(
             model=public_name(editor.model, store.model),
             loading=store.loading,
             base_hash=store.base_hash,
-            weights_hash=store.weights_hash,
+            weights_hash=weights_hash,
             ranks=ranks,
             errors=errors,
             changes=changes,

@@ -84,15 +84,22 @@ def apply_live(store: IngestStore, weights: DeltaStack) -> None:
     Raises:
         FileCorrupt: A live delta is damaged.
         JournalError: They give others.
+        StoreBusy: A run that writes to the store changed them meanwhile.
     """
-    weights.put(store.live_deltas())
-    computed = weights.hash()
-    if computed != store.weights_hash:
-        raise JournalError(
-            f"the deltas of {store.directory} give weights of hash {computed}, but its journal noted "
-            f"{store.weights_hash}: a file was exchanged, or another machine computes differently. "
-            "Restore the store from a copy."
-        )
+    noted = list(store.live()), store.weights_hash
+    try:
+        weights.put(store.live_deltas())
+        computed = weights.hash()
+        if computed != store.weights_hash:
+            raise JournalError(
+                f"the deltas of {store.directory} give weights of hash {computed}, but its journal noted "
+                f"{store.weights_hash}: a file was exchanged, or another machine computes differently. "
+                "Restore the store from a copy."
+            )
+    except (FileCorrupt, JournalError) as error:
+        if noted == (list(store.live()), store.weights_hash):
+            raise
+        raise store.changing() from error
 
 
 def recover(store: IngestStore, weights: DeltaStack) -> int:

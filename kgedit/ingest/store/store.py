@@ -127,6 +127,10 @@ class IngestStore:
         """The live deltas, each with the changes that it makes; see `live_deltas`."""
         return list(zip(self.live_deltas(), self.live().values(), strict=True))
 
+    def changing(self) -> StoreBusy:
+        """The error of a reader who finds that a run has changed the store since it began to read."""
+        return StoreBusy(f"a run changes the store {self.directory} just now; let it finish and try again")
+
     def plan_file(self, fingerprint: str) -> Path:
         """File of the plan of a run."""
         return self.directory / PLANS / f"{fingerprint[:16]}.jsonl"
