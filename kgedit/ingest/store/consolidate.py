@@ -64,6 +64,11 @@ def switch_to(
         Move(entry=entry.id, state=State.UNDONE, reason="consolidated: the others were trained without it")
         for entry in (*journal.entries(State.COUNTERED), *without)
     ]
+    # A killed run had decided these beside the deltas that go now; they wait again.
+    moves += [
+        Move(entry=entry.id, state=State.RECEIVED, reason="the deltas it was decided beside were consolidated")
+        for entry in journal.entries(State.PREPARED, State.APPLIED)
+    ]
     # 3. The switch.
     with switched(store, weights, list(saved)):
         journal.move(sorted(moves, key=lambda move: move.entry))

@@ -30,7 +30,8 @@ OPEN = (State.RECEIVED, State.PREPARED, State.APPLIED, State.CHECKED)
 # The states that may follow each state.
 NEXT: Mapping[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.PREPARED, State.REFUSED}),
-    # Back to received: the delta on disk turned out damaged, so it is computed again.
+    # Back to received: the delta on disk turned out damaged, or the others were consolidated before it was applied, so
+    # it is computed again.
     State.PREPARED: frozenset({State.APPLIED, State.REFUSED, State.RECEIVED}),
     State.APPLIED: frozenset({State.CHECKED, State.REFUSED, State.RECEIVED}),
     # Checked or refused again: a consolidation decides about all of them anew.

@@ -242,3 +242,24 @@ def test_undo_brings_no_superseded_change_of_another_adapter_back(
         assert undone.answer == "as before", "the first adapter still says X, so that nothing is trained again"
         assert shape(store) == [[2], [3, 4], [3]]
         check_invariant(store, weights)
+
+
+def test_what_a_killed_run_had_prepared_waits_again_behind_a_consolidation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `consolidate --anew` does it, which does not finish what was begun."""
+    store, weights = patched(tmp_path, *GOOD[:2])
+    with store, monkeypatch.context() as patch:
+        store.journal.receive([received(GOOD[2])])
+        patch.setattr("kgedit.ingest.store.commit.finish", lambda *_: None)
+        commit(store, weights, decide(store.entries(State.RECEIVED), weights.model))
+        assert store.journal.entry(3).state == State.PREPARED
+        consolidate_cheaply(store, weights)
+        waiting = store.journal.entry(3)
+        assert (waiting.state, waiting.batch, waiting.place) == (State.RECEIVED, None, None)
+    for _ in range(2):  # what the first opening finishes, the second one verifies
+        store, weights = reopen(tmp_path)
+        with store:
+            batches(store, weights, 2)
+            assert shape(store) == [[1], [2], [3]]
+            check_invariant(store, weights)
