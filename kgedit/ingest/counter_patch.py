@@ -8,7 +8,7 @@ from kgedit.delta import Delta, LowRankDelta
 from kgedit.errors import JournalError
 from kgedit.ingest.chosen_method import patching_method
 from kgedit.ingest.session import Session
-from kgedit.ingest.store.undo import undo_by_counter_patch, undoable
+from kgedit.ingest.store.undo import leaving, undo_by_counter_patch, undoable
 
 _PATCHES = 3  # at most, one on top of the other, for one change
 
@@ -37,7 +37,8 @@ def counter(session: Session, id: int) -> str:
     answer = back.request.target
     # 2. A patch on top of all that stays applied; where it only brings the answer nearer, another on top of both.
     change = replace(back, replaces=entry)
-    live = store.live_with_entries()
+    _, gone = leaving(store, entry)
+    live = [(delta, entries) for delta, entries in store.live_with_entries() if delta.id not in gone]
     patches: list[Delta] = []
     for _ in range(_PATCHES):
         accepted = next(iter(decider.patch(change, live).accepted), None)

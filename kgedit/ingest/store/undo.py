@@ -71,8 +71,8 @@ def undo_own_delta(store: IngestStore, weights: DeltaStack, id: int) -> None:
     entry = undoable(store, id)
     if others_of(store, entry):
         raise JournalError(f"change {id} shares the delta {entry.delta} with others")
-    moves, patches = _countered(store, entry, _GONE)
-    with switched(store, weights, [delta for delta in store.live() if delta not in {entry.delta, *patches}]):
+    moves, gone = leaving(store, entry)
+    with switched(store, weights, [delta for delta in store.live() if delta not in gone]):
         store.journal.move([Move(entry=id, state=State.UNDONE, reason=_REASON), *moves])
 
 
@@ -112,10 +112,7 @@ def undo_by_counter_patch(
     delta = weights.on_base(patch).noting(counters=entry.id, answer=answer)
     store.save_delta(delta)
     _, last = store.journal.next_numbers()
-    moves, gone = list[Move](), set[str | None]()
-    if not others_of(store, entry):
-        moves, patches = _countered(store, entry, _GONE)
-        gone = {entry.delta, *patches}
+    moves, gone = leaving(store, entry)
     with switched(store, weights, [*(id for id in store.live() if id not in gone), delta.id]):
         countered = Countered(delta=carried[1], place=carried[0], answer=answer)
         store.journal.move(
@@ -133,6 +130,14 @@ def undo_by_counter_patch(
                 *moves,
             ]
         )
+
+
+def leaving(store: IngestStore, entry: Entry) -> tuple[list[Move], set[str | None]]:
+    """The deltas that go when a change is undone, where no other in force shares its own, and the steps of others."""
+    if others_of(store, entry):
+        return [], set()
+    moves, patches = _countered(store, entry, _GONE)
+    return moves, {entry.delta, *patches}
 
 
 def _countered(store: IngestStore, entry: Entry, why: str) -> tuple[list[Move], set[str | None]]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import torch
 
 from ingest.cheap import (
     batches,
@@ -22,16 +23,20 @@ from ingest.cheap import (
     refused,
     reopen,
 )
-from kgedit.delta import DeltaStack
+from kgedit.delta import Delta, DeltaStack
 from kgedit.errors import JournalError
-from kgedit.ingest import maintenance
+from kgedit.ingest import counter_patch, maintenance
+from kgedit.ingest.decide.probes import Probes
+from kgedit.ingest.decide.resolved_change import ResolvedChange
+from kgedit.ingest.decide.trial import remaining
 from kgedit.ingest.session import Session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.consolidate import switch_to
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
-from kgedit.ingest.store.entry import State
+from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.store import DELTAS, IngestStore
 from kgedit.ingest.store.undo import carrier, others_of, undo_by_counter_patch, undo_own_delta, undo_shared_delta
+from kgedit.methods.base import Request
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = [name for name in names(7, 20) if not refused(f"key-{name}")]
@@ -263,3 +268,33 @@ def test_what_a_killed_run_had_prepared_waits_again_behind_a_consolidation(
             batches(store, weights, 2)
             assert shape(store) == [[1], [2], [3]]
             check_invariant(store, weights)
+
+
+def test_each_further_counter_patch_lies_on_the_one_before_also_where_the_change_had_the_last_delta(
+    tmp_path: Path,
+) -> None:
+    store, weights = reopen(tmp_path)
+    with store:
+        shared(store, weights, "first", X="fact", A="a")
+        shared(store, weights, "own", Y="fact")
+        weight = weights.model.get_parameter("0.weight")
+        below: list[torch.Tensor] = []
+
+        def patch(change: ResolvedChange, live: list[tuple[Delta, list[Entry]]]) -> Decision:
+            """The first two bring the answer nearer only."""
+            with weights.trial(remaining(live, {change.entry.id})):
+                below.append(weight.detach().clone())
+            delta = weights.on_base(delta_of(f"patch {len(below)}", weights.model))
+            return Decision((Accepted(change.entry, delta, {"efficacy": float(len(below) == 3)}),))
+
+        entry, question = store.journal.entry(3), SimpleNamespace(question="of what?", target="as before")
+        made = ResolvedChange(entry, entry.edit, cast("Request", question), None, cast("Probes", None))
+        changes = SimpleNamespace(applied=lambda _: made, given_back=lambda _: made)
+        decider = SimpleNamespace(changes=changes, patch=patch, writer=SimpleNamespace(shared=False))
+        assert counter_patch.counter(cast("Session", SimpleNamespace(**locals())), 3) == "as before"
+        applied: list[Delta] = []
+        for name, found in zip(("first", "patch 1", "patch 2"), below, strict=True):
+            applied.append(weights.on_base(delta_of(name, weights.model)))
+            with weights.trial(applied):
+                torch.testing.assert_close(found, weight.detach())
+        check_invariant(store, weights)
