@@ -14,7 +14,7 @@ from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
 from kgedit.ingest.consolidation import check_methods, consolidate_in, note_in_vain, waiting
 from kgedit.ingest.decide.guard import Mode
-from kgedit.ingest.feeds.base import Feed, FeedOptions, open_feed
+from kgedit.ingest.feeds.base import Feed, FeedOptions, is_there, open_feed
 from kgedit.ingest.final_measure import final_measure
 from kgedit.ingest.intake import plan_in, take_in
 from kgedit.ingest.plan.policy import Policy
@@ -97,7 +97,7 @@ def run(
     source = open_feed(str(feed), format, options) if isinstance(feed, str | Path) else feed
     of_file = None
     # A list of items is asked of Wikidata as it is now, so that the same file may say something else each time.
-    if isinstance(feed, str | Path) and format != "wikidata" and Path(feed).is_file():
+    if isinstance(feed, str | Path) and format != "wikidata" and is_there(feed) and Path(feed).is_file():
         of_file = planned_file(
             Path(feed), source.name, options, kind=format, policy=policy, check_kinds=check_kinds,
             any_subject=any_subject,

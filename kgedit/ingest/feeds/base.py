@@ -91,9 +91,17 @@ def feed_kinds() -> dict[str, EntryPoint]:
     return {**built_in, **plugins(GROUP, FEEDS)}
 
 
+def is_there(what: str | Path) -> bool:
+    """Whether a file or folder has this name; a list of item ids may be longer than any name."""
+    try:
+        return Path(what).exists()
+    except OSError:
+        return False
+
+
 def _named(what: str) -> str | None:
     """The kind of a feed that is no file: the word "stream", or item ids."""
-    if Path(what).exists():
+    if is_there(what):
         return None
     if what == "stream":
         return "stream"

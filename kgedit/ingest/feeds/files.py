@@ -31,7 +31,7 @@ from typing import Any
 from kg_cache.text import storable
 from kgedit.errors import FeedError
 from kgedit.ingest.change import MalformedChange, now
-from kgedit.ingest.feeds.base import FeedItem, FeedOptions
+from kgedit.ingest.feeds.base import FeedItem, FeedOptions, is_there
 from kgedit.ingest.feeds.cells import SEPARATORS, OpenCell, cells
 from kgedit.ingest.feeds.record import FIELDS, ChangeRecord, field_of
 from kgedit.io.json_records import Parsed, parse_lines, parse_text
@@ -61,7 +61,7 @@ class _FileFeed:
         columns = columns or {}
         if unknown := sorted(set(columns.values()) - set(FIELDS)):
             raise FeedError(f"{unknown[0]!r} is no field of a change; the fields are {', '.join(FIELDS)}")
-        if not path.exists() or path.is_dir():  # said before a store is made for it
+        if not is_there(path) or path.is_dir():  # said before a store is made for it
             raise FeedError(f"{str(path)!r} cannot be opened: there is no such file; check the path")
         self.path, self.name, self.skipped = path, path.name, Counter[str]()
         self._columns, self._clock = dict(columns), clock

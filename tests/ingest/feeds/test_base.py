@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from kgedit.errors import FeedError, PluginError
+from kgedit.ingest import runner
 from kgedit.ingest.feeds.base import FEEDS, FeedOptions, feed_kinds, open_feed
 
 PLUGIN = """
@@ -50,9 +52,23 @@ def test_every_built_in_kind_can_be_loaded() -> None:
     assert all(callable(place.load()) for kind, place in feed_kinds().items() if kind in FEEDS)
 
 
-@pytest.mark.parametrize("what", ["Q937,Q42", "wd:Q937, Q42", "https://www.wikidata.org/wiki/Q937"])
+@pytest.mark.parametrize(
+    "what",
+    ["Q937,Q42", "wd:Q937, Q42", "https://www.wikidata.org/wiki/Q937", ",".join(f"Q{id}" for id in range(1, 2000))],
+    ids=["two", "prefixed", "address", "longer than a file's name"],
+)
 def test_item_ids_in_any_spelling_are_a_feed_of_wikidata(what: str) -> None:
     assert open_feed(what).name == "wikidata"
+
+
+def test_a_list_of_items_that_is_longer_than_a_name_is_run_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str | None] = []
+    monkeypatch.setattr(runner, "open_session", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(runner, "apply_feed", lambda *_, fingerprint, **__: noted.append(fingerprint))
+    runner.run("store", ",".join(["Q937"] * 2000))
+    assert noted == [None]
+    with pytest.raises(FeedError, match="a+.jsonl"):
+        open_feed("a" * 300 + ".jsonl")
 
 
 def test_a_plugin_adds_a_kind(install) -> None:
