@@ -48,7 +48,10 @@ def publish(session: Session, out: Path, *, keep: int) -> Path | None:
             f"{link} is there and is no link, so it is not replaced; move it away, or name another folder"
         )
     if not store.journal.in_force():
-        link.unlink(missing_ok=True)
+        try:
+            link.unlink(missing_ok=True)
+        except OSError as error:
+            raise SaveFailed(f"{link} cannot be removed ({error.strerror or error}); check the folder") from error
         return None
     if _weights(link) == store.weights_hash:
         return None

@@ -137,8 +137,12 @@ def test_a_date_may_be_a_year_or_a_month_or_in_the_form_of_wikidata(
 
 
 @pytest.mark.parametrize(
-    "dated", ["2026-13", "2026-02-30", "-0044-00-00T00:00:00Z", "11/23/2026", True, {"year": 2026}]
-)
+    "dated",
+    [
+        "2026-13", "2026-02-30", "-0044-00-00T00:00:00Z", "11/23/2026", True, {"year": 2026},
+        "9999-12-31T23:59:59-05:00", "9999-12-31T23:59:59.999999", "0001-01-01T00:00:00+05:00",
+    ],
+)  # fmt: skip
 def test_what_is_no_date_is_named(tmp_path: Path, dated: object) -> None:
     record = {**json.loads(GOOD), "dated": dated}
     (item,) = open_feed(str(written(tmp_path, json.dumps(record), "a.jsonl")))

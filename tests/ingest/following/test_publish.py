@@ -19,6 +19,7 @@ from kgedit.ingest.exports.write import GGUF
 from kgedit.ingest.following.metrics import Metrics
 from kgedit.ingest.following.publish import publish
 from kgedit.ingest.session import Session, open_edited
+from kgedit.ingest.store.store import open_store
 
 
 def write(folder: Path, name: str, changes: list[Change]) -> None:
@@ -63,6 +64,15 @@ def test_versions_the_link_and_the_facts_in_force(tmp_path: Path, changes: list[
         monkeypatch.setattr(opened.journal, "in_force", list)
         assert publish(session, out, keep=2) is None
     assert not current.is_symlink()
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_also_where_nothing_is_in_force(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with open_store(tmp_path / "store", write=True) as store:
+        session = cast("Session", SimpleNamespace(store=store))
+        with pytest.raises(SaveFailed, match="current cannot be removed"):  # which ends no follower
+            publish(session, tmp_path / "out", keep=2)
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_metrics_are_prometheus_text_on_this_machine() -> None:
