@@ -100,7 +100,8 @@ def accept(
         progress=progress, **loading,
     ) as session:  # fmt: skip
         journal = session.store.journal
-        chosen = [_waiting(journal, id) for id in dict.fromkeys(ids)]
+        with journal.writing():  # all of them or none
+            chosen = [_waiting(journal, id) for id in dict.fromkeys(ids)]
         left = chosen
         while left:
             # Changes of one fact are decided one after another.
@@ -135,7 +136,8 @@ def _waiting(journal: Journal, id: int) -> Entry:
     """The change if it waits; one that was refused or undone is received anew."""
     entry = journal.entry(id)
     if entry.state in (State.REFUSED, State.UNDONE):
-        journal.receive([Received(key=entry.key, slot=entry.slot, change=entry.change)])
+        change = entry.change.model_copy(update={"countered": None})  # it was, under the old number
+        journal.receive([Received(key=entry.key, slot=entry.slot, change=change)])
         entry = journal.find(entry.key) or entry
     if entry.state != State.RECEIVED:
         raise JournalError(f"change {id} is {entry.state}; only what waits, was refused or undone can be accepted")

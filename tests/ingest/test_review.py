@@ -45,6 +45,7 @@ def test_changes_wait_until_each_is_accepted_or_refused(tmp_path: Path) -> None:
     assert (decided.id, decided.state, decided.edit.target_new) == (3, State.CHECKED, "Q90")
     assert states(store) == ["received", "refused", "checked"]
     with pytest.raises(JournalError, match="only what waits"):
-        accept(store, [3], method="rome", moments="identity", settings=FEW)
+        accept(store, [2, 3], method="rome", moments="identity", settings=FEW)
+    assert states(store) == ["received", "refused", "checked"], "all or none"
     with pytest.raises(UnknownEdit):
         refuse(store, [9], "")

@@ -54,10 +54,10 @@ def older(store: IngestStore, entry: Entry, leaving: str | None) -> tuple[int, s
     """Place and id of a live delta that makes another change of the same fact when one leaves; None if none does."""
     live = store.live()
     for old in store.journal.all_of_slot(entry.slot):
-        under = old.change.countered
-        id = under.delta if under else old.delta
-        if old.id != entry.id and id in live and id != leaving:
-            return min(place for one in live[id] for place, named in one.parts if named == id), id
+        # What was countered once may have come again, with a delta of its own.
+        for id in (old.change.countered.delta if old.change.countered else None, old.delta):
+            if old.id != entry.id and id is not None and id in live and id != leaving:
+                return min(place for one in live[id] for place, named in one.parts if named == id), id
     return None
 
 

@@ -29,11 +29,12 @@ from kgedit.ingest import counter_patch, maintenance
 from kgedit.ingest.decide.probes import Probes
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.ingest.decide.trial import remaining
+from kgedit.ingest.review import _waiting
 from kgedit.ingest.session import Session
 from kgedit.ingest.store.commit import commit
 from kgedit.ingest.store.consolidate import switch_to
 from kgedit.ingest.store.decision import Accepted, Decision, Refusal
-from kgedit.ingest.store.entry import Entry, State
+from kgedit.ingest.store.entry import Entry, Received, State
 from kgedit.ingest.store.store import DELTAS, IngestStore
 from kgedit.ingest.store.undo import carrier, others_of, undo_by_counter_patch, undo_own_delta, undo_shared_delta
 from kgedit.methods.base import Request
@@ -298,3 +299,28 @@ def test_each_further_counter_patch_lies_on_the_one_before_also_where_the_change
             with weights.trial(applied):
                 torch.testing.assert_close(found, weight.detach())
         check_invariant(store, weights)
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_change_that_was_countered_once_and_came_again_is_known_by_what_makes_it_now(
+    tmp_path: Path, cleared: bool
+) -> None:
+    store, weights = patched(tmp_path, *GOOD[:2])
+    with store:
+        consolidate_cheaply(store, weights, patches=0, name="one")
+        counter(store, weights, 1)
+        consolidate_cheaply(store, weights, patches=0, name="two")
+        old = store.journal.entry(1)
+        assert (old.state, old.change.countered is None) == (State.UNDONE, False)
+        if cleared:
+            assert _waiting(store.journal, 1).change.countered is None
+        else:  # as an earlier version received it
+            store.journal.receive([Received(key=old.key, slot=old.slot, change=old.change)])
+        batches(store, weights, 2)
+        consolidate_cheaply(store, weights, patches=0, name="three")
+        shared(store, weights, "later", **{GOOD[2]: GOOD[0]})
+        # Without its own delta the consolidated one would speak: it is not enough to leave that out.
+        assert carrier(store, store.journal.entry(4)) == (
+            store.journal.entry(2).place,
+            delta_of("three", weights.model).id,
+        )
