@@ -211,6 +211,8 @@ class _Follower:
         plan = plan_in(self.session, batch.changes, policy=self.policy, any_subject=self.any_subject)
         state = self.state.with_plan(plan, batch.position, batch.events)
         counts = {str(verdict): count for verdict, count in plan.counts.items()}
+        if batch.fingerprint:
+            plan.save(self.session.store.plan_file(batch.fingerprint))
         with journal.writing():
             take_in(journal, plan, batch.fingerprint, counts)
             state.note(journal, self.source.name)

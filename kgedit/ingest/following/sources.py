@@ -154,21 +154,25 @@ class FollowedFolder:
             state = (path.stat().st_size, path.stat().st_mtime_ns)
             if self._looked.get(path.name) == state:
                 continue
+            name, kind, records = self._opened(path)
             try:
-                feed = open_feed(str(path), None, self._options)
                 of_file = planned_file(
-                    path,
-                    feed.name,
-                    self._options,
-                    policy=self._policy,
-                    check_kinds=True,
+                    path, name, self._options, kind=kind, policy=self._policy, check_kinds=True,
                     any_subject=self._any_subject,
-                )
+                )  # fmt: skip
                 if not done(of_file):
-                    yield FollowedBatch(_read(iter(feed), path.name), of_file)
-            except (FeedError, OSError) as error:
+                    yield FollowedBatch(records, of_file)
+            except OSError as error:
                 yield FollowedBatch(iter([_unreadable(path.name, error)]))
             self._looked[path.name] = state
+
+    def _opened(self, path: Path) -> tuple[str, str | None, Iterator[FeedItem]]:
+        """Name and records of a file; one that is no feed is of a kind of its own, so that it is told once."""
+        try:
+            feed = open_feed(str(path), None, self._options)
+        except (FeedError, OSError) as error:
+            return path.name, "unreadable", iter([_unreadable(path.name, error)])
+        return feed.name, None, _read(iter(feed), path.name)
 
 
 def _read(records: Iterator[FeedItem], name: str) -> Iterator[FeedItem]:

@@ -216,17 +216,29 @@ def _run(store: IngestStore, run: RunRecord) -> ReportedRun:
     path = store.plan_file(run.fingerprint)
     skipped: list[SkippedRecord] = []
     left_out = sum(run.counts.values()) - run.counts.get(Verdict.NEW, 0)
+    feed = run.result.feed if run.result else None
     if path.is_file():
-        others = (planned for planned in Plan.load(path) if planned.verdict != Verdict.NEW)
+        plan = Plan.load(path)
+        feed = feed or _decided(store, plan)
+        others = (planned for planned in plan if planned.verdict != Verdict.NEW)
         skipped = [_skipped(planned) for planned, _ in zip(others, range(MOST_SKIPPED), strict=False)]
         left_out -= len(skipped)
     return ReportedRun(
-        feed=run.result.feed if run.result else None,
+        feed=feed,
         classes=run.counts,
         result=run.result.model_dump(mode="json", exclude=_ELSEWHERE) if run.result else {},
         skipped=tuple(skipped),
         left_out=left_out,
     )
+
+
+def _decided(store: IngestStore, plan: Plan) -> str | None:
+    """The feed of a plan whose changes are all decided, as a follower leaves it; None while one waits."""
+    first = next(iter(plan), None)
+    source = first and (first.change.provenance if first.change else first.malformed)
+    waiting = store.entries(State.RECEIVED, State.PREPARED, State.APPLIED)
+    feeds = {entry.change.provenance.feed for entry in waiting if entry.change.provenance}
+    return source.feed if source and source.feed not in feeds else None
 
 
 def _skipped(planned: Planned) -> SkippedRecord:

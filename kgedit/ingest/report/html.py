@@ -105,6 +105,8 @@ def _run(run: ReportedRun) -> Iterator[str]:
             "unrelated facts that the unedited model recalled were still recalled.</p>"
         )
         yield from (note(str(text)) for text in _texts(result.get("notes")))
+    elif run.feed is not None:
+        yield note("All its changes are decided; nothing was measured at its end.")
 
 
 def _change(change: ReportedChange) -> str:

@@ -102,7 +102,8 @@ class ReportedRun(BaseModel):
     Attributes:
         feed: Name of the feed; None for a run that did not end.
         classes: Class of the plan -> number of records.
-        result: Shares, counts and hash of the weights, measured at its end; empty until then.
+        result: Shares, counts and hash of the weights, measured at its end; empty until then, and for a file that was
+            followed.
         skipped: Records that were not to be applied, at most `build.MOST_SKIPPED`.
         left_out: Number of further ones.
     """

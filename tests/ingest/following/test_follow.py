@@ -23,7 +23,9 @@ from ingest.following import cheap_follower as cheap
 from kg_cache.errors import EndpointDown, EndpointRefused
 from kgedit.errors import FeedError, SaveFailed
 from kgedit.ingest.following.follow import FollowResult
-from kgedit.ingest.store.entry import State
+from kgedit.ingest.report.build import _run
+from kgedit.ingest.report.html import _run as html_run
+from kgedit.ingest.store.entry import Received, State
 from kgedit.ingest.store.store import open_store
 from servers import Fault
 
@@ -168,6 +170,28 @@ def test_files_of_a_folder_are_taken_once_each_and_a_bad_one_ends_nothing(tmp_pa
     assert second.records == {"new": 3, "malformed": 3}
     with open_store(tmp_path / "store") as store:
         assert [entry.edit.subject for entry in store.entries()] == ["Q1", "Q2", "Q3"]
+
+
+def test_a_file_that_is_no_feed_is_told_once_and_the_report_names_the_followed_ones(tmp_path: Path, followed) -> None:
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    (folder / "1.jsonl").write_text(lines(("Q1", "Q10")) + "{broken\n")
+    (folder / "README.what").write_text("what these files are")
+    first = followed("store", folder)
+    assert first.records == followed("store", folder).records == {"new": 1, "malformed": 2}
+    with open_store(tmp_path / "store", write=True) as store:
+        (of_feed, of_other) = [_run(store, run) for run in store.journal.runs()]
+        assert (of_feed.feed, [one.where for one in of_feed.skipped]) == ("1.jsonl", ["1.jsonl, line 2"])
+        assert (of_other.feed, len(of_other.skipped)) == ("README.what", 1)
+        page = "".join(html_run(of_feed))
+        assert "Run over 1.jsonl" in page
+        assert "nothing was measured" in page
+        # What was killed before it decided all did not end.
+        entry = next(store.entries())
+        source = entry.change.provenance.model_copy(update={"position": "line 9"})
+        change = entry.change.model_copy(update={"provenance": source})
+        store.journal.receive([Received(key="another", slot="another", change=change)])
+        assert _run(store, store.journal.runs()[0]).feed is None
 
 
 class Ended(BaseException):
