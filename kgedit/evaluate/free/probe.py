@@ -12,7 +12,7 @@ from statistics import fmean
 
 from kgedit.evaluate.benchmarks.case import FollowUp, Replies
 from kgedit.evaluate.free.wordings import Choice, without_echo
-from kgedit.evaluate.measures.matching import MATCHERS, exact, normalise
+from kgedit.evaluate.measures.matching import MATCHERS, contains, exact, normalise
 from kgedit.evaluate.results import SaidText, Values
 from kgedit.lm.generation.greedy import Ask
 from kgedit.text.answer import leading_name
@@ -30,7 +30,7 @@ class NameProbe:
         ask: The prompt.
         statement: The text whose repetition is no part of the answer.
         names: Names of the right object.
-        absent: The right answer has none of these names.
+        absent: The right answer has none of these names in it, whatever the rule.
     """
 
     figure: str
@@ -43,7 +43,10 @@ class NameProbe:
         """What was said, and whether it is right by each rule."""
         said = replies.text(self.ask)
         answer = without_echo(said, self.statement)
-        verdicts = {_ending(rule): MATCHERS[rule](answer, self.names) != self.absent for rule in ("exact", match)}
+        verdicts = {
+            _ending(rule): not contains(answer, self.names) if self.absent else MATCHERS[rule](answer, self.names)
+            for rule in ("exact", match)
+        }
         return _said(self.figure, replies, self.ask, self.names, verdicts)
 
 

@@ -44,6 +44,12 @@ def test_a_negated_prompt_is_right_without_the_name() -> None:
     assert verdicts("Paris.", absent=True) == {"free": True, "free_contains": True}
 
 
+@pytest.mark.parametrize("said", ["NYC, of course.", "the city of NYC."])
+def test_a_negated_prompt_is_wrong_with_the_name_anywhere_under_every_rule(said: str) -> None:
+    assert verdicts(said, absent=True) == {"free": False, "free_contains": False}
+    assert verdicts(said, absent=True, match="exact") == {"free": False}
+
+
 def test_with_exact_as_the_rule_there_is_one_figure() -> None:
     assert verdicts("NYC", match="exact") == {"free": True}
 
