@@ -50,9 +50,9 @@ class LengthRow(Frozen):
         asked: Cases that were asked.
         asked_all: Those of them that were asked everything, the others their edits alone.
         seconds: Of computing the edits, for each of them.
-        growth: Edited matrix -> its Frobenius norm, as a multiple of what it is unedited.
-        change: Edited matrix -> norm of its change, as a share of its own norm unedited.
-        perplexity: Of held-out text, as a multiple of the unedited model's; at most 1e300.
+        growth: Edited matrix -> its Frobenius norm, as a multiple of what it is unedited; at most 1e300, also for NaN.
+        change: Edited matrix -> norm of its change, as a share of its own norm unedited; likewise.
+        perplexity: Of held-out text, as a multiple of the unedited model's; likewise.
         ability: Share of questions about nothing edited that are answered right; None where none could be asked.
         ability_before: The same of the unedited model.
     """

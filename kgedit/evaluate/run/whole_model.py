@@ -20,7 +20,7 @@ from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
 
 _SENTENCES = 100  # of the bundled model's own training text
-_MOST = 1e300  # a multiple of the perplexity that still is a number in JSON
+_MOST = 1e300  # a multiple of a perplexity or norm that still is a number in JSON
 
 
 def held_out_texts(model: str, cases: Sequence[BenchmarkCase], *, seed: int) -> list[str]:
@@ -78,9 +78,14 @@ class WholeModel:
             asked=asked,
             asked_all=asked_all,
             seconds=seconds / max(edits, 1),
-            growth=self._editor.growth(),
-            change=self._editor.norms(),
-            perplexity=min(multiple, _MOST),
+            growth={name: _bounded(growth) for name, growth in self._editor.growth().items()},
+            change={name: _bounded(norm) for name, norm in self._editor.norms().items()},
+            perplexity=_bounded(multiple),
             ability=ability(self._editor.model, self._editor.tokenizer, self._questions),
             ability_before=self._ability_before,
         )
+
+
+def _bounded(multiple: float) -> float:
+    """A multiple that JSON can hold; NaN, of a model that is destroyed, is the largest one."""
+    return multiple if multiple < _MOST else _MOST

@@ -55,8 +55,9 @@ class TargetScore(NamedTuple):
 
     @property
     def joint_probability(self) -> float:
-        """Probability of the whole target: the product of its tokens' probabilities."""
-        return math.exp(math.fsum(self.logprobs))
+        """Probability of the whole target: the product of its tokens' probabilities; 0 where the model gives NaN."""
+        logprob = math.fsum(self.logprobs)
+        return 0.0 if math.isnan(logprob) else math.exp(logprob)
 
     @property
     def token_accuracy(self) -> float:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from kgedit.errors import EvaluationError, FileCorrupt, OtherRun, SaveFailed
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Questions, Replies
 from kgedit.evaluate.results import LeftOut, Row
+from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.folder import LEFT_OUT, MANIFEST, ROWS, in_order, open_folder
 from kgedit.evaluate.run.more import extended, fits, ids_hash
+from kgedit.lm.scoring.teacher_forced import TargetScore
 
 MANIFEST_A = {"suite": "mquake", "model": {"name": "mini"}, "seed": 0}
 
@@ -31,6 +35,16 @@ def test_what_was_added_is_there_again(tmp_path: Path) -> None:
     with open_folder(tmp_path / "run", MANIFEST_A) as folder:
         assert folder.rows == {("1", "rome"): row("1", value=0.1 + 0.2)}
         assert folder.left_out == {("2", "rome"): out}
+
+
+def test_a_model_that_gives_nan_leaves_a_folder_that_can_be_read(tmp_path: Path) -> None:
+    case = BenchmarkCase("1", (), Questions(), lambda *_: {})
+    replies = Replies(scores={("Ada lives in", "Rome"): TargetScore((1,), (math.nan,), (-1,))})
+    with open_folder(tmp_path, MANIFEST_A) as folder:
+        folder.add_all([(row("1"), (), answers_of(case, "rome", replies, 1.0))])
+    with open_folder(tmp_path, MANIFEST_A) as folder:
+        (scored,) = folder.answers["1", "rome"].scored
+        assert (scored.probability, scored.greedy) == (0, False)
 
 
 def test_a_case_that_nothing_can_be_asked_about_is_done_for_every_method(tmp_path: Path) -> None:

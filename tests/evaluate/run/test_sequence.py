@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,13 +16,15 @@ from pydantic import ValidationError
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Questions
 from kgedit.evaluate.report import curves
-from kgedit.evaluate.results import UNEDITED
+from kgedit.evaluate.results import UNEDITED, LengthRow
 from kgedit.evaluate.run import modes
 from kgedit.evaluate.run.evaluate import EvaluationResult, evaluate
 from kgedit.evaluate.run.folder import LENGTHS, ROWS
 from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.whole_model import WholeModel
+from kgedit.lm.load import load_model
+from kgedit.mini import MINI
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -80,6 +84,16 @@ def test_the_whole_model_is_measured_at_each_length(run: tuple[EvaluationResult,
     assert all(row.ability_before is not None and row.ability_before > 0.95 for row in rows.values())
     assert all(row.ability is not None and 0.5 < row.ability <= 1 for row in rows.values())
     assert all(abs(growth - 1) < row.change[name] for row in rows.values() for name, growth in row.growth.items())
+
+
+def test_a_destroyed_model_is_measured_in_numbers_that_can_be_read_back() -> None:
+    model, tokenizer = load_model(MINI)
+    editor: Any = SimpleNamespace(
+        model=model, tokenizer=tokenizer, growth=lambda: {"w": math.nan}, norms=lambda: {"w": math.inf}
+    )
+    row = WholeModel(editor, ["Paris is a city."], []).measure("m", 1, edits=1, asked=1, asked_all=1, seconds=1.0)
+    assert LengthRow.model_validate_json(row.model_dump_json()) == row
+    assert row.growth == row.change == {"w": 1e300}
 
 
 def test_the_report_has_a_row_for_each_method_and_length(run: tuple[EvaluationResult, Path]) -> None:

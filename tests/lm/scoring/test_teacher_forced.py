@@ -114,7 +114,7 @@ def test_a_target_counts_as_a_whole_and_per_token() -> None:
 def test_nan_is_no_probability_at_all() -> None:
     score = TargetScore(ids=(0, 1), logprobs=(math.nan, -1.0), top=(-1, -1))
     assert score.mean_logprob == -math.inf
-    assert score.probability == 0
+    assert score.probability == score.joint_probability == 0
     assert score.token_accuracy == 0
     assert not score.exact
 
