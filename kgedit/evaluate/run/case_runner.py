@@ -66,7 +66,7 @@ class CaseRunner:
         lengths = settings.sequence
         self._lengths = Lengths(cases, lengths, most=settings.asked_at_most, seed=settings.seed) if lengths else None
         if self._lengths:
-            self.cases = self._lengths.asked_unedited()
+            self.cases = self._lengths.asked_unedited(recalled_only=settings.recalled_only)
         self.cut = 0
         times = len(lengths) or (2 if settings.sequential else 1)
         self._methods = len(manifest.settings) * times + (PASTED in manifest.methods)

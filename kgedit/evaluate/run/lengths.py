@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
-from kgedit.evaluate.benchmarks.case import BenchmarkCase
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Questions
 from kgedit.evaluate.run.disturbed import disturbed, marked
 
 
@@ -49,9 +50,30 @@ class Lengths:
         """Ids of the cases that are asked everything."""
         return frozenset(self._cases[number].id for number in self._whole[length])
 
-    def asked_unedited(self) -> list[BenchmarkCase]:
-        """The cases in the fullest form in which one is asked at some length."""
-        return _asked(self._cases, frozenset().union(*self._whole.values()))
+    def asked_unedited(self, *, recalled_only: bool) -> list[BenchmarkCase]:
+        """The cases in the fullest form in which one is asked at some length.
+
+        Args:
+            recalled_only: Whether it must be known of each whether the model recalls its facts; then those that are
+                asked at no length are asked that.
+        """
+        cases = self._cases
+        if recalled_only:
+            cases = tuple(case if case.brief else replace(case, brief=_recalled_alone(case)) for case in cases)
+        return _asked(cases, frozenset().union(*self._whole.values()))
+
+
+def _recalled_alone(case: BenchmarkCase) -> BenchmarkCase:
+    """The case asked for nothing but what the model says before its edits."""
+    return BenchmarkCase(
+        case.id,
+        case.rewrites,
+        Questions(),
+        lambda replies, before: {},
+        asked_before=case.asked_before,
+        recalled=case.recalled,
+        hops=case.hops,
+    )
 
 
 def _asked(cases: Sequence[BenchmarkCase], whole: frozenset[int]) -> list[BenchmarkCase]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from kgedit.errors import EvaluationError
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Questions
 from kgedit.evaluate.report import curves
-from kgedit.evaluate.results import UNEDITED, LengthRow
+from kgedit.evaluate.results import NOT_RECALLED, UNEDITED, LengthRow
 from kgedit.evaluate.run import modes
 from kgedit.evaluate.run.evaluate import EvaluationResult, evaluate
 from kgedit.evaluate.run.folder import LENGTHS, ROWS
@@ -157,6 +157,23 @@ def test_a_refused_edit_is_left_out_of_every_length(known_counterfacts: Path, tm
     found = evaluate(settings(path, methods=MEMIT, protocol="published", sequence=(1, 4), asked_at_most=9))
     assert [(item.case, item.method) for item in found.left_out] == [("101", MEMIT)]
     assert [(row.edits, row.asked) for row in found.report.lengths] == [(1, 1), (3, 3)]
+
+
+def test_no_edit_of_a_fact_that_is_not_recalled_is_made_though_its_case_is_asked_at_no_length(
+    known_counterfacts: Path, tmp_path: Path
+) -> None:
+    records = json.loads(known_counterfacts.read_text())[:4]
+    for record in records[1:]:
+        record["requested_rewrite"]["target_true"]["str"] = "Nowhere at All"
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps(records))
+    chosen = settings(path, methods=MEMIT, protocol="published", asked_at_most=1, recalled_only=True)
+    found = evaluate(chosen)
+    assert [(item.case, item.reason) for item in found.left_out] == [
+        (case, NOT_RECALLED) for case in ("101", "102", "103")
+    ]
+    assert [(row.length, row.edits) for row in found.report.lengths] == [(1, 1), (4, 1)]
+    assert "recalls the facts of 1 of 4 cases" in found.report.headline
 
 
 def test_each_length_draws_from_all_cases_so_far() -> None:
