@@ -109,7 +109,7 @@ def in_chat_form(tokenizer: PreTrainedTokenizerBase, prompt: str, *, system: str
     Raises:
         ChatTemplateError: The model has no chat template, or it fails on these turns.
     """
-    return in_chat_turns(tokenizer, [*([("system", system)] if system else []), ("user", prompt)])
+    return in_chat_turns(tokenizer, [("user", prompt)], system=system)
 
 
 def has_chat_form(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -117,19 +117,23 @@ def has_chat_form(tokenizer: PreTrainedTokenizerBase) -> bool:
     return bool(getattr(tokenizer, "chat_template", None))
 
 
-def in_chat_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]]) -> str:
+def in_chat_turns(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]], *, system: str | None = None
+) -> str:
     """Several turns, up to where the model's next answer begins.
 
     Args:
         tokenizer: The model's, with a chat template.
-        turns: Pairs of a role ("system", "user", "assistant") and what is said.
+        turns: Pairs of a role ("user", "assistant") and what is said.
+        system: System prompt before them; by default whatever the template has.
 
     Raises:
         ChatTemplateError: As in `in_chat_form`.
     """
     if not has_chat_form(tokenizer):
         raise ChatTemplateError("this model has no chat template, so it was not trained as a chat model; leave --chat")
-    messages = [{"role": role, "content": text} for role, text in turns]
+    first = [("system", system)] if system else []
+    messages = [{"role": role, "content": text} for role, text in (*first, *turns)]
     try:
         text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     except Exception as error:  # a template is a program of its author

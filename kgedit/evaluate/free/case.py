@@ -29,12 +29,14 @@ class FreeForm:
         facts: Facts that must stay as they are.
         match: The rule that counts beside exact match.
         seed: Of what is drawn.
+        system: System prompt of a chat; the template's own by default.
     """
 
     tokenizer: PreTrainedTokenizerBase
     facts: GraphFacts
     match: str
     seed: int
+    system: str | None = None
 
 
 def free_cases(cases: Sequence[BenchmarkCase], form: FreeForm) -> list[BenchmarkCase]:
@@ -118,15 +120,15 @@ def _about_edit(case: BenchmarkCase, number: int, form: FreeForm, rng: random.Ra
     others = (*(case.paraphrases if number == 0 else ()), *((question,) if question != text else ()))
     for wording in others:
         yield probe("paraphrase", ask(wording))
-    chat = in_chat(form.tokenizer, question)
+    chat = in_chat(form.tokenizer, question, system=form.system)
     if chat is not None:
         yield probe("chat", ask(chat))
-    yield probe("after_telling", after_telling(form.tokenizer, rewrite.subject, question))
+    yield probe("after_telling", after_telling(form.tokenizer, rewrite.subject, question, system=form.system))
     yield probe("negation", ask(negated(text)), absent=True)
     old = rewrite.target_true
     if old is not None and rewrite.changes:
         yield probe("distraction", ask(distracted(text, old, case.neighbours)))
-        asked = choice(form.tokenizer, question, rewrite.target_new, old, rng)
+        asked = choice(form.tokenizer, question, rewrite.target_new, old, rng, system=form.system)
         yield ChoiceProbe("choice", ask(asked.prompt), asked)
 
 

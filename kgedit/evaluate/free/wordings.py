@@ -48,9 +48,9 @@ def ask(prompt: str) -> Ask:
     return Ask(prompt, LIMIT, "sentence")
 
 
-def in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:
-    """The prompt as a user's turn; None where the model is no chat model."""
-    return in_chat_form(tokenizer, text) if has_chat_form(tokenizer) else None
+def in_chat(tokenizer: PreTrainedTokenizerBase, text: str, *, system: str | None = None) -> str | None:
+    """The prompt as a user's turn, behind a system prompt or the template's own; None where it is no chat model."""
+    return in_chat_form(tokenizer, text, system=system) if has_chat_form(tokenizer) else None
 
 
 def distracted(text: str, old: str, neighbours: Sequence[str]) -> str:
@@ -66,7 +66,15 @@ def negated(text: str) -> str:
     return f"{text} not" if _COPULA.search(text) else f"It is not true that {text}"
 
 
-def choice(tokenizer: PreTrainedTokenizerBase, text: str, new: str, old: str, rng: random.Random) -> Choice:
+def choice(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    new: str,
+    old: str,
+    rng: random.Random,
+    *,
+    system: str | None = None,
+) -> Choice:
     """The prompt with lettered answers in random order, to be answered from memory; as a chat where there is one."""
     places = rng.sample(range(3), 3)
     answers = (new, old, _UNSURE)
@@ -74,15 +82,17 @@ def choice(tokenizer: PreTrainedTokenizerBase, text: str, new: str, old: str, rn
     lettered = "\n".join(f"{letter}. {option}" for letter, option in zip("ABC", options, strict=True))
     question = text if text.endswith("?") else f"{text} ..."
     asked = f"Answer from your own memory, with one letter.\n{question}\n{lettered}"
-    return Choice(in_chat(tokenizer, asked) or f"{asked}\nAnswer:", options, places.index(0))
+    return Choice(in_chat(tokenizer, asked, system=system) or f"{asked}\nAnswer:", options, places.index(0))
 
 
-def after_telling(tokenizer: PreTrainedTokenizerBase, subject: str, text: str) -> FollowUp:
+def after_telling(
+    tokenizer: PreTrainedTokenizerBase, subject: str, text: str, *, system: str | None = None
+) -> FollowUp:
     """The prompt behind what the model itself tells about the subject."""
     if has_chat_form(tokenizer):
         tell = ("user", f"Tell me about {subject} in one sentence.")
-        first = in_chat_turns(tokenizer, [tell])
-        both = in_chat_turns(tokenizer, [tell, ("assistant", _ANSWER), ("user", text)])
+        first = in_chat_turns(tokenizer, [tell], system=system)
+        both = in_chat_turns(tokenizer, [tell, ("assistant", _ANSWER), ("user", text)], system=system)
         before, told, behind = both.partition(_ANSWER)
         if told:
             return FollowUp(Ask(first, ABOUT_LIMIT, "line"), before, behind, LIMIT)

@@ -72,7 +72,7 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     editor = open_editor(settings, None, progress=progress)
     if settings.protocol == "free":
         facts = GraphFacts(editor.graph, editor.text)
-        cases = free_cases(cases, FreeForm(editor.tokenizer, facts, options.match, settings.seed))
+        cases = free_cases(cases, FreeForm(editor.tokenizer, facts, options.match, settings.seed, settings.system))
     chosen, said = usable_methods(settings, variants, editor.model)
     configs = {variant: method.config for variant, method in chosen.items()}
     # Missing statistics are said before the first edit.

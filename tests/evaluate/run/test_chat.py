@@ -45,6 +45,14 @@ def test_edits_are_optimised_in_both_forms_where_it_is_asked_for(folder: Path) -
     assert open_editor(settings(folder), "rome").chat is None
 
 
+def test_the_free_protocol_asks_with_the_system_prompt_that_edits_are_optimised_with(folder: Path) -> None:
+    (case,) = prepare(settings(folder, chat="auto", system="Be brief.", protocol="free")).cases
+    asks = [*case.questions.asks, *(told.first for told in case.questions.follow_ups)]
+    turns = [asked.prompt for asked in asks if "<user>" in asked.prompt]
+    assert len(turns) == 3, "the question, the choice of answers, and what is told first"
+    assert all(turn.startswith("<system> Be brief.\n<user> ") for turn in turns)
+
+
 def test_what_cannot_be_a_chat_is_said_before_any_edit(folder: Path) -> None:
     assert open_editor(settings("mini", chat="auto"), None).chat is None
     with pytest.raises(ChatTemplateError, match="no chat template"):
