@@ -112,6 +112,18 @@ def in_chat_form(tokenizer: PreTrainedTokenizerBase, prompt: str, *, system: str
     return in_chat_turns(tokenizer, [("user", prompt)], system=system)
 
 
+def before_question(tokenizer: PreTrainedTokenizerBase, *, system: str | None = None) -> str:
+    """What stands before the user's words in `in_chat_form`; nothing where the model is no chat model.
+
+    Raises:
+        ChatTemplateError: The chat template fails.
+    """
+    if not has_chat_form(tokenizer):
+        return ""
+    head, asked, _ = in_chat_form(tokenizer, _SUBJECT, system=system).partition(_SUBJECT)
+    return head if asked else ""
+
+
 def has_chat_form(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the model was trained as a chat model: its tokenizer has a chat template."""
     return bool(getattr(tokenizer, "chat_template", None))

@@ -24,6 +24,7 @@ from kgedit.evaluate.run.pasted import ask_pasted
 from kgedit.evaluate.run.sequence import SequenceRun, asked_together
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.unedited import Before, UneditedAnswers, reason_of
+from kgedit.lm.chat import before_question
 from kgedit.progress import Progress
 
 AT_END = "@end"
@@ -108,13 +109,14 @@ class CaseRunner:
     def ask_pasted(self, editor: Editor) -> None:
         """The rows of the unedited model that reads the new facts in each prompt."""
         self.label(PASTED)
-        cases = self.left()
+        cases, settings = self.left(), self.settings
+        head = before_question(editor.tokenizer, system=settings.system) if settings.protocol == "free" else ""
         for done, case in enumerate(cases, start=1):
             if not self.folder.is_done(case.id, PASTED):
                 self.at = (case.id,)
                 asked = (case.questions, case.rewrites)
                 try:
-                    replies = ask_pasted(editor.model, editor.tokenizer, *asked, seed=self.settings.seed)
+                    replies = ask_pasted(editor.model, editor.tokenizer, *asked, seed=settings.seed, head=head)
                 except EditError as error:
                     self.take(PASTED, CaseRefused(case, error), editor)
                     continue

@@ -19,27 +19,32 @@ from kgedit.methods.ike import stated
 
 @dataclass(frozen=True)
 class PastedFacts:
-    """New facts as text, and where they go: before the question itself, so inside a user's turn or behind examples.
+    """New facts as text, and where they go: before all that is asked, so inside a user's turn or behind examples.
 
     Attributes:
         statement: The facts, each as a sentence.
-        anchors: Texts that a prompt may hold, before which they are pasted; without one they come first.
+        anchors: Texts before which they are pasted in a prompt that has lines, such as examples, before one of them.
+        head: What the chat template puts before what a user asks.
     """
 
     statement: str
     anchors: tuple[str, ...]
+    head: str = ""
 
     @classmethod
-    def of(cls, rewrites: Sequence[Rewrite]) -> PastedFacts:
+    def of(cls, rewrites: Sequence[Rewrite], head: str = "") -> PastedFacts:
         """The new facts of a case."""
         sentences = (stated(one.text, one.target_new) for one in rewrites)
         texts = (text for one in rewrites for text in (one.text, one.question) if text)
-        return cls(" ".join(sentences), tuple(dict.fromkeys(texts)))
+        return cls(" ".join(sentences), tuple(dict.fromkeys(texts)), head)
 
     def into(self, prompt: str) -> str:
         """The prompt with the facts in it."""
-        places = (prompt.find(anchor) for anchor in self.anchors)
-        place = min((found for found in places if found >= 0), default=0)
+        start = len(self.head) if prompt.startswith(self.head) else 0
+        places = (prompt.find(anchor, start) for anchor in self.anchors)
+        place = min((found for found in places if found >= 0), default=start)
+        if "\n" not in prompt[start:place]:  # "It is not true that" before an anchor must not deny the facts
+            place = start
         return f"{prompt[:place]}{self.statement}\n{prompt[place:]}"
 
     def ask(self, ask: Ask) -> Ask:
@@ -58,15 +63,24 @@ def ask_pasted(
     rewrites: Sequence[Rewrite],
     *,
     seed: int,
+    head: str = "",
 ) -> Replies:
     """What the model says about a case with the new facts in each prompt, under the prompts as they were.
 
     Nothing is sampled: the pasted facts would be part of the texts.
 
+    Args:
+        model: The unedited model.
+        tokenizer: Its tokenizer.
+        questions: What is asked about the case.
+        rewrites: Its edits.
+        seed: Of sampled texts.
+        head: See `PastedFacts`.
+
     Raises:
         EditError: A prompt does not fit into the context; see `ask_cases`.
     """
-    facts = PastedFacts.of(rewrites)
+    facts = PastedFacts.of(rewrites, head)
     asked = Questions(
         pairs=tuple((facts.into(prompt), target) for prompt, target in questions.pairs),
         asks=tuple(map(facts.ask, questions.asks)),

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kgedit.errors import ChatTemplateError
 from kgedit.evaluate.free.wordings import Choice, after_telling, choice, distracted, in_chat, negated, without_echo
+from kgedit.lm.chat import before_question
 from kgedit.lm.load import load_model
 from kgedit.mini import MINI
 
@@ -53,6 +54,13 @@ def test_only_chat_models_are_asked_as_a_chat(base) -> None:
     base.chat_template = "{{ raise_exception('no') }}"
     with pytest.raises(ChatTemplateError):
         in_chat(base, TEXT)
+
+
+def test_what_a_template_puts_before_a_question_is_told(base) -> None:
+    assert before_question(base) == ""
+    base.chat_template = TEMPLATE
+    assert before_question(base) == "[user]"
+    assert before_question(base, system="Be brief.") == "[system]Be brief.\n[user]"
 
 
 def test_the_question_follows_what_the_model_itself_told(base) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kgedit.evaluate.benchmarks.case import FollowUp, Questions
 from kgedit.evaluate.benchmarks.records import Rewrite
+from kgedit.evaluate.free.wordings import distracted, negated
 from kgedit.evaluate.results import NOT_RECALLED, PASTED, UNEDITED
 from kgedit.evaluate.run.evaluate import evaluate
 from kgedit.evaluate.run.folder import ROWS
@@ -33,11 +34,14 @@ FACTS = "Ada lives in Rome. The capital of France is Lyon."
         ("Ada lives in", f"{FACTS}\nAda lives in"),
         ("[user]Where does Ada live?\n[assistant]", f"[user]{FACTS}\nWhere does Ada live?\n[assistant]"),
         ("Bob was born in", f"{FACTS}\nBob was born in"),
-        ("It is so. The capital of France is", f"It is so. {FACTS}\nThe capital of France is"),
+        (negated("Ada lives in"), f"{FACTS}\nIt is not true that Ada lives in"),
+        (distracted("Ada lives in", "Oslo", []), f"{FACTS}\nMany people have heard of Oslo. Ada lives in"),
+        ("[user]Tell me about Ada.\n[assistant]", f"[user]{FACTS}\nTell me about Ada.\n[assistant]"),
+        ("Q: Who? A: Bob\nQ: Where does Ada live? A:", f"Q: Who? A: Bob\nQ: {FACTS}\nWhere does Ada live? A:"),
     ],
 )
-def test_the_facts_stand_before_the_question_wherever_it_is(prompt: str, pasted: str) -> None:
-    assert PastedFacts.of(EDITS).into(prompt) == pasted
+def test_the_facts_stand_before_all_that_is_asked_wherever_it_is(prompt: str, pasted: str) -> None:
+    assert PastedFacts.of(EDITS, "[user]").into(prompt) == pasted
 
 
 def test_no_space_is_put_where_a_prompt_has_none_before_its_object() -> None:
