@@ -86,7 +86,8 @@ def load(source: str | Path, *, format: str | None = None) -> Loaded:
 
     A record that cannot be used never stops the reading and never disappears: it is listed in `skipped` with the
     reason. Case ids are unique in what is returned: a second record with the id of an earlier one of its file is
-    left out, and the ids of a folder's records begin with the name of their file.
+    left out, and the ids of a folder's records begin with the name of their file, with its ending where two files
+    differ in that alone.
 
     Args:
         source: A .json or .jsonl file (also .gz), a folder of them (not its subfolders), or an id on the Hugging
@@ -133,12 +134,12 @@ def _load_folder(folder: Path, wanted: Format | None) -> Loaded:
         raise UnknownFormat(
             f"the files of {str(folder)!r} are in several formats: {formats}; give the path of one file"
         )
-    several = len(parts) > 1
+    names = [Path(part.source).name for part in parts]
+    stems = [name.split(".json")[0] for name in names]
+    prefixes = [stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)]
     records = [
-        record.model_copy(update={"case_id": f"{Path(part.source).name.split('.json')[0]}/{record.case_id}"})
-        if several
-        else record
-        for part in parts
+        record.model_copy(update={"case_id": f"{prefix}/{record.case_id}"}) if len(parts) > 1 else record
+        for prefix, part in zip(prefixes, parts, strict=True)
         for record in part.records
     ]
     return Loaded(

@@ -128,6 +128,14 @@ def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path) ->
     assert load(where).sha256 != before
 
 
+def test_files_that_differ_in_their_ending_alone_keep_their_records_apart(tmp_path) -> None:
+    where = folder(tmp_path, cf=[fact(0)], other=[fact(0)])
+    (where / "cf.jsonl").write_text(json.dumps(fact(0, attribute="Baz")), encoding="utf-8")
+    records = load(where).records
+    assert [record.case_id for record in records] == ["cf.json/0", "cf.jsonl/0", "other/0"]
+    assert [record.answer for record in records] == ["Bar", "Baz", "Bar"]
+
+
 def test_a_folder_of_one_file_keeps_its_ids(tmp_path) -> None:
     assert load(folder(tmp_path, a=[fact(1)])).records[0].case_id == 1
 
