@@ -42,6 +42,8 @@ class RunComparison(Frozen):
 def compare_runs(paths: Sequence[Path]) -> RunComparison:
     """Compare finished runs; runs that differ in their seed only are taken together, each case by its mean.
 
+    A run that was made twice with one seed is no second seed: all of these runs stand beside each other.
+
     Args:
         paths: Folders that `--out` named.
 
@@ -57,12 +59,7 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
         raise EvaluationError(
             f"these runs are of different benchmarks ({', '.join(sorted(suites))}); compare like runs"
         )
-    # Runs that are equal but for the seed are one.
-    groups: dict[str, list[RunFolder]] = {}
-    for run in runs:
-        same = {**run.manifest, "seed": None}
-        groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
-    named = {_name(group, paths): group for group in groups.values()}
+    named = {_name(group, paths): group for group in _groups(runs)}
     columns = {
         _column(method, name, group): values
         for name, group in named.items()
@@ -94,6 +91,19 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
     return RunComparison(
         report=report, spread=tuple(row for item in named.items() for row in _spread(*item)), answers=_answers(named)
     )
+
+
+def _groups(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Runs that differ in their seed only are one; where two of them have one seed, each stands by itself."""
+    alike: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        same = {**run.manifest, "seed": None}
+        alike.setdefault(json.dumps(same, sort_keys=True), []).append(run)
+    groups: list[list[RunFolder]] = []
+    for found in alike.values():
+        together = len({run.manifest["seed"] for run in found}) == len(found)
+        groups += [found] if together else [[run] for run in found]
+    return groups
 
 
 def _name(group: Sequence[RunFolder], paths: Sequence[Path]) -> str:

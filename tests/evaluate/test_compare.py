@@ -147,6 +147,15 @@ def test_seeds_are_one_run_with_mean_and_spread(tmp_path: Path) -> None:
     assert (one.method, one.difference) == ("rome@other", 0.5)
 
 
+def test_a_run_made_twice_with_one_seed_is_not_averaged(tmp_path: Path) -> None:
+    for name, value, seed in (("a", 0.0, 0), ("b", 1.0, 0), ("c", 1.0, 1)):
+        run(tmp_path / name, {"unedited": [0.0] * 8, "rome": [value] * 8}, seed=seed)
+    found = compare_runs([tmp_path / name for name in "abc"])
+    assert found.spread == ()
+    assert [found.report.methods[f"rome@{name}"]["efficacy"].value for name in "abc"] == [0, 1, 1]
+    assert [(one.method, one.difference) for one in found.report.comparisons] == [("rome@b", 1), ("rome@c", 1)]
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     first = run(tmp_path / "a", {"rome": [1.0]})
     with pytest.raises(EvaluationError, match="at least two"):
