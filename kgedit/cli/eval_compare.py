@@ -31,13 +31,14 @@ def compare(
     Runs that differ in their seed only are taken together, with mean and spread.
     """
     from kgedit.evaluate.compare import RunComparison, compare_runs
+    from kgedit.evaluate.report.markdown import is_markdown
     from kgedit.io.existing import has_fields_of, refuse_foreign
     from kgedit.io.html_page import is_page
 
     if out is not None:
 
         def ours(content: bytes) -> bool:
-            return is_page(content) or has_fields_of(RunComparison, content)
+            return is_page(content) or is_markdown(content) or has_fields_of(RunComparison, content)
 
         refuse_foreign(out, ours=ours, force=force)
     found = compare_runs(runs)

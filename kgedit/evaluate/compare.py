@@ -79,7 +79,7 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
     report = SuiteReport(
         suite=next(iter(suites)),
         cases=len(cases),
-        headline=_headline(next(iter(suites)), list(named), comparisons),
+        headline=_headline(next(iter(suites)), named, comparisons),
         known=None,
         methods={column: _shown(figures.of(column)) for column in columns},
         comparisons=comparisons,
@@ -237,7 +237,10 @@ def _about(name: str, group: Sequence[RunFolder]) -> str:
     return f"{name}: model {told['model']['name']}, {told['cases']['number']} cases, {told['mode']}, {many}"
 
 
-def _headline(suite: str, names: Sequence[str], comparisons: Sequence[Comparison]) -> str:
+def _headline(suite: str, named: Mapping[str, Sequence[RunFolder]], comparisons: Sequence[Comparison]) -> str:
+    if len(named) == 1:
+        ((name, group),) = named.items()
+        return f"{suite}: {name}, {len(group)} runs that differ in their seed only, taken together"
     telling = [one for one in comparisons if one.separated] or list(comparisons)
     said = [in_words(one) for one in telling[:2]]
-    return "; ".join([f"{suite}: {', '.join(names)}", *(said or ["no method and case in common, so no difference"])])
+    return "; ".join([f"{suite}: {', '.join(named)}", *(said or ["no method and case in common, so no difference"])])

@@ -47,12 +47,13 @@ def refuse_foreign(*paths: Path, ours: Callable[[bytes], bool], force: bool) -> 
 
 
 def has_fields_of(model: type[BaseModel], content: bytes) -> bool:
-    """Whether a content is a JSON object with exactly the fields of a model."""
+    """Whether a content is a JSON object with exactly the fields that a model writes."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.keys() == model.model_fields.keys()
+    written = {name for name, field in model.model_fields.items() if not field.exclude}
+    return isinstance(found, dict) and found.keys() == written
 
 
 def _check_writable(path: Path) -> None:

@@ -156,6 +156,24 @@ def test_a_run_made_twice_with_one_seed_is_not_averaged(tmp_path: Path) -> None:
     assert [(one.method, one.difference) for one in found.report.comparisons] == [("rome@b", 1), ("rome@c", 1)]
 
 
+@pytest.mark.parametrize("ending", ["html", "md", "json"])
+def test_the_command_writes_over_its_own_earlier_output_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    folders = [str(run(tmp_path / f"s{seed}", {"rome": [1.0] * 8}, seed=seed)) for seed in (0, 1)]
+    page = tmp_path / f"page.{ending}"
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(["eval", "compare", *folders, "--out", str(page)])
+        assert ended.value.code == 0, capsys.readouterr().err
+    assert "made: s0, 2 runs that differ in their seed only, taken together" in page.read_text()
+    page.write_text("**My own** notes\n\nManifest: none")
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "compare", *folders, "--out", str(page)])
+    assert ended.value.code != 0
+    assert page.read_text().startswith("**My own**")
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     first = run(tmp_path / "a", {"rome": [1.0]})
     with pytest.raises(EvaluationError, match="at least two"):

@@ -23,6 +23,8 @@ from kgedit.evaluate.report.wording import (
     spread_rows,
 )
 
+_MANIFEST = "Manifest:"
+
 
 def to_markdown(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
     """The report as GitHub's Markdown, with metrics as rows and methods as columns.
@@ -51,8 +53,13 @@ def to_markdown(report: SuiteReport, spread: Sequence[Spread] = ()) -> str:
         parts += [TEXTS_NOTE, table(TEXTS_HEADING, rows, left=len(TEXTS_HEADING))]
     if (out := left_out(report)) is not None:
         parts.append(plain(out))
-    parts += ["Manifest:", f"```json\n{json.dumps(report.manifest, indent=2, ensure_ascii=True)}\n```"]
+    parts += [_MANIFEST, f"```json\n{json.dumps(report.manifest, indent=2, ensure_ascii=True)}\n```"]
     return printable("\n\n".join(parts) + "\n")
+
+
+def is_markdown(content: bytes) -> bool:
+    """Whether a file's content is a report that was made here."""
+    return content.startswith(b"**") and f"\n\n{_MANIFEST}\n\n```json\n".encode() in content
 
 
 def table(heading: Sequence[str], lines: Iterable[Sequence[str]], *, left: int = 1) -> str:
