@@ -80,7 +80,7 @@ class CaseRunner:
         self.before: dict[str, Replies] = {}
         self.at: tuple[str, ...] = ()
         self.report: Callable[[], object] = lambda: None
-        self._since = time.perf_counter()  # when the last case was done
+        self._since = time.perf_counter()  # when the last case was done, or the editor was ready
 
     def ask_unedited(self, editor: Editor) -> None:
         """The rows of the unedited model; cases that it cannot be asked about are left out of everything."""
@@ -126,13 +126,17 @@ class CaseRunner:
 
     def run_method(self, label: str, opener: Callable[[], Editor]) -> None:
         """All cases under one method; the editor is only opened if something is left to do."""
+
+        def opened() -> Editor:
+            return self.ready(opener())
+
         if self._lengths:
-            SequenceRun(label, self._lengths, self.settings, self.folder, self._deltas(label), self).run(opener)
+            SequenceRun(label, self._lengths, self.settings, self.folder, self._deltas(label), self).run(opened)
             return
         self.label(label)
         cases = self.left()
         if self.settings.sequential:
-            self._sequential(label, cases, opener)
+            self._sequential(label, cases, opened)
             return
         editor: Editor | None = None
         self.tell(label, 0, len(cases))
@@ -140,13 +144,19 @@ class CaseRunner:
             scored = done - len(chunk)
             # A chunk with a gap is computed again as a whole: its numbers depend on what shared its batches.
             if not all(self.folder.is_done(case.id, label) for case in chunk):
-                editor = editor or opener()
+                editor = editor or opened()
                 for number in self.score_chunk(label, chunk, editor):
                     scored += number
                     self.tell(label, scored, len(cases))
             self.tell(label, done, len(cases))
         if editor is not None and model_hash(editor.model) != self._weights:
             raise NotReverted(f"the model's weights differ after all edits of {label} were reverted")
+
+    def ready(self, editor: Editor) -> Editor:
+        """The editor with all that it reads once for all edits; from now on the time of its first case counts."""
+        _ = editor.workbench
+        self._since = time.perf_counter()
+        return editor
 
     def score_chunk(self, label: str, chunk: Sequence[BenchmarkCase], editor: Editor) -> Iterator[int]:
         """Edit and score cases that share their batches.

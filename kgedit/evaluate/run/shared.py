@@ -115,7 +115,7 @@ class CaseWorker:
                 name = parse_variant(task.label)[0]
                 editor.method = load_method(name)(self._prepared.configs[task.label])
                 editor.known_facts = self._rehearsal.known_facts(editor)
-                for _ in runner.score_chunk(task.label, chunk, editor):
+                for _ in runner.score_chunk(task.label, chunk, runner.ready(editor)):
                     pass
         except Exception as error:
             error.add_note(f"(at case {', '.join(runner.at)})")

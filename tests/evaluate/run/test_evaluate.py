@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,9 @@ from kgedit.evaluate.results import RECALLED, UNEDITED
 from kgedit.evaluate.run import case_runner
 from kgedit.evaluate.run.evaluate import evaluate
 from kgedit.evaluate.run.folder import ANSWERS, LEFT_OUT, ROWS
-from kgedit.evaluate.run.prepared import MALFORMED
+from kgedit.evaluate.run.prepared import MALFORMED, open_method
 from kgedit.evaluate.run.settings import EvaluationSettings
+from kgedit.lm.prefixes import sample_prefixes
 
 # A model is loaded twice per evaluation; on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(600)
@@ -140,6 +143,25 @@ def test_every_case_is_kept_with_its_prompts_answers_and_seconds(known_counterfa
     page = (tmp_path / "cases.html").read_text()
     assert kept[0]["scored"][0]["prompt"] in unescape(page)
     assert any("identity was asked for" in note for note in found.report.notes)
+
+
+def test_the_time_of_a_case_has_no_loading_of_the_model_in_it(
+    known_counterfacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0]
+
+    def slow(work: Callable[..., Any]) -> Callable[..., Any]:
+        def later(*args: Any, **options: Any) -> Any:
+            clock[0] += 1000
+            return work(*args, **options)
+
+        return later
+
+    monkeypatch.setattr(case_runner, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("kgedit.evaluate.run.evaluate.open_method", slow(open_method))
+    monkeypatch.setattr("kgedit.editor.sample_prefixes", slow(sample_prefixes))
+    assert evaluate(settings(known_counterfacts, limit=1)).seconds == {UNEDITED: 0, ROME: 0}
+    assert clock == [2000]
 
 
 def test_unedited_answers_are_asked_once(
