@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-# Beginning of a name -> what is asked. The longest that fits counts.
+# Beginning of a name -> what is asked, and behind a colon what counts if no ending says otherwise. The longest that
+# fits counts.
 _ASKED = {
-    "efficacy": "the edit prompt: the new object is more probable than the old one",
-    "efficacy_before": "the edit prompt, asked of the unedited model: it answers the old object",
+    "efficacy": "the edit prompt: the new object is more probable than the old one; in MQuAKE it is the greedy answer",
+    "efficacy_before": "the edit prompt, by which the unedited model is asked for the old object",
     "paraphrase": "other wordings of the edited fact: the new object is more probable than the old one",
     "neighborhood": "the same relation of other subjects: what was right before stays",
     "portability": "questions that follow from the edit, with the answer that holds after it",
@@ -36,15 +37,16 @@ _ASKED = {
     "relation_specificity": "other relations of the subject stay as they are",
     "edit_success": "the edited fact itself is said",
     "recall": "the fact is recalled by the unedited model",
+    "recall_accuracy": "a known fact: share of the object's tokens that are most probable, those before them given",
     "probability": "of the right object behind the prompt of a fact",
     "chat": "the question as a user's turn",
     "distraction": "the edit prompt behind a true sentence that has the old object",
     "after_telling": "the question behind what the model itself tells about the subject",
-    "negation": "the edit prompt negated: right without the new object",
+    "negation": "the edit prompt negated: the new object is nowhere in the answer",
     "choice": "new object, old object or not sure, with letters: chance is one third",
     "disturbed": "in a sequence of edits: the edit of another case changes a fact that the case's answer rests on",
-    "unrelated": "unrelated facts keep their answers",
-    "subject_facts": "other facts of the subject keep their answers",
+    "unrelated": "unrelated facts: they keep their answers",
+    "subject_facts": "other facts of the subject: they keep their answers",
 }
 _COUNTED = {
     "magnitude": "the difference of the two probabilities",
@@ -68,6 +70,17 @@ _COUNTED = {
     "3": "chains of three facts",
     "4": "chains of four facts",
 }
+_FREE = ("free", "free_contains", "free_begins")
+# Endings that say what counts, so that the usual rule of the figure does not.
+_INSTEAD = (*_FREE, "accuracy")
+# Texts that must stay are compared with what the unedited model said.
+_KEPT = {"neighborhood", "unrelated", "subject_facts"}
+_COUNTED_KEPT = {
+    "free": "the sentence is the same as before the edit",
+    "free_contains": "the sentence holds the name that it began with before the edit",
+    "free_begins": "the sentence begins with the name that it began with before the edit",
+}
+_BY_ONE_RULE = {"negation", "choice"}  # whatever the ending
 
 
 def meaning(metric: str) -> str:
@@ -78,5 +91,11 @@ def meaning(metric: str) -> str:
         ending = max((word for word in _COUNTED if stem.endswith(f"_{word}")), key=len, default=None)
         if ending is None:
             return ""
-        stem, endings = stem.removesuffix(f"_{ending}"), [_COUNTED[ending], *endings]
-    return "; ".join([_ASKED[stem], *endings])
+        stem, endings = stem.removesuffix(f"_{ending}"), [ending, *endings]
+    asked = _ASKED[stem]
+    if stem in _BY_ONE_RULE:
+        endings = [ending for ending in endings if ending not in _FREE]
+    if any(ending in _INSTEAD for ending in endings):
+        asked = asked.partition(":")[0]
+    counted = _COUNTED | _COUNTED_KEPT if stem in _KEPT else _COUNTED
+    return "; ".join([asked, *(counted[ending] for ending in endings)])

@@ -138,4 +138,4 @@ def _is_share(report: SuiteReport, metric: str) -> bool:
 
 
 def _by_hops(metric: str) -> bool:
-    return metric.rpartition("_")[2] in {str(hops) for hops in HOPS}
+    return metric.startswith("multihop") and metric.rpartition("_")[2] in {str(hops) for hops in HOPS}

@@ -19,7 +19,7 @@ def moments_note(source: MomentSource, *, bundled_texts: bool = False) -> str:
     """
     if source == "identity":
         return "second moments: none, the identity was asked for"
-    if source != "auto":
+    if source not in ("auto", "collect"):
         folder = Path(source)
         told = sorted(filter(None, map(_told, folder.glob("layer-*.safetensors"))))
         tokens = {(count, text) for _, count, text in told}

@@ -63,6 +63,12 @@ def test_without_hop_classes_there_is_no_drawing_by_hops(eight: SuiteReport) -> 
     assert by_hops(eight) is None
 
 
+def test_the_second_criterion_of_ripple_edits_is_no_number_of_hops() -> None:
+    values = {"compositionality_1": 1.0, "compositionality_2": 0.5}
+    rows = [Row(case=str(case), method="rome", hops=None, edits=1, values=values) for case in range(3)]
+    assert by_hops(build_report(rows, suite="ripple", manifest={}, left_out={}, seed=0)) is None
+
+
 def test_a_zero_is_drawn_and_points_stand_at_their_ticks(report: SuiteReport, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 

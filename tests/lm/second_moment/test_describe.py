@@ -25,4 +25,5 @@ def test_a_folder_is_told_by_its_tokens_and_text_whichever_layers_it_has(tmp_pat
 def test_what_is_no_folder_is_told_as_well() -> None:
     assert "the identity was asked for" in moments_note("identity")
     assert "kept in the cache" in moments_note("auto")
+    assert moments_note("collect") == moments_note("auto")
     assert "bundled model" in moments_note("auto", bundled_texts=True)
