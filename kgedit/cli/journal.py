@@ -98,12 +98,7 @@ def undo(
         from kgedit.ingest import undo as undo_change
 
         undone = undo_change(store, id, counter_patch=counter_patch, progress=advance, **loading)
-    text = f"Change {id} is undone; the weights have hash {undone.weights_hash}."
-    if undone.answer is not None:
-        text += (
-            f" A counter-patch has the model answer {undone.answer!r} again, as unedited; the next consolidation "
-            "trains without the change."
-        )
+    text = f"Change {id} is undone; the weights have hash {undone.weights_hash}. {undone.counter_patch}".rstrip()
     emit(undone.model_dump(), lambda: [line(text)], as_json=as_json)
 
 

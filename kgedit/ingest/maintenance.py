@@ -36,6 +36,16 @@ class Undone(BaseModel):
     weights_hash: str
     answer: str | None = None
 
+    @property
+    def counter_patch(self) -> str:
+        """What a counter-patch means, in words; empty where there was none."""
+        if self.answer is None:
+            return ""
+        return (
+            f"A counter-patch has the model answer {self.answer!r} again, as unedited; the next consolidation trains "
+            "without the change."
+        )
+
 
 class StoreVerified(BaseModel):
     """The result of a check of a store; `kgedit journal verify` prints it.

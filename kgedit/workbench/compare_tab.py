@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from kgedit.evaluate.compare import compare_runs
 from kgedit.evaluate.report.html import to_html
-from kgedit.workbench.handling import attempt
+from kgedit.workbench.handling import attempt, named_path
 from kgedit.workbench.shown import framed
 
 
@@ -28,7 +27,7 @@ def compared(folders: str) -> Any:
     """The comparison of the runs in these folders, one a line."""
 
     def work() -> str:
-        found = compare_runs([Path(line.strip()).expanduser() for line in folders.splitlines() if line.strip()])
+        found = compare_runs([named_path(line) for line in folders.splitlines() if line.strip()])
         return framed(to_html(found.report, found.spread, answers=found.answers), "Comparison of runs")
 
     return attempt(work)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from kg_cache.errors import KnowledgeGraphError
-from kgedit.errors import KgeditError
+from kgedit.errors import KgeditError, SettingError
 from kgedit.progress import Progress
 from kgedit.workbench.desk import Sitting
 from kgedit.workbench.shown import problem
@@ -48,6 +49,18 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot read or write {str(error.filename or '')!r}: {error.strerror or error}"
     return str(error)
+
+
+def named_path(text: str) -> Path:
+    """The path that somebody wrote into a field.
+
+    Raises:
+        SettingError: It begins with the home of a user whom this machine does not have.
+    """
+    try:
+        return Path(text.strip()).expanduser()
+    except RuntimeError as error:
+        raise SettingError(f"{text.strip()}: this machine has no such user; write the whole path") from error
 
 
 def queued(trigger: Callable[..., Any], sitting: Any, handler: Any, given: Any, shown: Any, **more: Any) -> Any:

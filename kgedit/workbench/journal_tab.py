@@ -11,7 +11,7 @@ from typing import Any
 
 from kgedit.errors import UnknownEdit
 from kgedit.ingest.exports.write import export
-from kgedit.ingest.maintenance import undo
+from kgedit.ingest.maintenance import Undone, undo
 from kgedit.ingest.report.build import build_report
 from kgedit.ingest.report.html import to_html
 from kgedit.ingest.review import accept, receive, refuse
@@ -110,8 +110,8 @@ def _deciding(desk: Desk, sitting: Any, changes: ChangeList) -> tuple[list[Any],
     def undo_it(id: int | None, sitting: Sitting, progress: Any = gr.Progress()) -> str:  # noqa: B008
         def work() -> str:
             (chosen,) = changes.meant(id, False, EVERY, "", sitting)
-            undo(desk.folder(sitting), chosen, progress=stoppable(sitting, on_page(progress)), **desk.loading)
-            return told(f"Change {chosen} is undone; the weights are those that the remaining changes give.")
+            progressing = stoppable(sitting, on_page(progress))
+            return told(undone_in_words(undo(desk.folder(sitting), chosen, progress=progressing, **desk.loading)))
 
         return attempt(work)
 
@@ -182,6 +182,13 @@ def _taking_out(desk: Desk, sitting: Any) -> None:
 
     queued(reporting.click, sitting, report_it, sitting, report)
     queued(exporting.click, sitting, export_it, [kind, sitting], [exported, problem])
+
+
+def undone_in_words(undone: Undone) -> str:
+    """What became of a change that was undone."""
+    if undone.counter_patch:
+        return f"Change {undone.undone} is undone. {undone.counter_patch}"
+    return f"Change {undone.undone} is undone; the weights are those that the remaining changes give."
 
 
 def decided_in_words(entries: Sequence[Entry]) -> str:

@@ -128,13 +128,13 @@ def serving(
             own_machine=token is None,
         )
         # A page of another site cannot reach this one under a name of its own (DNS rebinding).
-        hosts = ["localhost", "127.0.0.1", "::1", host] if token is None else ["*"]
+        hosts = ["localhost", "127.0.0.1", "[::1]", host] if token is None else ["*"]
         page = build_page(desk)
         try:
             _, url, _ = page.queue().launch(
-                server_name=host,
+                server_name=f"[{host}]" if ":" in host else host,  # as it stands in an address of the page
                 server_port=port,
-                auth=None if token is None else (lambda _, given: secrets.compare_digest(given, token)),
+                auth=None if token is None else (lambda _, given: is_token(given, token)),
                 auth_message="Any name; the password is the token that `kgedit workbench` has printed.",
                 app_kwargs={
                     "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Headers)]
@@ -171,6 +171,11 @@ class Headers:
             await send(message)
 
         await self.app(scope, receive, sending)
+
+
+def is_token(given: str, token: str) -> bool:
+    """Whether a password is the token; told in the same time, right or wrong, and of any letters."""
+    return secrets.compare_digest(given.encode(errors="replace"), token.encode())
 
 
 def is_loopback(host: str) -> bool:

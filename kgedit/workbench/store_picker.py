@@ -9,7 +9,7 @@ from typing import Any
 from kgedit.errors import JournalError
 from kgedit.ingest.store.store import JOURNAL, open_store
 from kgedit.workbench.desk import Desk, Sitting
-from kgedit.workbench.handling import attempt
+from kgedit.workbench.handling import attempt, named_path
 from kgedit.workbench.shown import told
 
 
@@ -42,7 +42,7 @@ def store_picker(desk: Desk, sitting: Any) -> tuple[Any, Any]:
         def work() -> str:
             if not folder.strip():
                 raise JournalError("name a folder; it need not be there yet")
-            path = Path(folder.strip()).expanduser().absolute()
+            path = named_path(folder).absolute()
             said = told(described(path, desk.model))
             sitting.store = path
             return said

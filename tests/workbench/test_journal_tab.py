@@ -13,12 +13,14 @@ import pytest
 
 from ingest.test_review import FEED, FEW
 from kgedit.ingest.change import MalformedChange
+from kgedit.ingest.maintenance import Undone
 from kgedit.ingest.plan.plan import Plan, PlanHeader, Planned, Verdict
 from kgedit.ingest.review import accept
 from kgedit.ingest.store.entry import State
 from kgedit.ingest.store.store import open_store
 from kgedit.workbench import journal_tab
 from kgedit.workbench.journal_html import STATES, plan_html
+from kgedit.workbench.journal_tab import undone_in_words
 from kgedit.workbench.store_picker import default_store
 from workbench.looking import pale, picture, wide
 
@@ -33,6 +35,13 @@ def test_a_record_that_is_no_change_is_listed_with_its_reason() -> None:
     item = Planned(number=1, verdict=Verdict.MALFORMED, reason="there is no <target_new>", malformed=bad)
     text = plan_html(Plan(PlanHeader.model_construct(), [item]))
     assert "<td>feed&lt;1&gt;, line 9</td><td>malformed</td><td></td><td>there is no &lt;target_new&gt;</td>" in text
+
+
+def test_an_undo_by_a_counter_patch_is_told_from_one_that_leaves_nothing_of_the_change() -> None:
+    plain, patched = (undone_in_words(Undone(undone=7, weights_hash="0", answer=said)) for said in (None, "Germany"))
+    assert "those that the remaining changes give" in plain
+    assert "remaining changes" not in patched
+    assert "counter-patch has the model answer 'Germany' again" in patched
 
 
 def test_a_store_is_named_for_its_model_in_the_working_directory(

@@ -12,6 +12,7 @@ import pytest
 
 from evaluate.test_compare import sequence
 from kgedit.errors import SettingError
+from kgedit.workbench.compare_tab import compared
 from workbench.looking import pale, picture, wide
 
 
@@ -178,3 +179,26 @@ def test_an_address_must_be_one() -> None:
     assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0")] == [True, True, True, False]
     with pytest.raises(SettingError, match="no address"):
         is_loopback("everywhere")
+
+
+def test_the_page_is_served_at_an_address_of_the_sixth_version_too() -> None:
+    pytest.importorskip("gradio", reason="the extra `workbench` is not installed")
+    from kgedit.workbench.server import serving
+
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no such addresses")
+    with serving("mini", method="rome", moments="identity", host="::1") as page:
+        assert page.url.startswith("http://[::1]:")
+        with urllib.request.urlopen(page.url, timeout=30) as answer:
+            assert answer.status == 200
+
+
+def test_any_password_is_compared_and_none_stops_the_page() -> None:
+    from kgedit.workbench.server import is_token
+
+    assert is_token("abc", "abc")
+    assert [is_token(given, "abc") for given in ("pässword", "\ud800", "")] == [False] * 3
+
+
+def test_a_home_that_is_not_there_is_told_where_the_result_would_stand() -> None:
+    assert "no such user" in compared("~nosuchuser/run\n/tmp/b")
