@@ -80,11 +80,11 @@ def moments(
         from kgedit.lm.second_moment.files import moment_file, save_moment
         from kgedit.lm.second_moment.find import cached_file, check_same_texts, enough_tokens
         from kgedit.lm.second_moment.first_tokens import FirstTokens, outlying_first_tokens
-        from kgedit.methods.registry import parse_variant
+        from kgedit.methods.registry import parse_variant, split_variants
 
         # 1. The layers and the texts; names are checked before the model is loaded.
         given = None if text is None else Passages(text)
-        variants = [] if named else [name.strip() for name in methods.split(",")]
+        variants = [] if named else split_variants(methods)
         for variant in variants:
             parse_variant(variant)
         loaded, tokenizer = load_model(model, progress=advance, **loading)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -44,17 +44,14 @@ def fit(text: TextTokens, room: int) -> tuple[int, ...]:
     return (*text.ids[: text.leading], *text.ids[len(text.ids) - room + text.leading :])
 
 
-def count_cut(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str], *, reserve: int = 0
-) -> int:
+def count_cut(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Mapping[str, int]) -> int:
     """How many different prompts lose their beginning because the context is too short; belongs into every report.
 
     Args:
         model: The model under test.
         tokenizer: Its tokenizer.
-        prompts: Texts.
-        reserve: Tokens kept free behind the prompt, for the target or the answer.
+        prompts: Prompt -> tokens that are kept free behind it, for the target or the answer.
     """
-    texts = list(dict.fromkeys(prompts))
-    room = context_length(model) - reserve
-    return sum(len(text.ids) > room for text in encode_texts(tokenizer, [stem(text) for text in texts]))
+    longest = context_length(model)
+    texts = encode_texts(tokenizer, [stem(prompt) for prompt in prompts])
+    return sum(len(text.ids) > longest - kept for text, kept in zip(texts, prompts.values(), strict=True))

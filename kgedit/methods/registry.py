@@ -119,6 +119,13 @@ def _for_published(model: str, name: str) -> dict[str, Any]:
     return table(model, f"{name}:{PAPER}") or {**bundled_table(model, name), **tuned}
 
 
+def split_variants(text: str) -> list[str]:
+    """The variants of a list with commas, each as `parse_variant` reads it: "rome, memit:layers=1,2" has two."""
+    # A comma between numbers belongs to a list of layers.
+    parts = re.split(r",(?!\s*\d+(?:-\d+)?\s*(?:,|:|\+|$))", text)
+    return [word for part in parts if (word := re.sub(r"\s*,\s*", "+", part.strip()))]
+
+
 def parse_variant(variant: str) -> tuple[str, dict[str, Any]]:
     """Method name and changed settings of a variant.
 

@@ -110,6 +110,7 @@ def test_one_folder_has_one_text(tiny: str, tmp_path: Path, run: Run, refused: R
         (["--text", "nothing here"], "nothing here"),
         (["--graph", "absent.sqlite"], "--graph"),
         (["--methods", "memitt"], "memitt"),
+        (["--methods", "rome,memit:layers=0,99"], "layer 99"),
         (["--text", "binary.txt"], "UTF-8"),
         (["--model", "no/such-model"], "no/such-model"),
     ],

@@ -6,7 +6,15 @@ import pytest
 
 from kgedit.errors import KgeditError, SettingError, UnknownMethod
 from kgedit.methods.glame.config import GlameConfig
-from kgedit.methods.registry import METHODS, load_method, method_for, method_names, parse_variant, settings_for
+from kgedit.methods.registry import (
+    METHODS,
+    load_method,
+    method_for,
+    method_names,
+    parse_variant,
+    settings_for,
+    split_variants,
+)
 from kgedit.methods.settings import MethodSettings
 
 
@@ -124,3 +132,9 @@ def test_a_method_of_another_name() -> None:
     with pytest.raises(UnknownMethod, match="no method 'nobody'.*rome.*glame"):
         load_method("nobody")
     assert set(METHODS) <= set(method_names())
+
+
+def test_a_list_of_variants_may_hold_lists_of_layers() -> None:
+    assert split_variants("rome, memit:layers=1,2,3:steps=4,glame:layers=1-2,4") == [
+        "rome", "memit:layers=1+2+3:steps=4", "glame:layers=1-2+4",
+    ]  # fmt: skip

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.evaluate.benchmarks.case import Questions, Replies
 from kgedit.evaluate.measures.portability import published_fuzzy
-from kgedit.lm.context import count_cut
+from kgedit.lm.context import LEAST_ROOM, count_cut
 from kgedit.lm.generation.greedy import Answers, Ask, answer_all
 from kgedit.lm.generation.sampling import sample_texts
 from kgedit.lm.scoring.pairs import score_pairs
@@ -55,11 +55,15 @@ def _asked(case: Questions, answers: Answers) -> Iterator[Ask]:
         yield from (follow_up.first, follow_up.then(answers))
 
 
-def cut_prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Questions]) -> int:
-    """How many different prompts are longer than the model reads, so that their beginning is lost."""
-    scored = {prompt for case in questions for prompt, _ in case.pairs}
-    asked = {ask.prompt for case in questions for ask in case.asks}
-    return count_cut(model, tokenizer, sorted(scored | asked))
+def cut_prompts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, answered: Sequence[Replies]) -> int:
+    """How many different prompts left too little room for their answer, so that their beginning was lost."""
+    kept: dict[str, int] = {}
+    for replies in answered:
+        for (prompt, _), score in replies.scores.items():
+            kept[prompt] = max(kept.get(prompt, 0), len(score.ids) - 1)  # the last token is predicted, not read
+        for ask in replies.answers:
+            kept[ask.prompt] = max(kept.get(ask.prompt, 0), 0 if ask.total else min(ask.limit, LEAST_ROOM))
+    return count_cut(model, tokenizer, kept)
 
 
 def to_json(replies: Replies) -> dict[str, Any]:

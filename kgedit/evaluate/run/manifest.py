@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from kgedit import __version__
 from kgedit.delta import model_hash
 from kgedit.editor import Editor
-from kgedit.evaluate.benchmarks.case import Options
+from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options
 from kgedit.evaluate.benchmarks.reading import Loaded
 from kgedit.evaluate.results import PASTED, UNEDITED, Frozen
 from kgedit.evaluate.run.ability import questions_hash, read_questions
@@ -169,7 +169,7 @@ def make_manifest(
     editor: Editor,
     methods: Mapping[str, Method],
     uncollected: Collection[int],
-    cases: Sequence[str],
+    cases: Sequence[BenchmarkCase],
 ) -> RunManifest:
     """The manifest of a run.
 
@@ -180,9 +180,10 @@ def make_manifest(
         editor: An editor of the unedited model.
         methods: Label -> the method.
         uncollected: Layers without second moments.
-        cases: Ids of the cases, in order.
+        cases: The cases, in order.
     """
     model = editor.model
+    pasted = PASTED in settings.columns and any(case.rewrites for case in cases)
     return RunManifest(
         suite=settings.suite,
         data=DataPart(
@@ -196,7 +197,7 @@ def make_manifest(
             limit=settings.most_cases,
             recalled_only=settings.recalled_only,
             number=len(cases),
-            sha256=ids_hash(cases),
+            sha256=ids_hash([case.id for case in cases]),
         ),
         model=ModelPart(
             name=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
@@ -208,7 +209,7 @@ def make_manifest(
         ),
         graph=editor.graph.name,
         moments=settings.moments.name if isinstance(settings.moments, Path) else settings.moments,
-        methods=(UNEDITED, *([PASTED] if PASTED in settings.columns else []), *methods),
+        methods=(UNEDITED, *([PASTED] if pasted else []), *methods),
         settings={label: _settings(method, uncollected) for label, method in methods.items()},
         mode=settings.mode,
         together=settings.batch_edits or 1,

@@ -14,7 +14,7 @@ from kgedit.evaluate.benchmarks.records import Record
 from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
 from kgedit.evaluate.free.case import FreeForm, free_cases
 from kgedit.evaluate.free.graph_facts import GraphFacts
-from kgedit.evaluate.results import LeftOut
+from kgedit.evaluate.results import PASTED, LeftOut
 from kgedit.evaluate.run.manifest import RunManifest, make_manifest
 from kgedit.evaluate.run.rehearsal import Rehearsal
 from kgedit.evaluate.run.settings import EvaluationSettings
@@ -65,7 +65,7 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     variants = settings.variants
     cases, unusable = _cases(settings, loaded, options)
     notes: tuple[str, ...] = ()
-    if variants and not any(case.rewrites for case in cases):
+    if (variants or PASTED in settings.columns) and not any(case.rewrites for case in cases):
         variants, notes = (), (f"{settings.suite} edits nothing, so only the unedited model is scored",)
     variants, left_out_methods = usable_variants(settings, variants)
     # The settings of every method belong to the manifest, so they are chosen before the folder is opened.
@@ -85,7 +85,7 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     notes += (*left_out_methods, *said)
     if wanted and not uncollected:
         notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
-    manifest = make_manifest(settings, options, loaded, editor, chosen, uncollected, [case.id for case in cases])
+    manifest = make_manifest(settings, options, loaded, editor, chosen, uncollected, cases)
     left_out = (*_malformed(loaded), *unusable)
     return Prepared(cases, left_out, configs, wanted, editor, manifest, notes)
 

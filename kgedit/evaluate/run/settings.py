@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,7 @@ from kgedit.evaluate.benchmarks.counterfact.snippets import Snippets
 from kgedit.evaluate.benchmarks.mquake.prompts import MquakePrompts, Style
 from kgedit.evaluate.results import PASTED, UNEDITED
 from kgedit.lm.chat import ChatChoice
-from kgedit.methods.registry import method_names
+from kgedit.methods.registry import method_names, split_variants
 from kgedit.mini import MINI
 
 ALL = "all"
@@ -135,9 +134,7 @@ class EvaluationSettings(BaseModel):
         Raises:
             EvaluationError: None is named, or one twice.
         """
-        # A comma between numbers belongs to a list of layers, as in memit:layers=1,2,3.
-        split = re.split(r",(?!\s*\d+(?:-\d+)?\s*(?:,|:|\+|$))", self.methods)
-        words = [word for part in split if (word := re.sub(r"\s*,\s*", "+", part.strip()))]
+        words = split_variants(self.methods)
         if not words:
             raise EvaluationError("no method is named; give some, e.g. --methods rome,memit,glame")
         if doubled := sorted({word for word in words if words.count(word) > 1}):
@@ -150,7 +147,7 @@ class EvaluationSettings(BaseModel):
     @property
     def found_by_all(self) -> frozenset[str]:
         """The columns that are there because of "all", not by their names."""
-        named = {word.strip() for word in self.methods.split(",")}
+        named = split_variants(self.methods)
         return frozenset(self._others(named)) if ALL in named else frozenset()
 
     def _others(self, words: Iterable[str]) -> list[str]:

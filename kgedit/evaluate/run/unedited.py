@@ -105,7 +105,7 @@ def _ask(
         return Before(
             {case.id: replies for case, replies in zip(chunk, answered, strict=True)},
             (),
-            cut_prompts(model, tokenizer, questions),
+            cut_prompts(model, tokenizer, answered),
         )
     except EditError as error:
         if len(chunk) == 1:

@@ -252,6 +252,13 @@ def test_five_cases_of_every_real_file_run(real: Path, name: str) -> None:
     assert all(found.report.methods.values())
 
 
+def test_no_facts_are_pasted_where_none_is_edited(real: Path) -> None:
+    data = real / "known_facts/known_1000.json"
+    report = evaluate(settings(data, suite="known-facts", limit=1, methods="pasted", anyway=True)).report
+    assert set(report.methods) == {UNEDITED}
+    assert report.notes == ("known-facts edits nothing, so only the unedited model is scored",)
+
+
 def test_every_suite_runs_on_a_real_file() -> None:
     assert set(REAL_FILES.values()) == {row.name for row in BUILT_IN} - {"counterfactplus", "reverse"}
 

@@ -42,8 +42,8 @@ def test_a_prompt_too_long_is_cut_alike_for_all_its_targets_and_counted() -> Non
         logps = model(input_ids=torch.tensor([[bos, *ids[-room + 1 :]]])).logits[0, -1].log_softmax(-1)
     assert scores[prompt, "a"].logprobs[0] == pytest.approx(float(logps[short[0]]), abs=1e-5)
     assert scores[prompt, "Kyoto and Rome"].logprobs[0] == pytest.approx(float(logps[long[0]]), abs=1e-5)
-    assert count_cut(model, tok, [prompt, prompt, "Q:"]) == 1
-    assert count_cut(model, tok, ["Q:"], reserve=CONTEXT - 1) == 1
+    assert count_cut(model, tok, {prompt: 0, "Q:": 0}) == 1
+    assert count_cut(model, tok, {"Q:": CONTEXT - 1}) == 1
 
 
 def test_unusable_texts_are_refused() -> None:
