@@ -191,7 +191,7 @@ class Resolver:
         if SLOT not in edit.prompt and spelled not in edit.prompt and subject.label:
             spelled = as_spelled(edit.prompt, subject.label)
         request = Request(spelled, find_subject(edit.prompt, spelled), target.text, relation)
-        notes = tuple(name.note for name in (subject, target) if name.note)
+        notes = tuple(filter(None, (subject.note, target.note, _note_of_prompt(edit.prompt))))
         return Resolved(edit, _joined(request, edit), subject.item, relation, target.item, notes)
 
     def _remember(self, resolved: Resolved) -> Resolved:
@@ -265,3 +265,13 @@ def _check_named(name: str, item: str | None) -> None:
             f"{item or name} has no label in the graph, and the model would learn the id as if it were a name; "
             "import or fetch its label, or name it by a text beside a prompt"
         )
+
+
+def _note_of_prompt(prompt: str) -> str:
+    """What to say about a prompt that looks as if it were a sentence already; empty for others."""
+    if not prompt.rstrip().endswith((".", "!")):
+        return ""
+    return (
+        f"the prompt ends in {prompt.rstrip()[-1]!r}: a prompt is the beginning of a sentence and ends where the new "
+        "object begins, so leave that out unless it belongs to a name"
+    )

@@ -123,6 +123,12 @@ def test_a_name_that_means_nothing_or_several_things_is_refused(
         resolver.resolve(edit)
 
 
+@pytest.mark.parametrize(("prompt", "noted"), [("{} is a citizen of.", True), ("{} plays for ", False)])
+def test_a_prompt_that_ends_a_sentence_is_told(resolver: Resolver, prompt: str, noted: bool) -> None:
+    notes = resolver.resolve(Edit(subject="Nobody", target_new="Nothing", prompt=prompt)).notes
+    assert any("the prompt ends in '.'" in note for note in notes) == noted
+
+
 @pytest.mark.parametrize(
     ("given", "written", "item", "noted"),
     [

@@ -18,7 +18,9 @@ from kgedit.lm.loading import Loading
 def ask(
     prompt: Annotated[str, typer.Argument(help='The beginning of a sentence, e.g. "Albert Einstein was born in".')],
     model: Model = "mini",
-    delta: Annotated[Path | None, typer.Option(help="Folder of a saved delta, which is applied first.")] = None,
+    delta: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a saved delta, which is applied first; may be repeated.")
+    ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask as a chat model is asked, through its template.")] = False,
     system: System = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many continuations are shown.")] = 5,
@@ -34,14 +36,14 @@ def ask(
         from kgedit.lm.chat import in_chat_form
 
         editor = Editor.from_pretrained(model, progress=advance, **loading)
-        if delta is not None:
-            editor.load_delta(delta)
+        for folder in delta or ():
+            editor.load_delta(folder)
         asked = in_chat_form(editor.tokenizer, prompt, system=system) if chat else prompt
         answers = editor.ask(asked, k)
     rows = [(text, percent(probability)) for text, probability in answers]
     data = {
         "model": model,
-        "delta": None if delta is None else str(delta),
+        "deltas": [str(folder) for folder in delta or ()],
         "prompt": prompt,
         "asked": asked,
         "answers": [{"text": text, "probability": probability} for text, probability in answers],

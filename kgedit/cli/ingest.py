@@ -33,13 +33,13 @@ from kgedit.cli.options import (
     MOST,
     MOST_SEED,
     AsJson,
-    Chat,
     Graph,
     GuardMode,
     GuardOption,
     Model,
     Moments,
     Store,
+    StoreChat,
     System,
     moments_source,
 )
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kgedit.ingest import RunResult
+
+# Classes of records that are left out for a reason which a plan gives.
+_LEFT_OUT = ("malformed", "unresolved", "implausible", "conflict", "unfamiliar")
 
 app = typer.Typer(help="Plans changes and applies them under guards.")
 app.command("plan")(ingest_plan.plan)
@@ -90,7 +93,7 @@ def run(
     any_kind: AnyKind = False,
     any_subject: AnySubject = False,
     moments: Moments = None,
-    chat: Chat | None = None,
+    chat: StoreChat = None,
     system: System = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,
     report: ReportFile = None,
@@ -137,22 +140,26 @@ def calibrate(
     """
     with working(f"Loading {model}") as advance:
         from kgedit.ingest import calibrate as measure
+        from kgedit.presets import table as preset
+        from kgedit.presets import user_file
 
         calibration = measure(
             model, method=method, edits=edits, batch=batch, seed=seed, graph=graph,
             moments=moments_source(moments), progress=advance, **loading,
         )  # fmt: skip
     proposed = calibration.proposed
+    guards = {**preset(model, "guards"), **proposed}  # a table of one's own stands in the place of the package's
     rows = [
         (name, *(f"{q:.4g}" for q in quantiles), f"{proposed[name]:g}" if name in proposed else "")
         for name, quantiles in calibration.quantiles.items()
     ]
     title = f"{calibration.edits} edits by {calibration.method}, drawn with seed {calibration.seed}"
-    emit(
-        calibration.model_dump(mode="json"),
-        lambda: [table(["measured", "5 %", "median", "95 %", "threshold"], rows, title=title, numbers=4)],
-        as_json=as_json,
-    )
+    parts = [
+        table(["measured", "5 %", "median", "95 %", "threshold"], rows, title=title, numbers=4),
+        line(f"To use these thresholds, write the table into {user_file(model)}:"),
+        line("\n".join(["[guards]", *(f"{name} = {value:g}" for name, value in guards.items())])),
+    ]
+    emit(calibration.model_dump(mode="json"), lambda: parts, as_json=as_json)
 
 
 @app.command()
@@ -184,9 +191,12 @@ def verify(
 def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
     """Tables of a run."""
     if not result.changed:
-        yield line("Nothing changed: every change of this feed was decided before.", style="bold")
+        yield line(_unchanged(result), style="bold")
+    kept = percent(result.unrelated_recalled if result.unrelated_asked else None)
     rows = [(name, number) for name, number in result.classes.items() if number]
     yield table(["class", "records"], rows, title=f"{result.records} records of {result.feed}", numbers=1)
+    if any(result.classes.get(name) for name in _LEFT_OUT):
+        yield line("Only new ones are applied; kgedit ingest plan FEED lists the others with their reasons.")
     yield table(
         ["accepted", "refused", "superseded", "accepted still right", "unrelated facts recalled"],
         [
@@ -194,11 +204,11 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
                 result.accepted,
                 result.refused,
                 result.superseded,
-                percent(result.accepted_right),
-                f"{percent(result.unrelated_recalled)} of {result.unrelated_asked}",
+                percent(result.accepted_right if result.accepted else None),
+                f"{kept} of {result.unrelated_asked}",
             )
         ],
-        title=f"by {result.method} in {result.seconds:.0f} s",
+        title=f"The store now, with {result.method} in {result.seconds:.0f} s",
         numbers=5,
     )
     if result.accepted_right_in_chat is not None:
@@ -208,3 +218,15 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
         yield refusals(result.refusals)
     yield from (line(note) for note in result.notes)
     yield line(f"kgedit journal list --store {store}")
+
+
+def _unchanged(result: RunResult) -> str:
+    """Why a run decided nothing."""
+    if not result.records:
+        return "Nothing changed: the feed has no record."
+    if any(result.classes.get(name) for name in ("new", "duplicate")):
+        return (
+            "Nothing changed: every change of this feed was decided before. One that was refused or undone is tried "
+            "again from a file of another name."
+        )
+    return f"Nothing changed: no record of this feed can be applied ({result.records} were read)."

@@ -15,11 +15,11 @@ from kgedit.cli.options import (
     MOST,
     MOST_SEED,
     AsJson,
-    Chat,
     Graph,
     Model,
     Moments,
     Store,
+    StoreChat,
     System,
     moments_source,
 )
@@ -64,7 +64,7 @@ def follow(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Port on this machine for metrics (Prometheus text).")
     ] = None,
-    chat: Chat | None = None,
+    chat: StoreChat = None,
     system: System = None,
     moments: Moments = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,

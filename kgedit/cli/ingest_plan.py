@@ -35,7 +35,7 @@ class Policy(StrEnum):
 FeedName = Annotated[str, typer.Argument(help='A file; for "wikidata" item ids, comma-separated; else "stream".')]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="jsonl, csv, difference, wikidata or stream; a file's ending tells the first two."),
+    typer.Option("--format", help="jsonl, json, csv (which a file's ending tells), difference, wikidata or stream."),
 ]
 Mapped = Annotated[
     list[str] | None,

@@ -77,6 +77,13 @@ Chat = Annotated[
     Literal["auto", "always", "never"],
     typer.Option(help="Make edits hold in the model's chat form, too: auto where it has a chat template."),
 ]
+StoreChat = Annotated[
+    Literal["auto", "always", "never"] | None,
+    typer.Option(
+        "--chat",
+        help="Make changes hold in the model's chat form, too; as the store notes it, at first never.",
+    ),
+]
 System = Annotated[str | None, typer.Option(help="System prompt of the chat; the template's own by default.")]
 Method = Annotated[
     str,

@@ -29,7 +29,7 @@ def test_ask_lists_answers_by_probability(tiny: str, run: Run) -> None:
     assert 1 <= len(found) <= 3
     assert found == sorted(found, reverse=True)
     assert 0 < sum(found) <= 1
-    assert (shown["model"], shown["delta"], shown["prompt"]) == (tiny, None, PROMPT)
+    assert (shown["model"], shown["deltas"], shown["prompt"]) == (tiny, [], PROMPT)
 
 
 def test_a_saved_edit_is_in_force_in_the_model_that_it_is_loaded_into(tiny: str, delta: Path, run: Run) -> None:
