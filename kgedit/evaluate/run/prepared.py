@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kg_cache.errors import KnowledgeGraphError
 from kgedit.editor import Editor
-from kgedit.errors import EvaluationError
+from kgedit.errors import EditError, EvaluationError
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Options, Unusable
 from kgedit.evaluate.benchmarks.reading import Loaded, load
-from kgedit.evaluate.benchmarks.records import Record
+from kgedit.evaluate.benchmarks.records import Record, Rewrite
 from kgedit.evaluate.benchmarks.table import benchmark, benchmarks
 from kgedit.evaluate.free.case import FreeForm, free_cases
 from kgedit.evaluate.free.graph_facts import GraphFacts
@@ -22,10 +23,12 @@ from kgedit.evaluate.run.usable import usable_methods, usable_variants
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.second_moment.describe import moments_note
 from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
+from kgedit.methods.base import Method
 from kgedit.methods.registry import parse_variant
 from kgedit.methods.settings import MethodSettings
 from kgedit.mini import MINI
 from kgedit.progress import Progress
+from kgedit.resolve import Resolver
 
 MALFORMED = "a record of the file cannot be read"
 
@@ -82,7 +85,7 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
         check_layers(settings.moments, wanted)
     elif uncollected := editor.moments.uncollected(wanted):
         notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
-    notes += (*left_out_methods, *said)
+    notes += (*left_out_methods, *said, *_graph_notes(editor, chosen, cases))
     if wanted and not uncollected:
         notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
     manifest = make_manifest(settings, options, loaded, editor, chosen, uncollected, cases)
@@ -167,6 +170,30 @@ def _case_maker(suite: str, loaded: Loaded) -> Callable[[Record, Options], Bench
             f"({', '.join(sorted(taken))}); it can be run as {' or '.join(fitting)}"
         )
     return chosen.case_maker()
+
+
+def _graph_notes(editor: Editor, methods: Mapping[str, Method], cases: Sequence[BenchmarkCase]) -> tuple[str, ...]:
+    """Of how many edits the graph has something to say, where methods take from it and it knows not all."""
+    using = [label for label, method in methods.items() if method.uses_graph]
+    rewrites = [rewrite for case in cases for rewrite in case.rewrites] if using else []
+    resolver = editor.resolver
+    known = sum(_in_graph(resolver, rewrite) for rewrite in rewrites)
+    if known == len(rewrites):
+        return ()
+    return (
+        f"the graph {editor.graph.name!r} has subject and relation of {known} of {len(rewrites)} edits; about the others "
+        f"it tells {', '.join(using)} nothing (--graph names another graph)",
+    )
+
+
+def _in_graph(resolver: Resolver, rewrite: Rewrite) -> bool:
+    try:
+        resolved = resolver.resolve_worded(
+            rewrite.edit, subject_id=rewrite.subject_id, target_id=rewrite.target_new_id
+        )
+    except (EditError, KnowledgeGraphError):
+        return False
+    return resolved.subject_id is not None and resolved.relation is not None
 
 
 def _malformed(loaded: Loaded) -> Iterator[LeftOut]:

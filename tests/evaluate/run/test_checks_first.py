@@ -55,6 +55,16 @@ def test_a_run_with_the_identity_does_not_go_on_with_statistics_that_were_collec
         pass
 
 
+@pytest.mark.parametrize(("methods", "told"), [("rome,glame", True), ("rome", False)])
+def test_it_is_told_of_how_many_edits_the_graph_knows_nothing(methods: str, told: bool) -> None:
+    """The bundled graph has none of these records' subjects."""
+    made = EvaluationSettings(suite="counterfact", data=DATA, methods=methods, moments="identity", limit=4)
+    notes = [note for note in prepare(made).notes if "subject and relation of" in note]
+    assert bool(notes) == told
+    if told:
+        assert "0 of 4 edits; about the others it tells glame nothing" in notes[0]
+
+
 def test_that_the_model_recalls_nothing_is_said_before_any_method_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = EvaluationSettings(suite="counterfact", data=DATA, methods="rome:steps=1", limit=2, moments="identity")
     opened: list[str | None] = []
