@@ -181,8 +181,8 @@ def _graph_notes(editor: Editor, methods: Mapping[str, Method], cases: Sequence[
     if known == len(rewrites):
         return ()
     return (
-        f"the graph {editor.graph.name!r} has subject and relation of {known} of {len(rewrites)} edits; about the others "
-        f"it tells {', '.join(using)} nothing (--graph names another graph)",
+        f"the graph {editor.graph.name!r} has subject and relation of {known} of {len(rewrites)} edits; about the "
+        f"others it tells {', '.join(using)} nothing (--graph names another graph)",
     )
 
 
