@@ -77,7 +77,8 @@ def test_every_form_has_the_notes_and_no_form_steers_its_reader(report: SuiteRep
 
 def test_figures_are_explained_where_one_points_at_them_and_on_paper(report: SuiteReport) -> None:
     text = to_html(report)
-    assert '<abbr title="the edit prompt: the new object is more probable than the old one">efficacy</abbr>' in text
+    assert f'<abbr title="{meaning("efficacy")}">efficacy</abbr>' in text
+    assert meaning("efficacy").startswith("the edit prompt: the new object is more probable than the old one")
     assert "<dt>multihop_2</dt><dd>a question over several facts" in text
     assert "n = 12, seed 0, model mini" in text
     assert "cases.html" not in text
