@@ -124,14 +124,16 @@ def _edits(
 
         return composed_of(store, **loading)
     from kgedit.delta import Delta, DeltaStack
+    from kgedit.delta.facts import check_agreeing
     from kgedit.delta.low_rank import as_low_rank
     from kgedit.delta.vocabulary import check_vocabulary
     from kgedit.lm.load import load_model
 
+    given = [Delta.load(folder) for folder in deltas or ()]
+    check_agreeing(given)
     loaded, tokenizer = load_model(model or "mini", progress=progress, **loading)
     stack = DeltaStack(loaded)
-    for folder in deltas or ():
-        each = Delta.load(folder)
+    for each in given:
         check_vocabulary(each, tokenizer)
         stack.apply(each)
     composed = stack.composed()

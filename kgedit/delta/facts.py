@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from kgedit.delta.delta import Delta
 from kgedit.delta.low_rank import LowRankDelta
 from kgedit.edit import noted_edit, noted_parts
+from kgedit.errors import UnsupportedExport
 
 
 def facts_changed(delta: LowRankDelta) -> list[str]:
     """One line per edit, as "subject | relation or prompt | new object"; empty if the manifest names none."""
-    return list(_lines(delta.manifest))
+    return [" | ".join(fact) for fact in _facts(delta.manifest)]
 
 
-def _lines(manifest: Mapping[str, Any]) -> Iterator[str]:
+def check_agreeing(deltas: Iterable[Delta]) -> None:
+    """Make sure that no two of some deltas give one fact different objects, as far as their manifests tell.
+
+    Raises:
+        UnsupportedExport: Two do.
+    """
+    objects: dict[tuple[str, str], str] = {}
+    for delta in deltas:
+        for subject, wording, target in _facts(delta.manifest):
+            if objects.setdefault((subject, wording), target) != target:
+                raise UnsupportedExport(
+                    f"the deltas give the fact {subject} | {wording} different objects, {objects[subject, wording]} "
+                    f"and {target}: together they would say neither for sure. Leave one of them out"
+                )
+
+
+def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for part in noted_parts(manifest):
         if (edit := noted_edit(part)) is not None:
             wording = edit.get("relation") or edit.get("prompt") or ""
-            yield f"{edit.get('subject')} | {wording} | {edit.get('target_new')}"
+            yield str(edit.get("subject")), str(wording), str(edit.get("target_new"))

@@ -45,11 +45,15 @@ def test_a_store_leaves_as_adapter(tmp_path: Path, run: Run) -> None:
     assert field(open_gguf(tmp_path / "lora.gguf"), "general.architecture") == "gpt2"
 
 
-def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: Path, refused: Run) -> None:
+def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: Path, run: Run, refused: Run) -> None:
     file, delta = edited
     out = ("--out", str(tmp_path / "x.gguf"))
     assert "--store" in refused("export", "gguf-lora", *out)
     assert "other tokens" in refused("export", "gguf-lora", "--model", "mini", "--delta", delta, *out)
+    other = str(tmp_path / "other")
+    run(*EDIT[:-3], "Spain", "--method", "rome", "--model", file, "--out", other, "--json")
+    said = refused("export", "gguf-lora", "--model", file, "--delta", delta, "--delta", other, *out)
+    assert "the fact Ulm | {} lies in different objects, France and Spain" in said
     Path(file).rename(tmp_path / "moved.gguf")
     assert "gone" in refused("export", "gguf", "--model", str(tmp_path / "moved.gguf"), "--delta", delta, *out)
     assert not (tmp_path / "x.gguf").exists()
