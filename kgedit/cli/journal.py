@@ -98,8 +98,9 @@ def undo(
         from kgedit.ingest import undo as undo_change
 
         undone = undo_change(store, id, counter_patch=counter_patch, progress=advance, **loading)
-    text = f"Change {id} is undone; the weights have hash {undone.weights_hash}. {undone.counter_patch}".rstrip()
-    emit(undone.model_dump(), lambda: [line(text)], as_json=as_json)
+    text = [f"Change {id} is undone; the weights have hash {undone.weights_hash}."]
+    text += filter(None, (undone.counter_patch, undone.stays_superseded))
+    emit(undone.model_dump(), lambda: [line(" ".join(text))], as_json=as_json)
 
 
 @app.command()

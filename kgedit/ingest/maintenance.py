@@ -14,7 +14,7 @@ from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.plan.plan import Plan
 from kgedit.ingest.session import Session, open_edited, open_session
 from kgedit.ingest.store.consolidate import CONSOLIDATED
-from kgedit.ingest.store.entry import Entry
+from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.store import IngestStore, open_store
 from kgedit.ingest.store.undo import carrier, older, others_of, undo_own_delta, undo_shared_delta, undoable
 from kgedit.lm.loading import Loading
@@ -28,6 +28,7 @@ class Undone(BaseModel):
         undone: Number of the change.
         weights_hash: Hash of the weights that the remaining changes give.
         answer: Where a counter-patch undid it, what the model answers again, as unedited; else None.
+        superseded: The last earlier change of the same fact that stays superseded; None if there is none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +36,7 @@ class Undone(BaseModel):
     undone: int
     weights_hash: str
     answer: str | None = None
+    superseded: int | None = None
 
     @property
     def counter_patch(self) -> str:
@@ -44,6 +46,16 @@ class Undone(BaseModel):
         return (
             f"A counter-patch has the model answer {self.answer!r} again, as unedited; the next consolidation trains "
             "without the change."
+        )
+
+    @property
+    def stays_superseded(self) -> str:
+        """What becomes of the earlier change of the fact, in words; empty where there was none."""
+        if self.superseded is None:
+            return ""
+        return (
+            f"Change {self.superseded}, an earlier one of the same fact, does not come back: give it again in a file "
+            "of another name to have it."
         )
 
 
@@ -139,7 +151,7 @@ def undo(
             return undo_in(session, id, counter_patch=counter_patch)
     with open_edited(directory, check=False, write=True, **loading) as (store, _, weights):
         undo_own_delta(store, weights, id)
-        return Undone(undone=id, weights_hash=store.weights_hash)
+        return _undone(store, entry)
 
 
 def undo_in(session: Session, id: int, *, counter_patch: bool = False) -> Undone:
@@ -158,7 +170,15 @@ def undo_in(session: Session, id: int, *, counter_patch: bool = False) -> Undone
         answer = counter(session, id)
     else:
         _retrain_without(session, entry)
-    return Undone(undone=id, weights_hash=store.weights_hash, answer=answer)
+    return _undone(store, entry, answer)
+
+
+def _undone(store: IngestStore, entry: Entry, answer: str | None = None) -> Undone:
+    older_ones = [old for old in store.journal.all_of_slot(entry.slot) if old.id < entry.id]
+    gone = [old.id for old in older_ones if old.state == State.SUPERSEDED]
+    return Undone(
+        undone=entry.id, weights_hash=store.weights_hash, answer=answer, superseded=gone[-1] if gone else None
+    )
 
 
 def _patched_over(store: IngestStore, entry: Entry) -> bool:

@@ -42,6 +42,8 @@ def test_an_undo_by_a_counter_patch_is_told_from_one_that_leaves_nothing_of_the_
     assert "those that the remaining changes give" in plain
     assert "remaining changes" not in patched
     assert "counter-patch has the model answer 'Germany' again" in patched
+    again = undone_in_words(Undone(undone=7, weights_hash="0", superseded=4))
+    assert "Change 4, an earlier one of the same fact, does not come back" in again
 
 
 def test_a_store_is_named_for_its_model_in_the_working_directory(

@@ -167,6 +167,8 @@ def test_a_later_change_of_the_same_fact_supersedes_the_earlier_and_the_first_ma
         assert states == ["superseded", "superseded", "checked"], result.refusals
         assert same(session, alone(session, journal.entry(3)))
         assert journal.find(journal.entry(1).key).id == 3
+        assert undo_in(session, 3).superseded == 2
+        assert [entry.state for entry in journal.entries()] == ["superseded", "superseded", "undone"]
 
 
 def test_what_another_run_left_waiting_is_decided_before_older_evidence_is_planned(tmp_path, changes) -> None:
