@@ -15,8 +15,8 @@ PAGE = "reference/commands.md"
 INTRO = """# Commands
 
 What `kgedit COMMAND --help` says. Every command answers `--json` with one JSON value on stdout. Exit codes: 0 done,
-1 a check that was asked for found something, 2 an [error](errors.md) that you can correct, told in one line on stderr, 130 ended by
-Ctrl-C.
+1 a check that was asked for found something, 2 an [error](errors.md) that you can correct, told in one line on stderr,
+130 ended by Ctrl-C.
 """
 
 
