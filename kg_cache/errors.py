@@ -58,7 +58,7 @@ class StoreFull(StoreError):
 
 
 class ImportFailed(KnowledgeGraphError):
-    """A file of triples cannot be read or holds no triple; its earlier transactions are kept."""
+    """A file of triples cannot be read or holds no triple; what was imported before that is kept."""
 
 
 class EndpointError(KnowledgeGraphError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -60,12 +61,17 @@ def edit(
     request = Edit(subject=subject, relation=relation, target_new=target, prompt=prompt, boundary=boundary)
     with working(f"Loading {model}") as advance:
         from kgedit.cli.chat_answers import ChatAnswers
+        from kgedit.delta import Delta
         from kgedit.delta.peft import CONFIG, WEIGHTS, adapter_origin
         from kgedit.delta.storage import check_free
         from kgedit.editor import Editor
+        from kgedit.errors import FileCorrupt
 
         check_free(out, replace=force)
         beside = out / "adapter"
+        replaced: str | None = None
+        with suppress(FileCorrupt):  # none is there, or a damaged one
+            replaced = Delta.load(out).id
         if adapter:
             refuse_existing(*(beside / name for name in (WEIGHTS, CONFIG)), force=force)
         editor = Editor.from_pretrained(
@@ -84,7 +90,7 @@ def edit(
         editor.save(out)
         if adapter:
             editor.export_adapter(beside)
-        elif adapter_origin(beside) not in (None, result.id):  # it says what the replaced delta said
+        elif replaced not in (None, result.id) and adapter_origin(beside) == replaced:
             for name in (WEIGHTS, CONFIG):
                 (beside / name).unlink(missing_ok=True)
     data = {**result.model_dump(mode="json"), "succeeded": result.succeeded, "out": str(out), "chat": in_chat}

@@ -196,7 +196,7 @@ def shown(result: RunResult, store: Path) -> Iterator[RenderableType]:
     rows = [(name, number) for name, number in result.classes.items() if number]
     yield table(["class", "records"], rows, title=f"{result.records} records of {result.feed}", numbers=1)
     if any(result.classes.get(name) for name in _LEFT_OUT):
-        yield line("Only new ones are applied; kgedit ingest plan FEED lists the others with their reasons.")
+        yield line("Only new ones are applied; the page of --report lists the others with their reasons.")
     yield table(
         ["accepted", "refused", "superseded", "accepted still right", "unrelated facts recalled"],
         [

@@ -24,7 +24,9 @@ def check_agreeing(deltas: Iterable[Delta]) -> None:
     """
     objects: dict[tuple[str, str], str] = {}
     for delta in deltas:
-        for subject, wording, target in _facts(delta.manifest):
+        # Inside of one delta the last edit of a fact counts: it was made on top of the others.
+        own = {(subject, wording): target for subject, wording, target in _facts(delta.manifest)}
+        for (subject, wording), target in own.items():
             if objects.setdefault((subject, wording), target) != target:
                 raise UnsupportedExport(
                     f"the deltas give the fact {subject} | {wording} different objects, {objects[subject, wording]} "

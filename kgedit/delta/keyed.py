@@ -179,7 +179,8 @@ class _Store(DeltaHook):
         """The entries of `parts`; made anew where an error came after others had been added."""
         entries = _entries(self.parts)
         if self._book is None or self._book.added != len(entries):
-            self._book = Codebook(self.lookup, entries, self._device)
+            with torch.inference_mode(False):  # entries may be added to it later, in whatever mode it is first asked
+                self._book = Codebook(self.lookup, entries, self._device)
         return self._book
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:

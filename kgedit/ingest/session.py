@@ -24,10 +24,10 @@ from kgedit.ingest.store.commit import apply_live, commit, recover
 from kgedit.ingest.store.entry import Entry
 from kgedit.ingest.store.store import JOURNAL, LOADING, IngestStore, open_store
 from kgedit.lm.anatomy import anatomy_of
+from kgedit.lm.base_name import from_anywhere
 from kgedit.lm.chat import ChatChoice, ChatForm
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
-from kgedit.lm.sources.catalogue import FETCHABLE
 from kgedit.methods.registry import method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
@@ -145,9 +145,7 @@ def open_session(
         editor, notes = loaded or loaded_with(cast("Loading", store.loading | loading), *noted)
         weights = DeltaStack(editor.model, sole_writer=True)
         # A new store finds the folder of its model again from any working directory.
-        is_path = model not in (MINI, *FETCHABLE) and Path(model).exists()
-        named = str(Path(model).absolute()) if is_path else model
-        store.bind(named, weights.hash_unedited())
+        store.bind(from_anywhere(model), weights.hash_unedited())
         store.journal.set_about({name: str(value) for name, value in loading.items() if name in LOADING and value})
         if chat is not None or system is not None:
             store.journal.set_about({"chat": noted[0], "system": noted[1] or ""})

@@ -18,6 +18,12 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)")  # a model's folder in the cache of the hub
 
 
+def from_anywhere(model: str) -> str:
+    """A model's name as it is found from any working directory: the path of a file or folder in full."""
+    is_path = model not in (MINI, *FETCHABLE) and Path(model).exists()
+    return str(Path(model).absolute()) if is_path else model
+
+
 def base_name(model: nn.Module) -> str | None:
     """What others find the model by.
 

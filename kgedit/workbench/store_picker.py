@@ -8,6 +8,7 @@ from typing import Any
 
 from kgedit.errors import JournalError
 from kgedit.ingest.store.store import JOURNAL, open_store
+from kgedit.lm.base_name import from_anywhere
 from kgedit.workbench.desk import Desk, Sitting
 from kgedit.workbench.handling import attempt, named_path
 from kgedit.workbench.shown import told
@@ -74,7 +75,7 @@ def described(store: Path, model: str) -> str:
     with open_store(store) as opened:
         number, of = sum(opened.journal.counts().values()), opened.model
     held = f"{store} holds {number} change{'' if number == 1 else 's'} of the model {of}."
-    if of == model:
+    if from_anywhere(of) == from_anywhere(model):
         return held
     return (
         f"{held} This page has the model {model}: changes can be read, refused and undone here, but not asked. "

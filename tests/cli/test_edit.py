@@ -68,6 +68,13 @@ def test_the_adapter_of_a_replaced_delta_goes_with_it_and_one_that_is_not_ours_s
     weights.write_bytes(save({"mine": torch.ones(1)}))
     run(*words, "--target", "Ruritania", "--force")
     assert weights.exists()
+    for path in (tmp_path / "out").glob("*.*"):  # the adapter is left alone: no delta beside it that it is of
+        path.unlink()
+    run(*words, "--target", "Ruritania", "--adapter", "--force")
+    for path in (tmp_path / "out").glob("*.*"):
+        path.unlink()
+    run(*words, "--target", "Graustark")
+    assert weights.exists()
 
 
 @pytest.mark.parametrize(

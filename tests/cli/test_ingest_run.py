@@ -34,7 +34,7 @@ def printed(**fields: object) -> str:
 def test_a_run_that_changed_nothing_says_why(records: int, classes: dict[str, int], why: str) -> None:
     said = printed(records=records, classes=classes)
     assert why in said
-    assert ("kgedit ingest plan FEED lists the others" in said) == ("unresolved" in classes)
+    assert ("the page of --report lists the others" in said) == ("unresolved" in classes)
 
 
 def test_no_share_of_nothing_is_told() -> None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from delta.conftest import MakeDelta
 from families import tiny_model
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
+from kgedit.delta.facts import check_agreeing
 from kgedit.delta.gguf_lora import export_gguf_lora
 from kgedit.errors import SaveFailed, UnsupportedExport
 from kgedit.lm.load import load_model
@@ -33,6 +34,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model(base: Path) -> PreTrainedModel:
     return load_model(str(base))[0]
+
+
+def test_edits_of_one_delta_may_follow_each_other_and_those_of_two_must_agree(
+    make_delta: MakeDelta, model: PreTrainedModel
+) -> None:
+    def saying(*objects: str) -> LowRankDelta:
+        edits = [{"edit": {"subject": "Ulm", "relation": "P17", "target_new": name}} for name in objects]
+        return make_delta(model).with_manifest({"composed": [{"manifest": edit} for edit in edits]})
+
+    check_agreeing([saying("France", "Spain"), saying("Spain")])
+    with pytest.raises(UnsupportedExport, match="Ulm | P17 different objects, Spain and France"):
+        check_agreeing([saying("France", "Spain"), saying("France")])
 
 
 def ranks(make_delta: MakeDelta, model: nn.Module, *wanted: int, seed: int = 0) -> LowRankDelta:

@@ -46,6 +46,17 @@ def say(model, tok, texts):
     return continue_greedily(model, tok, texts, [4] * len(texts), [("none",)] * len(texts), logprobs=True)
 
 
+def test_an_entry_joins_others_that_were_first_asked_in_inference_mode() -> None:
+    model, _ = tiny_model("gpt2")
+    second = store(model, OTHER, seed=1)
+    with store(model, PROMPT).apply(model):
+        with torch.inference_mode():
+            model(input_ids=torch.tensor([PROMPT]))
+        alone = logits(model, OTHER)
+        with second.apply(model, check=False):
+            assert not torch.allclose(logits(model, OTHER)[-1], alone[-1], atol=1e-2)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_generation_and_scoring_see_the_same_edit_and_others_keep_every_bit(family) -> None:
     model, tok = tiny_model(family)

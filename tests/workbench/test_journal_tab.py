@@ -21,7 +21,7 @@ from kgedit.ingest.store.store import open_store
 from kgedit.workbench import journal_tab
 from kgedit.workbench.journal_html import STATES, plan_html
 from kgedit.workbench.journal_tab import undone_in_words
-from kgedit.workbench.store_picker import default_store
+from kgedit.workbench.store_picker import default_store, described
 from workbench.looking import pale, picture, wide
 
 
@@ -44,6 +44,18 @@ def test_an_undo_by_a_counter_patch_is_told_from_one_that_leaves_nothing_of_the_
     assert "counter-patch has the model answer 'Germany' again" in patched
     again = undone_in_words(Undone(undone=7, weights_hash="0", superseded=4))
     assert "Change 4, an earlier one of the same fact, does not come back" in again
+
+
+def test_a_store_of_a_folder_that_was_named_by_a_relative_path_is_of_the_pages_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "other"):
+        (tmp_path / name).mkdir()
+    with open_store(tmp_path / "store", write=True) as store:
+        store.bind(str(tmp_path / "model"), "0")
+    assert "This page has the model" not in described(tmp_path / "store", "model")
+    assert "This page has the model other" in described(tmp_path / "store", "other")
 
 
 def test_a_store_is_named_for_its_model_in_the_working_directory(
