@@ -49,7 +49,7 @@ def say(model, tok, texts):
 def test_an_entry_joins_others_that_were_first_asked_in_inference_mode() -> None:
     model, _ = tiny_model("gpt2")
     second = store(model, OTHER, seed=1)
-    with store(model, PROMPT).apply(model):
+    with store(model, PROMPT, (80, 81), (90, 91)).apply(model):  # the fourth entry goes where there is room already
         with torch.inference_mode():
             model(input_ids=torch.tensor([PROMPT]))
         alone = logits(model, OTHER)
