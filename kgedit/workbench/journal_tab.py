@@ -186,9 +186,9 @@ def _taking_out(desk: Desk, sitting: Any) -> None:
 
 def undone_in_words(undone: Undone) -> str:
     """What became of a change that was undone."""
-    weights = "The weights are those that the remaining changes give."
-    said = (f"Change {undone.undone} is undone.", undone.counter_patch or weights, undone.stays_superseded)
-    return " ".join(filter(None, said))
+    plain = f"Change {undone.undone} is undone; the weights are those that the remaining changes give."
+    patched = f"Change {undone.undone} is undone. {undone.counter_patch}"
+    return f"{patched if undone.counter_patch else plain} {undone.stays_superseded}".rstrip()
 
 
 def decided_in_words(entries: Sequence[Entry]) -> str:
