@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,20 @@ def test_a_change_of_the_journal_is_undone_and_the_answer_returns(opened: Any, t
     opened.get_by_text("No change fits.").wait_for()
 
 
+def choose(opened: Any, feed: Path) -> None:
+    """Choose a file, again where the field was drawn anew meanwhile, and wait until the page has all of it."""
+    from playwright.sync_api import TimeoutError as TookTooLong
+
+    there = opened.locator(".file-preview a").first  # a link to it: while it is sent, only its name is shown
+    for _ in range(3):
+        opened.get_by_text("Drop File Here").first.wait_for()
+        opened.locator("input[type=file]").set_input_files(feed)
+        with suppress(TookTooLong):
+            there.wait_for(timeout=20_000)
+            return
+    there.wait_for()
+
+
 def test_a_feed_is_received_reviewed_and_exported_without_the_command_line(
     opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,9 +150,7 @@ def test_a_feed_is_received_reviewed_and_exported_without_the_command_line(
     opened.get_by_role("tab", name="Journal").click()
     opened.get_by_text("1 to 2 of 2").wait_for()  # the page is there, with all that listens to it
     opened.get_by_text("Receive changes for review").click()
-    opened.get_by_text("Drop File Here").first.wait_for()
-    opened.locator("input[type=file]").set_input_files(feed)
-    opened.get_by_text("feed.jsonl").first.wait_for()
+    choose(opened, feed)
     opened.get_by_role("button", name="Receive for review").click()
     opened.get_by_text("2 changes wait now").wait_for()
     opened.get_by_text("1 to 4 of 4").wait_for()  # the list is read before it is searched
