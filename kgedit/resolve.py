@@ -55,6 +55,11 @@ class Resolved:
     target_id: str | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def centre(self) -> tuple[str, str] | None:
+        """The subject's item and the property, around which the subgraph lies; None where there is none for either."""
+        return None if self.subject_id is None or self.relation is None else (self.subject_id, self.relation)
+
 
 class _Name(NamedTuple):
     """A name beside a prompt: as it is written, the item it is linked to, what to say about that, and its label."""
@@ -160,12 +165,11 @@ class Resolver:
             KnowledgeGraphError: The graph cannot answer.
         """
         request = resolved.request
-        if resolved.subject_id is None or resolved.relation is None:
+        if resolved.centre is None:
             return None
         return build_subgraph(
             self._graph,
-            resolved.subject_id,
-            resolved.relation,
+            *resolved.centre,
             resolved.target_id or request.target,
             subject_label=request.subject,
             target_label=request.target,

@@ -193,7 +193,7 @@ def _in_graph(resolver: Resolver, rewrite: Rewrite) -> bool:
         )
     except (EditError, KnowledgeGraphError):
         return False
-    return resolved.subject_id is not None and resolved.relation is not None
+    return resolved.centre is not None
 
 
 def _malformed(loaded: Loaded) -> Iterator[LeftOut]:
