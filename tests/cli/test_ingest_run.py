@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 from rich.console import Console, Group
+from typer.testing import CliRunner
 
+from kgedit import ingest
+from kgedit.cli import app
 from kgedit.cli.ingest import shown
+from kgedit.ingest.calibration import Calibration
+from kgedit.ingest.decide.guard import GuardSettings
 from kgedit.ingest.store.run_record import RunResult
+from kgedit.presets import table
 
 
 def printed(**fields: object) -> str:
@@ -40,3 +48,16 @@ def test_a_run_that_changed_nothing_says_why(records: int, classes: dict[str, in
 def test_no_share_of_nothing_is_told() -> None:
     assert "100.0 %" not in printed()
     assert "100.0 %" in printed(accepted=1, unrelated_asked=4)
+
+
+def test_calibration_prints_a_whole_table_of_guards_for_a_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured stands in the place of the package's thresholds, and these stay beside it."""
+    found = Calibration(
+        model="mini", method="rome", edits=4, seed=0, quantiles={"norm": (1.0, 2.0, 3.0)}, right=1.0,
+        proposed={"norm": 4.5},
+    )  # fmt: skip
+    monkeypatch.setattr(ingest, "calibrate", lambda *given, **options: found)
+    said = CliRunner().invoke(app, ["ingest", "calibrate"]).stdout
+    guards = tomllib.loads(said[said.index("[guards]") :])["guards"]
+    assert guards == {**table("mini", "guards"), "norm": 4.5}
+    GuardSettings.model_validate(guards)
