@@ -11,7 +11,8 @@ batch. After each step all changes so far are asked by free decoding:
 - two hops: what follows over a fact of the new object, in wordings that nothing trains, as it is after all changes;
 - unrelated: facts that were neither protected nor watched, and that speak of no subject or object of any change.
 
-`--anew` trains everything once more from the unedited model: the cost that going on is compared with.
+`--anew` trains everything once more from the unedited model: the cost that going on is compared with. A run of hours
+keeps its store with `--store DIR`, and goes on behind the last step in OUT.json when the same command is given again.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kgedit.cli.progress import working
-from kgedit.ingest.consolidation import consolidate_in
+from kgedit.ingest.consolidation import consolidate_in, waiting
 from kgedit.ingest.decide.known_facts import ask_all
 from kgedit.ingest.feeds.base import open_feed
 from kgedit.ingest.final_measure import final_measure
@@ -66,17 +68,29 @@ def share(answers: Sequence[bool]) -> float:
     return round(100 * sum(answers) / max(len(answers), 1), 1)
 
 
+@contextmanager
+def folder_of(store: Path | None) -> Iterator[Path]:
+    """The folder that is kept, or a temporary one."""
+    if store is not None:
+        store.mkdir(parents=True, exist_ok=True)
+        yield store
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 def received(session: Session, feed: Path) -> int:
-    """Take a feed in and leave its changes to the consolidation; returns how many there are."""
+    """Take a feed in and leave its changes to the consolidation; returns how many wait for it."""
     plan = plan_in(session, open_feed(str(feed)), check_kinds=False)
     take_in(session.store.journal, plan, None, {})
-    new = list(session.store.journal.entries(State.RECEIVED))
-    commit(session.store, session.weights, Decision((), tuple(Refusal(one, "not patched") for one in new)))
-    return len(new)
+    new = tuple(Refusal(one, "not patched") for one in session.store.journal.entries(State.RECEIVED))
+    if new:
+        commit(session.store, session.weights, Decision((), new))
+    return waiting(session)
 
 
 def main() -> None:
-    """Run the steps in a temporary store and print what was measured after each."""
+    """Run the steps in a store and print what was measured after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", type=int, default=50, help="changes of the first consolidation")
     parser.add_argument("--later", type=int, default=950, help="changes after it")
@@ -88,7 +102,10 @@ def main() -> None:
     parser.add_argument("--patch", default="rome", help="patches what the consolidation does not hold")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--store", type=Path, help="folder that keeps the store; needs --out")
     given = parser.parse_args()
+    if given.store and not given.out:
+        parser.error("--store needs --out, which says how far it has come")
     book = Casebook()
     cases = made_changes(book, given.first + given.later, seed=given.seed)
     starts = [0, *range(given.first, len(cases), given.batch or max(given.later, 1)), len(cases)]
@@ -96,13 +113,16 @@ def main() -> None:
         table: {name: json.loads(value) for name, value in (one.split("=") for one in named)}
         for table, named in ((given.method, given.set), ("guards", given.guard))
     }
-    steps: list[dict[str, Any]] = []
-    measured: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.many_changes", *sys.argv[1:]]), "steps": steps,
-    }  # fmt: skip
+    measured: dict[str, Any] = {"command": " ".join(["python -m benchmarks.many_changes", *sys.argv[1:]]), "steps": []}
+    if given.store and given.out.exists():
+        before = json.loads(given.out.read_text(encoding="utf-8"))
+        if before["command"] != measured["command"]:
+            parser.error(f"{given.out} is of another command ({before['command']}); name other files")
+        measured = before
+    steps = measured["steps"]
 
-    with tempfile.TemporaryDirectory() as folder, working("Loading mini") as advance, open_session(
-        Path(folder) / "store", model="mini", method=given.patch, seed=given.seed, settings=settings, progress=advance
+    with folder_of(given.store) as folder, working("Loading mini") as advance, open_session(
+        folder / "store", model="mini", method=given.patch, seed=given.seed, settings=settings, progress=advance
     ) as session:  # fmt: skip
 
         def step(so_far: Sequence[MiniCase], new: int, *, anew: bool = False) -> float:
@@ -133,7 +153,9 @@ def main() -> None:
 
         seconds = 0.0
         for number, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
-            feed = Path(folder) / f"{number}.jsonl"
+            if any(one["changes"] == end and not one["anew"] for one in steps):
+                continue
+            feed = folder / f"{number}.jsonl"
             lines = (case.edit.model_dump_json(exclude_none=True) + "\n" for case in cases[start:end])
             feed.write_text("".join(lines), encoding="utf-8")
             seconds = step(cases[:end], received(session, feed))
