@@ -164,6 +164,20 @@ def noted_edit(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     return noted if isinstance(noted, dict) else None
 
 
+def noted_requests(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The requests in a delta's manifest, with names as they were written; those of another shape are passed over."""
+    noted = manifest.get("requests")
+    return [told for told in noted if _is_request(told)] if isinstance(noted, list | tuple) else []
+
+
+def _is_request(told: object) -> bool:
+    return (
+        isinstance(told, dict)
+        and told.keys() == {"subject", "prompt", "target", "relation"}
+        and all(isinstance(text, str) or (text is None and name == "relation") for name, text in told.items())
+    )
+
+
 def _edits_in(manifest: Mapping[str, Any]) -> Iterator[Edit]:
     if (noted := noted_edit(manifest)) is not None:
         try:

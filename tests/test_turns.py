@@ -110,12 +110,12 @@ def test_a_reader_sees_whole_states_and_no_preview(editor: Editor) -> None:
     assert all(answers == plain for answers in seen)
 
 
-def test_norms_are_read_between_steps(editor: Editor) -> None:
+def test_norms_and_deltas_are_read_between_steps(editor: Editor) -> None:
     editor.apply(edit_of("Albert Einstein"))
-    settled = [editor.norms(), editor.growth()]
-    with ThreadPoolExecutor(2) as pool:
+    settled = [editor.norms(), editor.growth(), editor.deltas]
+    with ThreadPoolExecutor(3) as pool:
         with editor.turn(), editor._stack.trial([]):
-            read = [pool.submit(editor.norms), pool.submit(editor.growth)]
+            read = [pool.submit(editor.norms), pool.submit(editor.growth), pool.submit(lambda: editor.deltas)]
             wait(read, timeout=0.2)
         assert [each.result() for each in read] == settled
 

@@ -229,4 +229,6 @@ def _unchanged(result: RunResult) -> str:
             "Nothing changed: every change of this feed was decided before. One that was refused or undone is tried "
             "again from a file of another name."
         )
+    if result.classes.get("known") == result.records:
+        return "Nothing changed: the model answers every change of this feed already."
     return f"Nothing changed: no record of this feed can be applied ({result.records} were read)."

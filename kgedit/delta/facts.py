@@ -7,7 +7,7 @@ from typing import Any
 
 from kgedit.delta.delta import Delta
 from kgedit.delta.low_rank import LowRankDelta
-from kgedit.edit import noted_edit, noted_parts
+from kgedit.edit import noted_edit, noted_parts, noted_requests
 from kgedit.errors import UnsupportedExport
 
 
@@ -25,7 +25,7 @@ def check_agreeing(deltas: Iterable[Delta]) -> None:
     objects: dict[tuple[str, str], str] = {}
     for delta in deltas:
         # Inside of one delta the last edit of a fact counts: it was made on top of the others.
-        own = {(subject, wording): target for subject, wording, target in _facts(delta.manifest)}
+        own = {(subject, wording): target for subject, wording, target in _written(delta.manifest)}
         for (subject, wording), target in own.items():
             if objects.setdefault((subject, wording), target) != target:
                 raise UnsupportedExport(
@@ -39,3 +39,13 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         if (edit := noted_edit(part)) is not None:
             wording = edit.get("relation") or edit.get("prompt") or ""
             yield str(edit.get("subject")), str(wording), str(edit.get("target_new"))
+
+
+def _written(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The facts as they were written, each by one spelling of its names, where the manifest tells; else as given."""
+    for part in noted_parts(manifest):
+        requests = noted_requests(part)
+        if not requests:
+            yield from _facts(part)
+        for request in requests:
+            yield request["subject"], request["relation"] or request["prompt"], request["target"]

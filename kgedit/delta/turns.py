@@ -35,7 +35,8 @@ class TakesTurns:
     @property
     def deltas(self) -> tuple[Delta, ...]:
         """The applied deltas, in order; each can be saved, or tried on the unedited model, in any company."""
-        return self._stack.deltas
+        with self.turn():
+            return self._stack.deltas
 
     def norms(self) -> dict[str, float]:
         """||W - W_0|| / ||W_0|| of each weight that the applied deltas touch; see `DeltaStack.norms`."""

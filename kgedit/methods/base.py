@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.delta import Delta, compose
+from kgedit.edit import noted_parts, noted_requests
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
 from kgedit.lm.anatomy import context_length
@@ -60,9 +61,8 @@ def requested(requests: Sequence[Request]) -> dict[str, Any]:
 
 def requests_in(*manifests: Mapping[str, Any]) -> tuple[Request, ...]:
     """The requests that the manifests of deltas, or of several composed to one, tell of."""
-    composed = [part for manifest in manifests for part in manifest.get("composed", [{"manifest": manifest}])]
-    parts = [part["manifest"] for part in composed]
-    return tuple(Request(**told) for part in parts for told in part.get("requests", ()))
+    parts = [part for manifest in manifests for part in noted_parts(manifest)]
+    return tuple(Request(**told) for part in parts for told in noted_requests(part))
 
 
 # Edits that are made together, such as those of one benchmark record, each with its subgraph.
@@ -291,12 +291,12 @@ def one_after_another(method: Method, bench: Workbench, cases: Sequence[Case]) -
     firsts = method.compute(bench, requests, subgraphs)
     computed = []
     for case, first in zip(cases, firsts, strict=True):
-        parts = [first]
+        parts = [_told(first, case[0][0])]
         # Each further edit meets the model with the earlier ones applied; all are reverted when the case is done.
         with ExitStack() as applied:
             for request, subgraph in case[1:]:
                 applied.enter_context(parts[-1].delta.apply(bench.model, check=False))
-                parts += method.compute(bench, [request], [subgraph])
+                parts += [_told(part, request) for part in method.compute(bench, [request], [subgraph])]
         computed.append(_as_one(parts))
     return computed
 
@@ -315,6 +315,11 @@ def check_cases(cases: Sequence[Case]) -> None:
     for number, case in enumerate(cases):
         if not case:
             raise EditError(f"case {number} of {len(cases)} has no edit; leave it out, or give it one")
+
+
+def _told(part: Computed, request: Request) -> Computed:
+    """One edit of several, whose manifest tells of it once they are composed."""
+    return replace(part, delta=part.delta.noting(**requested([request])))
 
 
 def _as_one(parts: Sequence[Computed]) -> Computed:

@@ -75,7 +75,8 @@ def bands(settings: MethodSettings) -> Iterator[Changes]:
 
 def later_choices(settings: MethodSettings, depth: int) -> list[Changes]:
     """Pairs of later layers, above the first edited one, for methods that write to such; siblings are held beside."""
-    if not hasattr(settings, "later_layers"):
+    # Behind a gate nothing is written to later layers, where it could never open.
+    if not hasattr(settings, "later_layers") or settings.gate is not None:
         return []
     lowest = min(getattr(settings, "layers", ()), default=-1) + 1
     starts = sorted({round(share * depth) for share in _LATER_DEPTHS})

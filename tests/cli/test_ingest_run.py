@@ -37,6 +37,7 @@ def printed(**fields: object) -> str:
         (2, {"unresolved": 2}, "no record of this feed can be applied (2 were read)"),
         (2, {"new": 1, "unresolved": 1}, "decided before. One that was refused or undone is tried again from a file"),
         (1, {"duplicate": 1}, "decided before"),
+        (3, {"known": 3}, "the model answers every change of this feed already"),
     ],
 )
 def test_a_run_that_changed_nothing_says_why(records: int, classes: dict[str, int], why: str) -> None:

@@ -48,6 +48,19 @@ def test_edits_of_one_delta_may_follow_each_other_and_those_of_two_must_agree(
         check_agreeing([saying("France", "Spain"), saying("France")])
 
 
+def test_facts_are_compared_as_they_were_written_and_not_as_they_were_named(
+    make_delta: MakeDelta, model: PreTrainedModel
+) -> None:
+    def named(subject: str, relation: str, new: str, written: str) -> LowRankDelta:
+        request = {"subject": "Ulm", "prompt": "{} lies in", "target": written, "relation": "P17"}
+        edit = {"subject": subject, "relation": relation, "target_new": new}
+        return make_delta(model).with_manifest({"edit": edit, "requests": [request]})
+
+    check_agreeing([named("Ulm", "P17", "France", "France"), named("Q3012", "country", "Q142", "France")])
+    with pytest.raises(UnsupportedExport, match=r"Ulm \| P17 different objects, France and Spain"):
+        check_agreeing([named("Ulm", "P17", "France", "France"), named("Q3012", "country", "Q29", "Spain")])
+
+
 def ranks(make_delta: MakeDelta, model: nn.Module, *wanted: int, seed: int = 0) -> LowRankDelta:
     """A delta with one rank per layer."""
     parts = [make_delta(model, layers=(i,), rank=rank, seed=seed + i) for i, rank in enumerate(wanted)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from families import D_FF, SENTENCES, D, tiny_model
-from kgedit.delta import LowRankDelta
+from kgedit.delta import Delta, LowRankDelta
 from kgedit.delta.outliers import OutlierDelta
 from kgedit.edit import Edit
 from kgedit.editor import Editor
@@ -20,9 +22,10 @@ from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.lm.second_moment.collect import collect
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.methods.base import Request, requests_in
-from kgedit.methods.computing import compute_each
+from kgedit.methods.computing import compute_each, compute_together
 from kgedit.methods.engine.goals import anchored, merged, pilot_anchor
 from kgedit.methods.engine.metric import joint_solve
+from kgedit.methods.kn import Kn, KnSettings
 from kgedit.methods.memit import Memit, averaged_keys
 from kgedit.methods.registry import method_for
 from kgedit.methods.rome import Rome, RomeConfig
@@ -58,6 +61,23 @@ def test_edits_by_other_methods_are_held_as_well(method) -> None:
     model, tok = tiny_model("gpt2")
     first, second = compute_each(method, bench(model, tok, BAND), [OTHER, REQUEST], [None, None])
     assert requests_in(first.delta.manifest, second.delta.manifest) == (OTHER, REQUEST)
+
+
+@pytest.mark.parametrize(
+    "method", [Rome(RomeConfig(layer=0, steps=2)), Kn(KnSettings(integration_steps=2))], ids=["rome", "kn"]
+)
+def test_each_edit_of_a_case_is_held_also_where_their_deltas_are_composed(method, tmp_path: Path) -> None:
+    model, tok = tiny_model("gpt2")
+    (both,) = compute_together(method, bench(model, tok, BAND), [[(OTHER, None), (REQUEST, None)]])
+    both.delta.save(tmp_path / "both")
+    assert requests_in(both.delta.manifest) == requests_in(Delta.load(tmp_path / "both").manifest) == (OTHER, REQUEST)
+
+
+def test_what_others_have_noted_in_another_shape_is_passed_over() -> None:
+    told = asdict(REQUEST)
+    for noted in (5, "x", [5], [{"subject": "Ulm"}], [told | {"target": 7}], {"composed": 5}):
+        assert requests_in({"requests": noted}) == ()
+    assert requests_in({"requests": [told | {"prompt": None}, told]}) == (REQUEST,)
 
 
 def test_an_edit_that_was_reverted_is_not_held_any_more() -> None:

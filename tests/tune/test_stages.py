@@ -55,6 +55,8 @@ def test_later_layers_come_in_pairs_above_the_first_edited_one_for_methods_that_
     assert pairs(GlameConfig(layers=(0, 1, 2, 3, 4), repr_layer=1), 6) == [(3, 4), (4, 5)]
     assert pairs(GlameConfig(layers=(20,), repr_layer=18), 30) == [(21, 22), (24, 25)]
     assert pairs(RomeConfig(layer=3), 30) == []
+    # Behind a gate nothing is written to later layers, so that all pairs would edit alike.
+    assert pairs(GlameConfig(layers=(1,), repr_layer=1, gate=0.8), 30) == []
 
 
 def test_settings_are_scaled_in_their_own_kind_of_number() -> None:

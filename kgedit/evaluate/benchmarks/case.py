@@ -174,7 +174,7 @@ class BenchmarkCase:
         judge: (what the model under test said, what the unedited one said) -> measure -> value.
         asked_before: What is asked of the unedited model beside that.
         recalled: From what the unedited model said: whether it knows the facts that the case rests on; None where the
-            record does not tell them.
+            record does not tell them. Of a case with edits it reads the answers to `asked_before` alone.
         judge_unedited: From what the unedited model said: measures that only it has, such as answers before the edit.
         hops: Facts in the chain after the edit.
         paraphrases: Other wordings of the first rewrite, for the free protocol; so are the next four.

@@ -16,7 +16,7 @@ from kgedit.errors import EditError, MomentError, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
 from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row
 from kgedit.evaluate.run.answers import answers_of
-from kgedit.evaluate.run.ask import ask_cases
+from kgedit.evaluate.run.ask import ask_cases, cut_prompts
 from kgedit.evaluate.run.folder import RunFolder, Scored
 from kgedit.evaluate.run.lengths import Lengths
 from kgedit.evaluate.run.manifest import CHUNK, RunManifest
@@ -91,7 +91,7 @@ class CaseRunner:
             before: Before = self.unedited.of(chunk, editor.model, editor.tokenizer)
             for item in before.left_out:
                 self.folder.leave_out(item)
-            self.cut += before.cut
+            self.cut += cut_prompts(editor.model, editor.tokenizer, [*before.replies.values()])
             self.before |= before.replies
             scored = []
             for case in chunk:

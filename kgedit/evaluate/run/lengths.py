@@ -70,7 +70,8 @@ def _recalled_alone(case: BenchmarkCase) -> BenchmarkCase:
         case.rewrites,
         Questions(),
         lambda replies, before: {},
-        asked_before=case.asked_before,
+        # A case without edits is nothing but questions about what the model knows.
+        asked_before=case.asked_before if case.rewrites else case.all_questions,
         recalled=case.recalled,
         hops=case.hops,
     )

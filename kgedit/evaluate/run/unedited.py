@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgedit.errors import EditError, SaveFailed
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
 from kgedit.evaluate.results import LeftOut
-from kgedit.evaluate.run.ask import ask_cases, cut_prompts, from_json, to_json
+from kgedit.evaluate.run.ask import ask_cases, from_json, to_json
 from kgedit.io.atomic_files import write_files
 
 
@@ -25,12 +25,10 @@ class Before:
     Attributes:
         replies: Case -> its answers; cases that cannot be asked are absent.
         left_out: Those.
-        cut: Number of prompts that lost their beginning because the context is too short.
     """
 
     replies: dict[str, Replies] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
-    cut: int = 0
 
 
 class UneditedAnswers:
@@ -73,7 +71,6 @@ class UneditedAnswers:
         data = {
             "seen": {case: to_json(replies) for case, replies in before.replies.items()},
             "left_out": [item.model_dump() for item in before.left_out],
-            "cut": before.cut,
         }
         for folder in self._folders:
             with suppress(SaveFailed):  # the answers are here; only the next run would have gained
@@ -102,11 +99,7 @@ def _ask(
     questions = [case.all_questions for case in chunk]
     try:
         answered = ask_cases(model, tokenizer, questions, seed=seed)
-        return Before(
-            {case.id: replies for case, replies in zip(chunk, answered, strict=True)},
-            (),
-            cut_prompts(model, tokenizer, answered),
-        )
+        return Before({case.id: replies for case, replies in zip(chunk, answered, strict=True)})
     except EditError as error:
         if len(chunk) == 1:
             return Before(
@@ -116,16 +109,14 @@ def _ask(
     return Before(
         {case: replies for part in parts for case, replies in part.replies.items()},
         tuple(item for part in parts for item in part.left_out),
-        sum(part.cut for part in parts),
     )
 
 
 def _parse(data: dict[str, object]) -> Before:
-    answered, left_out, cut = data["seen"], data["left_out"], data["cut"]
-    if not isinstance(answered, dict) or not isinstance(left_out, list) or not isinstance(cut, int):
+    answered, left_out = data["seen"], data["left_out"]
+    if not isinstance(answered, dict) or not isinstance(left_out, list):
         raise TypeError("not a file of answers")
     return Before(
         {case: from_json(replies) for case, replies in answered.items()},
         tuple(LeftOut.model_validate(item) for item in left_out),
-        cut,
     )

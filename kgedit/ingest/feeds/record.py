@@ -103,7 +103,7 @@ def moment(text: str | None) -> datetime | None:
             return datetime(int(date[1]), int(date[2] or 1) or 1, int(date[3] or 1) or 1, tzinfo=UTC)
         time = datetime.fromisoformat(text.removeprefix("+"))
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        datetime.fromtimestamp(time.timestamp(), UTC)  # a year that is none in UTC cannot be compared with others
+        time.astimezone(UTC)  # a year that is none in UTC cannot be compared with others
     except (OverflowError, ValueError):
         raise ValueError(
             f"dated: {short(text, 40)!r} is no ISO date such as 2026, 2026-11, 2026-11-23 or 2026-11-23T10:00Z"

@@ -12,6 +12,7 @@ from kg_cache.settings import Settings
 from kgedit.editor import Editor
 from kgedit.errors import EvaluationError, KgeditError, MomentError, OtherRun
 from kgedit.evaluate import EvaluationSettings, evaluate
+from kgedit.evaluate.run import prepared
 from kgedit.evaluate.run.folder import open_folder
 from kgedit.evaluate.run.prepared import prepare
 from kgedit.lm.second_moment.collect import collect, weights_keys
@@ -63,6 +64,12 @@ def test_it_is_told_of_how_many_edits_the_graph_knows_nothing(methods: str, told
     assert bool(notes) == told
     if told:
         assert "0 of 4 edits; about the others it tells glame nothing" in notes[0]
+
+
+def test_not_every_edit_of_a_large_file_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "_LOOKED_UP", 3)
+    made = EvaluationSettings(suite="counterfact", data=DATA, methods="glame", moments="identity", limit=4)
+    assert any("0 of the first 3 of 4 edits" in note for note in prepare(made).notes)
 
 
 def test_that_the_model_recalls_nothing_is_said_before_any_method_runs(monkeypatch: pytest.MonkeyPatch) -> None:

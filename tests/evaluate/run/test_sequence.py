@@ -176,6 +176,29 @@ def test_no_edit_of_a_fact_that_is_not_recalled_is_made_though_its_case_is_asked
     assert "recalls the facts of 1 of 4 cases" in found.report.headline
 
 
+def test_facts_that_are_asked_at_no_length_are_known_as_such_though_nothing_is_edited(tmp_path: Path) -> None:
+    facts = [
+        {"known_id": number, "subject": name, "attribute": place, "template": "{} was born in", "relation_id": "P19"}
+        | {"prompt": f"{name} was born in", "prediction": f" {place}"}
+        for number, (name, place) in enumerate([("Albert Einstein", "Ulm"), ("Marie Curie", "Nowhere at All")])
+    ]
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps(facts))
+    found = evaluate(
+        settings(
+            path,
+            suite="known-facts",
+            methods=UNEDITED,
+            asked_at_most=1,
+            sequence=(1, 2),
+            recalled_only=True,
+            protocol="published",
+        )
+    )
+    assert {item.reason for item in found.left_out} == {NOT_RECALLED}
+    assert [item.case for item in found.left_out] == ["1"]
+
+
 def test_each_length_draws_from_all_cases_so_far() -> None:
     cases = [
         BenchmarkCase(
