@@ -46,7 +46,9 @@ def test_the_edited_weight_maps_the_key_to_m_star(family, key, statistics) -> No
     work = bench(model, tok, [1], moment=moment)
     (original,) = Rome(config(key="original")).compute(work, [REQUEST])
     offset = original.delta.updates[0].right[:, 0]
-    (computed,) = Rome(config(key=key)).compute(work, [REQUEST])
+    computed = original
+    if key == "averaged":
+        (computed,) = Rome(config(key=key)).compute(work, [REQUEST])
     plain = Plain(
         model, [1], rome_sentences(tok, REQUEST.prompt, REQUEST.subject, REQUEST.target, PREFIXES, kl_weight=1)
     )
