@@ -85,6 +85,10 @@ class EndpointTruncated(EndpointError):
     """The answer was cut off, too large, or took too long to compute; smaller chunks may pass."""
 
 
+class AnswerTooLarge(EndpointTruncated):
+    """The answer is larger than is read; asking again changes nothing."""
+
+
 class EndpointDown(EndpointError):
     """The endpoint cannot be reached or keeps failing; check the network, or try again later."""
 

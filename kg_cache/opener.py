@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 from urllib.parse import urljoin, urlsplit
 
 from kg_cache.deadline import Deadline
-from kg_cache.errors import EndpointDown, EndpointTruncated, UnsafeEndpoint
+from kg_cache.errors import AnswerTooLarge, EndpointDown, UnsafeEndpoint
 from kg_cache.settings import is_loopback
 from kg_cache.text import show
 
@@ -57,14 +57,14 @@ def read_bounded(response: http.client.HTTPResponse, most: int, deadline: float,
     """Read a whole answer, but no more than `most` bytes and not past `deadline`.
 
     Raises:
-        EndpointTruncated: The answer is larger.
+        AnswerTooLarge: It is larger.
         EndpointDown: It trickles in more slowly than the deadline allows.
     """
     body = bytearray()
     while block := response.read1(65536):  # whatever has arrived, so that a trickle meets the deadline
         body += block
         if len(body) > most:
-            raise EndpointTruncated(
+            raise AnswerTooLarge(
                 f"the answer is larger than {most} bytes; ask about fewer items, or raise KGEDIT_MAX_RESPONSE_BYTES"
             )
         if clock() > deadline:

@@ -171,6 +171,10 @@ class FeedError(KgeditError):
     """A feed of changes cannot be read at all: no such file, unknown layout, a column missing; correct that."""
 
 
+class FeedAway(FeedError):
+    """A source that is followed cannot be read for now; it is looked for again."""
+
+
 class PlanError(KgeditError):
     """A plan file cannot be read or is of another version; make the plan anew."""
 

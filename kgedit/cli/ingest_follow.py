@@ -62,7 +62,7 @@ def follow(
     keep: Annotated[int, typer.Option(min=1, max=MOST, help="Number of versions that stay.")] = 3,
     once: Annotated[bool, typer.Option("--once", help="End at the present: for cron.")] = False,
     metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port on this machine for metrics (Prometheus text).")
+        int | None, typer.Option(min=1, max=65_535, help="Port on this machine for metrics (Prometheus text).")
     ] = None,
     chat: StoreChat = None,
     system: System = None,

@@ -116,6 +116,7 @@ def consolidate(
         KgeditError: See `open_session`.
     """
     check_methods(method, patch_method)
+    check_installed(method)
     with open_store(directory) as store:
         if not _candidates(store.journal, refused=refused, without=without):
             raise JournalError(f"no change of the store {directory} is applied, so there is nothing to consolidate")
@@ -217,6 +218,15 @@ def check_methods(method: str, patching: str | None) -> None:
             f"what {name} does not hold is patched, and {patcher} makes no patches; "
             "use a closed-form method for that, e.g. glame"
         )
+
+
+def check_installed(method: str) -> None:
+    """Make sure that the package which a method needs is there, before hours of work wait for it.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    load_method(parse_variant(method)[0]).check_installed()
 
 
 def _in_force(session: Session, method: Method) -> Delta | None:

@@ -12,7 +12,7 @@ from kg_cache.graph import KnowledgeGraph
 from kgedit.ingest.change import Change, MalformedChange
 from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
-from kgedit.ingest.consolidation import check_methods, consolidate_in, note_in_vain, waiting
+from kgedit.ingest.consolidation import check_installed, check_methods, consolidate_in, note_in_vain, waiting
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.base import Feed, FeedOptions, is_there, open_feed
 from kgedit.ingest.final_measure import final_measure
@@ -91,6 +91,7 @@ def run(
     if consolidate_after is not None:
         method = method or patching_method(model)
         check_methods(consolidate_by, method)
+        check_installed(consolidate_by)
     options = options or FeedOptions()
     if report is not None:
         check_report_file(Path(report))

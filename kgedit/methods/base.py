@@ -189,6 +189,15 @@ class Method(ABC):
         """Take the hyper-parameters, an instance of `Config`."""
         self.config = config
 
+    @classmethod
+    def check_installed(cls) -> None:
+        """Make sure that the packages which it needs beside the declared ones are there; usually none.
+
+        Raises:
+            MissingExtra: One is not.
+        """
+        return
+
     @property
     def moment_layers(self) -> tuple[int, ...]:
         """Layers whose second moments of keys it needs, ascending; none for a method that does without."""

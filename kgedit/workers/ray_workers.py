@@ -7,6 +7,7 @@ is no dashboard; the folder of a local session is deleted when the work is done.
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 import traceback
 from collections import Counter, deque
@@ -19,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from kgedit.errors import KgeditError, MissingExtra, WorkerFailed
 from kgedit.workers.pool import Handler, NamedTask, Result, Start, Task, WorkerPlan
 
+_REACHED_WITHIN = 10.0  # seconds
 _MOST_LOST = 3  # workers that one task may lose: it is the task then
 _STORE_BYTES = 256 * 2**20  # results are rows of text
 Returned = TypeVar("Returned")
@@ -203,6 +205,7 @@ def _connected(ray: Any, plan: WorkerPlan) -> Iterator[None]:
     with ExitStack() as stack:
         if "RAY_ADDRESS" in os.environ:
             quiet.pop("include_dashboard")
+            _check_reachable(os.environ["RAY_ADDRESS"])
             _initialised(ray, quiet)
         else:
             folder = stack.enter_context(_session_folder())
@@ -221,6 +224,24 @@ def _connected(ray: Any, plan: WorkerPlan) -> Iterator[None]:
                 "take fewer --workers, or a share of a GPU for each (--gpus-per-worker 0.5)"
             )
         yield
+
+
+def _check_reachable(address: str) -> None:
+    """Look whether anybody answers at HOST:PORT; Ray itself tries for a quarter of an hour.
+
+    Raises:
+        WorkerFailed: Nobody does.
+    """
+    host, _, port = address.rpartition("://")[2].rstrip("/").rpartition(":")
+    if not host or not port.isdigit():  # such as "auto": Ray finds out
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise WorkerFailed(
+            f"nobody answers at RAY_ADDRESS={address} ({error}); start the cluster, correct the address, or unset it "
+            "to run on this machine"
+        ) from error
 
 
 def _initialised(ray: Any, given: dict[str, Any]) -> None:

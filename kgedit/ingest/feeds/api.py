@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kg_cache.deadline import Deadline
-from kg_cache.errors import EndpointBusy, EndpointRefused, EndpointTruncated
+from kg_cache.errors import AnswerTooLarge, EndpointBusy, EndpointDown, EndpointRefused, EndpointTruncated
 from kg_cache.http_errors import plain_errors, retry_after
 from kg_cache.ids import check_entity_id
 from kg_cache.opener import open_within, read_bounded, safe_opener
@@ -44,6 +44,7 @@ class Api:
         self._settings = settings
         self._host = urllib.parse.urlsplit(settings.api).hostname or ""
         self._opener = safe_opener(settings.api)
+        self._answered = False  # whether there is an API at the address at all
         self._gate = Endpoint(settings.model_copy(update={"endpoint": settings.api}), sleep=sleep, on_wait=on_wait)
 
     def entities(self, ids: Sequence[str]) -> Iterator[tuple[str, Json | None]]:
@@ -76,7 +77,7 @@ class Api:
             EndpointError: The API gives no usable answer.
         """
         answer = self._get(
-            action="query", prop="revisions", revids="|".join(str(int(number)) for number in numbers),
+            whole=True, action="query", prop="revisions", revids="|".join(str(int(number)) for number in numbers),
             rvslots="main", rvprop="ids|content", formatversion="2",
         )  # fmt: skip
         contents = {}
@@ -89,12 +90,22 @@ class Api:
             raise EndpointRefused(f"{self._host} answered with revisions that cannot be read ({error!r})") from error
         return contents
 
-    def _get(self, **parameters: str) -> Json:
+    def _get(self, *, whole: bool = False, **parameters: str) -> Json:
+        """The answer to a request; `whole` asks again where it came in part, since it cannot be asked in parts."""
+        ask = self._ask_whole if whole else self._ask
         query = urllib.parse.urlencode({**parameters, "format": "json", "maxlag": _MAX_LAG})
         try:
-            return self._gate.politely(lambda: self._ask(f"{self._settings.api}?{query}"))
+            return self._gate.politely(lambda: ask(f"{self._settings.api}?{query}"))
         except EndpointRefused as error:
             raise EndpointRefused(str(error).replace("KGEDIT_ENDPOINT", "KGEDIT_API")) from error
+
+    def _ask_whole(self, url: str) -> Json:
+        try:
+            return self._ask(url)
+        except AnswerTooLarge:
+            raise
+        except EndpointTruncated as error:  # a gateway that waited for too long, or an answer that was cut off
+            raise EndpointDown(str(error).replace("ask about fewer items", "try again later")) from error
 
     def _ask(self, url: str) -> Json:
         agent = user_agent(self._settings, self._host)
@@ -108,6 +119,8 @@ class Api:
             kind, lag = response.headers.get_content_type(), response.headers.get("Retry-After")
             body = read_bounded(response, self._settings.max_response_bytes, deadline, time.monotonic)
         if kind != "application/json":
+            if self._answered:  # the page of a gateway or of maintenance in the place of what was there
+                raise EndpointDown(f"{self._host} answered with {kind} instead of JSON; try again later")
             raise EndpointRefused(
                 f"{self._host} answered with {kind} instead of JSON: {show(body[:300].decode('utf-8', 'replace'))}; "
                 "check KGEDIT_API and KGEDIT_CONTACT"
@@ -118,6 +131,7 @@ class Api:
             raise EndpointTruncated(
                 f"the answer of {self._host} is cut off or damaged after {len(body)} bytes"
             ) from error
+        self._answered = True
         if "error" in answer:
             raise _refusal(answer["error"], self._host, lag)
         return answer

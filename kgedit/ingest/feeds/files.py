@@ -63,7 +63,7 @@ class _FileFeed:
             raise FeedError(f"{unknown[0]!r} is no field of a change; the fields are {', '.join(FIELDS)}")
         if not is_there(path) or path.is_dir():  # said before a store is made for it
             raise FeedError(f"{str(path)!r} cannot be opened: there is no such file; check the path")
-        self.path, self.name, self.skipped = path, path.name, Counter[str]()
+        self.path, self.name, self.skipped = path, storable(path.name), Counter[str]()
         self._columns, self._clock = dict(columns), clock
 
     def _field(self, column: str) -> str | None:

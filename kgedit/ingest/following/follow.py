@@ -14,14 +14,14 @@ from typing import Any, NoReturn, Unpack
 
 from pydantic import BaseModel, ConfigDict
 
-from kg_cache.errors import EndpointBusy, EndpointDown
+from kg_cache.errors import EndpointBusy, EndpointDown, EndpointTruncated
 from kg_cache.graph import KnowledgeGraph
 from kg_cache.ids import as_id, check_entity_id
-from kgedit.errors import SaveFailed, UnsupportedExport
+from kgedit.errors import FeedAway, MissingExtra, SaveFailed, UnsupportedExport
 from kgedit.ingest.change import now
 from kgedit.ingest.chosen_method import BATCH, patching_method
 from kgedit.ingest.consolidation import METHOD as CONSOLIDATING
-from kgedit.ingest.consolidation import check_methods
+from kgedit.ingest.consolidation import check_installed, check_methods
 from kgedit.ingest.decide.guard import Mode
 from kgedit.ingest.feeds.api import Api
 from kgedit.ingest.feeds.base import FeedOptions
@@ -31,7 +31,7 @@ from kgedit.ingest.feeds.stream import StreamFeed
 from kgedit.ingest.feeds.wikidata import chosen_properties
 from kgedit.ingest.following.metrics import Metrics
 from kgedit.ingest.following.progress import BadRecord, FollowState
-from kgedit.ingest.following.publish import publish
+from kgedit.ingest.following.publish import current_version, publish
 from kgedit.ingest.following.sources import Followed, FollowedBatch, FollowedFolder, FollowedStream
 from kgedit.ingest.intake import plan_in, take_in
 from kgedit.ingest.plan.policy import Policy
@@ -40,6 +40,7 @@ from kgedit.ingest.session import Session, open_session
 from kgedit.lm.chat import ChatChoice
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
+from kgedit.lm.sources.gguf_file import gguf_library
 from kgedit.progress import Progress
 
 _LONGEST = 600.0  # seconds between two attempts at a source that stays away
@@ -56,7 +57,7 @@ class FollowResult(BaseModel):
         records: Class of the plan -> number of records, over all runs.
         changes: State -> number of changes in the journal.
         bad: The last records that could not be used, and what else went wrong.
-        published: The version that `current` leads to by now, where one was published.
+        published: The version that `current` leads to by now; None where it leads to none.
         weights_hash: Hash of the edited weights.
     """
 
@@ -123,7 +124,7 @@ def follow(
         out: Folder in which the adapter is published; see `publish`.
         keep: Number of its versions that stay.
         once: End at the present: at the first event that is younger than the call, or when the folder is read.
-        metrics_port: Port on this machine for metrics, 0 for any.
+        metrics_port: Port on this machine for metrics.
         moments: See `open_session`.
         seed: See `open_session`.
         settings: See `open_session`.
@@ -141,6 +142,8 @@ def follow(
     """
     method = method or patching_method(model)
     check_methods(consolidate_by, method)
+    if consolidate_after is not None:
+        check_installed(consolidate_by)
     options = options or FeedOptions()
     followed: Followed
     if str(source) == "stream":
@@ -159,6 +162,11 @@ def follow(
             session, followed, metrics, Path(out) if out is not None else None, keep, batch,
             consolidate_after, consolidate_by, policy, any_subject=any_subject,
         )  # fmt: skip
+        if out is not None:
+            try:
+                gguf_library()
+            except MissingExtra as error:
+                follower.problem(str(out), MissingExtra(f"versions have no adapter.gguf: {error}"))
         follower.settle()  # what a killed one had received, and not decided or not published
         if not once:
             follower.go_on(every, sleep)
@@ -180,10 +188,14 @@ class _Follower:
     consolidate_by: str
     policy: Policy
     any_subject: bool
-    published: Path | None = None
 
     def __post_init__(self) -> None:
         self.state = FollowState.of(self.session.store.journal, self.source.name)
+
+    @property
+    def published(self) -> Path | None:
+        """The version that is in use."""
+        return current_version(self.out) if self.out is not None else None
 
     def read(self) -> None:
         """All batches that the source has."""
@@ -199,7 +211,7 @@ class _Follower:
             try:
                 self.read()
                 failures = 0
-            except (EndpointDown, EndpointBusy) as error:
+            except (EndpointDown, EndpointBusy, EndpointTruncated, FeedAway) as error:
                 failures += 1
                 self.problem(self.source.name, error)
             sleep(min(every * 2**failures, _LONGEST) if failures else every)
@@ -225,7 +237,7 @@ class _Follower:
         )
         if self.out is not None:
             try:
-                self.published = publish(self.session, self.out, keep=self.keep) or self.published
+                publish(self.session, self.out, keep=self.keep)
             except (SaveFailed, UnsupportedExport) as error:  # a full disk ends no follower; it tries again
                 self.problem(str(self.out), error)
         self._tell()
@@ -260,7 +272,7 @@ class _Follower:
                 "follow_records_total": ("counter", "Records by class of the plan.", state.records),
                 "changes": ("gauge", "Changes of the journal by state.", store.journal.counts()),
                 "deltas": ("gauge", "Deltas applied to the model.", {"": len(store.live())}),
-                "published_version": ("gauge", "Last version published by this process.", {"": self._version()}),
+                "published_version": ("gauge", "The version that `current` leads to.", {"": self._version()}),
                 "follow_seconds": ("gauge", "When a batch was last settled, in Unix time.", {"": now().timestamp()}),
             }
         )

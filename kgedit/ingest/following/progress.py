@@ -48,7 +48,7 @@ class FollowState(BaseModel):
 
     def with_plan(self, plan: Plan, position: str | None, events: int) -> FollowState:
         """The state after a batch."""
-        unusable = (Verdict.MALFORMED, Verdict.UNRESOLVED)
+        unusable = (Verdict.MALFORMED, Verdict.UNRESOLVED, Verdict.CONFLICT)
         bad = deque(self.bad, _KEPT)
         bad.extend(BadRecord(where=one.where[:400], why=one.reason) for each in unusable for one in plan.of(each))
         records = {str(verdict): self.records.get(verdict, 0) + count for verdict, count in plan.counts.items()}

@@ -73,6 +73,15 @@ def publish(session: Session, out: Path, *, keep: int) -> Path | None:
     return version
 
 
+def current_version(out: Path) -> Path | None:
+    """The version that the link leads to; None where there is no link, or no version behind it."""
+    link = out / CURRENT
+    if not link.is_symlink() or not (link / RECORD).is_file():
+        return None
+    version = out / link.readlink().name
+    return version if version in versions(out) else None
+
+
 def _remove(version: Path) -> None:
     """Remove the files that a version's record lists, and its folder; what somebody else put there stays."""
     with suppress(OSError, ValidationError):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kg_cache.errors import EndpointError, EndpointRefused, EndpointTruncated
-from kgedit.errors import FeedError
+from kg_cache.text import storable
+from kgedit.errors import FeedAway, FeedError
 from kgedit.ingest.change import MalformedChange
 from kgedit.ingest.feeds.base import FeedItem, FeedOptions, open_feed
 from kgedit.ingest.feeds.events import EventSource
@@ -142,13 +143,17 @@ class FollowedFolder:
     def __init__(self, folder: Path, options: FeedOptions, *, policy: Policy, any_subject: bool) -> None:
         if not folder.is_dir():
             raise FeedError(f"{str(folder)!r} is no folder; give one with feed files, or the word stream")
-        self.name = f"folder {folder.resolve()}"
+        self.name = storable(f"folder {folder.resolve()}")
         self._folder, self._options, self._policy, self._any_subject = folder, options, policy, any_subject
         self._looked: dict[str, tuple[int, int]] = {}  # name -> size and time, so that files are hashed once
 
     def batches(self, position: str | None, done: Callable[[str], bool]) -> Iterator[FollowedBatch]:
         """See `Followed.batches`."""
-        for path in sorted(self._folder.iterdir()):
+        try:
+            paths = sorted(self._folder.iterdir())
+        except OSError as error:
+            raise FeedAway(f"{str(self._folder)!r} cannot be read ({error.strerror or error}); check it") from error
+        for path in paths:
             if not path.is_file() or path.name.startswith(".") or path.suffix in _UNFINISHED:
                 continue
             state = (path.stat().st_size, path.stat().st_mtime_ns)
@@ -171,7 +176,7 @@ class FollowedFolder:
         try:
             feed = open_feed(str(path), None, self._options)
         except (FeedError, OSError) as error:
-            return path.name, "unreadable", iter([_unreadable(path.name, error)])
+            return storable(path.name), "unreadable", iter([_unreadable(path.name, error)])
         return feed.name, None, _read(iter(feed), path.name)
 
 
@@ -184,4 +189,4 @@ def _read(records: Iterator[FeedItem], name: str) -> Iterator[FeedItem]:
 
 
 def _unreadable(name: str, error: Exception) -> MalformedChange:
-    return MalformedChange(feed=name, position="the whole file", why=str(error)[:300])
+    return MalformedChange(feed=storable(name), position="the whole file", why=storable(str(error))[:300])

@@ -127,6 +127,11 @@ class FineTuneAdapter(Method):
         super().__init__(config)
         self.text = text or Verbalizer.bundled()
 
+    @classmethod
+    def check_installed(cls) -> None:
+        """See `Method.check_installed`."""
+        load_peft()
+
     @property
     def subgraph_options(self) -> dict[str, Any]:
         """How the subgraphs it is handed should be built."""

@@ -61,7 +61,10 @@ def decide_waiting(session: Any, size: int, **_: Any) -> int:
 
 def follow(directory: Path, source: Any, stream: str, api: str, cache: Path, **fields: Any) -> Any:
     attempts = fields.pop("attempts", 4)
-    settings = FeedSettings(cache_dir=cache, timeout=5, retry_budget=20, stream=stream, api=api, attempts=attempts)
+    most = fields.pop("max_response_bytes", 1_000_000)
+    settings = FeedSettings(
+        cache_dir=cache, timeout=5, retry_budget=20, stream=stream, api=api, attempts=attempts, max_response_bytes=most
+    )
     options = FeedOptions(properties=("P6",))
     fields = {"sleep": lambda _: None, **fields}
     return module.follow(directory, source, model="tiny", options=options, feed_settings=settings, **fields)

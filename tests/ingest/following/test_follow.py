@@ -21,7 +21,7 @@ from feed_servers import ApiServer, EventServer, event_id
 from ingest.cheap import refused
 from ingest.following import cheap_follower as cheap
 from kg_cache.errors import EndpointDown, EndpointRefused
-from kgedit.errors import FeedError, SaveFailed
+from kgedit.errors import FeedError, MissingExtra, SaveFailed
 from kgedit.ingest.following.follow import FollowResult
 from kgedit.ingest.report.build import _run
 from kgedit.ingest.report.html import _run as html_run
@@ -215,20 +215,90 @@ def test_without_an_end_it_looks_again_and_waits_longer_while_the_source_is_away
     with open_store(tmp_path / "store") as store:
         assert [entry.edit.subject for entry in store.entries()] == ["Q1", "Q2"]
     pauses.clear()
-    with EventServer(faults=[Fault(status=503)] * 100) as stream, pytest.raises(Ended):
-        followed("other", "stream", stream.url, once=False, every=7, sleep=sleep)
-    assert pauses[-1] > 0
+    for status in (503, 504):
+        pauses.clear()
+        with EventServer(faults=[Fault(status=status)] * 100) as stream, pytest.raises(Ended):
+            followed("other", "stream", stream.url, once=False, every=7, sleep=sleep, attempts=1)
+        assert pauses == [14, 28, 56]
 
 
-def test_an_outage_of_the_api_moves_no_position_and_loses_no_event(tmp_path: Path, followed, day) -> None:
+def test_a_folder_that_is_gone_for_a_while_is_waited_for(tmp_path: Path, followed) -> None:
+    folder, pauses = tmp_path / "feeds", []
+    folder.mkdir()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            folder.rmdir()
+        elif len(pauses) == 3:
+            folder.mkdir()
+            (folder / "1.jsonl").write_text(lines(("Q1", "Q10")))
+        elif len(pauses) == 4:
+            raise Ended
+
+    with pytest.raises(Ended):
+        followed("store", folder, once=False, every=7, sleep=sleep)
+    assert pauses == [7, 14, 28, 7]
+    with open_store(tmp_path / "store") as store:
+        assert [entry.edit.subject for entry in store.entries()] == ["Q1"]
+    folder.rename(tmp_path / "away")
+    with pytest.raises(FeedError, match="is no folder"):
+        followed("store", folder)
+
+
+def test_a_package_that_consolidating_needs_is_missed_before_anything_is_read(
+    tmp_path: Path, followed, monkeypatch
+) -> None:
+    (tmp_path / "feeds").mkdir()
+    monkeypatch.setitem(sys.modules, "peft", None)
+    followed("store", tmp_path / "feeds")
+    with pytest.raises(MissingExtra, match=r"kgedit\[peft\]"):
+        followed("other", tmp_path / "feeds", consolidate_after=2)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_name_that_is_no_utf_8_is_that_of_a_file_like_any_other(tmp_path: Path, followed) -> None:
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    name = os.fsdecode(b"r\xe4.jsonl")
+    (folder / name).write_text(lines(("Q1", "Q10")))
+    (folder / os.fsdecode(b"\xe4.csv")).write_text("no,feed\n1,2\n")
+    result = followed("store", folder)
+    assert result.records == {"new": 1, "malformed": 1}
+    assert followed("store", folder).records == result.records
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(status=504), Fault(keep=0.5), Fault(body=b"{")], ids=str)
+def test_an_outage_of_the_api_moves_no_position_and_loses_no_event(tmp_path: Path, followed, day, fault) -> None:
     with EventServer(day[0]) as stream:
-        with ApiServer(revisions=day[1], faults=[Fault(status=503)] * 50) as api, pytest.raises(EndpointDown):
+        with ApiServer(revisions=day[1], faults=[fault] * 50) as api, pytest.raises(EndpointDown):
             followed("store", "stream", stream.url, api.url, batch=3, attempts=1)
         with ApiServer(revisions=day[1]) as api:
             result = followed("store", "stream", stream.url, api.url, batch=3)
             calm = followed("calm", "stream", stream.url, api.url, batch=3)
     assert (result.events, result.weights_hash) == (EVENTS, calm.weights_hash)
     assert result.records == calm.records
+
+
+def test_a_page_in_the_place_of_an_answer_loses_no_event_where_the_api_has_answered_before(
+    tmp_path: Path, followed, day
+) -> None:
+    page = Fault(headers={"Content-Type": "text/html"}, body=b"<html>Our servers are currently under maintenance")
+    with wikidata(day) as (stream, api):
+        calm = followed("calm", "stream", stream.url, api.url)
+        api.faults.extend([Fault(), page, page, page])
+        result = followed("store", "stream", stream.url, api.url)
+    assert (result.records, result.weights_hash) == (calm.records, calm.weights_hash)
+
+
+def test_a_revision_that_is_too_large_is_a_bad_record(tmp_path: Path, followed, day) -> None:
+    large = Fault(headers={"Content-Type": "application/json"}, body=b" " * 300_000)
+    with wikidata(day) as (stream, api):
+        calm = followed("calm", "stream", stream.url, api.url)
+        api.faults.append(large)
+        result = followed("store", "stream", stream.url, api.url, max_response_bytes=200_000)
+    assert result.events == calm.events
+    assert any("larger than 200000 bytes" in bad.why for bad in result.bad)
 
 
 def test_an_event_that_the_api_refuses_is_a_bad_record_and_a_refusal_of_all_is_the_end(

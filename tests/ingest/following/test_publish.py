@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_versions_the_link_and_the_facts_in_force(tmp_path: Path, changes: list[
     )
     assert (result.changes, result.published) == ({"checked": 2}, str(out / "000002"))
     assert sorted(path.name for path in out.iterdir()) == ["000001", "000002", "current"]
+    # Called again it publishes nothing new and says what is in use; and that GGUF files will be missing.
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "gguf", None)
+        again = follow(store, feeds, method="rome", out=out, once=True, moments="identity", settings=few)
+    assert again.published == result.published
+    assert "no adapter.gguf" in again.bad[-1].why
     current = out / "current"
     assert (current.is_symlink(), current.readlink()) == (True, Path("000002"))
     record = read_record(current)
