@@ -160,8 +160,8 @@ def one_glame(shape: Shape, options: Options) -> Row:
 
 
 def many_glame(shape: Shape, options: Options) -> Row:
-    """Many edits by GLAME as published in one batch, some on a CPU; the baseline makes one."""
-    return _glame(shape, options, min(options.edits, shape.plan.most if shape.plan.gpu else 8))
+    """Many edits by GLAME as published in one batch; the baseline makes one."""
+    return _glame(shape, options, min(options.glame, shape.plan.most) if shape.plan.gpu else options.glame)
 
 
 def _glame(shape: Shape, options: Options, count: int) -> Row:

@@ -19,6 +19,7 @@ class Options:
 
     Attributes:
         edits: Edits of a row of many.
+        glame: Those of GLAME's row of many, of which each takes the longest.
         steps: Evaluations of the loss; GLAME takes twice as many.
         cases: CounterFact cases that are scored.
         tokens: Of text that second moments are collected from.
@@ -28,6 +29,7 @@ class Options:
     """
 
     edits: int = 100
+    glame: int = 8
     steps: int = 20
     cases: int = 100
     tokens: int = 16384
@@ -36,7 +38,7 @@ class Options:
     minutes: float = 0.0
 
 
-ON_GPU = Options(seconds=3.0)  # a GPU is lent for minutes
+ON_GPU = Options(seconds=3.0, glame=100)  # a GPU is lent for minutes
 
 
 @dataclass(frozen=True)
