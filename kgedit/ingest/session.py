@@ -28,7 +28,7 @@ from kgedit.lm.base_name import from_anywhere
 from kgedit.lm.chat import ChatChoice, ChatForm
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
-from kgedit.methods.registry import method_for, parse_variant
+from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
 from kgedit.presets import table
@@ -126,7 +126,8 @@ def open_session(
         """Give an editor the method, with the settings for many edits; returns what to say about them."""
         layers = anatomy_of(editor.model).n_layers(editor.model)
         name = parse_variant(method)[0]
-        changes = chosen.settings.get(name, {}) | overrides.get(name, {})
+        usual = {} if table(model, name) else load_method(name).in_stores
+        changes = {**usual, **chosen.settings.get(name, {}), **overrides.get(name, {})}
         editor.method, notes = method_for(model, method, layers, changes)
         return notes
 

@@ -171,6 +171,7 @@ class Method(ABC):
         Config: Its kind of settings.
         uses_graph: Whether it reads subgraphs.
         shares_change: Whether all edits of a case share one change, so that none can be taken out of it.
+        in_stores: Settings for the changes of an ingestion store, where the model's preset has none of the method.
         config: Its hyper-parameters.
     """
 
@@ -182,6 +183,7 @@ class Method(ABC):
     Config: ClassVar[type[MethodSettings]]
     uses_graph: ClassVar[bool] = False
     shares_change: ClassVar[bool] = False
+    in_stores: ClassVar[Mapping[str, Any]] = {}
 
     config: MethodSettings
 

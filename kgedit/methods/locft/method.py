@@ -9,8 +9,8 @@ around them be held where the unedited model has them. docs/methods.md, "LocFT-B
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 
@@ -37,6 +37,8 @@ class Locft(Method):
     Config = LocftConfig
     uses_graph = True
     shares_change = True
+    # LocFT-BF as published asks the edit prompts alone and rehearses nothing: a store would lose what must stay.
+    in_stores: ClassVar[Mapping[str, Any]] = {"wordings": 2, "rehearsed": 4.0}
     config: LocftConfig
 
     def __init__(self, config: LocftConfig, text: Verbalizer | None = None) -> None:

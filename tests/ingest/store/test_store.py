@@ -41,8 +41,12 @@ def test_a_model_named_by_a_relative_path_is_found_from_any_working_directory(
         if path.suffix in (".json", ".safetensors"):
             shutil.copy(path, tmp_path / "model")
     monkeypatch.chdir(tmp_path)
-    with open_session("store", model="model", method="rome", moments="identity", settings={"guards": {"facts": 1}}):
-        pass
+    few = {"guards": {"facts": 1}}
+    with open_session("store", model="model", method="rome", moments="identity", settings=few) as session:
+        # A model without a preset is consolidated with what follows from the changes and what must stay, too.
+        locft = session.decider_by("locft").editor.method.config
+        assert (locft.wordings, locft.rehearsed) == (2, 4.0)
+        assert session.decider_by("locft:rehearsed=1").editor.method.config.rehearsed == 1
     (tmp_path / "elsewhere").mkdir()
     os.chdir("elsewhere")
     assert verify("../store").model == str(tmp_path / "model")
