@@ -17,6 +17,7 @@ from kg_cache.store import Store
 from kgedit.editor import Editor
 from kgedit.errors import MissingExtra, SettingError
 from kgedit.ingest.store.store import JOURNAL, open_store
+from kgedit.io.environment import environment
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
 from kgedit.mini import MINI
@@ -112,8 +113,9 @@ def serving(
         model, method=method or "glame", graph=facts, moments=moments, progress=progress, **(loading or {})
     )
     editor.progress = None
-    with tempfile.TemporaryDirectory(prefix="kgedit-workbench-") as files:
-        os.environ["GRADIO_TEMP_DIR"] = files  # what is exported is copied there to be downloaded
+    # gradio reads from the environment where it copies what is sent, and what is exported to be downloaded: the pages
+    # of one process share the folder of the first.
+    with tempfile.TemporaryDirectory(prefix="kgedit-workbench-") as files, environment(GRADIO_TEMP_DIR=files):
         desk = Desk(
             editor=editor,
             model=model,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kgedit.errors import KgeditError, MissingExtra, WorkerFailed
+from kgedit.io.environment import environment
 from kgedit.workers.pool import Handler, NamedTask, Result, Start, Task, WorkerPlan
 
 _REACHED_WITHIN = 10.0  # seconds
@@ -40,7 +41,7 @@ def ray_workers(start: Start[Task, Result], plan: WorkerPlan) -> Iterator[RayWor
         WorkerFailed: This machine has fewer GPUs than the workers take, or the cluster cannot be reached.
     """
     # Read when Ray is imported: that a worker was lost is told here, in an error or not at all, never on stdout.
-    with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS_SKIP_REGEX="."):
+    with environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS_SKIP_REGEX="."):
         try:
             import ray
         except ImportError as error:
@@ -257,15 +258,3 @@ def _session_folder() -> Iterator[str]:
     base = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="kgedit-", dir=base, ignore_cleanup_errors=True) as folder:
         yield str(Path(folder))
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Variables of the environment for the length of a `with` block; those that are set stay as they are."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ |= added
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.error
 import urllib.request
@@ -187,10 +188,14 @@ def test_the_page_is_served_at_an_address_of_the_sixth_version_too() -> None:
 
     if not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no such addresses")
+    before = os.environ.get("GRADIO_TEMP_DIR")
     with serving("mini", method="rome", moments="identity", host="::1") as page:
         assert page.url.startswith("http://[::1]:")
         with urllib.request.urlopen(page.url, timeout=30) as answer:
             assert answer.status == 200
+        # What is sent to a first page of the same process still finds its folder.
+        assert before in (None, os.environ["GRADIO_TEMP_DIR"])
+    assert os.environ.get("GRADIO_TEMP_DIR") == before
 
 
 def test_any_password_is_compared_and_none_stops_the_page() -> None:
