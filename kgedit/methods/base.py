@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgedit.delta import Delta, compose
+from kgedit.delta import Delta, compose, hash_weights
 from kgedit.edit import noted_parts, noted_requests
 from kgedit.errors import EditError
 from kgedit.graph.subgraph import Subgraph
@@ -171,6 +171,7 @@ class Method(ABC):
         Config: Its kind of settings.
         uses_graph: Whether it reads subgraphs.
         shares_change: Whether all edits of a case share one change, so that none can be taken out of it.
+        takes_gate: Whether its change acts at the subject's last token, so that it can be put behind a gate there.
         in_stores: Settings for the changes of an ingestion store, where the model's preset has none of the method.
         config: Its hyper-parameters.
     """
@@ -183,6 +184,7 @@ class Method(ABC):
     Config: ClassVar[type[MethodSettings]]
     uses_graph: ClassVar[bool] = False
     shares_change: ClassVar[bool] = False
+    takes_gate: ClassVar[bool] = True
     in_stores: ClassVar[Mapping[str, Any]] = {}
 
     config: MethodSettings
@@ -191,14 +193,13 @@ class Method(ABC):
         """Take the hyper-parameters, an instance of `Config`."""
         self.config = config
 
-    @classmethod
+    @classmethod  # noqa: B027
     def check_installed(cls) -> None:
         """Make sure that the packages which it needs beside the declared ones are there; usually none.
 
         Raises:
             MissingExtra: One is not.
         """
-        return
 
     @property
     def moment_layers(self) -> tuple[int, ...]:
@@ -308,7 +309,7 @@ def one_after_another(method: Method, bench: Workbench, cases: Sequence[Case]) -
             for request, subgraph in case[1:]:
                 applied.enter_context(parts[-1].delta.apply(bench.model, check=False))
                 parts += [_told(part, request) for part in method.compute(bench, [request], [subgraph])]
-        computed.append(_as_one(parts))
+        computed.append(_as_one(parts, bench.model))
     return computed
 
 
@@ -333,10 +334,11 @@ def _told(part: Computed, request: Request) -> Computed:
     return replace(part, delta=part.delta.noting(**requested([request])))
 
 
-def _as_one(parts: Sequence[Computed]) -> Computed:
-    """The parts of a case, applied in this order, as one delta on the unedited weights."""
+def _as_one(parts: Sequence[Computed], model: PreTrainedModel) -> Computed:
+    """The parts of a case, applied in this order, as one delta on the weights that the model has without them."""
     if len(parts) == 1:
         return parts[0]
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    delta = compose(*(part.delta for part in parts))
+    names = sorted({name for part in parts for name in part.delta.names})
+    delta = compose(*(part.delta for part in parts), base_hash=hash_weights(model, names))
     return Computed(delta, notes, {"edits": [dict(part.log) for part in parts]})

@@ -82,6 +82,7 @@ class FineTune(Method):
     name = "ft"
     summary = "Fine-tuning of one layer's MLP output matrix, without a bound."
     kind = "fine-tuning"
+    takes_gate = False
     Config: ClassVar[type[MethodSettings]] = FineTuneConfig
     config: FineTuneConfig
 

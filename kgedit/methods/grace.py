@@ -114,6 +114,7 @@ class Grace(Method):
     name = "grace"
     summary = "A store beside one layer answers for prompts within a radius of an edit's (Hartvigsen et al., 2023)."
     kind = "memory"
+    takes_gate = False
     exports = ""
     Config: ClassVar[type[MethodSettings]] = GraceSettings
     config: KeyedSettings

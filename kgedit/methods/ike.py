@@ -60,6 +60,7 @@ class Ike(Method):
     name = "ike"
     summary = "The new fact is read before every text, behind demonstrations; no weight changes (Zheng et al., 2023)."
     kind = "memory"
+    takes_gate = False
     exports = ""
     Config = IkeSettings
     config: IkeSettings

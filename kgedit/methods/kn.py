@@ -48,6 +48,7 @@ class Kn(Method):
     name = "kn"
     summary = "Moves what the neurons of the old answer add to the residual stream (Dai et al., 2022)."
     kind = "neurons"
+    takes_gate = False
     Config: ClassVar[type[MethodSettings]] = KnSettings
     config: KnSettings
 

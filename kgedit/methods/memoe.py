@@ -92,6 +92,7 @@ class Memoe(Method):
     name = "memoe"
     summary = "Gated low-rank experts beside one layer act in texts that name an edit's subject (after MEMoE, 2024)."
     kind = "memory"
+    takes_gate = False
     exports = ""
     Config: ClassVar[type[MethodSettings]] = MemoeSettings
     config: MemoeSettings

@@ -182,6 +182,11 @@ def method_for(
         config = kind.Config.model_validate(wanted)
     except ValidationError as error:
         raise SettingError(f"{variant!r} cannot be used with {model!r}: {_reason(error)}") from None
+    if config.gate is not None and not kind.takes_gate:
+        raise SettingError(
+            f"{name} takes no gate: a gate opens at the subject's last token, and its change acts elsewhere or has a "
+            "scope of its own; leave gate out, or take a method that writes there, such as rome, memit or glame"
+        )
     return kind(config), notes
 
 

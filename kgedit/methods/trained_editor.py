@@ -132,6 +132,7 @@ class TrainedMethod(Method):
 
     Config: ClassVar[type[MethodSettings]] = TrainedSettings
     needs = "a trained editor"
+    takes_gate = False
     config: TrainedSettings
 
     def __init__(self, config: TrainedSettings) -> None:

@@ -73,6 +73,25 @@ def test_each_edit_of_a_case_is_held_also_where_their_deltas_are_composed(method
     assert requests_in(both.delta.manifest) == requests_in(Delta.load(tmp_path / "both").manifest) == (OTHER, REQUEST)
 
 
+def test_edits_of_a_case_may_touch_different_weights() -> None:
+    """KN finds other neurons for each edit, and with them other layers."""
+
+    class Alternating(Rome):
+        def compute(self, bench, requests, subgraphs=()):
+            self.config = self.config.model_copy(update={"layer": 1 - self.config.layer})
+            return super().compute(bench, requests, subgraphs)
+
+    model, tok = tiny_model("gpt2")
+    before = state_of(model)
+    (both,) = Alternating(RomeConfig(layer=0, steps=2)).together(
+        bench(model, tok, (0, 1)), [[(OTHER, None), (REQUEST, None)]]
+    )
+    assert len(both.delta.names) == 2
+    with both.delta.apply(model):
+        pass
+    assert state_of(model) == before
+
+
 def test_what_others_have_noted_in_another_shape_is_passed_over() -> None:
     told = asdict(REQUEST)
     for noted in (5, "x", [5], [{"subject": "Ulm"}], [told | {"target": 7}], {"composed": 5}):

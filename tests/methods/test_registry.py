@@ -128,6 +128,13 @@ def test_every_method_by_its_name_alone_is_its_preset(name) -> None:
     assert method.config == type(method.config).model_validate(settings_for("mini", name, 6)[0])
 
 
+@pytest.mark.parametrize("name", ["ft", "locft", "kn", "grace", "horen", "memoe", "ike", "mend", "finetune-adapter"])
+def test_what_acts_elsewhere_than_at_the_subject_takes_no_gate(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} takes no gate"):
+        method_for("mini", f"{name}:gate=0.9", 6)
+    assert method_for("mini", "memit:gate=0.9", 6)[0].config.gate == 0.9
+
+
 def test_a_method_of_another_name() -> None:
     with pytest.raises(UnknownMethod, match="no method 'nobody'.*rome.*glame"):
         load_method("nobody")

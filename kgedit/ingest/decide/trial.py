@@ -171,7 +171,7 @@ class TrialRunner:
         deltas = [self.weights.on_base(delta) for delta in proposed]
         # Norms are relative to the unedited weights: the edited ones grow with every change.
         with self.weights.trial(()):
-            norms = [max(delta.norms(self.editor.model).values()) for delta in deltas]
+            norms = [max(delta.norms(self.editor.model).values(), default=0.0) for delta in deltas]
         measured = self._measured([*below, *unique(deltas)], changes)
         trials = []
         for change, delta, numbers, norm in zip(changes, deltas, measured, norms, strict=True):

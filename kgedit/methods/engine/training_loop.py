@@ -59,8 +59,11 @@ class TrainingLoop(Generic[Trained]):
         state = state or {"step": 0, "seconds": 0.0, "held_out": None, "best_step": 0}
         began, ended = time.monotonic() - state["seconds"], "after all steps"
         for number in range(state["step"], self.steps):
+            spent = time.monotonic() - began
             if self.progress:
-                self.progress(f"training {self.name}", number, self.steps)
+                # As many steps as the time allows at the pace so far.
+                within = int(number * 60 * minutes / spent) if number and spent else self.steps
+                self.progress(f"training {self.name}", number, max(number, min(self.steps, within)))
             step(number)
             done = number + 1
             if done % self.check_every and done < self.steps:

@@ -116,6 +116,7 @@ class FineTuneAdapter(Method):
     name = "finetune-adapter"
     summary = "One LoRA adapter trained on all edits together with what must stay (needs peft)."
     kind = "fine-tuning"
+    takes_gate = False
     needs = "peft"
     Config = AdapterConfig
     uses_graph = True

@@ -34,6 +34,7 @@ class Locft(Method):
     name = "locft"
     summary = "One MLP output matrix trained breadth-first on all edits (Yang et al., 2025)."
     kind = "fine-tuning"
+    takes_gate = False
     Config = LocftConfig
     uses_graph = True
     shares_change = True

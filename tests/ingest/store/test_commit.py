@@ -22,6 +22,7 @@ from kgedit.ingest.maintenance import undo, undo_in
 from kgedit.ingest.runner import apply_feed, fingerprint
 from kgedit.ingest.session import open_session
 from kgedit.ingest.store.entry import PlannedEdit, Received, State
+from kgedit.ingest.store.store import open_store
 from kgedit.lm.load import load_model
 from kgedit.methods.base import Computed, Workbench
 from kgedit.methods.finetune_adapter.method import AdapterConfig, FineTuneAdapter
@@ -109,6 +110,16 @@ def test_undo_in_any_order_gives_what_the_remaining_changes_alone_give(tmp_path,
             undo_in(session, entry.id)
         assert session.weights.hash() == session.weights.hash_unedited() == session.store.weights_hash
         assert same(session, alone(session))
+
+
+@pytest.mark.parametrize("method", ["grace:steps=30", "ike", "memit:comeba-hk:steps=3"])
+def test_changes_that_no_weight_carries_are_decided_and_undone_like_others(tmp_path, changes, method) -> None:
+    with small(tmp_path / "store", method, guard="warn", moments="identity") as session:
+        apply_feed(session, "test", changes[:2], fingerprint="f" * 64, batch=2)
+        assert [entry.state for entry in session.store.entries()] == [State.CHECKED] * 2
+    undo(tmp_path / "store", 1)
+    with open_store(tmp_path / "store") as store:
+        assert [entry.state for entry in store.entries()] == [State.UNDONE, State.CHECKED]
 
 
 def test_what_the_guards_refuse_is_listed_with_its_numbers_and_leaves_no_trace(tmp_path, changes) -> None:
