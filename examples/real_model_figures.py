@@ -23,17 +23,18 @@ METHODS = "unedited,pasted,rome,memit,glame,ft,ft-l,rome-kg,memit-kg,glame:paper
 
 @dataclass(frozen=True)
 class Part:
-    """One benchmark: its folder's name, its suite, how many records, and whether only recalled ones are run."""
+    """One benchmark: its folder's name, its suite, how many records, and which: only recalled ones, or any at all."""
 
     name: str
     suite: str
     limit: int | None = 100
     recalled_only: bool = False
+    anyway: bool = False
 
 
 PARTS = (
     Part("counterfact", "counterfact"),
-    Part("zsre", "zsre"),
+    Part("zsre", "zsre", anyway=True),  # a small model recalls hardly any of these facts
     Part("mquake", "mquake", limit=None, recalled_only=True),
     Part("made-counterfact", "counterfact"),
     Part("made-mquake", "mquake"),
@@ -94,6 +95,7 @@ def run(part: Part, data: str, chosen: argparse.Namespace) -> None:
         methods=chosen.methods,
         limit=min(limits, default=None),
         recalled_only=part.recalled_only,
+        anyway=part.anyway,
         protocol="free",
         moments=chosen.moments or "auto",
         seed=chosen.seed,

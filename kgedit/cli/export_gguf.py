@@ -58,6 +58,7 @@ def gguf_lora(
         from kgedit.delta.gguf_lora import export_gguf_lora
 
         composed, loaded = _edits(store, delta, model, advance, loading)
+        _base_file(loaded, out)
         export_gguf_lora(composed, loaded, out)
     rows = [(update.name, update.rank) for update in composed.updates]
     data = {
@@ -94,16 +95,14 @@ def gguf(
     """
     refuse_existing(out, force=force)
     with working("Loading the model") as advance:
-        from kg_cache.settings import Settings
         from kgedit.delta.gguf_model import export_gguf_model
         from kgedit.errors import UnsupportedExport
-        from kgedit.lm.sources.convert import source_file
 
         composed, loaded = _edits(store, delta, model, advance, loading)
-        source = getattr(loaded.config, "gguf_source", None)
-        base = source_file(source["sha256"], Settings().cache_dir) if source else None
+        base = _base_file(loaded, out)
         if base is None:
-            origin = "a GGUF file that is gone" if source else "a folder, not from a GGUF file"
+            made = hasattr(loaded.config, "gguf_source")
+            origin = "a GGUF file that is gone" if made else "a folder, not from a GGUF file"
             raise UnsupportedExport(
                 f"the model was loaded from {origin}: write a checkpoint (kgedit export checkpoint) and convert "
                 "it with llama.cpp's convert_hf_to_gguf.py, or write an adapter (kgedit export gguf-lora)"
@@ -111,6 +110,23 @@ def gguf(
         export_gguf_model(composed, base, out, precision=precision.value, config=loaded.config, progress=advance)
     data = {"out": str(out), "bytes": out.stat().st_size, "precision": precision.value, "base": str(base)}
     emit(data, lambda: [line(f"{out}, {out.stat().st_size:,} bytes, {precision.value}")], as_json=as_json)
+
+
+def _base_file(loaded: PreTrainedModel, out: Path) -> Path | None:
+    """The GGUF file that the model came from, if it did and the file is there.
+
+    Raises:
+        SettingError: The result would be written over it.
+    """
+    from kg_cache.settings import Settings
+    from kgedit.errors import SettingError
+    from kgedit.lm.sources.convert import source_file
+
+    source = getattr(loaded.config, "gguf_source", None)
+    base = source_file(source["sha256"], Settings().cache_dir) if source else None
+    if base is not None and out.exists() and out.samefile(base):
+        raise SettingError(f"{out} is the file of the model itself, which --force does not replace; name another one")
+    return base
 
 
 def _edits(

@@ -54,6 +54,13 @@ def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: 
     run(*EDIT[:-3], "Spain", "--method", "rome", "--model", file, "--out", other, "--json")
     said = refused("export", "gguf-lora", "--model", file, "--delta", delta, "--delta", other, *out)
     assert "the fact Ulm | {} lies in different objects, France and Spain" in said
-    Path(file).rename(tmp_path / "moved.gguf")
-    assert "gone" in refused("export", "gguf", "--model", str(tmp_path / "moved.gguf"), "--delta", delta, *out)
+    for command in ("gguf", "gguf-lora"):
+        own = ("--model", file, "--delta", delta, "--out", file, "--force")
+        before = Path(file).read_bytes()
+        assert "the file of the model itself" in refused("export", command, *own)
+        assert Path(file).read_bytes() == before
     assert not (tmp_path / "x.gguf").exists()
+    # Where the file was moved to, it is found.
+    Path(file).rename(tmp_path / "moved.gguf")
+    run("export", "gguf", "--model", str(tmp_path / "moved.gguf"), "--delta", delta, *out)
+    assert (tmp_path / "x.gguf").exists()

@@ -7,7 +7,7 @@ frequencies, another split of words) is checked or set right here. The folder's 
 from __future__ import annotations
 
 import json
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from kgedit.errors import UnsupportedModel
+from kgedit.errors import SaveFailed, UnsupportedModel
+from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import whole_folder
 from kgedit.io.text import sentence
 from kgedit.io.whole_file import sha256_of
@@ -49,6 +50,10 @@ def converted(path: Path, cache_dir: Path, *, progress: Progress | None = None) 
     sha256 = sha256_of(path)
     folder = cache_dir / "models" / "converted" / f"{sha256[:32]}-{_VERSION}"
     if (folder / SOURCE).is_file():
+        noted = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+        if not Path(noted["path"]).is_file():  # it was moved since
+            with suppress(SaveFailed):  # of a cache that cannot be written: it is converted all the same
+                write_files(folder, {SOURCE: json.dumps(noted | {"path": str(path.absolute())}, indent=1).encode()})
         return folder
     if progress is not None:
         progress(f"Converting {path.name} (once)", 0, 0)
