@@ -22,8 +22,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,17 +68,6 @@ def share(answers: Sequence[bool]) -> float:
     return round(100 * sum(answers) / max(len(answers), 1), 1)
 
 
-@contextmanager
-def folder_of(store: Path | None) -> Iterator[Path]:
-    """The folder that is kept, or a temporary one."""
-    if store is not None:
-        store.mkdir(parents=True, exist_ok=True)
-        yield store
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 def received(session: Session, feed: Path) -> int:
     """Take a feed in and leave its changes to the consolidation; returns how many wait for it."""
     plan = plan_in(session, open_feed(str(feed)), check_kinds=False)
@@ -121,8 +110,11 @@ def main() -> None:
         measured = before
     steps = measured["steps"]
 
-    with folder_of(given.store) as folder, working("Loading mini") as advance, open_session(
-        folder / "store", model="mini", method=given.patch, seed=given.seed, settings=settings, progress=advance
+    if given.store:
+        given.store.mkdir(parents=True, exist_ok=True)
+    kept = nullcontext(given.store) if given.store else tempfile.TemporaryDirectory()
+    with kept as folder, working("Loading mini") as advance, open_session(
+        Path(folder) / "store", model="mini", method=given.patch, seed=given.seed, settings=settings, progress=advance
     ) as session:  # fmt: skip
 
         def step(so_far: Sequence[MiniCase], new: int, *, anew: bool = False) -> float:
@@ -155,7 +147,7 @@ def main() -> None:
         for number, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
             if any(one["changes"] == end and not one["anew"] for one in steps):
                 continue
-            feed = folder / f"{number}.jsonl"
+            feed = Path(folder) / f"{number}.jsonl"
             lines = (case.edit.model_dump_json(exclude_none=True) + "\n" for case in cases[start:end])
             feed.write_text("".join(lines), encoding="utf-8")
             seconds = step(cases[:end], received(session, feed))

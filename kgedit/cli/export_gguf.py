@@ -58,7 +58,8 @@ def gguf_lora(
         from kgedit.delta.gguf_lora import export_gguf_lora
 
         composed, loaded = _edits(store, delta, model, advance, loading)
-        _base_file(loaded, out)
+        if out.exists():
+            _base_file(loaded, out)
         export_gguf_lora(composed, loaded, out)
     rows = [(update.name, update.rank) for update in composed.updates]
     data = {

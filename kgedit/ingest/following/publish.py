@@ -79,7 +79,7 @@ def current_version(out: Path) -> Path | None:
     if not link.is_symlink() or not (link / RECORD).is_file():
         return None
     version = out / link.readlink().name
-    return version if version in versions(out) else None
+    return version if _VERSION.fullmatch(version.name) else None
 
 
 def _remove(version: Path) -> None:
