@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,23 @@ ConsolidateAfter = Annotated[
         help="Train all changes into one adapter whenever so many were decided since the last time.",
     ),
 ]
+
+
+Closure = Annotated[
+    float | None,
+    typer.Option(
+        "--closure",
+        min=0.01,
+        max=1,
+        help="Also make what follows from the changes by rules of the graph that hold so often, e.g. 0.9 "
+        "(see `kgedit graph rules`).",
+    ),
+]
+
+
+def with_closure(closure: float | None) -> dict[str, dict[str, Any]] | None:
+    """The settings that the option stands for."""
+    return None if closure is None else {"ingest": {"closure": closure}}
 
 
 class Into(StrEnum):
@@ -60,6 +77,7 @@ def consolidate(
     without: Annotated[
         list[int] | None, typer.Option(min=1, max=MOST, help="A change to be undone: it is not trained.")
     ] = None,
+    closure: Closure = None,
     guard: GuardOption = GuardMode.REFUSE,
     moments: Moments = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all draws.")] = 0,
@@ -81,7 +99,7 @@ def consolidate(
 
         result = train(
             store, method=chosen, refused=refused, anew=anew, without=without or (), guard=guard.value,
-            moments=moments_source(moments), seed=seed, progress=advance, **loading,
+            moments=moments_source(moments), seed=seed, settings=with_closure(closure), progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: _shown(result), as_json=as_json)
     if not result.switched:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgedit.cli.ingest_consolidate import ConsolidateAfter
+from kgedit.cli.ingest_consolidate import Closure, ConsolidateAfter, with_closure
 from kgedit.cli.ingest_plan import AnySubject, Entities, Mapped, Policy, PolicyOption, Properties, feed_options
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import (
@@ -56,6 +56,7 @@ def follow(
         float, typer.Option(min=1, max=86_400, help="Seconds that changes wait for others, and between two looks.")
     ] = 60.0,
     consolidate_after: ConsolidateAfter = None,
+    closure: Closure = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for versions of the adapter and the link `current`.")
     ] = None,
@@ -85,7 +86,7 @@ def follow(
             store, source, model=model, method=method, graph=graph, options=options, policy=policy.value,
             any_subject=any_subject, batch=batch, every=every, consolidate_after=consolidate_after, out=out, keep=keep,
             once=once, metrics_port=metrics_port, moments=moments_source(moments), seed=seed, chat=chat, system=system,
-            progress=advance, **loading,
+            settings=with_closure(closure), progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: _shown(result, store), as_json=as_json)
 

@@ -156,7 +156,7 @@ def consolidate_in(
     left_out = [undoable(store, id) for id in without]
     # 1. One delta of all changes, on the unedited model, under all guards; what fails twice is left out.
     trainer = session.decider_by(method)
-    begin = None if anew or left_out else _in_force(session, trainer.editor.method)
+    begin = None if anew or left_out else _in_force(session, trainer.editor.method, trainer.writer.closure)
     with weights.trial(()):
         trained = trainer.decide(entries, [], begin=begin)
         # What was trained further and further may harm the model as a whole where one training of all does not.
@@ -229,12 +229,13 @@ def check_installed(method: str) -> None:
     load_method(parse_variant(method)[0]).check_installed()
 
 
-def _in_force(session: Session, method: Method) -> Delta | None:
+def _in_force(session: Session, method: Method, closure: float | None) -> Delta | None:
     """The consolidated delta in force, if the method trained it as it is set and nothing is to be taken out."""
     if method.config.gate is not None or next(session.store.entries(State.COUNTERED), None) is not None:
         return None
     for delta in session.weights.deltas:
-        if CONSOLIDATED in delta.manifest and trained_by(method, delta) is not None:
+        alike = CONSOLIDATED in delta.manifest and delta.manifest.get("closure") == closure
+        if alike and trained_by(method, delta) is not None:
             return delta
     return None
 

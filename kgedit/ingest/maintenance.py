@@ -142,7 +142,7 @@ def undo(
             # Whatever trained it retrains it, as it was set then.
             manifest = store.delta(entry.delta or "").manifest
             method, seed = str(manifest["method"]), int(manifest.get("seed", 0))
-            settings = {method: manifest.get("settings", {})}
+            settings = {method: manifest.get("settings", {}), "ingest": {"closure": manifest.get("closure")}}
     if shared:
         with open_session(
             directory, model=model, method=method, graph=graph, seed=seed, settings=settings, progress=progress,

@@ -11,9 +11,11 @@ from typing import Any, Unpack, cast
 
 from kg_cache.graph import KnowledgeGraph
 from kg_cache.settings import Settings
+from kg_cache.store import Store
 from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import JournalError
+from kgedit.graph.rules import Rule, mine_rules
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
 from kgedit.ingest.decide.kept_verdicts import KeptVerdicts
@@ -158,11 +160,12 @@ def open_session(
         pool = FactPool.of(model, editor.graph, editor.text, kept=kept, progress=progress)
         guards = Guard(GuardSettings.model_validate(settings_of("guards")), editor.model, editor.tokenizer, pool)
         names = Resolver(editor.graph, editor.text, remembered=REMEMBERED)
+        rules = _rules(editor, chosen.closure)
         recovered = recover(store, weights) if check else 0
 
         def decider_of(editor: Editor, *, follow: bool = False) -> Decider:
             writer = Writer(editor, pool, chosen, unedited, seed, follow=follow)
-            return Decider(editor, weights, names, pool, guards, writer, mode=guard, progress=progress)
+            return Decider(editor, weights, names, pool, guards, writer, rules=rules, mode=guard, progress=progress)
 
         def decider_by(method: str) -> Decider:
             texts = bundled_sentences if model == MINI else None
@@ -175,6 +178,13 @@ def open_session(
             return decider_of(other, follow=True)
 
         yield Session(store, editor, weights, names, pool, decider_of(editor), recovered, decider_by, notes)
+
+
+def _rules(editor: Editor, closure: float | None) -> tuple[Rule, ...]:
+    """The rules of a local graph; none without one, and none where none are wanted."""
+    if closure is None or not isinstance(editor.graph, Store):
+        return ()
+    return mine_rules(editor.graph.triples(), editor.text, least_confidence=closure)
 
 
 @contextmanager

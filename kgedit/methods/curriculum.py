@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from kgedit.delta import Delta
 from kgedit.lm.chat import ChatForm
@@ -20,12 +20,14 @@ class Lesson:
         paths: What follows from it.
         around: Facts of its subject and of the same relation that stay.
         inverse: The new fact asked from its object's side.
+        invented: Texts with invented attributes in which the new fact has to be used.
     """
 
     wordings: tuple[Question, ...]
     paths: tuple[Question, ...] = ()
     around: tuple[Question, ...] = ()
     inverse: tuple[Question, ...] = ()
+    invented: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Curriculum:
         lessons: One per edit.
         earlier: Edits made before, which must stay.
         facts: Known facts that must stay, each in all its wordings.
+        texts: Texts of nothing in particular, each cut behind its first words, that must stay as well.
         begin: What a first attempt at the same edits made, to train further; None for a first attempt.
     """
 
     lessons: tuple[Lesson, ...]
     earlier: tuple[Lesson, ...] = ()
     facts: tuple[tuple[Question, ...], ...] = ()
+    texts: tuple[Question, ...] = ()
     begin: Delta | None = None
 
 
@@ -58,7 +62,7 @@ def in_both_forms(curriculum: Curriculum, chat: ChatForm | None) -> Curriculum:
         return tuple(form for prompt, answer in questions for form in ((prompt, answer), (chat.turn(prompt), answer)))
 
     def taught(lesson: Lesson) -> Lesson:
-        return Lesson(both(lesson.wordings), both(lesson.paths), both(lesson.around), both(lesson.inverse))
+        return Lesson(*(both(getattr(lesson, each.name)) for each in fields(Lesson)))
 
     return replace(
         curriculum,

@@ -121,3 +121,30 @@ def test_fetch_says_what_was_cut(tmp_path: Path, run: Run) -> None:
         assert "more claims" in run(*words)
     assert found["partial"] == {"Q1": 15}
     assert run("graph", "show", "Q1", "--graph", path, "--json")["partial"] is True
+
+
+def test_rules_are_counted_and_what_follows_from_an_edit_is_told(tmp_path: Path, run: Run) -> None:
+    """Three people are citizens of the country that they were born in, the fourth moves."""
+    rows = ["Q10\tP17\tQ100", "Q11\tP17\tQ101", "Q100\tAtlantis", "Q101\tUtopia", "Q11\tAmaurot"]
+    rows += [row for n in range(1, 5) for row in (f"Q{n}\tP19\tQ10", f"Q{n}\tP27\tQ100", f"Q{n}\tName {n}")]
+    file, path = tmp_path / "facts.tsv", str(tmp_path / "facts.sqlite")
+    file.write_text("\n".join(rows), encoding="utf-8")
+    run("graph", "import", str(file), "--graph", path, "--json")
+    (rule,) = run("graph", "rules", "--support", "4", "--graph", path, "--json")["rules"]
+    assert rule == {"first": "P19", "second": "P17", "implied": "P27", "support": 4, "confidence": 1.0}
+    assert run("graph", "rules", "--support", "5", "--graph", path, "--json")["rules"] == []
+    edit = ("--subject", "Name 2", "--relation", "place of birth", "--target", "Amaurot", "--support", "4")
+    (found,) = run("graph", "rules", *edit, "--graph", path, "--json")["follows"]
+    assert found == {
+        "subject": {"id": "Q2", "label": "Name 2"},
+        "relation": {"id": "P27", "label": "country of citizenship"},
+        "object": {"id": "Q101", "label": "Utopia"},
+        "stated": "Atlantis",
+        "rule": rule,
+    }
+
+
+def test_half_an_edit_has_no_consequences(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["graph", "rules", "--subject", "Q937"])
+    assert "give all three, or none" in " ".join(capsys.readouterr().err.split())

@@ -242,6 +242,30 @@ def test_a_delta_is_known_as_the_methods_own_also_where_what_stays_weighed_more(
     assert trained_by(heavier.keeping_more(), delta.noting(settings=method.config.model_dump(mode="json"))) is None
 
 
+def test_what_follows_by_rules_is_made_with_a_change_where_it_is_wanted(tmp_path) -> None:
+    """Who died in another country is, by most of the graph's facts, a citizen of that one; no change says it here."""
+    feed = tmp_path / "feed.jsonl"
+    feed.write_text('{"subject": "Juan Antonio Samaranch", "relation": "P20", "target_new": "Las Vegas"}\n')
+    question, settings = "Juan Antonio Samaranch is a citizen of", {**SETTINGS, "ingest": {"closure": 0.85}}
+    runner.run(tmp_path / "store", feed, method="finetune-adapter", settings=settings)
+    with open_edited(tmp_path / "store") as (store, editor, _):
+        (delta,) = store.live_deltas()
+        assert delta.manifest["closure"] == 0.85
+        assert editor.complete(question).startswith("United States of America")
+
+
+def test_a_delta_with_settings_of_an_earlier_version_is_gone_on_from(trained) -> None:
+    """Those that came later had their defaults then."""
+    method = FineTuneAdapter(AdapterConfig(rank=8))
+    with open_store(trained) as store:
+        (delta,) = store.live_deltas()
+    settings = method.config.model_dump(mode="json", exclude={"texts", "invented"})
+    noted = delta.noting(method=method.name, settings=settings)
+    assert trained_by(method, noted).config == method.config
+    assert trained_by(FineTuneAdapter(AdapterConfig(rank=8, texts=9)), noted) is None
+    assert trained_by(method, delta.noting(method=method.name, settings={"unknown": 1})) is None
+
+
 @pytest.mark.parametrize("switches", [True, False])
 def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monkeypatch, switches) -> None:
     """Of seven changes; one in vain is not tried again before as many have come in once more, by later calls neither.

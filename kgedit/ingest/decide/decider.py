@@ -14,6 +14,7 @@ from kg_cache.errors import KnowledgeGraphError
 from kgedit.delta import Delta, DeltaStack
 from kgedit.editor import Editor
 from kgedit.errors import EditError
+from kgedit.graph.rules import Rule
 from kgedit.ingest.decide.guard import Guard, Mode
 from kgedit.ingest.decide.independent import decide_independent
 from kgedit.ingest.decide.known_facts import FactPool
@@ -49,6 +50,7 @@ class Decider:
         guard: Guard,
         writer: Writer,
         *,
+        rules: Sequence[Rule] = (),
         mode: Mode = "refuse",
         progress: Progress | None = None,
     ) -> None:
@@ -61,11 +63,12 @@ class Decider:
             pool: Known facts.
             guard: The guards.
             writer: Computes the deltas.
+            rules: Of the graph; what follows from a change by them is made with it, and is not to stay as it was.
             mode: "warn" lets through what the guards would refuse, except what is not finite.
             progress: Called with (what, done, total).
         """
         self.editor, self.guard, self.writer, self.progress = editor, guard, writer, progress
-        self.changes = ChangeResolver(editor, names, pool)
+        self.changes = ChangeResolver(editor, names, pool, rules)
         self._weights = weights
         self._runner = self._trials(mode)
 

@@ -16,7 +16,9 @@ from kgedit.ingest.decide.recall_walk import KnownFact
 from kgedit.ingest.decide.resolved_change import ResolvedChange
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.finetune_adapter.lessons import wordings_of
+from kgedit.methods.invented import invented_texts
 from kgedit.methods.inverse import inverse_edits
+from kgedit.text.template import fill
 
 _EARLIER_WORDINGS = 3  # of a change applied before
 
@@ -47,12 +49,25 @@ def batch_curriculum(
     for item in every:
         if item.entry.id in inverses and (inverse := inverses[item.entry.id].request.relation):
             changed |= {(end, inverse) for end in (item.edit.target_new, item.edit.target_true) if end}
+    # What follows by the rules of the graph, where no change says it itself and no other implies something else.
+    objects: dict[tuple[str, str], set[str]] = {}
+    for one in (one for item in every for one in item.implied if one.slot not in changed):
+        objects.setdefault(one.slot, set()).add(one.fact.object)
+    implied = {slot for slot, found in objects.items() if len(found) == 1}
+    changed |= set(objects)
     staying = [fact for fact in facts if (fact.subject, fact.relation) not in changed]
 
     def whole(item: ResolvedChange, near: Sequence[KnownFact]) -> Lesson:
         """Its lesson with what the objects' side is asked."""
         back = inverses[item.entry.id].asked if item.entry.id in inverses else ()
-        return replace(lesson(item, pool, near, follows.get(item.entry.id)), inverse=back)
+        taught = lesson(item, pool, near, follows.get(item.entry.id))
+        by_rules = [
+            (fill(wording, one.subject_label), one.object_label)
+            for one in item.implied
+            if one.slot in implied
+            for wording in pool.text.edit_wordings((one.fact.relation,))
+        ]
+        return replace(taught, paths=(*taught.paths, *by_rules), inverse=back)
 
     def in_short(item: ResolvedChange) -> Lesson:
         """The lesson of a change applied before: in fewer wordings, and without what stays around it."""
@@ -85,4 +100,9 @@ def lesson(
     near.sort(key=lambda fact: fact.object != item.edit.target_true)
     paths = probes.paths if follows is None else follows
     others = [(prompt, names[0]) for prompt, names in probes.subject]
-    return Lesson(wordings, paths, (*others, *map(pool.question, near[:NEIGHBOURS])))
+    return Lesson(
+        wordings,
+        paths,
+        around=(*others, *map(pool.question, near[:NEIGHBOURS])),
+        invented=invented_texts(item.request, [(fact.subject_label, fact.object_label) for fact in near], pool.text),
+    )

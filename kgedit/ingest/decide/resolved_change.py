@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kg_cache.errors import KnowledgeGraphError
+from kg_cache.graph import Triple
+from kg_cache.ids import is_entity_id
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import EditError
+from kgedit.graph.rules import Implied, Rule, implied_facts
 from kgedit.graph.subgraph import Subgraph
 from kgedit.ingest.decide.known_facts import AskedOnce, FactPool
 from kgedit.ingest.decide.probes import Probes, fact_probes, make_probes
@@ -19,7 +22,7 @@ from kgedit.lm.scoring.right_answers import answers_in_sentences
 from kgedit.lm.tokens import encode_target
 from kgedit.methods.base import Request
 from kgedit.methods.glame.consequences import Changes
-from kgedit.resolve import Resolver
+from kgedit.resolve import Resolved, Resolver
 from kgedit.text.answer import leading_name
 from kgedit.text.template import fill
 
@@ -34,6 +37,7 @@ class ResolvedChange:
         request: The edit with names resolved.
         subgraph: The facts of the graph around it; None where the subject or relation is no item of the graph.
         probes: The questions that check it.
+        implied: What follows from it by the rules of the graph.
         replaces: The applied change of the same fact, which this one supersedes.
     """
 
@@ -42,6 +46,7 @@ class ResolvedChange:
     request: Request
     subgraph: Subgraph | None
     probes: Probes
+    implied: tuple[Implied, ...] = ()
     replaces: Entry | None = None
 
     @property
@@ -63,9 +68,9 @@ class ResolvedChange:
 class ChangeResolver:
     """Resolves entries of the journal; what was resolved for a change that is applied is remembered."""
 
-    def __init__(self, editor: Editor, names: Resolver, pool: FactPool) -> None:
-        """Take the editor, what resolves the names of its graph, and the facts that probes are drawn from."""
-        self._editor, self._names, self._pool = editor, names, pool
+    def __init__(self, editor: Editor, names: Resolver, pool: FactPool, rules: Sequence[Rule] = ()) -> None:
+        """Take the editor, what resolves the names of its graph, the facts that probes are drawn from, and rules."""
+        self._editor, self._names, self._pool, self._rules = editor, names, pool, rules
         self._applied: dict[tuple[int, State], ResolvedChange] = {}
 
     def asked_once(self) -> AskedOnce:
@@ -75,12 +80,16 @@ class ChangeResolver:
     def made(self, entries: Iterable[Entry]) -> Changes:
         """What changes make true together: (subject, relation) -> new object; those that mean nothing are left out."""
         made: dict[tuple[str, str], str] = {}
+        implied: dict[tuple[str, str], str] = {}
         for entry in entries:
             with suppress(EditError, KnowledgeGraphError):
-                request = self._names.resolve(entry.edit).request
+                resolved = self._names.resolve(entry.edit)
+                request = resolved.request
                 if request.relation is not None:
                     made[request.subject, request.relation] = request.target
-        return made
+                for one in self._implied(resolved):
+                    implied[one.subject_label, one.fact.relation] = one.object_label
+        return implied | made  # what a change says itself has the last word
 
     def waiting(
         self, entry: Entry, ask: AskedOnce, together: Changes, replaces: Entry | None = None
@@ -98,12 +107,12 @@ class ChangeResolver:
             KnowledgeGraphError: A name means nothing, or several things.
         """
         editor, edit = self._editor, entry.edit
-        request, subgraph = self._prepare(edit)
+        request, subgraph, implied = self._prepare(edit)
         encode_target(editor.tokenizer, request.target, request.question)
         probes = make_probes(
             editor.model, editor.tokenizer, request, subgraph, edit, self._pool, editor.text, ask, together
         )  # fmt: skip
-        return ResolvedChange(entry, edit, request, subgraph, probes, replaces)
+        return ResolvedChange(entry, edit, request, subgraph, probes, implied, replaces)
 
     def applied(self, entry: Entry) -> ResolvedChange:
         """A change that is applied, with questions about the new fact only; resolved once.
@@ -115,11 +124,11 @@ class ChangeResolver:
         """
         key = entry.id, entry.state
         if key not in self._applied:
-            request, subgraph = self._prepare(entry.edit)
+            request, subgraph, implied = self._prepare(entry.edit)
             if entry.undone_to:
-                request, subgraph = replace(request, target=entry.undone_to), None
+                request, subgraph, implied = replace(request, target=entry.undone_to), None, ()
             probes = fact_probes(request, self._editor.text)
-            self._applied[key] = ResolvedChange(entry, entry.edit, request, subgraph, probes)
+            self._applied[key] = ResolvedChange(entry, entry.edit, request, subgraph, probes, implied)
         return self._applied[key]
 
     def given_back(self, change: ResolvedChange) -> ResolvedChange | None:
@@ -139,6 +148,16 @@ class ChangeResolver:
         back = replace(request, target=answer)
         return ResolvedChange(entry, entry.edit, back, None, fact_probes(back, editor.text))
 
-    def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None]:
+    def _prepare(self, edit: Edit) -> tuple[Request, Subgraph | None, tuple[Implied, ...]]:
         resolved = self._names.resolve(edit)
-        return resolved.request, self._names.subgraph(resolved, self._editor.subgraph_options)
+        subgraph = self._names.subgraph(resolved, self._editor.subgraph_options)
+        return resolved.request, subgraph, self._implied(resolved)
+
+    def _implied(self, resolved: Resolved) -> tuple[Implied, ...]:
+        """What follows from an edit by the rules; nothing where an end of it is no item of the graph."""
+        subject, relation, target = resolved.subject_id, resolved.relation, resolved.target_id
+        if not self._rules or subject is None or relation is None or target is None:
+            return ()
+        old = resolved.edit.target_true
+        known = old if old is not None and is_entity_id(old) else None
+        return implied_facts(self._editor.graph, self._rules, Triple(subject, relation, target), known)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from kgedit.delta import Delta
@@ -44,6 +44,8 @@ class WriteSettings(BaseModel):
         facts: Number of known facts whose keys are held.
         fact_weight: How dear they are together, against the second moment of text.
         change_weight: How dear each key of a change in force, or of the same batch, is.
+        closure: Least confidence of the graph's rules by which more follows from a change (`graph.rules`). What does
+            is trained with it where one delta is trained of all, and need not stay as it was. None for no rules.
         steps_factor: How many times the steps a second attempt takes.
         settings: Hyper-parameters of a method that differ when many edits are kept.
     """
@@ -55,15 +57,21 @@ class WriteSettings(BaseModel):
     facts: int = Field(default=2000, ge=0)
     fact_weight: float = Field(default=1.0, ge=0)
     change_weight: float = Field(default=1.0, gt=0)
+    closure: float | None = Field(default=None, gt=0, le=1)
     steps_factor: int = Field(default=3, ge=1)
     settings: dict[str, dict[str, Any]] = {}
 
 
 def trained_by(method: Method, delta: Delta) -> Method | None:
     """The method as it trained a delta, perhaps with more weight on what stays; None if the delta is another's."""
+    if delta.manifest.get("method") != method.name:
+        return None
+    try:  # settings that came with a later version had their defaults
+        settings = method.Config.model_validate(delta.manifest.get("settings"))
+    except ValidationError:
+        return None
     for _ in range(MORE_ROUNDS + 1):
-        made = {"method": method.name, "settings": method.config.model_dump(mode="json")}
-        if made.items() <= delta.manifest.items():
+        if method.config == settings:
             return method
         method = method.keeping_more()
     return None
@@ -108,6 +116,11 @@ class Writer:
         # Of those, the ones that it makes, where training goes on from a delta that was in force.
         self._satisfied: frozenset[int] | None = None
 
+    @property
+    def closure(self) -> float | None:
+        """See `WriteSettings`."""
+        return self._settings.closure
+
     def go_on_from(self, delta: Delta, satisfied: Iterable[int]) -> None:
         """Train further from a shared delta that makes most changes already, and only the other changes.
 
@@ -151,6 +164,8 @@ class Writer:
             back: What a shared delta made in a first attempt and is to make no more, as the unedited model has it.
         """
         told = edited_with(self._editor.tokenizer, self._editor.chat)
+        if self.closure is not None:
+            told["closure"] = self.closure
         deltas = self._gated(items, self._computed(items, earlier, more=more, back=back))
         if self.shared:
             return [deltas[0].noting(**told)] * len(items)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
+from kgedit.lm.generation.sampling import sample_texts
+from kgedit.lm.prefixes import SEEDS
 from kgedit.lm.scoring.right_answers import answers_in_sentences
 from kgedit.lm.scoring.teacher_forced import score_rows
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Case, Request, Workbench
 from kgedit.methods.curriculum import Curriculum, Lesson, Question
 from kgedit.methods.glame.consequences import associated_paths, made, other_facts
+from kgedit.methods.invented import invented_texts
 from kgedit.methods.inverse import inverse_edits
 from kgedit.text.boundary import boundary
 from kgedit.text.template import fill
@@ -28,6 +32,8 @@ Encoded = tuple[tuple[int, ...], tuple[int, ...]]  # prompt ids, answer ids
 _EARLIER = 2  # earlier edits that are rehearsed in a pass, for each new one
 _ARTICLE = 0.5  # share of the rehearsed answers behind a space that are spelt with an article
 _NEIGHBOURS = 5  # facts of the same relation around an edit
+_TEXT_WORDS = 2  # of a general text, that the rest follows
+_TEXT_TOKENS = 32  # of a general text
 _WORDINGS = 8  # a rehearsed fact is asked for in one of its first wordings
 
 
@@ -48,10 +54,27 @@ def curriculum_of(bench: Workbench, case: Case, text: Verbalizer, *, ending: str
         if subgraph is not None:
             paths = _filled(request, associated_paths(bench.model, bench.tokenizer, subgraph, text, changes))
             around = _recalled(bench, _filled(request, other_facts(subgraph, text, changes)))
-        around += _neighbours(request, staying, random.Random(f"{bench.seed} {request.question}"))
+        alike = [fact for fact in staying if fact.relation == request.relation and fact.subject != request.subject]
+        around += _neighbours(request, alike, random.Random(f"{bench.seed} {request.question}"))
         inverse = inverses[number].asked if number in inverses else ()
-        lessons.append(Lesson(wordings_of(request, text), paths, around, inverse))
+        invented = invented_texts(request, [(fact.subject, fact.target) for fact in alike], text)
+        lessons.append(Lesson(wordings_of(request, text), paths, around, inverse, invented))
     return Curriculum(tuple(lessons), facts=tuple(wordings_of(fact, text) for fact in staying))
+
+
+def with_texts(bench: Workbench, curriculum: Curriculum, count: int) -> Curriculum:
+    """The curriculum with so many texts that the model samples itself, as general text to rehearse."""
+    if not count:
+        return curriculum
+    begun = [SEEDS[number % len(SEEDS)] for number in range(count)]
+    texts = sample_texts(bench.model, bench.tokenizer, begun, max_tokens=_TEXT_TOKENS, seed=bench.seed)
+    cut = [text.split() for text in texts]
+    return replace(
+        curriculum,
+        texts=tuple(
+            (" ".join(words[:_TEXT_WORDS]), " ".join(words[_TEXT_WORDS:])) for words in cut if len(words) > _TEXT_WORDS
+        ),
+    )
 
 
 def wordings_of(request: Request, text: Verbalizer) -> tuple[Question, ...]:
@@ -71,6 +94,7 @@ def epoch(
     rehearsed: int,
     beside: int = 2,
     inverse: bool = True,
+    invented: int = 0,
 ) -> tuple[list[Question], list[Question]]:
     """The questions of one pass.
 
@@ -81,9 +105,10 @@ def epoch(
         rehearsed: How many facts.
         beside: How many further wordings, paths and facts around it are asked of each lesson.
         inverse: Whether each edit is asked from its object's side as well.
+        invented: How many texts with invented attributes are asked of each lesson.
 
     Returns:
-        What is new: each edit prompt, further wordings and consequences. And what stays: facts around the edits, and
+        What is new: each edit prompt, further wordings and what follows. And what stays: facts around the edits, and
         the drawn ones, each in one of its wordings.
     """
     new: list[Question] = []
@@ -92,6 +117,7 @@ def epoch(
         new += [lesson.wordings[0], *(lesson.inverse if inverse else ())]
         for others in (lesson.wordings[1:], lesson.paths):
             new += some(others, beside, rng)
+        new += some(lesson.invented, invented, rng)
         stays += some(lesson.around, beside, rng)
     drawn = rng.sample(list(facts), min(rehearsed, len(facts)))
     stays += [wordings[rng.randrange(_WORDINGS) % len(wordings)] for wordings in drawn]
@@ -148,9 +174,8 @@ def some(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     return rng.sample(list(items), min(count, len(items)))
 
 
-def _neighbours(request: Request, facts: Sequence[Request], rng: random.Random) -> tuple[Question, ...]:
+def _neighbours(request: Request, alike: Sequence[Request], rng: random.Random) -> tuple[Question, ...]:
     """Facts of the same relation of other subjects, asked in the edit's own words or in the usual ones."""
-    alike = [fact for fact in facts if fact.relation == request.relation and fact.subject != request.subject]
     return tuple(
         (fill(rng.choice((request.prompt, fact.prompt)), fact.subject), fact.target)
         for fact in some(alike, _NEIGHBOURS, rng)

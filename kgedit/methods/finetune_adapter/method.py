@@ -25,7 +25,15 @@ from kgedit.lm.token_losses import drifts, logits_by_place, losses_at, token_los
 from kgedit.methods.base import Case, Computed, Method, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, Question, in_both_forms
 from kgedit.methods.engine.divergence import check_loss
-from kgedit.methods.finetune_adapter.lessons import Encoded, curriculum_of, drawn, either_spelling, encoded, epoch
+from kgedit.methods.finetune_adapter.lessons import (
+    Encoded,
+    curriculum_of,
+    drawn,
+    either_spelling,
+    encoded,
+    epoch,
+    with_texts,
+)
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
 from kgedit.methods.settings import MethodSettings
 
@@ -43,6 +51,7 @@ class AdapterConfig(MethodSettings):
         dropout: Share of the adapter's inputs that is dropped in training.
         beside: How many further wordings, consequences and facts around it are asked of each edit in a pass.
         inverse: Ask each edit from its object's side as well, where an object has one such subject.
+        invented: In how many texts with invented attributes each edit has to be used in a pass.
         epochs: Passes of a first attempt.
         more_epochs: Further passes of a second attempt, which begins with what the first one made.
         learning_rate: AdamW's, falling linearly to the share `last_rate`.
@@ -56,6 +65,7 @@ class AdapterConfig(MethodSettings):
             `least_rehearsed` in all.
         least_rehearsed: See `rehearsed`; so many of the edits made earlier are rehearsed as well.
         facts: Known facts that these are drawn from.
+        texts: Texts that the model samples itself, rehearsed in each pass as well.
         rows: Sequences per step.
         order: Hops of the subgraph that gives paths and the subject's other facts.
         max_edges: Its size, target triple included.
@@ -88,6 +98,7 @@ class AdapterConfig(MethodSettings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     beside: int = Field(default=2, ge=0)
     inverse: bool = True
+    invented: int = Field(default=0, ge=0)
     epochs: int = Field(default=10, ge=1)
     more_epochs: int = Field(default=6, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
@@ -98,6 +109,7 @@ class AdapterConfig(MethodSettings):
     rehearsed: float = Field(default=4.0, ge=0)
     least_rehearsed: int = Field(default=200, ge=0)
     facts: int = Field(default=2500, ge=1)
+    texts: int = Field(default=0, ge=0)
     rows: int = Field(default=48, ge=1)
     order: int = Field(default=2, ge=1, le=4)
     max_edges: int = Field(default=20, ge=1)
@@ -155,7 +167,10 @@ class FineTuneAdapter(Method):
         anatomy_of(bench.model)  # refuses a family that cannot be edited
         config = self.config
         with frozen(bench.model):
-            curricula = [in_both_forms(self._curriculum(bench, case), bench.chat) for case in cases]
+            curricula = [
+                with_texts(bench, in_both_forms(self._curriculum(bench, case), bench.chat), config.texts)
+                for case in cases
+            ]
         computed = []
         for case, curriculum in zip(cases, curricula, strict=True):
             factors, losses = self._trained(bench, curriculum)
@@ -186,7 +201,7 @@ class FineTuneAdapter(Method):
         epochs = config.more_epochs if more else config.epochs
         begin = factors_from(curriculum.begin, config.scale) if curriculum.begin else None
         shape: dict[str, Any] = {name: getattr(config, name) for name in ("rank", "scale", "modules", "dropout")}
-        asked: dict[str, Any] = {"beside": config.beside, "inverse": config.inverse}
+        asked: dict[str, Any] = {name: getattr(config, name) for name in ("beside", "inverse", "invented")}
         means: list[float] = []
         with lora(bench.model, **shape, seed=bench.seed, begin=begin) as adapter:
             parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
@@ -202,6 +217,7 @@ class FineTuneAdapter(Method):
                 if held:
                     stays = either_spelling(bench.model, stays, rng)
                 rows += [_Row(*row, held=held) for row in self._encoded(bench, stays)]
+                rows += [_Row(*row, held=held) for row in self._encoded(bench, curriculum.texts, "")]
                 batches = _batches(rows, config.rows, rng)
                 losses = []
                 for step, batch in enumerate(batches):
@@ -224,9 +240,11 @@ class FineTuneAdapter(Method):
                 means.append(sum(losses) / len(losses))
             return factors_of(adapter), means
 
-    def _encoded(self, bench: Workbench, questions: Sequence[Question]) -> Iterator[Encoded]:
-        longest = context_length(bench.model)
-        return encoded(bench.tokenizer, questions, self.config.ending, longest=longest)
+    def _encoded(
+        self, bench: Workbench, questions: Sequence[Question], ending: str | None = None
+    ) -> Iterator[Encoded]:
+        ending = self.config.ending if ending is None else ending
+        return encoded(bench.tokenizer, questions, ending, longest=context_length(bench.model))
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,11 @@ class LocftConfig(MethodSettings):
         wordings: In how many further wordings of its relation, and with how many of its consequences, each edit is
             asked in a pass; drawn anew each time.
         inverse: Ask each edit from its object's side as well, where an object has one such subject.
+        invented: In how many texts with invented attributes each edit has to be used in a pass.
         rehearsed: How many known facts are rehearsed in a pass for each edit: those around it, then others.
         keep_weight: Weight of the rehearsal: KL from the unedited model's next tokens to the trained one's.
         facts: Known facts that the others are drawn from.
+        texts: Texts that the model samples itself, rehearsed in each pass as well.
         order_of_graph: Hops of the subgraph that gives consequences and facts around an edit.
         max_edges: Its size, target triple included.
     """
@@ -49,9 +51,11 @@ class LocftConfig(MethodSettings):
     prefixes: int = Field(default=0, ge=0)
     wordings: int = Field(default=0, ge=0)
     inverse: bool = True
+    invented: int = Field(default=0, ge=0)
     rehearsed: float = Field(default=0.0, ge=0)
     keep_weight: float = Field(default=1.0, ge=0)
     facts: int = Field(default=2500, ge=1)
+    texts: int = Field(default=0, ge=0)
     order_of_graph: int = Field(default=2, ge=1, le=4)
     max_edges: int = Field(default=20, ge=1)
 

@@ -23,7 +23,7 @@ from kgedit.lm.prefixes import PrefixPlan
 from kgedit.methods.base import Case, Computed, Method, Workbench, check_cases
 from kgedit.methods.curriculum import Curriculum, in_both_forms
 from kgedit.methods.engine.trained_matrix import TrainedMatrix, full_update
-from kgedit.methods.finetune_adapter.lessons import curriculum_of
+from kgedit.methods.finetune_adapter.lessons import curriculum_of, with_texts
 from kgedit.methods.locft.config import LocftConfig
 from kgedit.methods.locft.training import Training
 
@@ -92,8 +92,11 @@ class Locft(Method):
 
     def _curriculum(self, bench: Workbench, case: Case) -> Curriculum | None:
         """What the edits are trained on beside themselves; None where nothing is wanted."""
+        config = self.config
         if bench.curriculum is not None:
-            return in_both_forms(bench.curriculum(self.config.facts), bench.chat)
-        if self.config.wordings or self.config.rehearsed or self.config.inverse:
-            return in_both_forms(curriculum_of(bench, case, self.text, ending=self.config.ending), bench.chat)
-        return None
+            curriculum = bench.curriculum(config.facts)
+        elif any(getattr(config, name) for name in ("wordings", "rehearsed", "inverse", "invented", "texts")):
+            curriculum = curriculum_of(bench, case, self.text, ending=config.ending)
+        else:
+            return None
+        return with_texts(bench, in_both_forms(curriculum, bench.chat), config.texts)

@@ -65,9 +65,11 @@ class Training:
         lessons: Sequence[Lesson | None] = [None] * len(rows)
         self._facts: Sequence[Sequence[Question]] = ()
         self._earlier: Sequence[Lesson] = ()
+        self._texts: Sequence[Question] = ()
         self._begin: Tensor | None = None
         if curriculum is not None:
             lessons, self._facts, self._earlier = curriculum.lessons, curriculum.facts, curriculum.earlier
+            self._texts = curriculum.texts
             if curriculum.begin is not None:
                 (update,) = as_low_rank(curriculum.begin).updates
                 self._begin = update.dense()
@@ -124,6 +126,7 @@ class Training:
         for lesson in (*lessons, *earlier):
             asked = [*some(lesson.wordings[1:], config.wordings, rng), *some(lesson.paths, config.wordings, rng)]
             asked += lesson.inverse if config.inverse else ()
+            asked += some(lesson.invented, config.invented, rng)
             rows += self._encoded(asked, self._ends)
         rows += self._encoded([lesson.wordings[0] for lesson in earlier], self._ends)
         wanted = round(config.rehearsed * len(edits))
@@ -133,6 +136,7 @@ class Training:
             far = some(self._facts, wanted - len(near), rng)
             stays = [*near, *(rng.choice(wordings) for wordings in far)]
             kept = self._encoded(either_spelling(self._bench.model, stays, rng), ())
+        kept += self._encoded(self._texts, (), "")
         rng.shuffle(rows)
         rng.shuffle(kept)
         count = -(-len(rows) // config.rows)
@@ -171,11 +175,12 @@ class Training:
         chats = [(fill(template, request.subject), request.target) for template in bench.chat_templates(request)]
         return rows + self._encoded(chats, self._ends)
 
-    def _encoded(self, questions: Sequence[Question], ends: Ids) -> list[Encoded]:
+    def _encoded(self, questions: Sequence[Question], ends: Ids, ending: str | None = None) -> list[Encoded]:
         """Questions in tokens, the given ones behind each answer; those that do not fit are left out."""
+        ending = self._config.ending if ending is None else ending
         # The last token of an answer is only predicted, so a row may be one longer than the context.
         longest = context_length(self._bench.model) + 1 - len(ends)
-        rows = encoded(self._bench.tokenizer, questions, self._config.ending, longest=longest)
+        rows = encoded(self._bench.tokenizer, questions, ending, longest=longest)
         return [(prompt, (*answer, *ends)) for prompt, answer in rows]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kg_cache.graph import Triple
 from kgedit.edit import Edit
+from kgedit.graph.rules import Implied, Rule
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.ingest.decide.known_facts import FactPool
 from kgedit.ingest.decide.probes import NEIGHBOURS, Probes
@@ -36,11 +38,35 @@ def test_an_adapter_is_not_trained_on_what_its_check_asks() -> None:
     assert not {"Lima", "Asia"} & {answer for _, answer in learned.around}
 
 
-def change(subject: str, id: int) -> ResolvedChange:
+def change(subject: str, id: int, implied: tuple[Implied, ...] = ()) -> ResolvedChange:
     probes = Probes((("The capital is", "Lyon"),), paths=(("path", "x"),), subject=(("own", ("y", "why")),))
     edit = Edit(subject=subject, relation="P36", target_new="Q456")
     entry = Entry(id=id, key="k", slot="s", change=PlannedEdit(edit=edit), state=State.RECEIVED)
-    return ResolvedChange(entry, edit, Request(subject, TEXT["P36"].cloze[0], "Lyon", "P36"), None, probes)
+    return ResolvedChange(entry, edit, Request(subject, TEXT["P36"].cloze[0], "Lyon", "P36"), None, probes, implied)
+
+
+def implies(fact: str, object: str) -> Implied:
+    return Implied(Triple(*fact.split()), "Peru", object, None, Rule("P36", "P30", "P30", 20, 0.9))
+
+
+def test_what_follows_by_rules_is_trained_and_no_longer_rehearsed_as_it_was() -> None:
+    facts = [KnownFact("Q1", "P30", "Q49", "Peru", "South America"), KnownFact("Q3", "P30", "Q46", "Land3", "Europe")]
+    pool = FactPool(tuple(facts), TEXT)
+    europe = implies("Q1 P30 Q46", "Europe")
+    made = batch_curriculum([change("Q1", 1, (europe,)), change("Q2", 2)], [], facts, pool, begin=None)
+    wordings = [(text.replace("{}", "Peru"), "Europe") for text in TEXT.edit_wordings(("P30",))]
+    assert made.lessons[0].paths == (("path", "x"), *wordings)
+    assert made.lessons[1].paths == (("path", "x"),)
+    assert [wordings[0] for wordings in made.facts] == [pool.question(facts[1])]
+    # Of two changes that imply different things neither is made, and what was there is not held either.
+    asia = implies("Q1 P30 Q48", "Asia")
+    torn = batch_curriculum([change("Q1", 1, (europe,)), change("Q2", 2, (asia,))], [], facts, pool, begin=None)
+    assert [lesson.paths for lesson in torn.lessons] == [(("path", "x"),)] * 2
+    assert torn.facts == made.facts
+    # What a change says itself has the last word.
+    own = implies("Q2 P36 Q90", "Paris")
+    said = batch_curriculum([change("Q1", 1, (own,)), change("Q2", 2)], [], facts, pool, begin=None)
+    assert [lesson.paths for lesson in said.lessons] == [(("path", "x"),)] * 2
 
 
 def test_facts_that_a_change_makes_are_not_rehearsed_and_earlier_changes_stay() -> None:

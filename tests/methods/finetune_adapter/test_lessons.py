@@ -11,8 +11,16 @@ from families import tiny_model
 from kgedit.errors import EditError
 from kgedit.graph.verbalize import Verbalizer
 from kgedit.methods.base import Request
-from kgedit.methods.curriculum import Lesson
-from kgedit.methods.finetune_adapter.lessons import curriculum_of, either_spelling, encoded, epoch, wordings_of
+from kgedit.methods.curriculum import Curriculum, Lesson
+from kgedit.methods.finetune_adapter.lessons import (
+    curriculum_of,
+    either_spelling,
+    encoded,
+    epoch,
+    with_texts,
+    wordings_of,
+)
+from kgedit.methods.invented import invented_texts
 from methods.benches import bench, graph_of
 
 TEXT = Verbalizer.bundled()
@@ -67,6 +75,29 @@ def test_known_facts_are_rehearsed_and_those_of_the_same_relation_stand_around_t
     assert len(answers) == 5
     assert all(answers[f"Land{n}"] == f"Town{n}" for n in range(7) if f"Land{n}" in answers)
     assert {prompt.partition(" of ")[0] for prompt, _ in around} == {"The seat", "The capital"}
+
+
+def test_texts_with_invented_attributes_are_asked_where_they_are_wanted() -> None:
+    request = Request("Peru", "The seat of {} is", "Lyon", "P36")
+    capitals = [Request(f"Land{n}", "The capital of {} is", f"Town{n}", "P36") for n in range(3)]
+    place = bench(*tiny_model("gpt2"), (), known_facts=capitals)
+    (lesson,) = curriculum_of(place, [(request, None)], TEXT, ending=".").lessons
+    assert lesson.invented == invented_texts(request, [(fact.subject, fact.target) for fact in capitals], TEXT) != ()
+    plain, _ = epoch([lesson], (), random.Random(0), rehearsed=0)
+    assert not set(lesson.invented) & set(plain)
+    asked, _ = epoch([lesson], (), random.Random(0), rehearsed=0, invented=2)
+    assert len(set(lesson.invented) & set(asked)) == 2
+    assert set(asked) - set(lesson.invented) == set(plain)
+
+
+def test_general_texts_are_the_models_own_cut_behind_their_first_words() -> None:
+    place = bench(*tiny_model("gpt2"), ())
+    assert with_texts(place, Curriculum(()), 0) == Curriculum(())
+    told = with_texts(place, Curriculum(()), 7)
+    assert told == with_texts(place, Curriculum(()), 7)
+    assert 0 < len(told.texts) <= 7
+    assert all(len(begun.split()) == 2 and rest for begun, rest in told.texts)
+    assert {begun.split()[0][:1] for begun, _ in told.texts} <= {"T", "B", "I", "Y"}, "they begin as prefixes do"
 
 
 @pytest.mark.parametrize("target", [" ", ""])
