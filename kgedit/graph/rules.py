@@ -146,7 +146,8 @@ def _behind(
     own, behind = around.get(edit.subject, {}), around.get(edit.object, {})
     for rule in rules:
         ends, stated = behind.get(rule.second, set()), own.get(rule.implied, set())
-        if edit.relation == rule.first and len(ends) == 1 and (not stated or stated == before.get(rule.second)):
+        followed = len(stated) == 1 and stated == before.get(rule.second)
+        if edit.relation == rule.first and len(ends) == 1 and (followed or not stated):
             yield Triple(edit.subject, rule.implied, next(iter(ends))), next(iter(stated), None), rule
 
 

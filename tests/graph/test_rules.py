@@ -63,7 +63,8 @@ def test_the_way_back_is_no_rule(make_graph: Made) -> None:
 
 
 def test_what_followed_from_the_old_object_follows_from_the_new_one(make_graph: Made) -> None:
-    graph = named_graph(make_graph, f"{WORLD}; Q6 P19 Q10")
+    both = "Q7 P19 Q14; Q14 P17 Q100; Q14 P17 Q101; Q7 P27 Q100; Q7 P27 Q101"
+    graph = named_graph(make_graph, f"{WORLD}; Q6 P19 Q10; {both}")
     (found,) = implied_facts(graph, [BIRTH], Triple("Q1", "P19", "Q13"), None)
     assert found == Implied(Triple("Q1", "P27", "Q102"), "item 1", "item 102", "Q100", BIRTH)
     assert found.slot == ("Q1", "P27")
@@ -71,6 +72,7 @@ def test_what_followed_from_the_old_object_follows_from_the_new_one(make_graph: 
     assert follows(graph, "Q5 P19 Q13") == [], "who was no citizen of the country of birth stays what they were"
     assert follows(graph, "Q1 P19 Q11") == [], "the same country: nothing changes"
     assert follows(graph, "Q6 P19 Q13") == ["Q6 P27 Q102"], "nothing is stated that it could contradict"
+    assert follows(graph, "Q7 P19 Q13") == [], "of two citizenships none is the one that followed"
     assert follows(graph, "Q1 P20 Q13") == [], "no rule begins with the place of death"
     assert follows(graph, "Q1 P19 Q404") == [], "nothing is known of the new object"
 
