@@ -186,6 +186,7 @@ TEMPLATES = [
     "ask * --model MODEL -k 1", "ask x --model MODEL -k *", "ask x --model *", "ask x --model MODEL --delta *",
     "ask x --model MODEL --dtype *", "ask x --model MODEL --device *", "ask x --model MODEL --revision *",
     "graph show *", "graph show Q937 --limit *", "graph stats --graph *", "graph import * --out NEW",
+    "graph rules --confidence *", "graph rules --subject * --relation * --target Q90",
     "ingest plan *", "ingest plan FEED --model MODEL --show *", "ingest plan FEED --model MODEL --map *",
     "ingest plan FEED --model MODEL --map subject=*", "ingest plan FEED --model MODEL --property *",
     "ingest plan FEED --format *", "ingest plan FEED --model MODEL --limit *", "ingest plan FEED --before *",
