@@ -9,6 +9,7 @@ from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.lm.chat import ChatChoice, ChatForm
 from kgedit.lm.scoring.name_probability import name_probabilities
+from kgedit.methods.computing import check_chat
 from kgedit.text.template import fill
 
 
@@ -33,8 +34,10 @@ class ChatAnswers:
         """Set the form in which the editor's edits are made, and ask the model as it is.
 
         Raises:
-            ChatTemplateError: "always" for a model without a chat template, or the template fails.
+            ChatTemplateError: "always" for a model without a chat template, or for a method that does not optimise in
+                one; or the template fails.
         """
+        check_chat(editor.method, choice)
         editor.chat = ChatForm.chosen(choice, editor.tokenizer, system=system, questions=editor.text.first_questions)
         if editor.chat is None:
             return cls(editor, None, "", ("", 0.0))

@@ -30,6 +30,7 @@ from kgedit.lm.base_name import from_anywhere
 from kgedit.lm.chat import ChatChoice, ChatForm
 from kgedit.lm.loading import Loading
 from kgedit.lm.second_moment.find import MomentSource
+from kgedit.methods.computing import check_chat
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
 from kgedit.mini.corpus import bundled_sentences
@@ -110,7 +111,8 @@ def open_session(
             store, and hold where it is opened again.
 
     Raises:
-        ChatTemplateError: Changes are to be made in chat form, and the model has no template, or one that fails.
+        ChatTemplateError: Changes are to be made in chat form, and the model has no template, or one that fails, or
+            the method does not do that.
         WrongBase: The store belongs to another model.
         StoreBusy: Another process writes to it.
         FileCorrupt, JournalError: It is damaged.
@@ -139,7 +141,9 @@ def open_session(
         )
         questions = editor.text.first_questions
         editor.chat = ChatForm.chosen(chat, editor.tokenizer, system=system, questions=questions)
-        return editor, fit(editor, method)
+        notes = fit(editor, method)
+        check_chat(editor.method, chat)
+        return editor, notes
 
     # What cannot be loaded leaves no store behind.
     loaded = None if (Path(directory) / JOURNAL).exists() else loaded_with(loading, chat or "never", system)

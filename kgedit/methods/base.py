@@ -172,6 +172,7 @@ class Method(ABC):
         uses_graph: Whether it reads subgraphs.
         shares_change: Whether all edits of a case share one change, so that none can be taken out of it.
         takes_gate: Whether its change acts at the subject's last token, so that it can be put behind a gate there.
+        takes_chat: Whether it optimises an edit in the model's chat form as well (`Workbench.chat`).
         in_stores: Settings for the changes of an ingestion store, where the model's preset has none of the method.
         config: Its hyper-parameters.
     """
@@ -185,6 +186,7 @@ class Method(ABC):
     uses_graph: ClassVar[bool] = False
     shares_change: ClassVar[bool] = False
     takes_gate: ClassVar[bool] = True
+    takes_chat: ClassVar[bool] = False
     in_stores: ClassVar[Mapping[str, Any]] = {}
 
     config: MethodSettings

@@ -8,6 +8,7 @@ the layer's bias too; here a delta holds matrices only, so W alone is trained. d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kgedit.delta import LowRankDelta, hash_weights
+from kgedit.errors import PromptError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.lm.padding import pad_id
@@ -83,6 +85,7 @@ class FineTune(Method):
     summary = "Fine-tuning of one layer's MLP output matrix, without a bound."
     kind = "fine-tuning"
     takes_gate = False
+    takes_chat = True
     Config: ClassVar[type[MethodSettings]] = FineTuneConfig
     config: FineTuneConfig
 
@@ -117,6 +120,10 @@ class FineTune(Method):
         for request in requests:
             (prompt,), target = bench.encoded(request, self.config.ending)
             rows.append((prompt, target))
+            for template in bench.chat_templates(request):
+                with suppress(PromptError):  # a chat that does not fit is left out
+                    (prompt,), target = bench.encoded(request, self.config.ending, [template])
+                    rows.append((prompt, target))
         return TrainingBatch(rows, self.config.loss)
 
     def _train(self, matrix: TrainedMatrix, batch: TrainingBatch) -> tuple[Tensor, list[float]]:

@@ -39,6 +39,7 @@ class ValueSettings(SteppedSettings):
 class ValueMethod(Method):
     """A method with such settings."""
 
+    takes_chat = True
     config: ValueSettings
 
     @property

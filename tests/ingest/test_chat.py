@@ -49,13 +49,15 @@ def test_a_change_is_made_and_asked_in_both_forms_and_the_store_remembers(chatti
         assert delta.manifest["chat"] == {"system": "Be brief.", "template": TEMPLATE}
 
 
-def test_a_model_without_a_template_leaves_no_store_behind(tmp_path: Path) -> None:
+def test_what_cannot_be_a_chat_leaves_no_store_behind(tmp_path: Path, chatting: Path) -> None:
     feed = tmp_path / "one.jsonl"
     feed.write_text(json.dumps(CHANGE) + "\n", encoding="utf-8")
     with pytest.raises(ChatTemplateError, match="no chat template"):
         run(tmp_path / "store", feed, model="mini", chat="always")
     with pytest.raises(ChatTemplateError, match="a system prompt belongs to a chat"):
         run(tmp_path / "store", feed, model="mini", system="Be brief.")
+    with pytest.raises(ChatTemplateError, match="grace does not optimise its edits in a chat"):
+        run(tmp_path / "store", feed, model=str(chatting), method="grace:layer=1", chat="always")
     assert not (tmp_path / "store").exists()
 
 

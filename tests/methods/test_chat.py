@@ -11,9 +11,12 @@ from kgedit.lm.chat import ChatForm, noted
 from kgedit.lm.second_moment.find import IdentityMoment
 from kgedit.lm.tokens import encode_pair
 from kgedit.methods.base import Method, Request, Workbench
+from kgedit.methods.computing import check_chat, compute_each, compute_together
 from kgedit.methods.engine.objective import target_rows
+from kgedit.methods.finetune import FineTune, FineTuneConfig
 from kgedit.methods.glame.config import GlameConfig
 from kgedit.methods.glame.method import Glame
+from kgedit.methods.grace import Grace, GraceSettings
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
 from kgedit.text.template import fill
@@ -27,7 +30,9 @@ METHODS = [
     Rome(RomeConfig(layer=1, steps=3)),
     Memit(MemitConfig(layers=(1,), steps=3, moment_weight=0.01)),
     Glame(GlameConfig(layers=(1,), repr_layer=0, steps=3)),
+    FineTune(FineTuneConfig(layer=1, steps=3)),
 ]
+TEXTS_ALONE = Grace(GraceSettings(layer=1, steps=3))
 
 
 def chat_form(**more: object) -> tuple[object, object, ChatForm | None]:
@@ -60,7 +65,7 @@ def test_both_forms_have_half_the_weight_and_a_chat_that_does_not_fit_is_left_ou
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_every_method_that_optimises_a_value_reads_the_chat(method: Method) -> None:
+def test_every_method_that_says_so_reads_the_chat(method: Method) -> None:
     model, tokenizer, form = chat_form()
     changes = []
     for asked in (None, form):
@@ -68,6 +73,30 @@ def test_every_method_that_optimises_a_value_reads_the_chat(method: Method) -> N
         (computed,) = method.compute(bench, [REQUEST], [None])
         changes.append(computed.delta.updates[0].dense())
     assert not torch.allclose(changes[0], changes[1])
+
+
+@pytest.mark.parametrize("method", [*METHODS, TEXTS_ALONE], ids=lambda method: method.name)
+def test_a_manifest_tells_the_chat_form_only_where_the_edit_was_made_in_it(method: Method) -> None:
+    model, tokenizer, form = chat_form()
+    bench = Workbench(model, tokenizer, {1: IdentityMoment()}, [""], chat=form)
+    for made in (compute_each(method, bench, [REQUEST], [None]), compute_together(method, bench, [[(REQUEST, None)]])):
+        assert ("chat" in made[0].delta.manifest) == method.takes_chat
+    check_chat(method, "auto")
+    if method.takes_chat:
+        check_chat(method, "always")
+    else:
+        with pytest.raises(ChatTemplateError, match="grace does not optimise its edits in a chat; choose chat auto"):
+            check_chat(method, "always")
+
+
+def test_a_chat_that_does_not_fit_is_left_out_of_fine_tuning() -> None:
+    model, tokenizer, form = chat_form(system="word " * 200)
+    changes = []
+    for asked in (None, form):
+        bench = Workbench(model, tokenizer, {}, [""], chat=asked)
+        (computed,) = METHODS[-1].compute(bench, [REQUEST], [None])
+        changes.append(computed.delta.updates[0].dense())
+    assert torch.equal(changes[0], changes[1])
 
 
 def test_what_is_chosen() -> None:

@@ -140,10 +140,11 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _chat_template_hash(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """Of the template by which questions are put as a chat, its system prompt included; None for base models."""
+def _chat_template_hash(tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> str | None:
+    """Of the template by which questions are put as a chat, and of a system prompt; None for base models."""
     template = getattr(tokenizer, "chat_template", None)
-    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest() if template else None
+    told = template if system is None else [template, system]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest() if template else None
 
 
 def versions() -> dict[str, str]:
@@ -220,7 +221,10 @@ def make_manifest(
             prompts=hashlib.sha256(repr(options.prompts).encode()).hexdigest(),
             match=options.match,
             protocol=settings.protocol,
-            chat_template=_chat_template_hash(editor.tokenizer) if settings.protocol == "free" else None,
+            # A system prompt that edits are made with is in `chat`.
+            chat_template=_chat_template_hash(editor.tokenizer, None if editor.chat else settings.system)
+            if settings.protocol == "free"
+            else None,
             generate=options.generate,
             snippets=hashlib.sha256(options.snippets.to_json().encode()).hexdigest() if options.snippets else None,
             zsre_target=options.zsre_target if settings.suite == "zsre" else None,

@@ -87,6 +87,8 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     elif uncollected := editor.moments.uncollected(wanted):
         notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
     notes += (*left_out_methods, *said, *_graph_notes(editor, chosen, cases))
+    if editor.chat and (texts_alone := [label for label, method in chosen.items() if not method.takes_chat]):
+        notes += (f"{', '.join(texts_alone)}: not optimised in the model's chat form, which the method does not do",)
     if wanted and not uncollected:
         notes += (moments_note(settings.moments, bundled_texts=settings.model == MINI),)
     manifest = make_manifest(settings, options, loaded, editor, chosen, uncollected, cases)
@@ -118,9 +120,10 @@ def open_editor(
         trust_remote_code=settings.trust_remote_code,
         progress=progress,
     )
-    editor.chat = ChatForm.chosen(
-        settings.chat, editor.tokenizer, system=settings.system, questions=editor.text.first_questions
-    )
+    if settings.chat != "never":
+        editor.chat = ChatForm.chosen(
+            settings.chat, editor.tokenizer, system=settings.system, questions=editor.text.first_questions
+        )
     return editor
 
 

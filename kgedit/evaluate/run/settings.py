@@ -50,7 +50,7 @@ class EvaluationSettings(BaseModel):
             `evaluate.free`.
         chat: Whether edits are optimised in the model's chat form, too: "never", as in every published figure; "auto"
             where the model has a chat template; "always".
-        system: System prompt of that chat; the template's own by default.
+        system: System prompt of that chat, and of those that the free protocol asks in; the template's own by default.
         generate: Sample texts as well: fluency, and portability as published.
         snippets: CounterFact's attribute_snippets.json, for consistency.
         zsre_target: What zsRE's edits write: the data set's other answer `alt` (MEND), or the first right "answer", as
@@ -98,8 +98,11 @@ class EvaluationSettings(BaseModel):
     def _one_mode(self) -> EvaluationSettings:
         if self.sequential and self.batch_edits is not None:
             raise ValueError("edits are either kept one after another (sequential) or made in batches, not both")
-        if self.system is not None and self.chat == "never":
-            raise ValueError("a system prompt belongs to a chat; edits are made in chat form with chat auto or always")
+        if self.system is not None and self.chat == "never" and self.protocol != "free":
+            raise ValueError(
+                "a system prompt belongs to a chat; edits are made in one with chat auto or always, and questions asked "
+                "in one with protocol free"
+            )
         if self.sequence and self.sequential:
             raise ValueError("give sequential, which asks after every edit, or the lengths of a sequence, not both")
         if self.sequence and self.limit not in (None, self.sequence[-1]):

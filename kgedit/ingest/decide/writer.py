@@ -163,7 +163,7 @@ class Writer:
             more: A first attempt did not pass: take more steps, and write to no later layers.
             back: What a shared delta made in a first attempt and is to make no more, as the unedited model has it.
         """
-        told = edited_with(self._editor.tokenizer, self._editor.chat)
+        told = edited_with(self._editor.method, self._editor.tokenizer, self._editor.chat)
         if self.closure is not None:
             told["closure"] = self.closure
         deltas = self._gated(items, self._computed(items, earlier, more=more, back=back))

@@ -129,6 +129,7 @@ class FineTuneAdapter(Method):
     summary = "One LoRA adapter trained on all edits together with what must stay (needs peft)."
     kind = "fine-tuning"
     takes_gate = False
+    takes_chat = True
     needs = "peft"
     Config = AdapterConfig
     uses_graph = True

@@ -35,6 +35,7 @@ class Locft(Method):
     summary = "One MLP output matrix trained breadth-first on all edits (Yang et al., 2025)."
     kind = "fine-tuning"
     takes_gate = False
+    takes_chat = True
     Config = LocftConfig
     uses_graph = True
     shares_change = True

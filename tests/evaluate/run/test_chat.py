@@ -59,3 +59,23 @@ def test_what_cannot_be_a_chat_is_said_before_any_edit(folder: Path) -> None:
         prepare(settings("mini", chat="always"))
     with pytest.raises(ValueError, match="a system prompt belongs to a chat"):
         settings(folder, system="Be brief.")
+
+
+def test_a_system_prompt_is_asked_with_where_edits_are_made_for_texts_alone(folder: Path) -> None:
+    prepared = [prepare(settings(folder, protocol="free", system=system)) for system in ("Be brief.", None)]
+    assert prepared[0].editor.chat is None
+    chats = [[asked.prompt for asked in one.cases[0].questions.asks if "<user>" in asked.prompt] for one in prepared]
+    assert all(turn.startswith("<system> Be brief.\n<user> ") for turn in chats[0])
+    assert not any("<system>" in turn for turn in chats[1])
+    assert len(chats[0]) == len(chats[1]) > 0
+    with_system, without = (one.manifest.scoring.chat_template for one in prepared)
+    assert with_system != without, "its answers depend on it"
+
+
+def test_methods_that_make_no_edits_for_a_chat_are_named(folder: Path) -> None:
+    told = prepare(settings(folder, chat="always", methods="ft:layer=1,grace:layer=1,ike")).notes
+    assert [note for note in told if "chat form" in note] == [
+        "grace:layer=1, ike: not optimised in the model's chat form, which the method does not do"
+    ]
+    silent = prepare(settings(folder, methods="grace:layer=1,ike")).notes
+    assert not [note for note in silent if "chat form" in note]
