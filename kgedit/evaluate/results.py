@@ -11,6 +11,7 @@ PASTED = "pasted"
 RECALLED = "recalled_before"
 # Reason of cases that are left out because only recalled ones were asked for.
 NOT_RECALLED = "the unedited model does not recall the facts"
+UNTOLD = "the file does not tell what held before, so whether the unedited model recalls it cannot be asked"
 
 
 Values = dict[str, float]  # measure -> value of one case

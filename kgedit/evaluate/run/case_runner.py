@@ -14,7 +14,7 @@ from kgedit.delta import model_hash
 from kgedit.editor import Editor
 from kgedit.errors import EditError, MomentError, NotReverted
 from kgedit.evaluate.benchmarks.case import BenchmarkCase, Replies
-from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, LeftOut, Row
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, RECALLED, UNEDITED, UNTOLD, LeftOut, Row
 from kgedit.evaluate.run.answers import answers_of
 from kgedit.evaluate.run.ask import ask_cases, cut_prompts
 from kgedit.evaluate.run.folder import RunFolder, Scored
@@ -98,10 +98,9 @@ class CaseRunner:
                 if case.id in before.replies:
                     replies = before.replies[case.id]
                     values = case.values_before(replies)
-                    if self.settings.recalled_only and values.get(RECALLED) == 0:
-                        self.folder.leave_out(
-                            LeftOut(case=case.id, method=None, reason=NOT_RECALLED, detail=NOT_RECALLED)
-                        )
+                    if self.settings.recalled_only and not values.get(RECALLED):
+                        why = NOT_RECALLED if RECALLED in values else UNTOLD
+                        self.folder.leave_out(LeftOut(case=case.id, method=None, reason=why, detail=why))
                     else:
                         scored.append(self._scored(case, UNEDITED, values, replies, replies))
             self.folder.add_all(scored)

@@ -100,8 +100,8 @@ class EvaluationSettings(BaseModel):
             raise ValueError("edits are either kept one after another (sequential) or made in batches, not both")
         if self.system is not None and self.chat == "never" and self.protocol != "free":
             raise ValueError(
-                "a system prompt belongs to a chat; edits are made in one with chat auto or always, and questions asked "
-                "in one with protocol free"
+                "a system prompt belongs to a chat; edits are made in one with chat auto or always, and questions "
+                "asked in one with protocol free"
             )
         if self.sequence and self.sequential:
             raise ValueError("give sequential, which asks after every edit, or the lengths of a sequence, not both")

@@ -10,7 +10,7 @@ import pytest
 from kgedit.evaluate.benchmarks.case import FollowUp, Questions
 from kgedit.evaluate.benchmarks.records import Rewrite
 from kgedit.evaluate.free.wordings import distracted, negated
-from kgedit.evaluate.results import NOT_RECALLED, PASTED, UNEDITED
+from kgedit.evaluate.results import NOT_RECALLED, PASTED, UNEDITED, UNTOLD
 from kgedit.evaluate.run.evaluate import evaluate
 from kgedit.evaluate.run.folder import ROWS
 from kgedit.evaluate.run.pasted import PastedFacts, ask_pasted
@@ -97,6 +97,15 @@ def test_only_recalled_cases_are_run_and_their_share_is_told(known_counterfacts:
     again = evaluate(settings, out=tmp_path / "run")
     assert again == found
     assert {row.n for row in found.report.methods[PASTED].values()} == {2}
+
+
+def test_what_no_file_tells_is_not_taken_for_recalled(real: Path, tmp_path: Path) -> None:
+    """A file of questions and edits says nothing of what held before."""
+    data = str(real / "mquake" / "MQuAKE-CF-3k.questions_and_edits.jsonl")
+    settings = EvaluationSettings(suite="mquake", data=data, methods="unedited,pasted", recalled_only=True, limit=2)
+    found = evaluate(settings, out=tmp_path)
+    assert [item.reason for item in found.left_out] == [UNTOLD] * 2
+    assert found.report.cases == 0
 
 
 def test_nothing_recalled_is_said_and_no_error(known_counterfacts: Path, tmp_path: Path) -> None:
