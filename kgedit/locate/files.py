@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -25,6 +26,7 @@ NEURON_NOTE = (
 )
 
 
+_DRAWING = re.compile(rf"(severed|(mean|prompt-\d+)-({'|'.join(KINDS)}))\.(svg|png)")
 _NAMES = ("locate.json", "locate.html", "mean-*.*", "severed.*", "prompt-*-*.*")
 
 
@@ -42,7 +44,7 @@ def check_folder_free(directory: Path, *, force: bool = False) -> None:
 
 
 def write_located(located: Located, directory: Path) -> list[str]:
-    """Write the files, all or none of them.
+    """Write the files, all or none of them; drawings of an earlier report that are not among them are removed.
 
     Args:
         located: The report.
@@ -59,7 +61,12 @@ def write_located(located: Located, directory: Path) -> list[str]:
     for form in forms:
         with suppress(MissingExtra):
             files |= {f"{name}.{form}": drawing for name, _, drawing in _drawings(located, form)}
+    there_before = (directory / _NAMES[0]).is_file()
     write_files(directory, files)
+    if there_before:
+        for path in directory.iterdir():
+            if _DRAWING.fullmatch(path.name) and path.name not in files:
+                path.unlink()
     return list(files)
 
 

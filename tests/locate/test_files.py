@@ -49,6 +49,19 @@ def test_numbers_heat_maps_and_a_page_are_written(tmp_path: Path) -> None:
     check_folder_free(tmp_path / "out")  # an earlier report is replaced
 
 
+def test_drawings_of_an_earlier_report_do_not_stay_beside_the_next_one(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="heat maps are drawn by matplotlib, the extra plots")
+    mine = ("mean-values.csv", "mean-state.pdf", "prompt-1-mlp.txt", "prompt-1-notes.svg", "severed.txt")
+    (tmp_path / "mean-attention.png").write_text("mine, as no report was there")
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    write_located(located(3), tmp_path)
+    assert (tmp_path / "mean-attention.png").exists()
+    assert (tmp_path / "prompt-2-mlp.svg").exists()
+    names = write_located(located(1), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*names, *mine}
+
+
 def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
     for name in ("locate.html", "locate.json", "severed.png"):
         file = tmp_path / name

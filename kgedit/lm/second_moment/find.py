@@ -26,7 +26,8 @@ MomentSource = Literal["auto", "collect", "identity"] | str | Path
 
 IDENTITY_NOTE = (
     "no second moments were collected for this model, so the identity stands in for C, which harms facts with similar "
-    "keys more; collect them once with `kgedit moments --model MODEL`, or at the first edit with --moments collect"
+    "keys more; collect them once with `kgedit moments --model MODEL` (and the --dtype of the edits, where one is "
+    "given: the keys are those of the weights as they are loaded), or at the first edit with --moments collect"
 )
 TOKENS_PER_DIMENSION = 60  # read of texts that are made for the purpose; see `convergence`
 
