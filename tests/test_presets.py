@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from kgedit.lm.prefixes import PrefixPlan
 from kgedit.methods.registry import METHODS, load_method, method_for, settings_for
+from kgedit.presets import table
+from kgedit.tune.preset import write_preset
 
 MODELS = sorted(
     file.name.removesuffix(".toml")
@@ -139,3 +142,34 @@ def test_published_presets_are_the_released_arithmetic() -> None:
 def test_the_bundled_model_has_few_short_prefixes() -> None:
     for name in ("rome", "memit", "glame", "glame:paper", "glame:paper-mquake", "rome-kg", "memit-kg"):
         assert method_for("mini", name, 6)[0].prefix_plan.lengths_and_counts == ((4, 2), (9, 2))
+
+
+def test_a_real_model_has_its_preset_whatever_it_is_called() -> None:
+    wanted = table("smollm2", "rome")
+    assert wanted
+    for name in (
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "/models/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "SmolLM2-135M-Instruct-f16.gguf",
+        "smollm2-135m-instruct-Q8_0.gguf",
+    ):
+        assert table(name, "rome") == wanted
+    assert table("/models/SmolLM2-360M-Instruct.Q4_1.gguf", "rome") == {}
+
+
+def test_what_was_tuned_for_one_folder_is_not_taken_for_another_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGEDIT_CONFIG_DIR", str(tmp_path / "config"))
+    one, two = (str(tmp_path / name / "checkpoint") for name in ("one", "two"))
+    for folder in (one, two):
+        Path(folder).mkdir(parents=True)
+    write_preset(one, "rome", {"layer": 3}, {})
+    assert table(one, "rome") == {"layer": 3}
+    assert table(f"{one}/", "rome") == {"layer": 3}
+    assert table(two, "rome") == {}
+    # A file by the name alone, as one writes it by hand, holds for all that have none of their own.
+    write_preset("checkpoint", "rome", {"layer": 5}, {})
+    assert (table(one, "rome"), table(two, "rome"), table("someone/checkpoint", "rome")) == (
+        {"layer": 3}, {"layer": 5}, {"layer": 5},
+    )  # fmt: skip

@@ -1,10 +1,14 @@
 """Hyper-parameters per model, as data: one TOML file per model, one table per method.
 
-Tables of the user's own folder (`kgedit tune` writes there) stand in place of those of the package.
+Tables of the user's own folder (`kgedit tune` writes there) stand in place of those of the package. A preset goes by
+the last part of the model's name, of a GGUF file without its quantisation; what is tuned for a path holds for that path.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -13,6 +17,9 @@ from typing import Any
 
 from kg_cache.settings import Settings
 from kgedit.errors import FileCorrupt
+
+_OTHER_NAMES = {"smollm2-135m-instruct": "smollm2"}
+_QUANTISED = re.compile(r"[.-](i?q\d\w*|b?f16|f32)$")
 
 
 def table(model: str, name: str) -> dict[str, Any]:
@@ -40,17 +47,23 @@ def bundled_table(model: str, name: str) -> dict[str, Any]:
 
 
 def user_file(model: str) -> Path:
-    """Where the user's preset of a model lies, if there is one."""
-    return Settings().config_dir / "presets" / f"{_stem(model)}.toml"
+    """Where the user's preset of a model lies, or is to be written; that of a path has the path's hash in its name."""
+    path = Path(model)
+    if os.sep in model and path.exists():
+        of_path = hashlib.sha256(str(path.resolve()).encode(errors="surrogatepass")).hexdigest()[:8]
+        return _user_folder() / f"{_stem(model)}-{of_path}.toml"
+    return _user_folder() / f"{_stem(model)}.toml"
 
 
 def user_tables(model: str) -> Mapping[str, dict[str, Any]]:
-    """The tables of the user's preset of a model; none where there is no file.
+    """The tables of the user's preset of a model, for a path without one those of its name; none without a file.
 
     Raises:
         FileCorrupt: The file cannot be read, or holds something beside tables.
     """
     file = user_file(model)
+    if not file.exists():
+        file = _user_folder() / f"{_stem(model)}.toml"
     try:
         tables: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
@@ -62,10 +75,17 @@ def user_tables(model: str) -> Mapping[str, dict[str, Any]]:
     return tables
 
 
+def _user_folder() -> Path:
+    return Settings().config_dir / "presets"
+
+
 def _bundled_tables(model: str) -> dict[str, Any]:
     file = resources.files(__name__).joinpath(f"{_stem(model)}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _stem(model: str) -> str:
-    return model.rstrip("/").rsplit("/", 1)[-1].lower()
+    name = model.rstrip("/").rsplit("/", 1)[-1].lower()
+    if name.endswith(".gguf"):
+        name = _QUANTISED.sub("", name.removesuffix(".gguf"))
+    return _OTHER_NAMES.get(name, name)
