@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from kgedit.cli import eval_compare, eval_make
+from kgedit.cli.collecting import may_collect
 from kgedit.cli.loading import loads_model
 from kgedit.cli.options import MOST, MOST_SEED, AsJson, Chat, Graph, Model, Moments, System, moments_source
 from kgedit.cli.output import console, emit, line
@@ -186,7 +187,10 @@ def evaluate(
             **loading,
         }
         plan = worker_plan(executor, workers, gpus_per_worker, loading.get("device"))
-        result = run(EvaluationSettings.model_validate(given), out=out, progress=advance, workers=plan)
+        result = run(
+            EvaluationSettings.model_validate(given), out=out, progress=advance, workers=plan,
+            may_collect=may_collect(advance, quiet=as_json),
+        )  # fmt: skip
     details = {
         "left_out_cases": [item.model_dump() for item in result.left_out],
         "notes": list(result.notes),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgedit.cli import ingest_consolidate, ingest_follow, ingest_plan, ingest_report
+from kgedit.cli.collecting import may_collect
 from kgedit.cli.ingest_consolidate import Closure, ConsolidateAfter, with_closure
 from kgedit.cli.ingest_live import LiveTable
 from kgedit.cli.ingest_plan import (
@@ -114,8 +115,8 @@ def run(
             store, feed, model=model, method=method, graph=graph, format=format, options=options, policy=policy.value,
             check_kinds=not any_kind, any_subject=any_subject, guard=guard.value, batch=batch,
             consolidate_after=consolidate_after, moments=moments_source(moments), chat=chat, system=system, seed=seed,
-            settings=with_closure(closure), report=report, on_decided=LiveTable(advance).show, progress=advance,
-            **loading,
+            settings=with_closure(closure), report=report, on_decided=LiveTable(advance).show,
+            may_collect=may_collect(advance, quiet=as_json), progress=advance, **loading,
         )  # fmt: skip
     emit(result.model_dump(mode="json"), lambda: shown(result, store), as_json=as_json)
 

@@ -25,7 +25,7 @@ from kgedit.ingest.store.entry import Entry, State
 from kgedit.ingest.store.run_record import RunResult
 from kgedit.lm.chat import ChatChoice
 from kgedit.lm.loading import Loading
-from kgedit.lm.second_moment.find import MomentSource
+from kgedit.lm.second_moment.find import MayCollect, MomentSource
 from kgedit.progress import Progress
 
 
@@ -52,6 +52,7 @@ def run(
     system: str | None = None,
     report: str | Path | None = None,
     on_decided: Callable[[Entry], None] | None = None,
+    may_collect: MayCollect | None = None,
     progress: Progress | None = None,
     **loading: Unpack[Loading],
 ) -> RunResult:
@@ -81,6 +82,7 @@ def run(
         system: See `open_session`.
         report: File for the report of the store at the end: an HTML page, or JSON if its name ends in .json.
         on_decided: Called with each change once it is decided.
+        may_collect: See `open_session`.
         progress: Called with (what, done, total).
         **loading: See `open_session`.
 
@@ -105,7 +107,7 @@ def run(
         )  # fmt: skip
     with open_session(
         store, model=model, method=method, graph=graph, guard=guard, moments=moments, seed=seed,
-        settings=settings, chat=chat, system=system, progress=progress, **loading,
+        settings=settings, chat=chat, system=system, may_collect=may_collect, progress=progress, **loading,
     ) as session:  # fmt: skip
         result = apply_feed(
             session, source.name, source, fingerprint=of_file, policy=policy, batch=batch, check_kinds=check_kinds,

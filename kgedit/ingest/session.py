@@ -29,7 +29,7 @@ from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.base_name import from_anywhere
 from kgedit.lm.chat import ChatChoice, ChatForm
 from kgedit.lm.loading import Loading
-from kgedit.lm.second_moment.find import MomentSource
+from kgedit.lm.second_moment.find import MayCollect, MomentSource
 from kgedit.methods.computing import check_chat
 from kgedit.methods.registry import load_method, method_for, parse_variant
 from kgedit.mini import MINI
@@ -88,6 +88,7 @@ def open_session(
     chat: ChatChoice | None = None,
     system: str | None = None,
     check: bool = True,
+    may_collect: MayCollect | None = None,
     progress: Progress | None = None,
     **loading: Unpack[Loading],
 ) -> Iterator[Session]:
@@ -106,6 +107,8 @@ def open_session(
             store, and holds where that is opened again; by default "never".
         system: System prompt of that chat, noted with it; the template's own by default.
         check: See `open_edited`; without it, nothing is finished either.
+        may_collect: Asked, with the model's name and the layers, where second moments were never collected; if it says
+            so, they are collected from the facts of the graph, and kept.
         progress: Called with (what, done, total).
         **loading: Device, precision and revision; see `lm.loading.Loading`. Precision and revision are noted in the
             store, and hold where it is opened again.
@@ -143,6 +146,9 @@ def open_session(
         editor.chat = ChatForm.chosen(chat, editor.tokenizer, system=system, questions=questions)
         notes = fit(editor, method)
         check_chat(editor.method, chat)
+        lacking = editor.moments.uncollected(editor.method.moment_layers)
+        if lacking and may_collect and may_collect(editor.name, lacking):
+            editor.moments.source = "collect"
         return editor, notes
 
     # What cannot be loaded leaves no store behind.

@@ -1,7 +1,7 @@
 """Hyper-parameters per model, as data: one TOML file per model, one table per method.
 
 Tables of the user's own folder (`kgedit tune` writes there) stand in place of those of the package. A preset goes by
-the last part of the model's name, of a GGUF file without its quantisation; what is tuned for a path holds for that path.
+the last part of the model's name, of a GGUF file without its quantisation; what is tuned for a path is that path's.
 """
 
 from __future__ import annotations

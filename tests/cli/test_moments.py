@@ -71,6 +71,26 @@ def test_on_a_terminal_the_first_edit_asks(
     assert ("identity stands in" in " ".join(said.split())) is not collected
 
 
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("answer", [True, False])
+def test_an_evaluation_and_a_run_ask_before_the_first_case(
+    answer: bool, tiny: str, real: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kgedit.cli.collecting._can_ask", lambda: True)
+    asked: list[str] = []
+    monkeypatch.setattr("typer.confirm", lambda text, **more: asked.append(text) or answer)
+    data = str(real / "counterfact" / "counterfact.json")
+    words = ("eval", "counterfact", "--data", data, "--model", tiny, "--limit", "1", "--methods", "rome", "--anyway")
+    said = run(*words)
+    assert len(asked) == 1
+    assert "never collected" in asked[0]
+    assert ("identity stands in" in " ".join(said.split())) is not answer
+    feed = tmp_path / "feed.jsonl"
+    feed.write_text('{"subject": "Q937", "relation": "P27", "target_new": "Q142"}\n')
+    run("ingest", "run", str(feed), "--store", str(tmp_path / "store"), "--model", tiny, "--method", "rome")
+    assert len(asked) == (1 if answer else 2), "what was collected is found, what was not is asked for again"
+
+
 def test_a_folder_and_a_data_set_are_texts(
     tiny: str, tmp_path: Path, run: Run, refused: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from kgedit.evaluate.run.rehearsal import Rehearsal
 from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.shared import check_shareable, shared
 from kgedit.io.atomic_files import write_files
+from kgedit.lm.second_moment.find import MayCollect
 from kgedit.progress import Progress
 from kgedit.workers.pool import WorkerPlan
 
@@ -53,6 +54,7 @@ def evaluate(
     out: Path | None = None,
     progress: Progress | None = None,
     workers: WorkerPlan | None = None,
+    may_collect: MayCollect | None = None,
 ) -> EvaluationResult:
     """Edit and score every case of a benchmark file under several methods.
 
@@ -63,6 +65,8 @@ def evaluate(
         out: Folder of the run; without one nothing is kept, and nothing can be resumed.
         progress: Called with (what, done, total).
         workers: Workers among which the cases are shared out; the results are those of this process alone.
+        may_collect: Asked, with the model's name and the layers, where second moments were never collected; if it says
+            so, they are collected from the facts of the graph, and kept.
 
     Raises:
         EvaluationError: The settings do not fit together, or not to the data.
@@ -73,7 +77,7 @@ def evaluate(
     """
     if workers is not None:
         check_shareable(settings)
-    prepared = prepare(settings, progress)
+    prepared = prepare(settings, progress, may_collect)
     manifest, cases, notes = prepared.manifest, prepared.cases, prepared.notes
     ids = [case.id for case in cases]
     with (

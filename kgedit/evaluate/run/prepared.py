@@ -22,7 +22,7 @@ from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.usable import usable_methods, usable_variants
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.second_moment.describe import moments_note
-from kgedit.lm.second_moment.find import IDENTITY_NOTE, check_layers
+from kgedit.lm.second_moment.find import IDENTITY_NOTE, MayCollect, check_layers
 from kgedit.methods.base import Method
 from kgedit.methods.registry import parse_variant
 from kgedit.methods.settings import MethodSettings
@@ -57,8 +57,17 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> Prepared:
+def prepare(
+    settings: EvaluationSettings,
+    progress: Progress | None = None,
+    may_collect: MayCollect | None = None,
+) -> Prepared:
     """Read the data, load the model and choose the settings of every method.
+
+    Args:
+        settings: What is evaluated.
+        progress: Called with (what, done, total).
+        may_collect: See `evaluate`.
 
     Raises:
         EvaluationError: The settings do not fit together, or not to the data.
@@ -84,7 +93,11 @@ def prepare(settings: EvaluationSettings, progress: Progress | None = None) -> P
     uncollected: Sequence[int] = ()
     if isinstance(settings.moments, Path):
         check_layers(settings.moments, wanted)
-    elif uncollected := editor.moments.uncollected(wanted):
+    elif (uncollected := editor.moments.uncollected(wanted)) and may_collect and may_collect(editor.name, uncollected):
+        editor.moments.source = "collect"
+        editor.moments.of(uncollected)
+        uncollected = ()
+    elif uncollected:
         notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
     notes += (*left_out_methods, *said, *_graph_notes(editor, chosen, cases))
     if editor.chat and (texts_alone := [label for label, method in chosen.items() if not method.takes_chat]):

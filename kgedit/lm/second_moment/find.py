@@ -23,6 +23,8 @@ from kgedit.lm.second_moment.first_tokens import outlying_first_tokens
 from kgedit.lm.second_moment.matrix import TOKENS_ADVISED, SecondMoment
 
 MomentSource = Literal["auto", "collect", "identity"] | str | Path
+MayCollect = Callable[[str, Sequence[int]], bool]
+"""Called with a model's name and layers for which nothing was ever collected; whether that is to be done now."""
 
 IDENTITY_NOTE = (
     "no second moments were collected for this model, so the identity stands in for C, which harms facts with similar "
