@@ -1,4 +1,4 @@
-"""A tiny random llama as a GGUF file, with a byte-level tokenizer, written by the tests themselves."""
+"""A tiny random llama as a GGUF file, with its tokenizer, written by the tests themselves."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _BLOCK = {
     "mlp.down_proj": "ffn_down",
 }
 
+_MORE_PIECES = ("▁▁", "▁▁▁▁", "▁▁▁", "aa", "aaa", "ll", "<think>", "      ")  # beside those of `tiny_tokenizer`
+
 
 def write_tiny_llama(
     path: Path,
@@ -35,6 +37,7 @@ def write_tiny_llama(
     tensors: dict[str, np.ndarray[Any, Any]] | None = None,
     settings: dict[str, Any] | None = None,
     leave_out: str | None = None,
+    sentencepiece: bool = False,
 ) -> PreTrainedModel:
     """Write the file, and return the model that it holds.
 
@@ -44,13 +47,19 @@ def write_tiny_llama(
         bos: Every text begins with "<s>".
         architecture: `general.architecture`.
         tensors: More tensors.
-        settings: More metadata, or other values of it; strings and whole numbers.
+        settings: More metadata, or other values of it (None: the file has none); strings, whole numbers, yes or no.
         leave_out: A tensor that the file lacks.
+        sentencepiece: The vocabulary is one of SentencePiece, with byte tokens, runs of spaces and "<think>".
     """
     gguf = pytest.importorskip("gguf")
     # Rows of 64 and 96 fit blocks of 32; llama.cpp wants that of a quantised matrix.
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "vocab_size": len(tiny_tokenizer())}
-    model, tokenizer = tiny_model("llama", tie_word_embeddings=True, **sizes)
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
+    tokenizer = tiny_tokenizer("sentencepiece" if sentencepiece else "bytelevel")
+    vocab = tokenizer.get_vocab()
+    tokens = sorted(vocab, key=vocab.get)
+    if sentencepiece:
+        tokens += [piece for piece in _MORE_PIECES if piece not in vocab]
+    model, _ = tiny_model("llama", tie_word_embeddings=True, vocab_size=len(tokens), **sizes)
     config = model.config
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_type("model")
@@ -66,10 +75,16 @@ def write_tiny_llama(
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    _add_tokenizer(writer, tokenizer, split, bos)
+    if sentencepiece:
+        _add_sentencepiece(writer, tokens)
+    else:
+        _add_byte_level(writer, tokenizer, tokens, split)
+    _add_special_tokens(writer, tokenizer, bos)
     for key, value in (settings or {}).items():
         writer.kv_data[0].pop(key, None)
-        (writer.add_string if isinstance(value, str) else writer.add_uint32)(key, value)
+        if value is not None:
+            kinds = {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32}
+            kinds[type(value)](key, value)
     named = {name: value for name, value in _named(model).items() if name != leave_out}
     for name, value in {**named, **(tensors or {})}.items():
         writer.add_tensor(name, value)
@@ -103,14 +118,27 @@ def _interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def _add_tokenizer(writer: Any, tokenizer: Any, split: str, bos: bool) -> None:
-    inner = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-    tokens = sorted(inner["vocab"], key=inner["vocab"].get)
+def _add_byte_level(writer: Any, tokenizer: Any, tokens: list[str], split: str) -> None:
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(split)
     writer.add_token_list(tokens)
     writer.add_token_types([3 if token in tokenizer.all_special_tokens else 1 for token in tokens])
-    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in inner["merges"]])
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
+
+
+def _add_sentencepiece(writer: Any, tokens: list[str]) -> None:
+    """Pieces as SentencePiece keeps them: each with a score, the higher the earlier it is merged, and a type."""
+    types = {"<unk>": 2, "<s>": 3, "</s>": 3, "<pad>": 3, "<think>": 4, "      ": 4}
+    types |= {f"<0x{byte:02X}>": 6 for byte in range(256)}
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0 if token in types else -float(i) for i, token in enumerate(tokens)])
+    writer.add_token_types([types.get(token, 1) for token in tokens])
+
+
+def _add_special_tokens(writer: Any, tokenizer: Any, bos: bool) -> None:
     writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_unk_token_id(tokenizer.unk_token_id)

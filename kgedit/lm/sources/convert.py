@@ -25,11 +25,11 @@ from kgedit.lm.quiet import quiet
 from kgedit.lm.sources.gguf_file import check_is_gguf, field, open_model
 from kgedit.lm.sources.rope import ROPE_FREQUENCIES, rope_parameters
 from kgedit.lm.sources.sizes import check_counts, check_size
-from kgedit.lm.sources.tokenizer import split_as_llama_cpp
+from kgedit.lm.sources.tokenizer import tokenized_as_llama_cpp
 from kgedit.progress import Progress
 
 SOURCE = "gguf-source.json"  # in the folder: which file it was made from
-_VERSION = 2  # of the conversion; a folder of another version is made anew
+_VERSION = 3  # of the conversion; a folder of another version is made anew
 
 
 def converted(path: Path, cache_dir: Path, *, progress: Progress | None = None) -> Path:
@@ -107,7 +107,9 @@ def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
             check_counts(config.to_dict(), len(reader.tensors))
             check_size(config, sum(int(tensor.n_elements) for tensor in reader.tensors))
             loaded: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(**source)
+            tokenizer = tokenized_as_llama_cpp(AutoTokenizer.from_pretrained(**source), reader)
+    except UnsupportedModel:
+        raise
     except Exception as error:  # as above
         raise _senseless(path, architecture, error) from error
     model: PreTrainedModel = loaded[0]
@@ -121,7 +123,6 @@ def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
     if hasattr(model.config, "_model_name_or_path"):  # the file's title, which is no place to load from
         del model.config._model_name_or_path
     anatomy_of(model)
-    split_as_llama_cpp(tokenizer, field(reader, "tokenizer.ggml.model"), field(reader, "tokenizer.ggml.pre"))
     return model, tokenizer
 
 

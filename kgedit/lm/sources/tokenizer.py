@@ -1,8 +1,10 @@
-"""Splits text into words as llama.cpp does for a GGUF file, so that the same text gives the same token ids.
+"""Prepares text as llama.cpp does for a GGUF file, so that the same text gives the same token ids.
 
 A byte-level vocabulary's merges give the model's own tokens only when text is first split as it was in training. A
 GGUF file names that split in `tokenizer.ggml.pre`; the expressions are those of llama.cpp (src/llama-vocab.cpp), one
-after the other. The tokens of every name below are compared with llama.cpp's own in tests/lm/sources.
+after the other. A SentencePiece vocabulary splits nothing: spaces become marks, and unless the file says otherwise one
+more mark stands before what begins the text or follows a control token. The tokens of both are compared with
+llama.cpp's own in tests/lm/sources.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from kgedit.errors import UnsupportedModel
+from kgedit.lm.sources.gguf_file import field
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
@@ -37,26 +41,62 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "deepseek-r1-qwen": (_QWEN2,),
 }
 
+_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # values of `tokenizer.ggml.token_type` that are matched whole
 
-def split_as_llama_cpp(tokenizer: Any, kind: str, split: str | None) -> None:
-    """Set the pre-tokenizer of a byte-level tokenizer to the split that the GGUF file names.
+
+def tokenized_as_llama_cpp(tokenizer: Any, reader: Any) -> Any:
+    """The tokenizer of a GGUF file, with text prepared as the file says.
 
     Args:
-        tokenizer: A fast tokenizer of transformers; changed in place.
-        kind: `tokenizer.ggml.model`; SentencePiece vocabularies ("llama") have no such split.
-        split: `tokenizer.ggml.pre`.
+        tokenizer: The fast tokenizer that transformers makes of the file; changed in place.
+        reader: The `gguf.GGUFReader` on the file.
+
+    Returns:
+        A tokenizer that is the same after it was saved and loaded.
 
     Raises:
         UnsupportedModel: The split is not in the table, so ids would differ from those that the model was made with.
     """
-    if kind != "gpt2":
-        return
+    kind = field(reader, "tokenizer.ggml.model")
+    if kind == "gpt2":
+        _split_words(tokenizer.backend_tokenizer, field(reader, "tokenizer.ggml.pre"))
+    elif kind == "llama":
+        # The class of transformers for the family would lay out its own preparation whenever it is loaded.
+        kept = ("bos_token", "eos_token", "unk_token", "pad_token", "chat_template", "add_bos_token", "add_eos_token")
+        settings = {name: getattr(tokenizer, name) for name in kept}
+        return PreTrainedTokenizerFast(tokenizer_object=_sentencepiece(reader), **settings)  # type: ignore[no-untyped-call]
+    return tokenizer
+
+
+def _split_words(backend: Any, split: str | None) -> None:
     if split is None or split not in SPLITS:
         raise UnsupportedModel(
             f"the tokenizer of this GGUF file splits words as {split!r} does, which is unknown here, so its token ids "
             f"might be wrong; known are {', '.join(SPLITS)}. Use the model's own folder from the hub instead."
         )
     steps = [pre_tokenizers.Split(Regex(expression), behavior="isolated") for expression in SPLITS[split]]
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
         [*steps, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
+
+
+def _sentencepiece(reader: Any) -> Tokenizer:
+    """The vocabulary of a file: pieces are merged by their scores, characters that have none become bytes."""
+    pieces, scores, types = (field(reader, f"tokenizer.ggml.{name}") for name in ("tokens", "scores", "token_type"))
+    vocab = {piece: number for number, piece in enumerate(pieces)}
+    first = [piece for _, piece in sorted(zip(scores, pieces, strict=True), key=lambda row: -row[0])]
+    halves = ((piece[:cut], piece[cut:]) for piece in first for cut in range(len(piece) - 1, 0, -1))
+    merges = [(left, right) for left, right in halves if left in vocab and right in vocab]
+    made = Tokenizer(models.BPE(vocab=vocab, merges=merges, byte_fallback=True))
+    for special, kinds in ((True, (_UNKNOWN, _CONTROL)), (False, (_USER_DEFINED,))):
+        whole = [piece for piece, kind in zip(pieces, types, strict=True) if kind in kinds]
+        made.add_tokens([AddedToken(piece, normalized=False, special=special) for piece in whole])
+    marks = normalizers.Replace(" ", "▁")
+    undone = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    if field(reader, "tokenizer.ggml.add_space_prefix", True):
+        made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), marks])
+        made.decoder = decoders.Sequence([*undone, decoders.Strip(" ", 1, 0)])
+    else:
+        made.normalizer = marks
+        made.decoder = decoders.Sequence(undone)
+    return made

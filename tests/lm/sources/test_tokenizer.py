@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from families import SENTENCES
+from families import LAYERS, SENTENCES
 from kgedit.errors import UnsupportedModel
 from kgedit.lm.sources.convert import converted
 from kgedit.lm.sources.local import local_source
@@ -26,6 +27,8 @@ SHAPES = ("{}", " {}", "  {} 12", "The capital of {} is", "{}\n\n{}")
 OTHERS = (
     *SENTENCES, "a  12", "trailing  ", "x\n\n  12 y", "I'M we'LL DON'T don't", "\ttab\r\nnl \n x",
     "\u00a0nbsp\u3000wide", "...\n\n", "  \n\n  a", "a/b_c-d!! ??", " ", "\n", "0", "00 000 0000",
+    "", "</s>", "a</s>b </s> c", " <s> a", "<unk>", "<think>", "a <think>  b<think>", "aaaaaaa aaa", "<0x41>",
+    "a▁b ▁ c", *(f"a{' ' * count}b" for count in range(2, 24)), *(" " * count for count in range(2, 24)),
 )  # fmt: skip
 TEXTS = [shape.replace("{}", name) for name in NAMES for shape in SHAPES] + list(OTHERS)
 
@@ -49,6 +52,44 @@ def test_every_split_gives_the_ids_of_llama_cpp(split: str, tmp_path: Path) -> N
 
 def test_smollm2_gives_the_ids_of_llama_cpp(tmp_path: Path) -> None:
     assert differing(smollm2_file(), tmp_path) == []
+
+
+GEMMA = {f"gemma2.attention.{name}": 16 for name in ("key_length", "value_length", "sliding_window")}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("llama", {}),
+        ("llama", {"add_space_prefix": True, "add_bos_token": False}),
+        ("llama", {"add_space_prefix": False, "add_bos_token": None, "add_eos_token": True}),
+        ("gemma2", {"add_space_prefix": False}),
+    ],
+)
+def test_sentencepiece_gives_the_ids_of_llama_cpp(
+    architecture: str, settings: dict[str, bool | None], tmp_path: Path
+) -> None:
+    file, gemma = tmp_path / "tiny.gguf", architecture == "gemma2"
+    norms = [f"blk.{layer}.post_{part}_norm.weight" for layer in range(LAYERS) for part in ("attention", "ffw")]
+    write_tiny_llama(
+        file,
+        sentencepiece=True,
+        bos=True,
+        architecture=architecture,
+        settings={f"tokenizer.ggml.{name}": value for name, value in settings.items()} | (GEMMA if gemma else {}),
+        tensors=dict.fromkeys(norms if gemma else [], np.ones(64, dtype=np.float32)),
+    )
+    assert differing(file, tmp_path) == []
+
+
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_sentencepiece_text_comes_back_from_its_ids(prefixed: bool, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    write_tiny_llama(file, sentencepiece=True, settings={"tokenizer.ggml.add_space_prefix": prefixed})
+    tokenizer = AutoTokenizer.from_pretrained(converted(file, tmp_path))
+    plain = [text for text in TEXTS if "<" not in text and " " * 6 not in text]  # nothing that is matched whole
+    decoded = [tokenizer.decode(tokenizer(text).input_ids) for text in plain]
+    assert decoded == [text.replace("▁", " ") for text in plain]
 
 
 def test_an_unknown_split_is_refused_since_its_ids_might_be_wrong(tmp_path: Path) -> None:
