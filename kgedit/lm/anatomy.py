@@ -241,10 +241,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     # Plugins are looked for only where the built-in table does not do.
     known = FAMILIES if family in FAMILIES else families()
     if family not in known and (experts := _experts(config)):
-        raise UnsupportedModel(
-            f"{family!r} is a mixture of experts ({experts} in a block): which of their matrices a fact passes "
-            "through changes from token to token, so no single matrix holds it. Choose a dense model."
-        )
+        raise mixture_of_experts(repr(family), experts)
     if family not in known:
         raise UnsupportedModel(
             f"the model family {family!r} is unknown; known are {', '.join(known)}. To add it, write an Anatomy: the "
@@ -276,6 +273,19 @@ def _experts(config: object) -> int:
     """Number of experts in a block, by whatever name the config has it; 0 for a dense model."""
     names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
     return max((int(getattr(config, name, None) or 0) for name in names), default=0)
+
+
+def mixture_of_experts(model: str, experts: int) -> UnsupportedModel:
+    """The error of a model whose blocks have several MLPs.
+
+    Args:
+        model: What it is called in the message.
+        experts: How many a block has.
+    """
+    return UnsupportedModel(
+        f"{model} is a mixture of experts ({experts} in a block): which of their matrices a fact passes "
+        "through changes from token to token, so no single matrix holds it. Choose a dense model."
+    )
 
 
 def to_math(weight: Tensor, conv1d: bool) -> Tensor:

@@ -20,7 +20,7 @@ from kgedit.io.atomic_files import write_files
 from kgedit.io.atomic_folder import whole_folder
 from kgedit.io.text import sentence
 from kgedit.io.whole_file import sha256_of
-from kgedit.lm.anatomy import FAMILIES, anatomy_of
+from kgedit.lm.anatomy import FAMILIES, anatomy_of, mixture_of_experts
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sources.gguf_file import check_is_gguf, field, open_model
 from kgedit.lm.sources.rope import ROPE_FREQUENCIES, rope_parameters
@@ -92,6 +92,10 @@ def source_file(sha256: str, cache_dir: Path) -> Path | None:
 def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
     """Model and tokenizer as transformers reads them, after the checks."""
     architecture = field(reader, "general.architecture")
+    # Some share their architecture's name with dense models, as Mixtral does with Llama.
+    experts = field(reader, f"{architecture}.expert_count", 0)
+    if isinstance(experts, int) and experts > 0:
+        raise mixture_of_experts(f"{path}, of the architecture {architecture!r},", experts)
     source: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         with quiet():
@@ -101,7 +105,7 @@ def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
     except Exception as error:  # what a stranger's metadata makes the library raise is of any kind
         raise _senseless(path, architecture, error) from error
     if config.model_type not in FAMILIES:
-        raise _unknown(path, architecture, config.model_type)
+        raise _unknown(path, architecture)
     try:
         with quiet(), redirect_stderr(StringIO()):  # the bar of the dequantisation knows no switch
             check_counts(config.to_dict(), len(reader.tensors))
@@ -142,10 +146,9 @@ def _check_complete(path: Path, reader: Any, model: PreTrainedModel, report: dic
         )
 
 
-def _unknown(path: Path, architecture: str, family: str | None = None) -> UnsupportedModel:
-    experts = " (a mixture of experts)" if "moe" in (family or architecture) else ""
+def _unknown(path: Path, architecture: str) -> UnsupportedModel:
     return UnsupportedModel(
-        f"{path} is of the architecture {architecture!r}{experts}, which cannot be edited from a GGUF file; those "
+        f"{path} is of the architecture {architecture!r}, which cannot be edited from a GGUF file; those "
         f"that can are among {', '.join(FAMILIES)}. If the hub has it as safetensors, give its folder or hub id."
     )
 

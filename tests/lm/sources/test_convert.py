@@ -91,7 +91,8 @@ def test_a_renamed_file_is_told_from_a_gguf_file(tmp_path: Path, head: bytes, sa
     ("given", "says"),
     [
         ({"architecture": "martian"}, "martian"),
-        ({"architecture": "qwen2moe"}, "mixture of experts"),
+        ({"architecture": "qwen2moe", "settings": {"qwen2moe.expert_count": 4}}, "'qwen2moe', is a mixture"),
+        ({"settings": {"llama.expert_count": 8}}, r"tiny.gguf, of the .* 'llama', is a mixture of experts \(8 in a"),
         ({"settings": {"general.type": "adapter"}}, "adapter"),
         ({"settings": {"split.count": 3}}, "3 parts"),
         ({"settings": {"llama.rope.scaling.type": "yarn"}}, "yarn"),
