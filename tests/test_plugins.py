@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 # A line that holds nothing but a file's name, then a block with its content.
 FILES = dict(re.findall(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE))
 COMMANDS = re.findall(r"^    (pip|kgedit) (.*)$", PAGE, flags=re.MULTILINE)
-NAMES = {"methods": "one-step", "benchmarks": "reversal", "feeds": "arrows", "families": "stablelm"}
+NAMES = {"methods": "one-step", "benchmarks": "reversal", "feeds": "arrows", "families": "gpt_neox_japanese"}
 
 Kgedit = Callable[..., dict]
 
@@ -87,18 +87,18 @@ def test_the_feed_is_planned(kgedit: Kgedit) -> None:
 
 
 def test_a_model_of_the_family_is_edited(package: Path, kgedit: Kgedit) -> None:
-    from transformers import StableLmConfig, StableLmForCausalLM
+    from transformers import GPTNeoXJapaneseConfig, GPTNeoXJapaneseForCausalLM
 
-    from families import _LLAMA_LIKE, tiny_tokenizer
+    from families import tiny_tokenizer
 
-    tokenizer, folder = tiny_tokenizer(), package / "tiny-stablelm"
-    fields = {**_LLAMA_LIKE, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    StableLmForCausalLM(StableLmConfig(**{k: v for k, v in fields.items() if k != "head_dim"})).save_pretrained(folder)
+    tokenizer, folder = tiny_tokenizer(), package / "tiny-japanese"
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
+    GPTNeoXJapaneseForCausalLM(GPTNeoXJapaneseConfig(**sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     # The tiny model's last layer is layer 2, where the MLP output at the subject no longer reaches the target.
     words = [word.replace("layer=2", "layer=1") for word in (*shown("edit"), "--model", str(folder), "--force")]
     result = kgedit(*words)
-    assert list(result["weights"]) == ["model.layers.1.mlp.down_proj.weight"]
+    assert list(result["weights"]) == ["gpt_neox_japanese.layers.1.mlp.dense_4h_to_h.weight"]
     assert result["probability_after"] > result["probability_before"]
 
 

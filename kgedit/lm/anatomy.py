@@ -105,14 +105,14 @@ class Anatomy:
             offset: What is added to m, broadcast to (..., d).
 
         Returns:
-            (..., d): `state + offset`, the offset scaled as the family scales m, or, where it has a norm behind m,
-            the same through that norm.
+            (..., d): `state + offset`, the offset scaled as the family scales m, and through the norm behind m where
+            the family has one.
         """
-        if self.post_mlp_path is None:
-            return state + self.residual_factor(model) * offset
-        post = self.block(model, layer).get_submodule(self.post_mlp_path)
-        moved: Tensor = post(mlp + offset) - post(mlp)  # (..., d)
-        return state + moved
+        moved = offset
+        if self.post_mlp_path is not None:
+            post = self.block(model, layer).get_submodule(self.post_mlp_path)
+            moved = post(mlp + offset) - post(mlp)  # (..., d)
+        return state + self.residual_factor(model) * moved
 
 
 def _decoder(family: str, **differences: Any) -> Anatomy:
@@ -164,6 +164,37 @@ _ROWS = (
         final_norm_path="model.decoder.final_layer_norm",
         head_path="lm_head",
     ),
+    Anatomy(
+        "gpt_bigcode",
+        blocks_path="transformer.h",
+        mlp_out_path="mlp.c_proj",
+        final_norm_path="transformer.ln_f",
+        head_path="lm_head",
+    ),
+    Anatomy(
+        "gpt_neo",
+        blocks_path="transformer.h",
+        mlp_out_path="mlp.c_proj",
+        final_norm_path="transformer.ln_f",
+        head_path="lm_head",
+        block_tuple=True,
+    ),
+    Anatomy(
+        "codegen",
+        blocks_path="transformer.h",
+        mlp_out_path="mlp.fc_out",
+        final_norm_path="transformer.ln_f",
+        head_path="lm_head",
+        parallel=True,
+        block_tuple=True,
+    ),
+    Anatomy(
+        "biogpt",
+        blocks_path="biogpt.layers",
+        mlp_out_path="fc2",
+        final_norm_path="biogpt.layer_norm",
+        head_path="output_projection",
+    ),
     _decoder("llama"),
     _decoder("mistral"),
     _decoder("qwen2"),
@@ -188,18 +219,23 @@ _ROWS = (
     _decoder("granite_swa", residual_scale="residual_multiplier"),
     _decoder("helium"),
     _decoder("hunyuan_v1_dense"),
+    _decoder("hyperclovax", post_mlp_path="post_norm2", residual_scale="residual_multiplier"),
     _decoder("internlm3"),
+    _decoder("iquestcoder"),
     _decoder("jais2", gated=False),
     _decoder("ministral"),
     _decoder("ministral3"),
+    _decoder("nanochat", mlp_out_path="mlp.fc2", gated=False),
     _decoder("nemotron", gated=False),
     _decoder("olmo"),
     _decoder("olmo3", post_mlp_path=_POST_NORM),
     _decoder("persimmon", mlp_out_path="mlp.dense_4h_to_h", final_norm_path="model.final_layernorm", gated=False),
     _decoder("phi", mlp_out_path="mlp.fc2", final_norm_path="model.final_layernorm", gated=False, parallel=True),
     _decoder("seed_oss"),
+    _decoder("stablelm"),
     _decoder("starcoder2", mlp_out_path="mlp.c_proj", gated=False),
     _decoder("vaultgemma"),
+    _decoder("xglm", mlp_out_path="fc2", final_norm_path="model.layer_norm", gated=False),
     _decoder("youtu"),
 )
 
@@ -250,8 +286,8 @@ def anatomy_of(model: nn.Module) -> Anatomy:
             "kgedit/lm/anatomy.py with a tiny config in tests/families.py."
         )
     row = known[family]
-    if family == "gpt_neox":
-        row = replace(row, parallel=bool(getattr(config, "use_parallel_residual", True)))
+    if family in ("gpt_neox", "stablelm"):
+        row = replace(row, parallel=bool(getattr(config, "use_parallel_residual", row.parallel)))
     if family == "opt" and not getattr(config, "do_layer_norm_before", True):
         raise UnsupportedModel(
             "this OPT model has its norms behind the residual sums (do_layer_norm_before=False: opt-350m), "
@@ -272,7 +308,8 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 def _experts(config: object) -> int:
     """Number of experts in a block, by whatever name the config has it; 0 for a dense model."""
     names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-    return max((int(getattr(config, name, None) or 0) for name in names), default=0)
+    parts = (config, getattr(config, "ffn_config", None))  # DBRX has it in a config within
+    return max(int(getattr(part, name, None) or 0) for part in parts for name in names)
 
 
 def mixture_of_experts(model: str, experts: int) -> UnsupportedModel:

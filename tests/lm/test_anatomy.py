@@ -11,10 +11,11 @@ from torch import nn
 from transformers import (
     BertConfig,
     BertLMHeadModel,
+    DbrxConfig,
+    GPTNeoXJapaneseConfig,
+    GPTNeoXJapaneseForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
-    StableLmConfig,
-    StableLmForCausalLM,
 )
 
 from families import ALIKE, CONTEXT, D_FF, LAYERS, D, tiny_model
@@ -64,9 +65,11 @@ def test_flags_describe_what_the_block_computes(family: str) -> None:
     assert any("gate" in name for name in names) == row.gated
 
 
-def test_sequential_neox_is_not_called_parallel() -> None:
-    model, _ = tiny_model("gpt_neox", use_parallel_residual=False)
-    assert not anatomy_of(model).parallel
+@pytest.mark.parametrize(("family", "usual"), [("gpt_neox", True), ("stablelm", False)])
+def test_the_config_says_whether_a_block_is_parallel_where_the_family_has_both(family: str, usual: bool) -> None:
+    assert FAMILIES[family].parallel == usual
+    model, _ = tiny_model(family, use_parallel_residual=not usual)
+    assert anatomy_of(model).parallel != usual
 
 
 @pytest.mark.parametrize("layer", [-1, LAYERS])
@@ -86,13 +89,13 @@ def test_an_unknown_family_says_what_a_row_needs() -> None:
         anatomy_of(BertLMHeadModel(config))
 
 
-STABLELM = Anatomy(
-    "stablelm",
-    blocks_path="model.layers",
-    mlp_out_path="mlp.down_proj",
-    final_norm_path="model.norm",
-    head_path="lm_head",
-    gated=True,
+JAPANESE = Anatomy(
+    "gpt_neox_japanese",
+    blocks_path="gpt_neox_japanese.layers",
+    mlp_out_path="mlp.dense_4h_to_h",
+    final_norm_path="gpt_neox_japanese.final_layer_norm",
+    head_path="embed_out",
+    block_tuple=True,
 )
 
 
@@ -111,20 +114,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_plugin_adds_a_family(install) -> None:
-    sizes = {"hidden_size": D, "intermediate_size": D_FF, "num_hidden_layers": LAYERS, "vocab_size": 50}
-    model = StableLmForCausalLM(StableLmConfig(**sizes, num_attention_heads=4, num_key_value_heads=4))
-    with pytest.raises(UnsupportedModel, match="'stablelm' is unknown"):
+    sizes = {"hidden_size": D, "intermediate_multiple_size": 2, "num_hidden_layers": LAYERS, "vocab_size": 50}
+    model = GPTNeoXJapaneseForCausalLM(GPTNeoXJapaneseConfig(**sizes, num_attention_heads=4))
+    with pytest.raises(UnsupportedModel, match="'gpt_neox_japanese' is unknown"):
         anatomy_of(model)
-    install("stablelm", f"{__name__}:STABLELM")
-    assert list(families()) == [*FAMILIES, "stablelm"]
+    install("gpt_neox_japanese", f"{__name__}:JAPANESE")
+    assert list(families()) == [*FAMILIES, "gpt_neox_japanese"]
     row = anatomy_of(model)
-    assert to_math(row.weight(model, LAYERS - 1), row.conv1d).shape == (D, D_FF)
-    with pytest.raises(UnsupportedModel, match="known are gpt2, .*stablelm"):
+    assert to_math(row.weight(model, LAYERS - 1), row.conv1d).shape == (D, 2 * D)
+    with pytest.raises(UnsupportedModel, match="known are gpt2, .*gpt_neox_japanese"):
         anatomy_of(BertLMHeadModel(BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)))
 
 
 def test_a_plugin_that_is_no_row_of_its_name_is_refused(install) -> None:
-    install("other", f"{__name__}:STABLELM")
+    install("other", f"{__name__}:JAPANESE")
     with pytest.raises(PluginError, match="no Anatomy of family 'other'"):
         families()
 
@@ -134,6 +137,10 @@ def test_a_mixture_of_experts_is_named_as_such() -> None:
     config = MixtralConfig(**sizes, num_local_experts=4)
     with pytest.raises(UnsupportedModel, match=r"'mixtral' is a mixture of experts \(4 in a block\)"):
         anatomy_of(MixtralForCausalLM(config))
+    nested = nn.Module()
+    nested.config = DbrxConfig(ffn_config={"moe_num_experts": 16})
+    with pytest.raises(UnsupportedModel, match=r"'dbrx' is a mixture of experts \(16 in a block\)"):
+        anatomy_of(nested)
 
 
 class _Quantised(nn.Linear):
