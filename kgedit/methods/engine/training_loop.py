@@ -15,6 +15,7 @@ from kgedit.methods.engine.training_checkpoint import TrainingCheckpoint
 from kgedit.progress import Progress
 
 Trained = TypeVar("Trained", bound=nn.Module)
+AT_TIME_LIMIT = "at the time limit"  # how a training ended that goes on with more time
 
 
 @dataclass
@@ -51,7 +52,7 @@ class TrainingLoop(Generic[Trained]):
         Args:
             step: Takes one step; it draws by its number, so that a stopped training goes on with the same edits.
             look: What held-out edits say of `trained` as it is, plain JSON with a "score".
-            minutes: The most time, that of earlier calls of the same training included.
+            minutes: The most time, that of earlier calls of the same training included; the first look is waited for.
         """
         best = deepcopy(self.trained)
         modules: dict[str, nn.Module] = {**self.others, "trained": self.trained, "best": best}
@@ -66,22 +67,25 @@ class TrainingLoop(Generic[Trained]):
                 self.progress(f"training {self.name}", number, max(number, min(self.steps, within)))
             step(number)
             done = number + 1
-            if done % self.check_every and done < self.steps:
-                continue
-            # A look at held-out edits: the best is kept, and the training ends when nothing is better for long.
-            looked = look()
+            # Looks at held-out edits come at the same steps in every training: an objective may change with them.
+            looks = done % self.check_every == 0 or done == self.steps
+            if looks:
+                looked = look()
+                if state["held_out"] is None or looked["score"] > state["held_out"]["score"]:
+                    best.load_state_dict(self.trained.state_dict())
+                    state |= {"held_out": looked, "best_step": done}
             state |= {"step": done, "seconds": time.monotonic() - began}
-            if state["held_out"] is None or looked["score"] > state["held_out"]["score"]:
-                best.load_state_dict(self.trained.state_dict())
-                state |= {"held_out": looked, "best_step": done}
-            self.checkpoint.write(modules, self.optimizer, state)
-            if done - state["best_step"] >= self.patience:
+            # Time is up at any step, once there is a best to return.
+            over = state["seconds"] >= 60 * minutes and state["held_out"] is not None and done < self.steps
+            if looks or over:
+                self.checkpoint.write(modules, self.optimizer, state)
+            if looks and done - state["best_step"] >= self.patience:
                 ended = "early"
                 break
-            if state["seconds"] >= 60 * minutes:
-                ended = "at the time limit"
+            if over:
+                ended = AT_TIME_LIMIT
                 break
-        if ended != "at the time limit":
+        if ended != AT_TIME_LIMIT:
             self.checkpoint.remove()
         figures = {"steps": state["step"], "best_step": state["best_step"], "ended": ended}
         return best, figures | {"held_out": state["held_out"], "minutes": round(state["seconds"] / 60, 1)}
