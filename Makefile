@@ -3,7 +3,7 @@
 # make lint   ruff and mypy alone
 # make docs   build the book into build/site; strict about links
 # make mini   train the bundled model again (at most 90 minutes on two cores)
-# make editors   train the editors that learn for the bundled model (at most 15 minutes each on two cores)
+# make editors   train again the editors that learn for the bundled model (at most 15 minutes each on two cores)
 # make bench  time every step beside the published procedure (under 15 minutes on two cores, nothing else running)
 # make bench-gpu   the same for large shapes, on a GPU
 # make clean  remove the environment and every cache
@@ -41,9 +41,9 @@ mini: $(VENV)/.installed
 	$(BIN)/kgedit mini train
 
 editors: $(VENV)/.installed
-	$(BIN)/kgedit train-editor --method mend
-	$(BIN)/kgedit train-editor --method ke
-	$(BIN)/kgedit train-editor --method serac
+	$(BIN)/kgedit train-editor --force --method mend
+	$(BIN)/kgedit train-editor --force --method ke
+	$(BIN)/kgedit train-editor --force --method serac
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.bench --edits 16 --cases 20 --tokens 8192 --seconds 1 --minutes 11 --out out/bench.json

@@ -46,7 +46,7 @@ def train_editor(
     """Trains a method that learns to edit, for a model.
 
     It learns from changes of facts that the model recalls, and is measured on changes of others. A command that was
-    stopped goes on where it was.
+    stopped goes on where it was; an editor that has been trained already is replaced only with --force.
     """
     with working(f"Loading {model}") as advance:
         from kgedit.editor import Editor
@@ -61,7 +61,7 @@ def train_editor(
             refuse_foreign(out, ours=is_trained_editor, force=force)
         settings = TrainEditorSettings(facts=facts, report=report, minutes=minutes, seed=seed)
         editor = Editor.from_pretrained(model, method=None, graph=graph, progress=advance, **loading)
-        trained = train(editor, method, settings, out=out, progress=advance)
+        trained = train(editor, method, settings, out=out, force=force, progress=advance)
     emit(trained.model_dump(mode="json"), lambda: _shown(trained), as_json=as_json)
 
 

@@ -11,7 +11,7 @@ import pytest
 from kgedit.methods.trained_editor import TrainedEditor
 
 Run = Callable[..., Any]
-FEW = ("--facts", "8", "--report", "1", "--minutes", "0.001")
+FEW = ("--facts", "8", "--report", "1", "--minutes", "10")
 SMALL = "mend:rank=2:layers=5:edits=2:held_out=2:check_every=1:training_steps=1"
 EDIT = ("--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
 
@@ -28,11 +28,18 @@ def test_a_trained_editor_is_found_by_later_commands(run: Run, refused: Run, tmp
     assert found["figures"].keys() >= {"efficacy", "paraphrase", "neighborhood", "score"}
     out = str(tmp_path / "out")
     assert run("edit", *EDIT, "--method", method, "--out", out, "--json")["method"] == "mend"
+    # What was trained stays, in the cache and in a file of one's own, until it is forced.
     own = tmp_path / "own.safetensors"
-    assert str(own) in run("train-editor", "--method", SMALL, *FEW, "--out", str(own))
-    assert own.is_file()
-    # The same command may go on; a file of somebody else is refused before the model is loaded, and stays.
-    run("train-editor", "--method", SMALL, *FEW, "--out", str(own))
+    own.write_bytes(Path(found["file"]).read_bytes())
+    other = SMALL.replace("rank=2", "rank=3")
+    for where in ((), ("--out", str(own))):
+        told = refused("train-editor", "--method", other, *FEW, *where)
+        assert "in 1 steps" in told
+        assert "with rank 2, not 3" in told
+    assert own.read_bytes() == Path(found["file"]).read_bytes()
+    assert str(own) in run("train-editor", "--method", other, *FEW, "--out", str(own), "--force")
+    assert TrainedEditor.load(own).settings["rank"] == 3
+    # A file of somebody else is refused before the model is loaded, and stays.
     other = tmp_path / "model.safetensors"
     other.write_bytes(b"weights of somebody else")
     assert "no earlier output" in refused("train-editor", "--method", SMALL, *FEW, "--out", str(other))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kgedit.editor import Editor
-from kgedit.errors import DataError, SettingError
+from kgedit.errors import DataError, SaveFailed, SettingError
 from kgedit.ingest.decide.known_facts import part_of
 from kgedit.trials.lessons import draw_lessons, draw_tests
 from kgedit.trials.train_editor import TrainEditorSettings, train_editor
@@ -57,3 +59,30 @@ def test_a_lesson_asks_one_fact_in_all_wordings_and_keeps_others_of_its_relation
 def test_a_method_that_does_not_learn_is_refused(editor: Editor) -> None:
     with pytest.raises(SettingError, match="rome needs no training; methods that do: mend, ke"):
         train_editor(editor, "rome", TrainEditorSettings())
+
+
+def test_a_trained_editor_stays_unless_the_same_training_goes_on_with_it(tmp_path: Path) -> None:
+    editor, file = Editor.from_pretrained("mini", method=None), tmp_path / "mend.safetensors"
+    small = "mend:rank=2:layers=5:edits=2:held_out=2:check_every=1:training_steps="
+
+    def train(method: str, *, minutes: float = 10, force: bool = False, **settings: int) -> dict[str, object]:
+        given = TrainEditorSettings(facts=8, held_out=4, report=1, minutes=minutes, **settings)
+        return train_editor(editor, method, given, out=file, force=force).training
+
+    assert train(f"{small}2", minutes=1e-9)["ended"] == "at the time limit"
+    # What would not go on with it does not replace it: another seed, other settings.
+    first = file.read_bytes()
+    for method, settings in ((f"{small}2", {"seed": 1}), (f"{small}2:clip=9", {})):
+        with pytest.raises(SaveFailed, match=f"{file} is there already: mend, trained on 20.* at the time limit"):
+            train(method, **settings)
+    assert file.read_bytes() == first
+    assert train(f"{small}2")["steps"] == 2
+    whole = file.read_bytes()
+    told = r"in 2 steps .*, which ended after all steps; on held-out edits taken .*, score .*; with the same settings"
+    with pytest.raises(SaveFailed, match=told):
+        train(f"{small}2")
+    with pytest.raises(SaveFailed, match="with training_steps 2, not 1"):
+        train(f"{small}1")
+    assert file.read_bytes() == whole
+    assert train(f"{small}1", force=True)["steps"] == 1
+    assert file.read_bytes() != whole
