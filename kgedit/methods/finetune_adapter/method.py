@@ -58,6 +58,7 @@ class AdapterConfig(MethodSettings):
         last_rate: See `learning_rate`; 1 for a rate that stays.
         held_to: What rehearsed facts are held to: at every place of their sentences the next tokens of the model below
             the adapter ("unedited", KL divergence), or their right answers alone ("answers").
+        clip: A step's gradient is shortened to this length; None for no bound.
         keep_weight: Weight of that divergence; a model that recalls its facts by a thin margin wants more than 1.
         stop_loss: What is new and has less loss per token than this is not trained further in that step: what is said
             surely enough need not push everything else aside. 0 trains on.
@@ -73,6 +74,7 @@ class AdapterConfig(MethodSettings):
     """
 
     # LoRA on the edits alone, as editors are compared with it: modules of the attention, Adam, nothing rehearsed.
+    # What a preset was tuned to is set back.
     published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "lora": {
@@ -83,9 +85,13 @@ class AdapterConfig(MethodSettings):
             "beside": 0,
             "inverse": False,
             "epochs": 70,
+            "more_epochs": 70,
             "learning_rate": 5e-3,
             "last_rate": 1.0,
+            "clip": None,
             "held_to": "answers",
+            "keep_weight": 1.0,
+            "stop_loss": 0.0,
             "rehearsed": 0.0,
             "least_rehearsed": 0,
             "rows": 1,
@@ -103,6 +109,7 @@ class AdapterConfig(MethodSettings):
     more_epochs: int = Field(default=6, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
     last_rate: float = Field(default=0.1, gt=0, le=1)
+    clip: float | None = Field(default=1.0, gt=0)
     held_to: Literal["unedited", "answers"] = "unedited"
     keep_weight: float = Field(default=1.0, gt=0)
     stop_loss: float = Field(default=0.0, ge=0)
@@ -232,7 +239,8 @@ class FineTuneAdapter(Method):
                     losses.append(float(loss.detach()))
                     check_loss(losses[-1], f"in pass {number + 1}", config.learning_rate)
                     loss.backward()  # type: ignore[no-untyped-call]
-                    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                    if config.clip is not None:
+                        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
                     optimizer.step()
                     optimizer.zero_grad()
                     if bench.progress:

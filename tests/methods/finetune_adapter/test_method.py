@@ -130,6 +130,25 @@ def test_lora_as_published_learns_the_edit_alone_in_the_attention() -> None:
     assert without.compute(work, REQUESTS[:1], [None])[0].delta.id != one.delta.id
 
 
+@pytest.mark.parametrize("model", ["smollm2", "mini", "gpt-j-6b"])
+def test_lora_as_published_owes_nothing_to_what_a_preset_was_tuned_to(model: str) -> None:
+    config, plain = (method_for(name, f"{NAME}:lora", 30)[0].config for name in (model, "a model of no preset"))
+    assert config.model_copy(update={"max_edges": plain.max_edges}) == plain  # it is handed no subgraph's edges
+    assert (config.stop_loss, config.clip, config.keep_weight, config.more_epochs) == (0.0, None, 1.0, 70)
+
+
+def test_a_gradient_is_clipped_where_the_settings_say_so() -> None:
+    model, tok = tiny_model("gpt2")
+    work = bench(model, tok, ())
+    lengths = {}
+    for clip in ("none", "1e9", "1e-9"):
+        lora, _ = method_for("a model of no preset", f"{NAME}:lora:epochs=3:clip={clip}", 3)
+        (computed,) = lora.compute(work, REQUESTS[:1], [None])
+        lengths[clip] = float(torch.stack([update.right.norm() for update in computed.delta.updates]).norm())
+    assert lengths["none"] == lengths["1e9"]
+    assert lengths["1e-9"] < 0.5 * lengths["none"]  # as short as Adam's epsilon, which steps do not outweigh
+
+
 def test_a_family_for_which_peft_has_no_modules_is_refused_with_a_remedy() -> None:
     model, tok = tiny_model("olmo2")
     before = state_of(model)
