@@ -1,7 +1,8 @@
 """BAKE (Ma et al., 2023): CounterFact's layout with a question about the new object whose answer is the subject.
 
 `reverse_qa` is asked where an object has few subjects (BAKE-Q&J), `reverse_judge` is answered by yes or no and stands
-in every record. Made files have one more key: `object_facts`, other facts of the new object, which must stay.
+in every record; the released evaluation (github mjy1111/BAKE, bir.py) reads of each its prompt and the name of
+`target_new`. Made files have one more key: `object_facts`, other facts of the new object, which must stay.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from kgedit.evaluate.benchmarks.counterfact import record as counterfact_format
 from kgedit.evaluate.benchmarks.counterfact.record import CounterFactRecord, RawTarget
 from kgedit.evaluate.benchmarks.raw import Raw
-from kgedit.evaluate.benchmarks.records import Drop, Name, Probe, Prompt
+from kgedit.evaluate.benchmarks.records import Drop, MalformedRecord, Name, Probe, Prompt
 from kgedit.evaluate.results import Frozen
 
 
@@ -66,7 +67,15 @@ class _RawReverse(Raw):
 
 
 def read(raw: Mapping[str, Any], index: int, drop: Drop) -> ReverseRecord:
-    """A record of either file of BAKE, or of a made one; what CounterFact has beside may be absent."""
+    """A record of either file of BAKE, or of a made one; what CounterFact has beside may be absent.
+
+    Raises:
+        MalformedRecord: It asks no inverse question.
+    """
+    if raw.get("reverse_qa") is None and raw.get("reverse_judge") is None:
+        raise MalformedRecord(
+            "reverse_qa, reverse_judge: the record has neither, so nothing is asked of its new object"
+        )
     absent = {"case_id": index, "paraphrase_prompts": [], "neighborhood_prompts": []}
     record = counterfact_format.read(absent | dict(raw), index, drop)
     parsed = _RawReverse.model_validate(raw)
