@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from transformers import PreTrainedModel
@@ -35,7 +35,7 @@ def usable_variants(settings: EvaluationSettings, variants: Sequence[str]) -> tu
 def usable_methods(
     settings: EvaluationSettings, variants: Sequence[str], model: PreTrainedModel
 ) -> tuple[dict[str, Method], Notes]:
-    """Variant -> its method, for those that can edit the loaded model; and notes, also on guessed settings.
+    """Variant -> its method, for those that can edit the loaded model; and notes, also on guessed and equal settings.
 
     Raises:
         KgeditError: One that was asked for by its name cannot.
@@ -49,7 +49,18 @@ def usable_methods(
         return method
 
     kept, notes = _kept(settings, variants, made)
-    return kept, (*notes, *guesses)
+    return kept, (*notes, *guesses, *_doubled(kept))
+
+
+def _doubled(methods: Mapping[str, Method]) -> Iterator[str]:
+    """A note for each variant that is another one by its settings, such as "ft:ft-m" where "ft" has its loss."""
+    seen: list[tuple[str, Method]] = []
+    for variant, method in methods.items():
+        twin = next((name for name, other in seen if (other.name, other.config) == (method.name, method.config)), None)
+        if twin is None:
+            seen.append((variant, method))
+        else:
+            yield f"{variant} has the same settings as {twin} on this model, and the same figures"
 
 
 def _kept(

@@ -8,7 +8,7 @@ from families import tiny_model
 from kgedit.errors import EvaluationError, SettingError, UnsupportedModel, UntrainedEditor
 from kgedit.evaluate import EvaluationSettings
 from kgedit.evaluate.run.usable import usable_methods, usable_variants
-from kgedit.methods.registry import METHODS
+from kgedit.methods.registry import METHODS, method_for
 
 
 def asked(methods: str) -> EvaluationSettings:
@@ -45,3 +45,21 @@ def test_what_cannot_run_is_left_out_of_all_and_refused_by_its_name() -> None:
         usable_methods(asked("memit"), ("memit",), model)
     with pytest.raises(SettingError, match="no setting"):
         usable_variants(asked("rome:no=1,all"), ("rome:no=1",))
+
+
+def test_two_columns_of_the_same_settings_are_named() -> None:
+    """The bundled model's `ft` has FT-M's loss; as published it is another method."""
+    model, _ = tiny_model("gpt2")
+    words = ("ft", "ft:paper", "ft:ft-m", "rome", "ft-l", "ft-l:paper")
+    settings = EvaluationSettings(suite="counterfact", data="cf.json", model="mini", methods=",".join(words))
+    kept, notes = usable_methods(settings, words, model)
+    assert tuple(kept) == words
+    assert notes == ("ft:ft-m has the same settings as ft on this model, and the same figures",)
+
+
+@pytest.mark.parametrize("model", ["mini", "gpt2-xl", "smollm2"])
+def test_ft_as_published_scores_an_object_at_the_prompts_last_position_on_every_model(model: str) -> None:
+    losses = {word: method_for(model, word, 48)[0].config.loss for word in ("ft:paper", "ft-l:paper", "ft:ft-m")}
+    assert losses == {"ft:paper": "prompt_last", "ft-l:paper": "prompt_last", "ft:ft-m": "target"}
+    own, paper = (method_for(model, word, 48)[0].config for word in ("ft", "ft:paper"))
+    assert own == paper.model_copy(update={"loss": own.loss})
