@@ -34,6 +34,8 @@ class Lookup:
         pull: How far a Hopfield step moves a query towards the keys; 0 for none.
         sharpness: Of the softmax in that step.
         scope: Hash of the matrix that queries are multiplied by, if there is one (SERAC's scope classifier).
+        reuses: Whether an edit that an entry with the same object answers for is trained into that entry, and has no
+            key of its own (HoReN's code; entries with radii that adapt always do so).
     """
 
     radius: float
@@ -44,6 +46,7 @@ class Lookup:
     pull: float = 0.0
     sharpness: float = 20.0
     scope: str = ""
+    reuses: bool = False
 
     def query(self, inputs: Tensor, prompts: Sequence[PromptPlace], projection: Tensor | None = None) -> Tensor:
         """Queries, float32.
@@ -114,6 +117,21 @@ class Codebook:
         """(n,), float32."""
         return self._rows[2][: len(self.labels), 0]
 
+    def known(self, key: Tensor, label: tuple[int, ...]) -> int:
+        """Number of the entry that an edit goes on from: near enough to its key (d_ff,), with its object; -1 for none.
+
+        Near enough is what would answer for the key; with radii that adapt also what would grow to hold it.
+        """
+        if not self.labels:
+            return -1
+        if self.lookup.adapts:
+            nearest, distance = self._nearest(key)
+            near = distance <= self.lookup.radius + float(self.radii[nearest])
+        else:
+            nearest = int(self.find(key[None]))
+            near = nearest >= 0
+        return nearest if near and self.labels[nearest] == label else -1
+
     def add(self, entry: KeyedValue) -> None:
         """Add an entry; what becomes of the others' radii are GRACE's rules."""
         self.added += 1
@@ -121,23 +139,29 @@ class Codebook:
         if not self.labels:
             self._append(entry, self.lookup.radius)
             return
-        distances = torch.linalg.vector_norm(self.keys - key, dim=-1)  # (n,)
-        nearest = int(distances.argmin())
-        distance, radius = float(distances[nearest]), float(self.radii[nearest])
+        nearest, distance = self._nearest(key)
+        radius, joins = float(self.radii[nearest]), self.lookup.adapts or self.lookup.reuses
         # The same prompt again: the later edit stands in the place of the earlier one.
         if distance <= _SAME * float(key.norm()):
             self._replace(nearest, entry, radius)
+        # Expand: an entry near by has the same object. Its value was trained on; its ball comes to hold the new key.
+        elif joins and (known := self.known(key, entry.label)) >= 0:
+            self.values[known] = entry.value.to(key)
+            if self.lookup.adapts:
+                self.radii[known] = max(radius, distance)
         # Add: it is far from all others.
         elif not self.lookup.adapts or distance > self.lookup.radius + radius:
             self._append(entry, self.lookup.radius)
-        # Expand: the nearest has the same object, so its ball comes to hold the new key; its value was trained on.
-        elif self.labels[nearest] == entry.label:
-            self.radii[nearest] = max(radius, distance)
-            self.values[nearest] = entry.value.to(key)
         # Split: two objects, each with a ball of half the distance.
         else:
             self.radii[nearest] = distance / 2 - _APART
             self._append(entry, distance / 2)
+
+    def _nearest(self, key: Tensor) -> tuple[int, float]:
+        """Number of the entry whose key is nearest, and its distance."""
+        distances = torch.linalg.vector_norm(self.keys - key, dim=-1)  # (n,)
+        nearest = int(distances.argmin())
+        return nearest, float(distances[nearest])
 
     def _append(self, entry: KeyedValue, radius: float) -> None:
         number = len(self.labels)

@@ -78,7 +78,10 @@ class KeyedDelta(Delta):
         lines = [
             f"{digest('key', entry.key)} {digest('value', entry.value)} {list(entry.label)}" for entry in self.entries
         ]
-        header = f"{self.kind} {self.weight} {json.dumps(asdict(self.lookup))}"
+        lookup = asdict(self.lookup)
+        if not self.lookup.reuses:  # saved stores keep the ids that they had before there was this choice
+            del lookup["reuses"]
+        header = f"{self.kind} {self.weight} {json.dumps(lookup)}"
         return hashlib.sha256("\n".join([header, *lines]).encode()).hexdigest()
 
     def weights_in(self, model: nn.Module) -> dict[str, nn.Parameter]:

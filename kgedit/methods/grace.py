@@ -86,12 +86,17 @@ class HorenSettings(KeyedSettings):
         share: Share of the prompt's tokens, the last ones, that a query is the mean of.
         pull: How far a Hopfield step moves a query towards the keys.
         sharpness: Of the softmax in that step.
+        reuse: Train an edit that an entry with the same object answers for into that entry, as the published code
+            does, instead of giving it a key of its own.
     """
+
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"stop_loss": 0.0, "reuse": True}}
 
     threshold: float = Field(default=0.85, gt=0, lt=1)
     share: float = Field(default=0.5, ge=0, le=1)
     pull: float = Field(default=0.1, ge=0, lt=1)
     sharpness: float = Field(default=20.0, gt=0)
+    reuse: bool = False
 
     @property
     def lookup(self) -> Lookup:
@@ -105,6 +110,7 @@ class HorenSettings(KeyedSettings):
             unit=True,
             pull=self.pull,
             sharpness=self.sharpness,
+            reuses=self.reuse,
         )
 
 
@@ -176,10 +182,10 @@ class Grace(Method):
                 FreeOffset(output.unsqueeze(0), learning_rate=config.learning_rate, weight_decay=0.0, clamp=math.inf)
                 for output in outputs
             ]
-            # A prompt that an entry with the same object answers for goes on from that entry's value.
+            # A prompt near an entry with the same object goes on from that entry's value.
             for number, offset in enumerate(offsets):
-                known = int(book.find(keys[number : number + 1])) if book else -1
-                if book and known >= 0 and book.labels[known] == labels[number]:
+                known = book.known(keys[number], labels[number]) if book else -1
+                if book and known >= 0:
                     value = book.values[known].to(outputs.device)
                     with torch.no_grad():
                         offset.delta.copy_((value - outputs[number] if lookup.replaces else value).unsqueeze(0))

@@ -61,6 +61,30 @@ def test_the_same_prompt_again_takes_the_earlier_ones_place() -> None:
     assert answers(book, (3, 0), (3, 0.9)) == [9, 9]
 
 
+def test_an_edit_goes_on_from_the_entry_that_grows_to_hold_it() -> None:
+    """Within its radius or up to epsilon beyond it, with the same object; one that would be split is left alone."""
+    book = Codebook(GRACE, [FIRST, FAR])
+    asked = {(0.5, ROME): 0, (1.4, ROME): 0, (1.4, OSLO): -1, (1.6, ROME): -1, (2.4, OSLO): 1, (-2.1, ROME): -1}
+    assert {(x, label): book.known(torch.tensor([x, 0.0]), label) for x, label in asked} == asked
+    grown = Codebook(GRACE, [FIRST, SAME])  # radius 1.4: up to 2.4
+    assert [grown.known(torch.tensor([x, 0.0]), ROME) for x in (2.3, 2.5)] == [0, -1]
+
+
+@pytest.mark.parametrize("reuses", [True, False])
+def test_a_hit_with_the_same_object_has_no_key_of_its_own_where_entries_are_reused(reuses: bool) -> None:
+    """Cosines with (1, 0) of 0.9 (a hit at 0.8) and 0.7 (none); radii are those of the threshold throughout."""
+    lookup = Lookup(math.sqrt(0.4), adapts=False, replaces=False, unit=True, reuses=reuses)
+    hit, miss = math.acos(0.9), -math.acos(0.7)
+    near, other = (entry(math.cos(hit), math.sin(hit), label, value) for label, value in ((ROME, 2.0), (OSLO, 3.0)))
+    book = Codebook(lookup, [entry(1, 0, ROME, 1), near, entry(math.cos(miss), math.sin(miss), ROME, 4)])
+    assert book.labels == ([ROME, ROME] if reuses else [ROME, ROME, ROME])
+    assert book.radii.tolist() == pytest.approx([math.sqrt(0.4)] * len(book.labels))
+    assert answers(book, (1, 0), (math.cos(hit), math.sin(hit))) == ([2, 2] if reuses else [1, 2])
+    assert book.added == 3
+    # A hit with another object has a key of its own in both.
+    assert Codebook(lookup, [entry(1, 0, ROME, 1), other]).labels == [ROME, OSLO]
+
+
 def test_many_entries() -> None:
     places = [entry(3.0 * number, 0, (number,), number) for number in range(20)]
     book = Codebook(GRACE, places)

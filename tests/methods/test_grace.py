@@ -9,12 +9,14 @@ import torch
 
 from families import FAMILIES, tiny_model
 from kgedit.delta import DeltaStack
+from kgedit.delta.keyed import KeyedDelta, codebook_of
 from kgedit.edit import Edit
 from kgedit.editor import Editor
 from kgedit.errors import NoSuchLayer, UnsupportedExport
 from kgedit.lm.scoring.pairs import score_pairs
 from kgedit.methods.grace import Grace, GraceSettings, Horen, HorenSettings
 from kgedit.methods.memoe import Memoe, MemoeSettings
+from kgedit.methods.registry import method_for
 from methods.benches import REQUESTS, bench, state_of
 
 BEYOND = [Grace(GraceSettings(layer=9)), Horen(HorenSettings(layer=9)), Memoe(MemoeSettings(layer=9))]
@@ -73,6 +75,44 @@ def test_a_prompt_within_reach_of_an_entry_with_its_object_goes_on_from_its_valu
         (again,) = method.compute(work, [REQUESTS[0]])
     assert again.log["losses"][0][0] == pytest.approx(min(first.log["losses"][0]), rel=1e-3)
     assert len(again.log["losses"][0]) <= len(first.log["losses"][0])
+
+
+def test_a_prompt_that_an_entry_would_grow_to_hold_goes_on_from_its_value() -> None:
+    """Its distance d is above the radius 0.75 d and within twice that; a radius of 1.5 d holds it as it is."""
+    model, tok = tiny_model("gpt2")
+    work, request = bench(model, tok, ()), REQUESTS[0]
+    other = replace(request, subject="Peru")
+    one, two = (computed.delta.entries[0].key for computed in GRACE.compute(work, [request, other]))
+    distance, begun = float((one - two).norm()), []
+    for radius in (0.75 * distance, 1.5 * distance):
+        method = Grace(GraceSettings(layer=1, steps=25, radius=radius))
+        (first,) = method.compute(work, [request])
+        with first.delta.apply(model):
+            (second,) = method.compute(work, [other])
+        begun.append(second.log["losses"][0][0])
+    (alone,) = GRACE.compute(work, [other])
+    assert begun[0] == pytest.approx(begun[1])
+    assert begun[0] < 0.9 * alone.log["losses"][0][0]
+
+
+@pytest.mark.parametrize(("variant", "keys"), [("horen", 2), ("horen:paper", 1)])
+def test_horen_as_published_trains_an_edit_into_the_entry_that_answers_for_it(variant: str, keys: int) -> None:
+    model, tok = tiny_model("gpt2")
+    work, stack, request = bench(model, tok, ()), DeltaStack(model), REQUESTS[0]
+    other = replace(request, subject="Peru")
+    method, _ = method_for("a model of no preset", f"{variant}:layer=1:steps=25:threshold=0.001", 3)
+    (first,) = method.compute(work, [request])
+    stack.apply(first.delta)
+    (second,) = method.compute(work, [other])
+    stack.apply(second.delta)
+    book = codebook_of(model, second.delta.weight, second.delta.lookup)
+    assert len(book.labels) == keys
+    assert torch.equal(book.values[-1], second.delta.entries[0].value)
+    # An undo of the first leaves the second with a key of its own; it may be saved and loaded like any other.
+    stack.revert(first.delta.id)
+    book = codebook_of(model, second.delta.weight, second.delta.lookup)
+    assert torch.equal(book.keys[0], second.delta.entries[0].key)
+    assert KeyedDelta.from_stored(second.delta.stored()).id == second.delta.id
 
 
 @pytest.mark.parametrize("name", ["grace", "horen"])
