@@ -45,7 +45,11 @@ def _section(name: str, method: Any) -> str:
     for field, info in kind.model_fields.items():
         default = "*required*" if info.is_required() else f"`{_written(info.get_default(call_default_factory=True))}`"
         rows.append(f"| `{field}` | {default} | {meanings.get(field, '')} |")
-    variants = [f"- `{name}:{word}` sets {_set(fields)}." for word, fields in kind.published.items() if fields]
+    variants = [
+        f"- `{name}:{word}` sets {_set(variant.sets)}: {variant.about}."
+        for word, variant in kind.published.items()
+        if variant.sets
+    ]
     return "\n\n".join([f"\n## {name}", method.summary, f"{said}.", "\n".join(rows), "\n".join(variants)]) + "\n"
 
 
@@ -65,6 +69,8 @@ def _set(fields: Mapping[str, Any]) -> str:
 
 def _written(value: Any) -> str:
     """A value as it is written on the command line."""
+    if value is None:
+        return "none"
     if isinstance(value, list | tuple | set | frozenset):
         return "+".join(map(str, value)) or "none"
     return (

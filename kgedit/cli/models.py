@@ -13,7 +13,7 @@ from kgedit.cli.output import emit, table
 from kgedit.cli.progress import working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from importlib.metadata import EntryPoint
 
     from rich.console import RenderableType
@@ -26,7 +26,7 @@ app = typer.Typer(short_help="Lists models, methods, benchmarks, feeds and plugi
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: AsJson = False) -> None:
-    """Lists models, methods, model families, benchmarks, feeds and plugins."""
+    """Lists models, methods and their variants, model families, benchmarks, feeds and plugins."""
     if context.invoked_subcommand is not None:
         return
     with working("Reading the tables"):
@@ -64,6 +64,7 @@ def _listing() -> dict[str, Any]:
             for name, row in FETCHABLE.items()
         },
         "methods": {name: _about(registry.load_method(name)) for name in registry.method_names()},
+        "variants": dict(_variants(registry.method_names())),
         "families": {
             name: {"parallel": row.parallel, "gated": row.gated, "weight": row.mlp_out_path}
             for name, row in anatomy.families().items()
@@ -82,6 +83,15 @@ def _about(method: type[Method]) -> dict[str, str]:
     return {field: getattr(method, field) for field in ("kind", "needs", "exports", "summary")}
 
 
+def _variants(names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each method's published settings by the word that is typed for them."""
+    from kgedit.methods.registry import load_method
+
+    for name in names:
+        for word, variant in load_method(name).Config.published.items():
+            yield f"{name}:{word}", {"about": variant.about, "sets": dict(variant.sets)}
+
+
 def _first_line(documented: object) -> str:
     return (inspect.getdoc(documented) or "").partition("\n")[0]
 
@@ -91,6 +101,8 @@ def _distribution(entry: EntryPoint) -> str:
 
 
 def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
+    from kgedit.methods.settings import AS_PUBLISHED
+
     rows = [(name, "bundled", "") for name in data["bundled"]]
     for name, row in data["fetchable"].items():
         where = "fetched" if row["fetched"] else f"kgedit models fetch {name}"
@@ -98,6 +110,10 @@ def _shown(data: dict[str, Any]) -> Iterator[RenderableType]:
     yield table(["model", "where", "what it is"], rows)
     methods = [(name, *row.values()) for name, row in data["methods"].items()]
     yield table(["method", "kind", "needs", "export", "what it does"], methods)
+    # What is no more than a method's own settings as published needs no line of its own.
+    variants = [(name, row["about"]) for name, row in data["variants"].items() if row["about"] != AS_PUBLISHED]
+    title = f"METHOD:paper is every method {AS_PUBLISHED}, with the layers of the model's preset"
+    yield table(["variant", "what it is"], variants, title=title)
     kinds = [
         (
             name,

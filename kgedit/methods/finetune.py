@@ -24,7 +24,7 @@ from kgedit.methods.base import Case, Computed, Method, Request, Workbench, chec
 from kgedit.methods.engine.divergence import check_loss
 from kgedit.methods.engine.trained_matrix import TrainedMatrix, full_update
 from kgedit.methods.engine.training_batch import ScoredAt, TrainingBatch
-from kgedit.methods.settings import MethodSettings, SteppedSettings, guessed_layer
+from kgedit.methods.settings import MethodSettings, SteppedSettings, Variant, guessed_layer
 
 # Share of a model's depth that is fine-tuned when nothing is known of it (published: Llama-2 and -3 21 of 32, GPT-J
 # 21 of 28).
@@ -45,7 +45,12 @@ class FineTuneConfig(SteppedSettings):
             as a bag of tokens); "target" scores each behind those before it (FT-M).
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "ft-m": {"loss": "target"}}
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant("FT as published: every token of the object at the prompt's last position"),
+        "ft-m": Variant(
+            "FT-M: each token of the object behind those before it (as ft has it on mini)", {"loss": "target"}
+        ),
+    }
 
     layer: int = Field(ge=0)
     steps: int = Field(default=25, ge=1)
@@ -68,7 +73,9 @@ class BoundedConfig(FineTuneConfig):
         epsilon: As for FT.
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant("FT-L as published: every token of the object at the prompt's last position")
+    }
 
     epsilon: float | None = Field(default=5e-4, gt=0)
 

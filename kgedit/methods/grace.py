@@ -28,7 +28,7 @@ from kgedit.methods.base import Case, Computed, Method, Request, Workbench, chec
 from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, ObjectiveRow, target_rows
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
-from kgedit.methods.settings import MethodSettings, SteppedSettings, guessed_layer
+from kgedit.methods.settings import AS_PUBLISHED, MethodSettings, SteppedSettings, Variant, guessed_layer
 from kgedit.progress import steps_of
 
 _DEPTH = 0.8  # published: Llama-2 27 of 32, GPT-J 25 of 28, gpt2-xl 35 of 48; HoReN Llama-3 29 of 32
@@ -45,7 +45,7 @@ class KeyedSettings(SteppedSettings):
         stop_loss: The training stops below this loss; the published code never stops early.
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"stop_loss": 0.0}}
+    published: ClassVar[Mapping[str, Variant]] = {"paper": Variant(AS_PUBLISHED, {"stop_loss": 0.0})}
 
     layer: int = Field(ge=0)
     steps: int = Field(default=50, ge=1)
@@ -90,7 +90,11 @@ class HorenSettings(KeyedSettings):
             does, instead of giving it a key of its own.
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"stop_loss": 0.0, "reuse": True}}
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant(
+            "HoReN as published: an entry is trained on for its object", {"stop_loss": 0.0, "reuse": True}
+        )
+    }
 
     threshold: float = Field(default=0.85, gt=0, lt=1)
     share: float = Field(default=0.5, ge=0, le=1)

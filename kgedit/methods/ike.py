@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from transformers import PreTrainedTokenizerBase
@@ -22,7 +22,7 @@ from kgedit.lm.anatomy import anatomy_of, context_length
 from kgedit.lm.context import check_room
 from kgedit.lm.tokens import encode_target, encode_texts
 from kgedit.methods.base import Case, Computed, Method, Request, Workbench, check_cases
-from kgedit.methods.settings import MethodSettings
+from kgedit.methods.settings import MethodSettings, Variant
 from kgedit.mini import mini_folder
 from kgedit.mini.corpus import Fact, load_facts
 from kgedit.text.boundary import boundary
@@ -48,7 +48,9 @@ class IkeSettings(MethodSettings):
         labels: Whether texts are headed "New Fact:" and "Prompt:" as published; else facts stand there as sentences.
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"demonstrations": 32, "labels": True}}
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant("IKE as published: demonstrations with headings", {"demonstrations": 32, "labels": True})
+    }
 
     demonstrations: int = Field(default=32, ge=0, le=1000)
     labels: bool = True

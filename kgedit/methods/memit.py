@@ -41,7 +41,7 @@ from kgedit.methods.engine.outlier_scope import at_outliers
 from kgedit.methods.engine.subject_keys import last_keys, last_states
 from kgedit.methods.engine.value import FreeOffset, Solution, optimise
 from kgedit.methods.rome import rome_objective
-from kgedit.methods.settings import guessed_layer
+from kgedit.methods.settings import Variant, guessed_layer
 from kgedit.methods.value_method import ValueMethod, ValueSettings
 from kgedit.progress import steps_of
 
@@ -72,14 +72,21 @@ class MemitConfig(ValueSettings):
     """
 
     # "paper-glame" is MEMIT as GLAME's own tables run it, which differs for some models only (their presets).
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"prefixes": "10x5", "prefix_seeds": "words", "moment_ridge": 0.0},
-        "paper-glame": {},
-        "seq": {"earlier_keys": True},
-        "encore": {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4},
-        "alphaedit": {"earlier_keys": True, "key_ridge": 10.0, "constraint": "null-space"},
-        "emmet": {"moment_weight": 0.1},
-        "comeba-hk": {"earlier_keys": True, "outliers": 2.2},
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant("MEMIT as published", {"prefixes": "10x5", "prefix_seeds": "words", "moment_ridge": 0.0}),
+        "paper-glame": Variant("MEMIT as GLAME's own tables run it"),
+        "seq": Variant("MEMIT-seq: the keys of earlier edits are held, too", {"earlier_keys": True}),
+        "encore": Variant(
+            "ENCORE: these, a ridge, and an early stop", {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4}
+        ),
+        "alphaedit": Variant(
+            "AlphaEdit: a write in the null space of old keys",
+            {"earlier_keys": True, "key_ridge": 10.0, "constraint": "null-space"},
+        ),
+        "emmet": Variant("EMMET: every value is reached, as in an equation", {"moment_weight": 0.1}),
+        "comeba-hk": Variant(
+            "COMEBA-HK: acts where it stands out among a prompt's tokens", {"earlier_keys": True, "outliers": 2.2}
+        ),
     }
 
     layers: tuple[int, ...] = Field(min_length=1)

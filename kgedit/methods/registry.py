@@ -103,9 +103,9 @@ def settings_for(
         notes = (f"no preset for {model!r} and {name}: {values} is a guess from its depth of {n_layers} blocks",)
     if published is None:
         return fields, notes
-    fields = {**kind.published[PAPER], **fields}
+    fields = {**kind.published[PAPER].sets, **fields}
     if published != PAPER:
-        fields |= {**kind.published[published], **table(model, f"{name}:{published}")}
+        fields |= {**kind.published[published].sets, **table(model, f"{name}:{published}")}
     return fields, notes
 
 

@@ -22,7 +22,7 @@ from kgedit.methods.engine.batch import EditBatch
 from kgedit.methods.engine.objective import Objective, edit_objective
 from kgedit.methods.engine.value import FreeOffset, optimise
 from kgedit.methods.engine.write_layers import write_read
-from kgedit.methods.settings import guessed_layer
+from kgedit.methods.settings import Variant, guessed_layer
 from kgedit.methods.value_method import ValueMethod, ValueSettings
 from kgedit.progress import steps_of
 
@@ -36,9 +36,12 @@ class RomeConfig(ValueSettings):
     """
 
     # "paper-glame" is ROME as GLAME's own tables run it, which differs for some models only (their presets).
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"key": "original", "prefixes": "5x10+10x10", "prefix_seeds": "begin", "moment_ridge": 0.0},
-        "paper-glame": {},
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant(
+            "ROME as published: its mixture of keys, no ridge",
+            {"key": "original", "prefixes": "5x10+10x10", "prefix_seeds": "begin", "moment_ridge": 0.0},
+        ),
+        "paper-glame": Variant("ROME as GLAME's own tables run it"),
     }
 
     layer: int = Field(ge=0)

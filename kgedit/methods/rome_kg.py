@@ -24,15 +24,17 @@ from kgedit.lm.tokens import encode_prompt, encode_target
 from kgedit.methods.base import Case, Computed, Request, Workbench, check_cases
 from kgedit.methods.memit import Memit, MemitConfig
 from kgedit.methods.rome import Rome, RomeConfig
+from kgedit.methods.settings import Variant
 from kgedit.methods.value_method import ValueMethod
 from kgedit.text.template import fill
 
 ORDER = 2  # further than the facts of o* the paper's relations do not go
 
 
-def _with_graph(published: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _with_graph(published: Mapping[str, Variant]) -> dict[str, Variant]:
     """Published settings of a method of single facts, with GLAME's choice of facts."""
-    return {**published, "paper": {**published["paper"], "edge_choice": "first"}}
+    own = {word: Variant(f"{each.about}, with the graph's facts", each.sets) for word, each in published.items()}
+    return own | {"paper": own["paper"]._replace(sets={**own["paper"].sets, "edge_choice": "first"})}
 
 
 class RomeKgConfig(RomeConfig):
@@ -45,7 +47,7 @@ class RomeKgConfig(RomeConfig):
         first: Whether the edited fact is written before what follows from it, or after (the order is unpublished).
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = _with_graph(RomeConfig.published)
+    published: ClassVar[Mapping[str, Variant]] = _with_graph(RomeConfig.published)
 
     key: Literal["averaged", "original"] = "original"
     max_edges: int = Field(default=20, ge=1)
@@ -61,7 +63,7 @@ class MemitKgConfig(MemitConfig):
         edge_choice: Which facts are in it, likewise.
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = _with_graph(MemitConfig.published)
+    published: ClassVar[Mapping[str, Variant]] = _with_graph(MemitConfig.published)
 
     max_edges: int = Field(default=20, ge=1)
     edge_choice: EdgeChoice = "telling"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -24,6 +25,21 @@ def guessed_layer(n_layers: int, depth: float = _EDIT_DEPTH, *, above: int = 0) 
     return max(0, min(round(depth * n_layers), n_layers - 1 - above))
 
 
+class Variant(NamedTuple):
+    """What a word behind a method's name stands for.
+
+    Attributes:
+        about: What it is, in one line for lists.
+        sets: Field -> value.
+    """
+
+    about: str
+    sets: Mapping[str, Any] = MappingProxyType({})
+
+
+AS_PUBLISHED = "as published"
+
+
 class MethodSettings(BaseModel):
     """Base of every method's hyper-parameters: frozen, and a misspelt name is an error.
 
@@ -39,7 +55,7 @@ class MethodSettings(BaseModel):
 
     # The word behind a method's name -> what its published procedure sets: "paper", and what differs from it for one
     # benchmark or in another paper's comparison ("paper-mquake").
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    published: ClassVar[Mapping[str, Variant]] = {"paper": Variant(AS_PUBLISHED)}
 
     ending: str = Field(default="", max_length=8)
     gate: float | None = Field(default=None, gt=0, lt=1)
@@ -67,7 +83,7 @@ class MethodSettings(BaseModel):
     @classmethod
     def paper(cls, **changes: Any) -> Self:
         """The published procedure; pass the fields that depend on the model, or that are to differ."""
-        return cls.model_validate({**cls.published["paper"], **changes})
+        return cls.model_validate({**cls.published["paper"].sets, **changes})
 
     def longer(self, factor: int) -> Self:
         """These settings with `factor` times the optimisation steps; the same where there are no steps."""

@@ -8,7 +8,7 @@ from typing import Any
 from kgedit.evaluate.benchmarks.table import BUILT_IN
 from kgedit.ingest.feeds.base import FEEDS
 from kgedit.lm.anatomy import FAMILIES
-from kgedit.methods.registry import METHODS
+from kgedit.methods.registry import METHODS, parse_variant
 
 Run = Callable[..., Any]
 
@@ -39,3 +39,19 @@ def test_each_method_says_its_kind_what_it_needs_and_what_it_exports(run: Run) -
     assert all(row["kind"] for row in methods.values())
     assert (methods["rome"]["needs"], methods["rome"]["exports"]) == ("second moments", "LoRA, GGUF")
     assert (methods["ft"]["kind"], methods["ft"]["needs"]) == ("fine-tuning", "")
+
+
+def test_every_variant_is_listed_by_the_name_that_is_typed_for_it(run: Run, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    variants, plain = run("models", "--json")["variants"], run("models")
+    assert {f"{name}:paper" for name in METHODS} <= variants.keys()
+    for name, row in variants.items():
+        method, changes = parse_variant(name)
+        assert changes == {"paper": name.removeprefix(f"{method}:")}
+        assert row["about"] == "as published" or f"{name} " in plain
+    named = ["memit:alphaedit", "memit:seq", "memit:emmet", "memit:comeba-hk", "ft:ft-m", "finetune-adapter:lora"]
+    named += ["locft:aug", "locft:token-mean", "locft:depth-first"]
+    assert [name in plain for name in named] == [True] * len(named)
+    assert variants["ft:ft-m"]["sets"] == {"loss": "target"}
+    own = [row["about"] for row in variants.values() if row["about"] != "as published"]
+    assert len(set(own)) == len(own)

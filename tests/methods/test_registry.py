@@ -109,6 +109,23 @@ def test_paper_of_rome_is_the_published_mixture_of_keys_and_its_solve_without_a_
     assert config == own.model_copy(update={"key": "original", "moment_ridge": 0.0, "prefix_seeds": "begin"})
 
 
+def test_locft_as_published_asks_the_edit_prompts_alone_in_each_of_its_variants() -> None:
+    for word, changed in {
+        "paper": {}, "aug": {"prefixes": 5}, "token-mean": {"mean": "token"}, "depth-first": {"order": "depth-first"}
+    }.items():  # fmt: skip
+        config = method_for("mini", f"locft:{word}", 6)[0].config
+        plain = {
+            "wordings": 0,
+            "rehearsed": 0.0,
+            "inverse": False,
+            "prefixes": 0,
+            "mean": "text",
+            "order": "breadth-first",
+        }
+        assert {name: getattr(config, name) for name in plain} == plain | changed
+        assert (config.layer, config.learning_rate, config.end_of_text) == (3, 2e-3, True)
+
+
 def test_changes_override_the_preset_and_the_variant_overrides_both() -> None:
     config = method_for("mini", "rome:steps=5", 6, {"steps": 7, "clamp": 2.0})[0].config
     assert (config.steps, config.clamp, config.layer) == (5, 2.0, 1)

@@ -35,7 +35,7 @@ from kgedit.methods.finetune_adapter.lessons import (
     with_texts,
 )
 from kgedit.methods.finetune_adapter.lora import Factors, factors_from, factors_of, load_peft, lora, updates_of
-from kgedit.methods.settings import MethodSettings
+from kgedit.methods.settings import AS_PUBLISHED, MethodSettings, Variant
 
 SURE_ENOUGH = 0.05  # loss per token of what is said with a probability of 0.95
 
@@ -75,27 +75,30 @@ class AdapterConfig(MethodSettings):
 
     # LoRA on the edits alone, as editors are compared with it: modules of the attention, Adam, nothing rehearsed.
     # What a preset was tuned to is set back.
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {},
-        "lora": {
-            "rank": 8,
-            "scale": 4.0,
-            "modules": ("attention",),
-            "dropout": 0.1,
-            "beside": 0,
-            "inverse": False,
-            "epochs": 70,
-            "more_epochs": 70,
-            "learning_rate": 5e-3,
-            "last_rate": 1.0,
-            "clip": None,
-            "held_to": "answers",
-            "keep_weight": 1.0,
-            "stop_loss": 0.0,
-            "rehearsed": 0.0,
-            "least_rehearsed": 0,
-            "rows": 1,
-        },
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant(AS_PUBLISHED),
+        "lora": Variant(
+            "LoRA on the edits alone, as comparisons of editors train it",
+            {
+                "rank": 8,
+                "scale": 4.0,
+                "modules": ("attention",),
+                "dropout": 0.1,
+                "beside": 0,
+                "inverse": False,
+                "epochs": 70,
+                "more_epochs": 70,
+                "learning_rate": 5e-3,
+                "last_rate": 1.0,
+                "clip": None,
+                "held_to": "answers",
+                "keep_weight": 1.0,
+                "stop_loss": 0.0,
+                "rehearsed": 0.0,
+                "least_rehearsed": 0,
+                "rows": 1,
+            },
+        ),
     }
 
     rank: int = Field(default=16, ge=1)

@@ -12,7 +12,7 @@ from kgedit.lm.represent import Pooling
 from kgedit.methods.engine.closed_form import Key
 from kgedit.methods.engine.value import Choice
 from kgedit.methods.glame.encoder import Aggregation, SelfLoops
-from kgedit.methods.settings import guessed_layer
+from kgedit.methods.settings import Variant, guessed_layer
 from kgedit.methods.value_method import ValueSettings
 
 CARRIED_NOTE = "carry_rgnn: the encoder goes on from the edits before this one, which therefore depends on them"
@@ -72,8 +72,8 @@ class GlameConfig(ValueSettings):
     """
 
     # The released code's settings for CounterFact on gpt2-xl, and what it changes for the other two benchmarks.
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant("GLAME as its released code runs it, CounterFact", {
             "layers": (9,), "repr_layer": 5, "steps": 40, "learning_rate": 0.5, "weight_decay": 0.1, "dropout": 0.3,
             "stop_loss": 0.04, "key": "original", "free_offset": False, "path_weight": 0.0, "keep_weight": 0.0,
             "keep_recalled": False, "wording_weight": 0.0,
@@ -81,12 +81,15 @@ class GlameConfig(ValueSettings):
             "gated": False, "clamp_gradient": False, "clamp_from": 1, "choice": "last unless worse",
             "edge_choice": "first", "inverse": False,
             "prefixes": "5x10+10x10+20x10", "prefix_seeds": "begin", "moment_ridge": 0.0,
-        },
-        "paper-cf-plus": {"steps": 35, "weight_decay": 0.5, "dropout": 0.4, "kl_weight": 0.0725},
-        "paper-mquake": {
+        }),
+        "paper-cf-plus": Variant(
+            "GLAME as its released code runs it, CounterFactPlus",
+            {"steps": 35, "weight_decay": 0.5, "dropout": 0.4, "kl_weight": 0.0725},
+        ),
+        "paper-mquake": Variant("GLAME as its released code runs it, MQuAKE", {
             "pooling": "composite_norm", "max_edges": 50, "steps": 50, "weight_decay": 0.5, "dropout": 0.3,
             "kl_weight": 0.075, "stop_loss": 0.005,
-        },
+        }),
     }  # fmt: skip
 
     layers: tuple[int, ...] = Field(min_length=1)

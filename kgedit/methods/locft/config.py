@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from kgedit.methods.settings import MethodSettings, guessed_layer
+from kgedit.methods.settings import MethodSettings, Variant, guessed_layer
 
 # Layer 22 of Llama-3's 32 blocks, as published; late layers harm what else the model can do the least.
 _DEPTH = 22 / 32
@@ -38,7 +38,12 @@ class LocftConfig(MethodSettings):
         max_edges: Its size, target triple included.
     """
 
-    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"inverse": False}}
+    published: ClassVar[Mapping[str, Variant]] = {
+        "paper": Variant("LocFT-BF as published: the edit prompts alone", {"inverse": False}),
+        "aug": Variant("LocFT-BF Aug: each edit behind five random prefixes as well", {"prefixes": 5}),
+        "token-mean": Variant("LocFT-BF with every token of a batch weighed alike", {"mean": "token"}),
+        "depth-first": Variant("LocFT with one edit trained to its end, then the next", {"order": "depth-first"}),
+    }
 
     layer: int = Field(ge=0)
     epochs: int = Field(default=25, ge=1)
