@@ -1,7 +1,7 @@
 """BAKE (Ma et al., 2023): CounterFact's layout with a question about the new object whose answer is the subject.
 
 `reverse_qa` is asked where an object has few subjects (BAKE-Q&J), `reverse_judge` is answered by yes or no and stands
-in every record; the released evaluation (github mjy1111/BAKE, bir.py) reads of each its prompt and the name of
+in every record; the released evaluation (mjy1111/BAKE on GitHub) reads of each its prompt and the name of
 `target_new`. Made files have one more key: `object_facts`, other facts of the new object, which must stay.
 """
 
