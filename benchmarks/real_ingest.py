@@ -23,7 +23,7 @@ from typing import Any
 
 from kg_cache.settings import Settings
 from kgedit.cli.progress import working
-from kgedit.delta.gguf_lora import export_gguf_lora
+from kgedit.delta.gguf.lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
 from kgedit.errors import JournalError

@@ -20,7 +20,7 @@ from kg_cache.graph import KnowledgeGraph
 from kg_cache.settings import Settings
 from kg_cache.store import Store
 from kgedit.delta import Delta, DeltaStack
-from kgedit.delta.gguf_lora import export_gguf_lora
+from kgedit.delta.gguf.lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.delta.turns import TakesTurns, in_turn
 from kgedit.delta.vocabulary import check_vocabulary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from kgedit.io.existing import refuse_existing
 from kgedit.lm.loading import Loading
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from kgedit.delta import LowRankDelta
     from kgedit.progress import Progress
@@ -28,6 +28,9 @@ Deltas = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", help="Model of the deltas; a store knows its own.")]
 Out = Annotated[Path, typer.Option("--out", help="GGUF file to write.")]
+
+
+_NO_EDITS = "give either --store, or --model and one or more --delta"
 
 
 class Precision(StrEnum):
@@ -55,9 +58,11 @@ def gguf_lora(
     refuse_existing(out, force=force)
     with working("Loading the model") as advance:
         from kgedit.delta.facts import facts_changed
-        from kgedit.delta.gguf_lora import export_gguf_lora
+        from kgedit.delta.gguf.lora import export_gguf_lora
 
-        composed, loaded = _edits(store, delta, model, advance, loading)
+        composed, loaded, _ = _edits(store, delta, model, advance, loading)
+        if composed is None:
+            raise typer.BadParameter(_NO_EDITS)
         if out.exists():
             _base_file(loaded, out)
         export_gguf_lora(composed, loaded, out)
@@ -92,24 +97,27 @@ def gguf(
 ) -> None:
     """Writes the edited model as a GGUF file.
 
-    It is the file that the model came from, copied but for the edits.
+    A model that came from a GGUF file leaves as that file, copied but for the edits. Others are converted: gpt2,
+    llama, qwen2, qwen3 and more, with a byte-level tokenizer. With --model alone it is the unedited model.
     """
     refuse_existing(out, force=force)
     with working("Loading the model") as advance:
-        from kgedit.delta.gguf_model import export_gguf_model
-        from kgedit.errors import UnsupportedExport
+        from kgedit.delta.gguf.from_file import gguf_from_file
+        from kgedit.delta.gguf.from_model import gguf_from_model
 
-        composed, loaded = _edits(store, delta, model, advance, loading)
+        composed, loaded, tokenizer = _edits(store, delta, model, advance, loading)
         base = _base_file(loaded, out)
-        if base is None:
-            made = hasattr(loaded.config, "gguf_source")
-            origin = "a GGUF file that is gone" if made else "a folder, not from a GGUF file"
-            raise UnsupportedExport(
-                f"the model was loaded from {origin}: write a checkpoint (kgedit export checkpoint) and convert "
-                "it with llama.cpp's convert_hf_to_gguf.py, or write an adapter (kgedit export gguf-lora)"
-            )
-        export_gguf_model(composed, base, out, precision=precision.value, config=loaded.config, progress=advance)
-    data = {"out": str(out), "bytes": out.stat().st_size, "precision": precision.value, "base": str(base)}
+        how: Any = {"precision": precision.value, "progress": advance}
+        if base is not None:
+            gguf_from_file(composed, base, out, config=loaded.config, **how)
+        else:
+            gguf_from_model(loaded, tokenizer, out, delta=composed, **how)
+    data = {
+        "out": str(out),
+        "bytes": out.stat().st_size,
+        "precision": precision.value,
+        "base": None if base is None else str(base),
+    }
     emit(data, lambda: [line(f"{out}, {out.stat().st_size:,} bytes, {precision.value}")], as_json=as_json)
 
 
@@ -132,10 +140,10 @@ def _base_file(loaded: PreTrainedModel, out: Path) -> Path | None:
 
 def _edits(
     store: Path | None, deltas: list[Path] | None, model: str | None, progress: Progress, loading: Loading
-) -> tuple[LowRankDelta, PreTrainedModel]:
-    """One delta on the unedited model, from a store or from folders, and the model."""
-    if (store is None) == (not deltas) or (store is not None and model is not None):
-        raise typer.BadParameter("give either --store, or --model and one or more --delta")
+) -> tuple[LowRankDelta | None, PreTrainedModel, PreTrainedTokenizerBase]:
+    """The edits of a store or of folders as one delta, if any, the model with them applied, and its tokenizer."""
+    if (store is None) == (not deltas and model is None) or (store is not None and (deltas or model is not None)):
+        raise typer.BadParameter(_NO_EDITS)
     if store is not None:
         from kgedit.ingest.exports.composed import composed_of
 
@@ -154,6 +162,4 @@ def _edits(
         check_vocabulary(each, tokenizer)
         stack.apply(each)
     composed = stack.composed()
-    if composed is None:
-        raise typer.BadParameter("no delta was given")
-    return as_low_rank(composed), loaded
+    return (None if composed is None else as_low_rank(composed)), loaded, tokenizer

@@ -45,6 +45,22 @@ def test_a_store_leaves_as_adapter(tmp_path: Path, run: Run) -> None:
     assert field(open_gguf(tmp_path / "lora.gguf"), "general.architecture") == "gpt2"
 
 
+def test_a_model_that_came_from_no_gguf_file_leaves_as_one(tmp_path: Path, run: Run, refused: Run) -> None:
+    store = edited_store(tmp_path / "store")
+    made = run("export", "gguf", "--store", str(store), "--out", str(tmp_path / "edited.gguf"), "--json")
+    assert (made["base"], made["precision"]) == (None, "f16")
+    edited = open_gguf(tmp_path / "edited.gguf")
+    assert len(field(edited, "kgedit.facts")) == 2
+    unedited = tmp_path / "unedited.gguf"
+    run("export", "gguf", "--model", "mini", "--out", str(unedited))
+    assert field(open_gguf(unedited), "kgedit.facts") is None
+    assert field(open_gguf(unedited), "tokenizer.ggml.pre") == "gpt-2"
+    out = ("--out", str(tmp_path / "x.gguf"))
+    for words in ((), ("--store", str(store), "--model", "mini")):
+        assert "--store" in refused("export", "gguf", *words, *out)
+    assert "--delta" in refused("export", "gguf-lora", "--model", "mini", *out)
+
+
 def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: Path, run: Run, refused: Run) -> None:
     file, delta = edited
     out = ("--out", str(tmp_path / "x.gguf"))

@@ -14,8 +14,9 @@ import torch
 from transformers import PreTrainedModel
 
 from delta.conftest import MakeDelta
-from kgedit.delta.gguf_lora import export_gguf_lora
-from kgedit.delta.gguf_model import Precision, export_gguf_model
+from kgedit.delta.gguf.from_file import gguf_from_file
+from kgedit.delta.gguf.lora import export_gguf_lora
+from kgedit.delta.gguf.writing import Precision
 from kgedit.lm.load import load_model
 from llama_cpp import LlamaCpp
 from real_model import smollm2_file
@@ -53,7 +54,7 @@ def test_a_hundred_texts_are_the_same(
     precision: Precision, tie: float, tolerance: float, make_delta: MakeDelta, tmp_path: Path
 ) -> None:
     write_tiny_llama(tmp_path / "tiny.gguf")
-    base = export_gguf_model(None, tmp_path / "tiny.gguf", tmp_path / "base.gguf", precision=precision)
+    base = gguf_from_file(None, tmp_path / "tiny.gguf", tmp_path / "base.gguf", precision=precision)
     model, _ = load_model(str(base))
     delta = make_delta(model, layers=(0, 2), rank=2)
     judge = LlamaCpp(base, [export_gguf_lora(delta, model, tmp_path / "lora.gguf")])
@@ -68,7 +69,7 @@ def test_a_hundred_texts_are_the_same(
 @pytest.mark.timeout(900)
 def test_a_real_model_says_the_same_edited_and_unedited(make_delta: MakeDelta, tmp_path: Path) -> None:
     file = smollm2_file()
-    base = export_gguf_model(None, file, tmp_path / "base.gguf", precision="f32")
+    base = gguf_from_file(None, file, tmp_path / "base.gguf", precision="f32")
     model, _ = load_model(str(file))
     delta = make_delta(model, layers=(6,), rank=1)
     judge = LlamaCpp(base, [export_gguf_lora(delta, model, tmp_path / "lora.gguf")])

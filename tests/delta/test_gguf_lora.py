@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from delta.conftest import MakeDelta
 from families import tiny_model
 from kgedit.delta import LowRankDelta, WeightUpdate, hash_weights
 from kgedit.delta.facts import check_agreeing
-from kgedit.delta.gguf_lora import export_gguf_lora
+from kgedit.delta.gguf.lora import export_gguf_lora
+from kgedit.delta.weights import parent_module
 from kgedit.errors import SaveFailed, UnsupportedExport
+from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.load import load_model
 from kgedit.lm.sources.gguf_file import field, open_gguf
 from llama_cpp import LlamaCpp
@@ -141,14 +144,15 @@ def test_a_family_that_llama_cpp_cannot_run_is_refused(family: str, make_delta: 
 def everywhere(model: PreTrainedModel, *, seed: int = 0) -> LowRankDelta:
     """A delta of rank 2 on every matrix of every block, as an adapter of all linear layers has."""
     rng = torch.Generator().manual_seed(seed)
-    updates = tuple(
-        WeightUpdate(
-            name, torch.randn(weight.shape[1], 2, generator=rng), 0.1 * torch.randn(weight.shape[0], 2, generator=rng)
-        )
-        for name, weight in model.named_parameters()
-        if ".layers." in name and weight.ndim == 2
-    )
-    return LowRankDelta(updates, hash_weights(model, [update.name for update in updates]))
+    blocks = f"{anatomy_of(model).blocks_path}."
+    updates = []
+    for name, weight in model.named_parameters():
+        if name.startswith(blocks) and weight.ndim == 2:
+            conv1d = isinstance(parent_module(model, name), Conv1D)
+            d_out, d_in = weight.shape[::-1] if conv1d else weight.shape
+            left, right = torch.randn(d_in, 2, generator=rng), 0.1 * torch.randn(d_out, 2, generator=rng)
+            updates.append(WeightUpdate(name, left, right, conv1d))
+    return LowRankDelta(tuple(updates), hash_weights(model, [update.name for update in updates]))
 
 
 def test_every_matrix_of_a_llama_block_is_exported_with_its_rows_where_llama_cpp_has_them(
@@ -167,10 +171,10 @@ def test_every_matrix_of_a_llama_block_is_exported_with_its_rows_where_llama_cpp
 
 
 @pytest.mark.parametrize("matrix", ["self_attn.q_proj", "mlp.up_proj"])
-def test_other_matrices_of_other_families_are_refused_since_their_rows_may_be_permuted(
+def test_other_matrices_of_families_that_were_not_tried_are_refused_since_their_rows_may_be_permuted(
     matrix: str, tmp_path: Path
 ) -> None:
-    model = tiny_model("qwen2")[0]
+    model = tiny_model("gemma2")[0]
     name = f"model.layers.0.{matrix}.weight"
     d_out, d_in = model.get_parameter(name).shape
     update = WeightUpdate(name, torch.ones(d_in, 1), torch.ones(d_out, 1))

@@ -10,7 +10,8 @@ import torch
 
 from delta.conftest import MakeDelta
 from delta.test_gguf_lora import everywhere
-from kgedit.delta.gguf_model import Precision, export_gguf_model
+from kgedit.delta.gguf.from_file import gguf_from_file
+from kgedit.delta.gguf.writing import Precision
 from kgedit.errors import FileCorrupt, WrongBase
 from kgedit.lm.load import load_model
 from kgedit.lm.sources.gguf_file import open_gguf
@@ -32,7 +33,7 @@ def test_llama_cpp_runs_the_edited_model(
 ) -> None:
     model, _ = load_model(str(base))
     delta = make_delta(model, layers=(0, 2), rank=3)
-    file = export_gguf_model(delta, base, tmp_path / "m.gguf", precision=precision, config=model.config)
+    file = gguf_from_file(delta, base, tmp_path / "m.gguf", precision=precision, config=model.config)
     judge = LlamaCpp(file)
     ids = judge.tokenize(PROMPT)
     with torch.no_grad(), delta.apply(model):
@@ -44,9 +45,7 @@ def test_llama_cpp_runs_the_edited_model(
 def test_every_matrix_of_a_llama_block_is_merged_where_llama_cpp_has_it(base: Path, tmp_path: Path) -> None:
     model, _ = load_model(str(base))
     delta = everywhere(model)
-    again, _ = load_model(
-        str(export_gguf_model(delta, base, tmp_path / "m.gguf", precision="f32", config=model.config))
-    )
+    again, _ = load_model(str(gguf_from_file(delta, base, tmp_path / "m.gguf", precision="f32", config=model.config)))
     delta.apply(model)
     for name in delta.names:
         assert torch.allclose(again.get_parameter(name), model.get_parameter(name), atol=1e-6), name
@@ -55,7 +54,7 @@ def test_every_matrix_of_a_llama_block_is_merged_where_llama_cpp_has_it(base: Pa
 def test_it_can_be_edited_again(base: Path, make_delta: MakeDelta, tmp_path: Path) -> None:
     model, _ = load_model(str(base))
     delta = make_delta(model, layers=(1,), rank=2)
-    file = export_gguf_model(delta, base, tmp_path / "m.gguf", precision="f32", config=model.config)
+    file = gguf_from_file(delta, base, tmp_path / "m.gguf", precision="f32", config=model.config)
     again, _ = load_model(str(file))
     delta.apply(model)
     name = delta.names[0]
@@ -63,7 +62,7 @@ def test_it_can_be_edited_again(base: Path, make_delta: MakeDelta, tmp_path: Pat
 
 
 def test_metadata_is_copied(base: Path, tmp_path: Path) -> None:
-    file = export_gguf_model(None, base, tmp_path / "m.gguf", precision="f16")
+    file = gguf_from_file(None, base, tmp_path / "m.gguf", precision="f16")
     old, new = open_gguf(base), open_gguf(file)
     for name, field in old.fields.items():
         if not name.startswith("GGUF."):
@@ -78,20 +77,20 @@ def test_another_base_than_the_deltas_is_refused(base: Path, make_delta: MakeDel
     delta = make_delta(model, layers=(1,))
     write_tiny_llama(tmp_path / "lacks.gguf", leave_out="blk.1.ffn_down.weight")
     with pytest.raises(WrongBase, match=r"blk\.1\.ffn_down"):
-        export_gguf_model(delta, tmp_path / "lacks.gguf", tmp_path / "m.gguf", config=model.config)
+        gguf_from_file(delta, tmp_path / "lacks.gguf", tmp_path / "m.gguf", config=model.config)
     assert not (tmp_path / "m.gguf").exists()
 
 
 def test_a_damaged_base_leaves_nothing_half_written(base: Path, tmp_path: Path) -> None:
     base.write_bytes(base.read_bytes()[:-5000])
     with pytest.raises(FileCorrupt):
-        export_gguf_model(None, base, tmp_path / "m.gguf")
+        gguf_from_file(None, base, tmp_path / "m.gguf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.gguf"]
 
 
 def test_quantised_blocks_are_those_of_the_gguf_package(base: Path, tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf")
-    held = {t.name: t for t in open_gguf(export_gguf_model(None, base, tmp_path / "m.gguf", precision="q8_0")).tensors}
+    held = {t.name: t for t in open_gguf(gguf_from_file(None, base, tmp_path / "m.gguf", precision="q8_0")).tensors}
     source = {t.name: t for t in open_gguf(base).tensors}["blk.0.ffn_down.weight"].data
     expected = gguf.quantize(np.array(source), gguf.GGMLQuantizationType.Q8_0)
     assert np.array_equal(held["blk.0.ffn_down.weight"].data, expected)

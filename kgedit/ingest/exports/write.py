@@ -13,7 +13,7 @@ from typing import Unpack
 
 from kgedit.delta import Delta, DeltaStack, LowRankDelta
 from kgedit.delta.compress import compress
-from kgedit.delta.gguf_lora import export_gguf_lora
+from kgedit.delta.gguf.lora import export_gguf_lora
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
 from kgedit.errors import JournalError, MissingExtra, UnsupportedExport

@@ -53,16 +53,27 @@ def rope_parameters(path: Path, reader: Any) -> dict[str, Any] | None:
     }
 
 
-def llama3_divisors(theta: float, count: int, factor: float) -> np.ndarray[Any, Any]:
-    """By what each frequency is divided, (count,), as in transformers' `rope_type` "llama3"."""
+def llama3_divisors(
+    theta: float, count: int, factor: float, *, low: float = _LOW, high: float = _HIGH, original: int = _ORIGINAL
+) -> np.ndarray[Any, Any]:
+    """By what each frequency is divided, (count,), as in transformers' `rope_type` "llama3".
+
+    Args:
+        theta: Base of the frequencies.
+        count: How many there are, half of a head's width.
+        factor: Largest divisor.
+        low: `low_freq_factor`.
+        high: `high_freq_factor`.
+        original: Length of the texts before the context was stretched, in tokens.
+    """
     found = []
     for index in range(count):
         wavelength = 2 * math.pi * theta ** (index / count)
-        if wavelength < _ORIGINAL / _HIGH:
+        if wavelength < original / high:
             found.append(1.0)
-        elif wavelength > _ORIGINAL / _LOW:
+        elif wavelength > original / low:
             found.append(factor)
         else:
-            smooth = (_ORIGINAL / wavelength - _LOW) / (_HIGH - _LOW)
+            smooth = (original / wavelength - low) / (high - low)
             found.append(1 / ((1 - smooth) / factor + smooth))
     return np.array(found)

@@ -23,16 +23,17 @@ _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+_DIGIT = r"\p{N}"
+_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", _DIGIT)
 
 # Name in `tokenizer.ggml.pre` -> expressions, applied in turn to what the one before has left.
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "gpt-2": (_GPT2,),
     "olmo": (_GPT2,),
-    "smollm": (r"\p{N}", _GPT2),
-    "starcoder": (r"\p{N}", _GPT2),
-    "refact": (r"\p{N}", _GPT2),
-    "command-r": (r"\p{N}", _GPT2),
+    "smollm": (_DIGIT, _GPT2),
+    "starcoder": (_DIGIT, _GPT2),
+    "refact": (_DIGIT, _GPT2),
+    "command-r": (_DIGIT, _GPT2),
     "llama-bpe": (_LLAMA3,),
     "llama3": (_LLAMA3,),
     "smaug-bpe": (_LLAMA3,),
@@ -40,6 +41,40 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "qwen2": (_QWEN2,),
     "deepseek-r1-qwen": (_QWEN2,),
 }
+# Those by which a word that is a token as a whole stays one, whatever the merges would make of it.
+_IGNORING_MERGES = ("llama-bpe", "llama3")
+
+
+def split_of(pre_tokenizer: Mapping[str, Any] | None, *, ignores_merges: bool) -> str | None:
+    """The name that llama.cpp has for the split of a byte-level tokenizer.
+
+    Args:
+        pre_tokenizer: As in a tokenizer.json.
+        ignores_merges: Whether a word that is a token as a whole stays one.
+
+    Returns:
+        A name of `SPLITS`; None where the split is none of these.
+    """
+    found = _expressions(pre_tokenizer or {})
+    names = (name for name, steps in SPLITS.items() if steps == found)
+    return next((name for name in names if (name in _IGNORING_MERGES) == ignores_merges), None)
+
+
+def _expressions(pre_tokenizer: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The expressions by which text is split in turn; None where it is split, or changed, by anything else."""
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    expressions = []
+    for step in steps[:-1]:
+        if step["type"] == "Digits" and step["individual_digits"]:
+            expressions.append(_DIGIT)
+        elif step["type"] == "Split" and (step["behavior"], step["invert"]) == ("Isolated", False):
+            expressions.append(step["pattern"].get("Regex"))
+        else:
+            return None
+    last = steps[-1]
+    if last.get("type") != "ByteLevel" or last["add_prefix_space"]:
+        return None
+    return (*expressions, _GPT2) if last["use_regex"] else tuple(expressions)
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # values of `tokenizer.ggml.token_type` that are matched whole
 
