@@ -125,7 +125,7 @@ def _base_file(loaded: PreTrainedModel, out: Path) -> Path | None:
     """The GGUF file that the model came from, if it did and the file is there.
 
     Raises:
-        SettingError: The result would be written over it.
+        SettingError: The result would be written over it, or over a file of the model's folder.
     """
     from kg_cache.settings import Settings
     from kgedit.errors import SettingError
@@ -133,8 +133,13 @@ def _base_file(loaded: PreTrainedModel, out: Path) -> Path | None:
 
     source = getattr(loaded.config, "gguf_source", None)
     base = source_file(source["sha256"], Settings().cache_dir) if source else None
-    if base is not None and out.exists() and out.samefile(base):
-        raise SettingError(f"{out} is the file of the model itself, which --force does not replace; name another one")
+    if out.exists():
+        folder = loaded.config.name_or_path
+        of_folder = bool(folder) and out.suffix != ".gguf" and Path(folder).is_dir() and out.parent.samefile(folder)
+        if of_folder or (base is not None and out.samefile(base)):
+            raise SettingError(
+                f"{out} is the file of the model itself, which --force does not replace; name another one"
+            )
     return base
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from cli.conftest import Run
 from ingest.stores import edited_store
 from kgedit.lm.sources.gguf_file import field, open_gguf
+from kgedit.mini import mini_folder
 from tiny_gguf import write_tiny_llama
 
 EDIT = ("edit", "--subject", "Ulm", "--prompt", "{} lies in", "--target", "France", "--method", "rome")
@@ -38,27 +40,33 @@ def test_a_saved_edit_leaves_as_adapter_and_as_whole_model(edited: tuple[str, st
         assert kinds["blk.0.ffn_down.weight"] == kind
 
 
-def test_a_store_leaves_as_adapter(tmp_path: Path, run: Run) -> None:
+def test_a_store_leaves_as_adapter_and_as_whole_model(tmp_path: Path, run: Run) -> None:
     store = edited_store(tmp_path / "store")
     lora = run("export", "gguf-lora", "--store", str(store), "--out", str(tmp_path / "lora.gguf"), "--json")
     assert len(lora["facts"]) == 2
     assert field(open_gguf(tmp_path / "lora.gguf"), "general.architecture") == "gpt2"
+    whole = run("export", "gguf", "--store", str(store), "--out", str(tmp_path / "whole.gguf"), "--json")
+    assert (whole["base"], whole["precision"]) == (None, "f16")
+    assert len(field(open_gguf(tmp_path / "whole.gguf"), "kgedit.facts")) == 2
 
 
-def test_a_model_that_came_from_no_gguf_file_leaves_as_one(tmp_path: Path, run: Run, refused: Run) -> None:
-    store = edited_store(tmp_path / "store")
-    made = run("export", "gguf", "--store", str(store), "--out", str(tmp_path / "edited.gguf"), "--json")
-    assert (made["base"], made["precision"]) == (None, "f16")
-    edited = open_gguf(tmp_path / "edited.gguf")
-    assert len(field(edited, "kgedit.facts")) == 2
-    unedited = tmp_path / "unedited.gguf"
+def test_a_model_alone_leaves_unedited(tmp_path: Path, run: Run, refused: Run) -> None:
+    unedited, out = tmp_path / "unedited.gguf", ("--out", str(tmp_path / "x.gguf"))
     run("export", "gguf", "--model", "mini", "--out", str(unedited))
     assert field(open_gguf(unedited), "kgedit.facts") is None
     assert field(open_gguf(unedited), "tokenizer.ggml.pre") == "gpt-2"
-    out = ("--out", str(tmp_path / "x.gguf"))
-    for words in ((), ("--store", str(store), "--model", "mini")):
+    for words in ((), ("--store", "STORE", "--model", "mini")):
         assert "--store" in refused("export", "gguf", *words, *out)
     assert "--delta" in refused("export", "gguf-lora", "--model", "mini", *out)
+
+
+def test_a_file_of_the_models_folder_is_not_written_over(tmp_path: Path, refused: Run) -> None:
+    shutil.copytree(mini_folder(), tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    before = weights.read_bytes()
+    words = ("--model", str(tmp_path / "model"), "--out", str(weights), "--force")
+    assert "the file of the model itself" in refused("export", "gguf", *words)
+    assert weights.read_bytes() == before
 
 
 def test_what_cannot_be_exported_is_one_line(edited: tuple[str, str], tmp_path: Path, run: Run, refused: Run) -> None:
