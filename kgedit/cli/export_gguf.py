@@ -134,8 +134,8 @@ def _base_file(loaded: PreTrainedModel, out: Path) -> Path | None:
     source = getattr(loaded.config, "gguf_source", None)
     base = source_file(source["sha256"], Settings().cache_dir) if source else None
     if out.exists():
-        folder = loaded.config.name_or_path
-        of_folder = bool(folder) and out.suffix != ".gguf" and Path(folder).is_dir() and out.parent.samefile(folder)
+        folder = str(loaded.config.name_or_path or "")
+        of_folder = folder and out.suffix != ".gguf" and Path(folder).is_dir() and out.parent.samefile(folder)
         if of_folder or (base is not None and out.samefile(base)):
             raise SettingError(
                 f"{out} is the file of the model itself, which --force does not replace; name another one"

@@ -76,6 +76,7 @@ def _expressions(pre_tokenizer: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     return (*expressions, _GPT2) if last["use_regex"] else tuple(expressions)
 
+
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # values of `tokenizer.ggml.token_type` that are matched whole
 
 
