@@ -95,6 +95,39 @@ def write_tiny_llama(
     return model
 
 
+def write_tiny_stablelm(path: Path, *, share: float) -> None:
+    """A StableLM of which a share of each head is turned by position."""
+    gguf = pytest.importorskip("gguf")
+    tokenizer = tiny_tokenizer()
+    tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": len(tokens)}
+    model, _ = tiny_model("stablelm", partial_rotary_factor=share, **sizes)
+    config = model.config
+    writer = gguf.GGUFWriter(path, "stablelm")
+    writer.add_name("Tiny Random")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(int(config.hidden_size // config.num_attention_heads * share))
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_eps(config.layer_norm_eps)
+    writer.add_parallel_residual(False)
+    writer.add_vocab_size(config.vocab_size)
+    _add_byte_level(writer, tokenizer, tokens, "smollm")
+    _add_special_tokens(writer, tokenizer, False)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.STABLELM, config.num_hidden_layers)
+    for name, value in model.state_dict().items():
+        module, _, kind = name.rpartition(".")
+        writer.add_tensor(f"{names.get_name(module)}.{kind}", value.float().contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def _named(model: PreTrainedModel) -> dict[str, np.ndarray[Any, Any]]:
     config, state = model.config, model.state_dict()
     named = {

@@ -23,7 +23,7 @@ from kgedit.io.whole_file import sha256_of
 from kgedit.lm.anatomy import FAMILIES, anatomy_of, mixture_of_experts
 from kgedit.lm.quiet import quiet
 from kgedit.lm.sources.gguf_file import check_is_gguf, field, open_model
-from kgedit.lm.sources.rope import ROPE_FREQUENCIES, rope_parameters
+from kgedit.lm.sources.rope import ROPE_FREQUENCIES, rope_parameters, rotary_share
 from kgedit.lm.sources.sizes import check_counts, check_size
 from kgedit.lm.sources.tokenizer import tokenized_as_llama_cpp
 from kgedit.progress import Progress
@@ -121,6 +121,9 @@ def _loaded(path: Path, reader: Any) -> tuple[PreTrainedModel, Any]:
     rope = rope_parameters(path, reader)
     if rope is not None:
         model.config.rope_parameters = rope
+    share = rotary_share(reader, model.config)
+    if share is not None:
+        model.config.rope_parameters["partial_rotary_factor"] = share
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer is not None:  # the weights are dequantised; without this the model counts as quantised
         quantizer.remove_quantization_config(model)

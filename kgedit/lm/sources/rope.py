@@ -53,6 +53,20 @@ def rope_parameters(path: Path, reader: Any) -> dict[str, Any] | None:
     }
 
 
+def rotary_share(reader: Any, config: Any) -> float | None:
+    """Which part of each head a file turns by position; None where the file or the family does not say.
+
+    Args:
+        reader: The `gguf.GGUFReader` on the file.
+        config: What transformers makes of it, with the part that is usual in the family.
+    """
+    turned = field(reader, f"{field(reader, 'general.architecture')}.rope.dimension_count")
+    if turned is None or "partial_rotary_factor" not in (getattr(config, "rope_parameters", None) or {}):
+        return None
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return float(turned / width)
+
+
 def llama3_divisors(
     theta: float, count: int, factor: float, *, low: float = _LOW, high: float = _HIGH, original: int = _ORIGINAL
 ) -> np.ndarray[Any, Any]:

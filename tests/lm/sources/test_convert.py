@@ -16,7 +16,7 @@ from kgedit.lm.sources import convert
 from kgedit.lm.sources.local import local_source
 from kgedit.lm.sources.rope import llama3_divisors
 from llama_cpp import LlamaCpp
-from tiny_gguf import write_tiny_llama
+from tiny_gguf import write_tiny_llama, write_tiny_stablelm
 
 
 @pytest.fixture
@@ -57,6 +57,14 @@ def test_scaled_rotary_frequencies_of_llama_3_are_carried_over(tmp_path: Path) -
     assert model.config.rope_parameters["rope_type"] == "llama3"
     ids = tokenizer("The capital of France is Paris, and the capital of Japan is Tokyo.").input_ids
     assert furthest_logprob(model, ids, file) < 1e-4
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_of_each_head_the_part_is_turned_that_the_file_says(share: float, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    write_tiny_stablelm(file, share=share)
+    model, tokenizer = load_model(local_source(str(file), tmp_path))
+    assert furthest_logprob(model, tokenizer("Albert Einstein was born in Ulm").input_ids, file) < 1e-4
 
 
 def test_a_file_is_converted_once_and_known_by_its_content(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
