@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import re
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -25,8 +26,7 @@ NEURON_NOTE = (
     "other wordings, too."
 )
 
-
-_DRAWING = re.compile(rf"(severed|(mean|prompt-\d+)-({'|'.join(KINDS)}))\.(svg|png)")
+_FORMS: tuple[Form, ...] = ("svg", "png")
 _NAMES = ("locate.json", "locate.html", "mean-*.*", "severed.*", "prompt-*-*.*")
 
 
@@ -57,17 +57,23 @@ def write_located(located: Located, directory: Path) -> list[str]:
         SaveFailed: Disk full, read-only folder and the like.
     """
     files = {"locate.json": located.model_dump_json(indent=1).encode(), "locate.html": to_html(located).encode()}
-    forms: tuple[Form, ...] = ("svg", "png")
-    for form in forms:
+    for form in _FORMS:
         with suppress(MissingExtra):
             files |= {f"{name}.{form}": drawing for name, _, drawing in _drawings(located, form)}
-    there_before = (directory / _NAMES[0]).is_file()
+    earlier = _drawings_told_by(directory / _NAMES[0])
     write_files(directory, files)
-    if there_before:
-        for path in directory.iterdir():
-            if _DRAWING.fullmatch(path.name) and path.name not in files:
-                path.unlink()
+    for name in earlier - files.keys():
+        (directory / name).unlink(missing_ok=True)
     return list(files)
+
+
+def _drawings_told_by(numbers: Path) -> set[str]:
+    """Names of the drawings that belong to an earlier report's numbers; none where the file holds no such report."""
+    try:
+        located = Located.model_validate_json(numbers.read_bytes())
+    except (OSError, ValueError):
+        return set()
+    return {f"{name}.{form}" for name, _, _ in _planned(located) for form in _FORMS}
 
 
 def to_html(located: Located) -> str:
@@ -80,21 +86,26 @@ def to_html(located: Located) -> str:
 
 def _drawings(located: Located, form: Form) -> list[tuple[str, str, bytes]]:
     """Name, caption and content of each drawing."""
-    made: list[tuple[str, str, bytes]] = []
+    return [(name, caption, draw(form)) for name, caption, draw in _planned(located)]
+
+
+def _planned(located: Located) -> list[tuple[str, str, Callable[[Form], bytes]]]:
+    """Name and caption of each drawing, and what draws it."""
+    planned: list[tuple[str, str, Callable[[Form], bytes]]] = []
     if len(located.traces) > 1:
-        made += [
-            (f"mean-{kind}", f"Average indirect effect: {kind}", average_map(located, kind, form))
+        planned += [
+            (f"mean-{kind}", f"Average indirect effect: {kind}", partial(average_map, located, kind))
             for kind in located.effects
         ]
     if located.severed:
-        made.append(("severed", "Parts cut off", severed_curves(located, form)))
+        planned.append(("severed", "Parts cut off", partial(severed_curves, located)))
     for number, traced in enumerate(located.traces[:_PROMPTS]):
-        made += [
-            (f"prompt-{number}-{kind}", traced.prompt, prompt_map(traced, kind, form))
+        planned += [
+            (f"prompt-{number}-{kind}", traced.prompt, partial(prompt_map, traced, kind))
             for kind in KINDS
             if kind in traced.effects
         ]
-    return made
+    return planned
 
 
 def _page(located: Located, shown: list[tuple[str, bytes]], problem: str) -> str:

@@ -51,15 +51,26 @@ def test_numbers_heat_maps_and_a_page_are_written(tmp_path: Path) -> None:
 
 def test_drawings_of_an_earlier_report_do_not_stay_beside_the_next_one(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="heat maps are drawn by matplotlib, the extra plots")
-    mine = ("mean-values.csv", "mean-state.pdf", "prompt-1-mlp.txt", "prompt-1-notes.svg", "severed.txt")
-    (tmp_path / "mean-attention.png").write_text("mine, as no report was there")
+    # The kind "attention" was not traced, so no report told of a drawing of it.
+    mine = ("mean-attention.png", "mean-values.csv", "prompt-1-mlp.txt", "prompt-1-notes.svg", "severed.txt")
     for name in mine:
         (tmp_path / name).write_text("mine")
     write_located(located(3), tmp_path)
-    assert (tmp_path / "mean-attention.png").exists()
     assert (tmp_path / "prompt-2-mlp.svg").exists()
     names = write_located(located(1), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*names, *mine}
+
+
+def test_a_drawing_that_no_report_told_of_is_not_removed(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="heat maps are drawn by matplotlib, the extra plots")
+    mine = tmp_path / "prompt-7-mlp.svg"  # of a name that a report of more prompts would take
+    (tmp_path / "locate.json").write_text('{"mine": 1}')
+    mine.write_text("mine")
+    write_located(located(3), tmp_path)  # --force, as the numbers are another program's
+    assert mine.read_text() == "mine"
+    write_located(located(1), tmp_path)
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "prompt-2-mlp.svg").exists()
 
 
 def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:
