@@ -22,7 +22,7 @@ from kgedit.evaluate.run.settings import EvaluationSettings
 from kgedit.evaluate.run.usable import usable_methods, usable_variants
 from kgedit.lm.chat import ChatForm
 from kgedit.lm.second_moment.describe import moments_note
-from kgedit.lm.second_moment.find import IDENTITY_NOTE, MayCollect, check_layers
+from kgedit.lm.second_moment.find import MayCollect, check_layers, identity_note
 from kgedit.methods.base import Method
 from kgedit.methods.registry import parse_variant
 from kgedit.methods.settings import MethodSettings
@@ -98,7 +98,7 @@ def prepare(
         editor.moments.of(uncollected)
         uncollected = ()
     elif uncollected:
-        notes += (f"layers {uncollected}: {IDENTITY_NOTE}",)
+        notes += (f"layers {uncollected}: {identity_note(editor.model)}",)
     notes += (*left_out_methods, *said, *_graph_notes(editor, chosen, cases))
     if editor.chat and (texts_alone := [label for label, method in chosen.items() if not method.takes_chat]):
         notes += (f"{', '.join(texts_alone)}: not optimised in the model's chat form, which the method does not do",)

@@ -26,11 +26,6 @@ MomentSource = Literal["auto", "collect", "identity"] | str | Path
 MayCollect = Callable[[str, Sequence[int]], bool]
 """Called with a model's name and layers for which nothing was ever collected; whether that is to be done now."""
 
-IDENTITY_NOTE = (
-    "no second moments were collected for this model, so the identity stands in for C, which harms facts with similar "
-    "keys more; collect them once with `kgedit moments --model MODEL` (and the --dtype of the edits, where one is "
-    "given: the keys are those of the weights as they are loaded), or at the first edit with --moments collect"
-)
 TOKENS_PER_DIMENSION = 60  # read of texts that are made for the purpose; see `convergence`
 
 
@@ -40,6 +35,16 @@ class IdentityMoment:
     def solve(self, keys: Tensor) -> Tensor:
         """The keys themselves, (n, d_ff) float64."""
         return keys.to(torch.float64)
+
+
+def identity_note(model: PreTrainedModel) -> str:
+    """What is said where nothing was collected; statistics go by the weights as loaded, so it names the precision."""
+    precision = str(model.dtype).removeprefix("torch.")
+    return (
+        "no second moments were collected for this model in this precision, so the identity stands in for C, which "
+        "harms facts with similar keys more; collect them once with "
+        f"`kgedit moments --model MODEL --dtype {precision}`, or at the first edit with --moments collect"
+    )
 
 
 def check_layers(folder: Path, layers: Sequence[int]) -> None:
@@ -202,7 +207,7 @@ def find_moments(
             limit = enough_tokens(model, missing[0])
             collect_into_cache(model, tokenizer, facts, missing, cache_dir, max_tokens=limit, progress=progress)
         elif missing:
-            return {layer: IdentityMoment() for layer in layers}, (IDENTITY_NOTE,)
+            return {layer: IdentityMoment() for layer in layers}, (identity_note(model),)
     moments = {layer: load_moment(files[layer], weights=weights[layer]) for layer in layers}
     return moments, (*too_few_tokens(moments), *mixture(moments))
 

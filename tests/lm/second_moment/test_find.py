@@ -13,7 +13,14 @@ from kgedit.errors import FileCorrupt, MomentError, MomentMismatch
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.second_moment.collect import collect, origin_of, weights_keys
 from kgedit.lm.second_moment.files import moment_file, save_moment
-from kgedit.lm.second_moment.find import IDENTITY_NOTE, IdentityMoment, check_same_texts, find_moments, missing_layers
+from kgedit.lm.second_moment.find import (
+    IdentityMoment,
+    check_same_texts,
+    collect_into_cache,
+    find_moments,
+    identity_note,
+    missing_layers,
+)
 from kgedit.lm.second_moment.matrix import SecondMoment
 
 TEXTS = SENTENCES * 5
@@ -133,7 +140,7 @@ def test_other_texts_and_other_weights_have_their_own_place_in_the_cache(gpt2, t
 def test_auto_without_texts_takes_what_was_collected_else_the_identity_with_a_note(gpt2, folder, tmp_path) -> None:
     cache = tmp_path / "cache"
     moments, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=cache)
-    assert notes == (IDENTITY_NOTE,)
+    assert notes == (identity_note(gpt2[0]),)
     assert all(isinstance(moment, IdentityMoment) for moment in moments.values())
     weights = weights_keys(gpt2[0], [0, 2])
     for layer in (0, 2):
@@ -159,12 +166,22 @@ def test_what_was_collected_on_request_is_found_from_then_on(gpt2, tmp_path) -> 
         return TEXTS
 
     _, notes = find_moments(*gpt2, [0, 2], source="auto", cache_dir=tmp_path, facts=facts)
-    assert notes == (IDENTITY_NOTE,)
+    assert notes == (identity_note(gpt2[0]),)
     assert missing_layers(gpt2[0], [0, 2], tmp_path) == [0, 2]
     first, notes = find_moments(*gpt2, [0, 2], source="collect", cache_dir=tmp_path, facts=facts)
     assert (notes, missing_layers(gpt2[0], [0, 1, 2], tmp_path)) == ((), [1])
     again, _ = find_moments(*gpt2, [2], source="auto", cache_dir=tmp_path, progress=never)
     assert torch.equal(again[2].matrix, first[2].matrix)
+
+
+def test_the_advice_is_to_collect_in_the_precision_in_which_the_model_is_loaded(tmp_path) -> None:
+    model, tok = tiny_model("gpt2")
+    collect_into_cache(model, tok, lambda: TEXTS, [1], tmp_path)
+    model.to(torch.bfloat16)  # as --dtype bfloat16 loads it
+    _, (note,) = find_moments(model, tok, [1], source="auto", cache_dir=tmp_path)
+    assert "`kgedit moments --model MODEL --dtype bfloat16`" in note
+    collect_into_cache(model, tok, lambda: TEXTS, [1], tmp_path)
+    assert find_moments(model, tok, [1], source="auto", cache_dir=tmp_path)[1] == ()
 
 
 def test_statistics_of_several_texts_are_not_put_into_one_folder_and_are_told_where_they_are(
