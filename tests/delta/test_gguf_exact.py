@@ -10,9 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import PreTrainedModel
 
+from benchmarks.gguf_identity import PROMPTS, compare
 from delta.conftest import MakeDelta
 from kgedit.delta.gguf.from_file import gguf_from_file
 from kgedit.delta.gguf.lora import export_gguf_lora
@@ -21,32 +20,6 @@ from kgedit.lm.load import load_model
 from llama_cpp import LlamaCpp
 from real_model import smollm2_file
 from tiny_gguf import write_tiny_llama
-
-SUBJECTS = ("Albert Einstein", "Marie Curie", "France", "Kyoto", "the capital of Germany", "Wolfgang Amadeus Mozart")
-OPENINGS = ("{} is", "{} was born in", "Where is {}?", "A letter to {}:", "1921, {} and", "{}", "Q: Who is {}? A:")
-PROMPTS = [opening.format(subject) for opening in OPENINGS for subject in SUBJECTS]
-PROMPTS += [f"{one} {two}" for one, two in zip(PROMPTS, PROMPTS[5:] + PROMPTS[:16], strict=False)]
-PROMPTS += [f"{prompt} the" for prompt in PROMPTS[:16]]
-
-
-def compare(judge: LlamaCpp, model: PreTrainedModel, prompts: list[str], tokens: int) -> tuple[list[float], float]:
-    """Each prompt's largest gap of log-probability between the best token and llama.cpp's, 0 if all are the same.
-
-    And the largest difference of a log-probability behind a prompt.
-    """
-    gaps, worst = [], 0.0
-    for prompt in prompts:
-        ids = judge.tokenize(prompt)
-        theirs = judge.greedy_ids(ids, tokens)
-        with torch.no_grad():
-            logits = model(torch.tensor([ids + theirs])).logits[0, len(ids) - 1 :]
-        mine = logits.log_softmax(-1)  # (tokens + 1, vocabulary)
-        chosen = mine[: len(theirs)].gather(1, torch.tensor(theirs).unsqueeze(1))[:, 0]  # (tokens,)
-        gaps.append(float((mine[: len(theirs)].max(dim=-1).values - chosen).max()))
-        first = mine[0].tolist()
-        probable = judge.logprobs(ids, len(first)).items()
-        worst = max(worst, *(abs(first[token] - value) for token, value in probable if value > -12))
-    return gaps, worst
 
 
 @pytest.mark.parametrize(("precision", "tie", "tolerance"), [("f32", 0.0, 2e-4), ("f16", 0.05, 0.05)])
