@@ -77,7 +77,8 @@ class MemitConfig(ValueSettings):
         "paper-glame": Variant("MEMIT as GLAME's own tables run it"),
         "seq": Variant("MEMIT-seq: the keys of earlier edits are held, too", {"earlier_keys": True}),
         "encore": Variant(
-            "ENCORE: these, a ridge, and an early stop", {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4}
+            "ENCORE: MEMIT-seq with a ridge and an early stop",
+            {"earlier_keys": True, "key_ridge": 10.0, "early_stop": 4},
         ),
         "alphaedit": Variant(
             "AlphaEdit: a write in the null space of old keys",
