@@ -21,8 +21,6 @@ _MOST_OTHERS = 8  # other subjects for which something follows from one edit by 
 
 # Entity -> relation -> its objects.
 _Facts = Mapping[str, Mapping[str, set[str]]]
-# A fact, the object that the graph states in its place, and the rule; none for the edit itself.
-_Found = tuple[Triple, str | None, "Rule | None"]
 
 
 class Rule(NamedTuple):
@@ -87,6 +85,7 @@ def mine_rules(
     for subject, relation, obj in triples:
         if relation in text and text[relation].single:
             facts[subject][relation].add(obj)
+    # Of each subject every path of two facts, set beside each of its other facts.
     support: Counter[tuple[str, str, str]] = Counter()
     right: Counter[tuple[str, str, str]] = Counter()
     for subject, own in facts.items():
@@ -119,23 +118,23 @@ def implied_facts(graph: KnowledgeGraph, rules: Sequence[Rule], edit: Triple, ol
         edit: The new fact, as ids.
         old: The object that it replaces; by default the one that the graph states.
     """
-    subject, relation, new = edit
-    around = _facts(graph.neighbours([subject, new]).triples)
-    stated_old = around.get(subject, {}).get(relation, set())
+    # 1. What the graph says of both ends, and of the object before the edit.
+    around = _facts(graph.neighbours([edit.subject, edit.object]).triples)
+    stated_old = around.get(edit.subject, {}).get(edit.relation, set())
     old = old or (next(iter(stated_old)) if len(stated_old) == 1 else None)
     before = _facts(graph.neighbours([old]).triples).get(old, {}) if old else {}
+    # 2. The edit as the first fact of each rule, and as its second; the surest rule has the say about a fact.
     found = [*_behind(edit, around, before, rules), *_leading(graph, edit, old, rules)]
-    surest: dict[tuple[str, str], _Found] = {(subject, relation): (edit, new, None)}
+    surest: dict[tuple[str, str], tuple[Triple, str | None, Rule]] = {}
     for fact, stated, rule in sorted(found, key=lambda each: rules.index(each[2])):
-        surest.setdefault((fact.subject, fact.relation), (fact, stated, rule))
+        if fact[:2] != edit[:2]:
+            surest.setdefault(fact[:2], (fact, stated, rule))
+    # 3. Of these what changes something, and has a name.
     labels = graph.labels(sorted({end for fact, _, _ in surest.values() for end in (fact.subject, fact.object)}))
     return tuple(
         Implied(fact, labels[fact.subject], labels[fact.object], stated, rule)
         for fact, stated, rule in surest.values()
-        if rule is not None
-        and fact.object not in (stated, fact.subject)
-        and named(labels, fact.subject)
-        and named(labels, fact.object)
+        if fact.object not in (stated, fact.subject) and named(labels, fact.subject) and named(labels, fact.object)
     )
 
 

@@ -14,7 +14,7 @@ from kg_cache.settings import Settings
 from kg_cache.store import Store
 from kgedit.delta import DeltaStack
 from kgedit.editor import Editor
-from kgedit.errors import JournalError
+from kgedit.errors import JournalError, SettingError
 from kgedit.graph.rules import Rule, mine_rules
 from kgedit.ingest.decide.decider import Decider
 from kgedit.ingest.decide.guard import Guard, GuardSettings, Mode
@@ -116,6 +116,7 @@ def open_session(
     Raises:
         ChatTemplateError: Changes are to be made in chat form, and the model has no template, or one that fails, or
             the method does not do that.
+        SettingError: What follows by rules is wanted, and the graph is not a local one.
         WrongBase: The store belongs to another model.
         StoreBusy: Another process writes to it.
         FileCorrupt, JournalError: It is damaged.
@@ -146,6 +147,11 @@ def open_session(
         editor.chat = ChatForm.chosen(chat, editor.tokenizer, system=system, questions=questions)
         notes = fit(editor, method)
         check_chat(editor.method, chat)
+        if chosen.closure is not None and not isinstance(editor.graph, Store):
+            raise SettingError(
+                f"rules are counted in a local graph, and {editor.graph.name} is none; leave closure out, or open a "
+                "graph file"
+            )
         lacking = editor.moments.uncollected(editor.method.moment_layers)
         if lacking and may_collect and may_collect(editor.name, lacking):
             editor.moments.source = "collect"
@@ -191,7 +197,7 @@ def open_session(
 
 
 def _rules(editor: Editor, closure: float | None) -> tuple[Rule, ...]:
-    """The rules of a local graph; none without one, and none where none are wanted."""
+    """The rules of a local graph, none where none are wanted."""
     if closure is None or not isinstance(editor.graph, Store):
         return ()
     return mine_rules(editor.graph.triples(), editor.text, least_confidence=closure)

@@ -254,6 +254,15 @@ def test_what_follows_by_rules_is_made_with_a_change_where_it_is_wanted(tmp_path
         assert editor.complete(question).startswith("United States of America")
 
 
+def test_rules_are_refused_where_no_local_graph_has_them(tmp_path) -> None:
+    graph = SimpleNamespace(name="an endpoint")
+    settings = {**SETTINGS, "ingest": {"closure": 0.9}}
+    session = open_session(tmp_path / "store", model="mini", method="rome", graph=graph, settings=settings)
+    with pytest.raises(SettingError, match="an endpoint is none; leave closure out"), session:
+        pass
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_delta_with_settings_of_an_earlier_version_is_gone_on_from(trained) -> None:
     """Those that came later had their defaults then."""
     method = FineTuneAdapter(AdapterConfig(rank=8))
