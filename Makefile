@@ -1,5 +1,6 @@
 # make demo   install what a user needs, and run the demonstration
-# make test   install what a developer needs; ruff, mypy, pytest
+# make test   install what a developer needs; ruff, mypy, pytest without the tests marked long
+# make test-all   the same with the long tests
 # make lint   ruff and mypy alone
 # make docs   build the book into build/site; strict about links
 # make mini   train the bundled model again (at most 90 minutes on two cores)
@@ -14,9 +15,11 @@ BIN := $(VENV)/bin
 # Python compiles what is imported when it is; compiling all that is installed takes longer than to unpack it. What it has
 # compiled must be kept then, whatever the surroundings say: else every process compiles torch anew, which takes 8 s.
 export PYTHONDONTWRITEBYTECODE :=
+# Which tests are run.
+TESTS := -m "not long"
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo docs test lint pytest mini editors bench bench-gpu clean
+.PHONY: demo docs test test-all lint pytest mini editors bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -24,9 +27,12 @@ demo: $(VENV)/.installed
 
 test: lint pytest
 
+test-all: TESTS :=
+test-all: lint pytest
+
 # One process a core (at most four: each loads its own models), each with one thread; a file's tests stay together.
 pytest: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
