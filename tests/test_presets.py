@@ -76,6 +76,23 @@ def test_other_names_are_guessed_by_depth(name) -> None:
     assert "layer 6 is a guess from its depth of 30 blocks" in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("config", "known"),
+    [
+        ('{"num_hidden_layers": 30, "hidden_size": 576}', True),
+        ('{"num_hidden_layers": 24, "hidden_size": 2048}', False),
+        ('{"num_hidden_layers": 30, "hidden_size": 960}', False),
+        ("no json", True),
+        ("[]", True),
+    ],
+)
+def test_a_folder_of_a_presets_name_with_another_model_in_it_is_guessed(tmp_path, config, known) -> None:
+    folder = tmp_path / "smollm2"
+    folder.mkdir()
+    (folder / "config.json").write_text(config)
+    assert (settings_for(str(folder), "rome", 30)[1] == ()) is known
+
+
 WORDS = ("The", "Therefore", "Because", "I", "You")
 
 

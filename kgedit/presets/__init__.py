@@ -2,11 +2,13 @@
 
 Tables of the user's own folder (`kgedit tune` writes there) stand in place of those of the package. A preset goes by
 the last part of the model's name, of a GGUF file without its quantisation; what is tuned for a path is that path's.
+A preset of the package is not taken for a folder of that name whose model has another shape (its table `[model]`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import tomllib
@@ -81,7 +83,20 @@ def _user_folder() -> Path:
 
 def _bundled_tables(model: str) -> dict[str, Any]:
     file = resources.files(__name__).joinpath(f"{_stem(model)}.toml")
-    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    shape = tables.pop("model")
+    return tables if shape.items() <= {**shape, **_config(model)}.items() else {}
+
+
+def _config(model: str) -> dict[str, Any]:
+    """What a model's folder says of its shape; nothing where it says nothing, which loading it will tell."""
+    try:
+        config = json.loads((Path(model) / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {name: value for name, value in config.items() if isinstance(value, int)} if isinstance(config, dict) else {}
 
 
 def _stem(model: str) -> str:
