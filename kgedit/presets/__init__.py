@@ -87,7 +87,8 @@ def _bundled_tables(model: str) -> dict[str, Any]:
         return {}
     tables = tomllib.loads(file.read_text(encoding="utf-8"))
     shape = tables.pop("model")
-    return tables if shape.items() <= {**shape, **_config(model)}.items() else {}
+    config = _config(model)
+    return tables if all(config.get(name, size) == size for name, size in shape.items()) else {}
 
 
 def _config(model: str) -> dict[str, Any]:
@@ -96,7 +97,9 @@ def _config(model: str) -> dict[str, Any]:
         config = json.loads((Path(model) / "config.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    return {name: value for name, value in config.items() if isinstance(value, int)} if isinstance(config, dict) else {}
+    return (
+        {name: value for name, value in config.items() if isinstance(value, int)} if isinstance(config, dict) else {}
+    )
 
 
 def _stem(model: str) -> str:

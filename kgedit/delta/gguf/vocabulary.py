@@ -1,7 +1,6 @@
 """A tokenizer as a GGUF file holds it, after checks that llama.cpp splits text into the same ids.
 
-Only byte-level BPE vocabularies are written: what they merge is in the file, and how they split words first is one of
-the splits whose ids were compared with llama.cpp's (`lm.sources.tokenizer.SPLITS`).
+Two kinds are written: byte-level BPE (`byte_level`) and the BPE of SentencePiece (`sentencepiece`).
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
-from kgedit.errors import UnsupportedExport
-from kgedit.lm.sources.tokenizer import split_of
+from kgedit.delta.gguf.byte_level import ByteLevelBpe, byte_level_of
+from kgedit.delta.gguf.refusal import refused
+from kgedit.delta.gguf.sentencepiece import SentencePieceBpe, byte_pieces, sentencepiece_of
 
-_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # token types of llama.cpp
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # token types of llama.cpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +25,18 @@ class GgufVocabulary:
     """What llama.cpp needs to split text as a tokenizer does.
 
     Attributes:
-        split: `tokenizer.ggml.pre`.
+        kind: How text is split and merged.
         tokens: Text of each id; ids of the model that the tokenizer lacks have a text that no one writes.
         types: Type of each id.
-        merges: Pairs in the order in which they were learnt, "left right".
         special: "bos", "eos", "unk" and "pad" -> id, those that there are.
         begins: Every text begins with the bos token.
         ends: Every text ends with the eos token.
         chat_template: One, or several by name.
     """
 
-    split: str
+    kind: ByteLevelBpe | SentencePieceBpe
     tokens: list[str]
     types: list[int]
-    merges: list[str]
     special: Mapping[str, int]
     begins: bool
     ends: bool
@@ -47,11 +44,12 @@ class GgufVocabulary:
 
     def add_to(self, writer: Any) -> None:
         """Add it to a `gguf.GGUFWriter`."""
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre(self.split)
+        if isinstance(self.kind, SentencePieceBpe):
+            self.kind.add_to(writer, self.tokens)
+        else:
+            self.kind.add_to(writer)
         writer.add_token_list(self.tokens)
         writer.add_token_types(self.types)
-        writer.add_token_merges(self.merges)
         for name, token in self.special.items():
             getattr(writer, f"add_{name}_token_id")(token)
         writer.add_add_bos_token(self.begins)
@@ -76,43 +74,34 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, config: Any) -> GgufVocabu
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise _unknown("is no fast tokenizer (tokenizer.json), so its merges cannot be read")
+        raise refused("is no fast tokenizer (tokenizer.json), so its merges cannot be read")
     spec = json.loads(backend.to_str())
-    inner = spec["model"]
-    _check_kind(spec, inner)
-    split = split_of(spec["pre_tokenizer"], ignores_merges=bool(inner.get("ignore_merges")))
-    if split is None:
-        raise _unknown(f"splits words by {_short(spec['pre_tokenizer'])}, which is none of the known splits")
+    kind = _kind(spec)
     special = {name: _special(tokenizer, config, name) for name in ("bos", "eos", "unk", "pad")}
     if special["eos"] is None:
-        raise _unknown("names no end token, for which llama.cpp would take one of its own")
+        raise refused("names no end token, for which llama.cpp would take one of its own")
     begins, ends = _ends(tokenizer, special)
-    tokens, types = _listed(inner["vocab"], spec["added_tokens"], int(config.vocab_size))
-    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in inner["merges"]]
+    tokens, types = _listed(spec, int(config.vocab_size))
+    if isinstance(kind, SentencePieceBpe) and special["unk"] is not None:
+        types[special["unk"]] = _UNKNOWN
     known = {name: token for name, token in special.items() if token is not None}
     template: Any = getattr(tokenizer, "chat_template", None)
-    return GgufVocabulary(split, tokens, types, merges, known, begins, ends, template)
+    return GgufVocabulary(kind, tokens, types, known, begins, ends, template)
 
 
-def _check_kind(spec: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
-    """Refuse what is no byte-level BPE, or changes text or tokens in a way that llama.cpp does not."""
-    if inner["type"] != "BPE" or inner.get("byte_fallback"):
-        kind = "SentencePiece" if inner.get("byte_fallback") else inner["type"]
-        raise _unknown(f"is of the kind {kind}, not a byte-level BPE")
-    normalizer = spec["normalizer"]
-    # Composing accents (NFC) leaves nearly all text as it is; every Qwen tokenizer does it, llama.cpp never.
-    if normalizer is not None and normalizer["type"] != "NFC":
-        raise _unknown(f"changes texts first, by {_short(normalizer)}")
+def _kind(spec: Mapping[str, Any]) -> ByteLevelBpe | SentencePieceBpe:
+    """How a tokenizer.json splits and merges; refuses what does so in a way that llama.cpp does not."""
+    inner = spec["model"]
+    if inner["type"] != "BPE":
+        raise refused(f"is of the kind {inner['type']}, neither a byte-level BPE nor SentencePiece's")
     odd = [name for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix") if inner.get(name)]
     if odd:
-        raise _unknown(f"has the setting {odd[0]} = {inner[odd[0]]!r}")
-    lacking = sorted(set(ByteLevel.alphabet()) - inner["vocab"].keys())
-    if lacking and inner.get("unk_token"):
-        raise _unknown(f"has no token for the byte {lacking[0]!r} and says {inner['unk_token']!r} instead")
+        raise refused(f"has the setting {odd[0]} = {inner[odd[0]]!r}")
     for token in spec["added_tokens"]:
         trims = [name for name in ("lstrip", "rstrip", "single_word") if token[name]]
         if trims:
-            raise _unknown(f"has the token {token['content']!r} with {trims[0]}")
+            raise refused(f"has the token {token['content']!r} with {trims[0]}")
+    return sentencepiece_of(spec) if inner.get("byte_fallback") else byte_level_of(spec)
 
 
 def _special(tokenizer: PreTrainedTokenizerBase, config: Any, name: str) -> int | None:
@@ -130,30 +119,22 @@ def _ends(tokenizer: PreTrainedTokenizerBase, special: Mapping[str, int | None])
     for begins, ends in product((False, True), repeat=2):
         if full == [special["bos"]] * begins + bare + [special["eos"]] * ends:
             return begins, ends
-    raise _unknown(f"puts other tokens around a text than its bos and eos tokens: {full} around {bare}")
+    raise refused(f"puts other tokens around a text than its bos and eos tokens: {full} around {bare}")
 
 
-def _listed(vocab: Mapping[str, int], added: list[Mapping[str, Any]], size: int) -> tuple[list[str], list[int]]:
+def _listed(spec: Mapping[str, Any], size: int) -> tuple[list[str], list[int]]:
     """Text and type of each of the model's ids."""
+    inner = spec["model"]
     tokens = [f"[PAD{token}]" for token in range(size)]
     types = [_UNUSED] * size
-    for text, token, kind in (
-        *((text, token, _NORMAL) for text, token in vocab.items()),
-        *((each["content"], each["id"], _CONTROL if each["special"] else _USER_DEFINED) for each in added),
-    ):
+    single = set(byte_pieces()) if inner.get("byte_fallback") else set()
+    own = ((text, token, _BYTE if text in single else _NORMAL) for text, token in inner["vocab"].items())
+    added = (
+        (token["content"], token["id"], _CONTROL if token["special"] else _USER_DEFINED)
+        for token in spec["added_tokens"]
+    )
+    for text, token, kind in (*own, *added):
         if token >= size:
-            raise _unknown(f"has the token {text!r} with id {token}, where the model has {size} ids")
+            raise refused(f"has the token {text!r} with id {token}, where the model has {size} ids")
         tokens[token], types[token] = text, kind
     return tokens, types
-
-
-def _short(part: Any) -> str:
-    text = json.dumps(part, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:197]}..."
-
-
-def _unknown(reason: str) -> UnsupportedExport:
-    return UnsupportedExport(
-        f"the model's tokenizer {reason}: llama.cpp might give other token ids, so no GGUF file is written. An "
-        "adapter (kgedit export gguf-lora) can be put on a GGUF file of the model that others made"
-    )
