@@ -70,9 +70,9 @@ def _space_before(spec: Mapping[str, Any]) -> bool:
         steps = normalizer.get("normalizers", [normalizer])
         if steps in ([_MARKS], [_BEFORE, _MARKS]):
             return len(steps) == 2
-    elif normalizer is None and pre is not None:
-        if (pre["type"], pre.get("replacement"), pre.get("split")) == ("Metaspace", _MARK, False):
-            return bool(pre["prepend_scheme"] != "never")
+    kind = [pre.get(name) for name in ("type", "replacement", "split")] if pre else []
+    if normalizer is None and kind == ["Metaspace", _MARK, False]:
+        return bool(pre["prepend_scheme"] != "never")
     raise refused(f"prepares texts by {short(normalizer)} and {short(pre)}, which is none of the known ways")
 
 
