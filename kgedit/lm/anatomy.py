@@ -307,6 +307,8 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 
 def _experts(config: object) -> int:
     """Number of experts in a block, by whatever name the config has it; 0 for a dense model."""
+    if getattr(config, "is_moe", None) is False:  # Doge names the number in any case
+        return 0
     names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
     parts = (config, getattr(config, "ffn_config", None))  # DBRX has it in a config within
     return max(int(getattr(part, name, None) or 0) for part in parts for name in names)

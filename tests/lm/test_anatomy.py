@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
     BertConfig,
     BertLMHeadModel,
     DbrxConfig,
@@ -141,6 +142,11 @@ def test_a_mixture_of_experts_is_named_as_such() -> None:
     nested.config = DbrxConfig(ffn_config={"moe_num_experts": 16})
     with pytest.raises(UnsupportedModel, match=r"'dbrx' is a mixture of experts \(16 in a block\)"):
         anatomy_of(nested)
+    # Doge's config names a number of experts in a dense model, too.
+    for is_moe, said in ((True, "'doge' is a mixture of experts"), (False, "the model family 'doge' is unknown")):
+        nested.config = CONFIG_MAPPING["doge"](is_moe=is_moe)
+        with pytest.raises(UnsupportedModel, match=said):
+            anatomy_of(nested)
 
 
 class _Quantised(nn.Linear):
