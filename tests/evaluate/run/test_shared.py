@@ -61,7 +61,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Here]:
 
 
 def settings(data: Path, **changes: Any) -> EvaluationSettings:
-    plain = {"suite": "counterfact", "data": str(data), "methods": METHODS, "moments": "identity", "limit": 4}
+    plain = {"suite": "counterfact", "data": str(data), "methods": METHODS, "moments": "identity", "limit": 3}
     return EvaluationSettings(**{**plain, **changes})
 
 
@@ -73,7 +73,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("mode", [{}, {"batch_edits": 3, "methods": "rome:steps=2"}], ids=["alone", "together"])
+@pytest.mark.parametrize("mode", [{}, {"batch_edits": 2, "methods": "rome:steps=2"}], ids=["alone", "together"])
 def test_the_files_are_those_of_one_process(known_counterfacts, tmp_path, here, mode) -> None:
     chosen = settings(known_counterfacts, **mode)
     alone = evaluate(chosen, out=tmp_path / "alone")
@@ -94,13 +94,13 @@ def test_an_error_names_its_case(known_counterfacts, here, monkeypatch) -> None:
 
     def failing(runner: Any, label: str, stage: Any, editor: Any) -> None:
         ask(runner, label, stage, editor)
-        if label != "unedited" and runner.at == ("103",):
+        if label != "unedited" and runner.at == ("102",):
             raise RuntimeError("no memory")
 
     monkeypatch.setattr(shared.CaseRunner, "take", failing)
     with pytest.raises(RuntimeError, match="no memory") as raised:
         evaluate(settings(known_counterfacts, methods="rome:steps=2"), workers=WorkerPlan())
-    assert raised.value.__notes__ == ["(at case 103)"]
+    assert raised.value.__notes__ == ["(at case 102)"]
 
 
 def test_a_machine_with_other_versions_is_refused(known_counterfacts, here, monkeypatch) -> None:
