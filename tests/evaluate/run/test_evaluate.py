@@ -80,18 +80,18 @@ def stop_after(folder: Path, rows: int, into: Path) -> None:
 
 
 def test_edits_show_in_their_rows_and_leave_the_others_alone(known_counterfacts: Path, tmp_path: Path) -> None:
-    chosen = settings(known_counterfacts, methods="rome", limit=3)
+    chosen = settings(known_counterfacts, methods="rome", limit=2)
     found = evaluate(chosen, out=tmp_path)
     before, after = (found.report.methods[name] for name in (UNEDITED, "rome"))
     assert found.report.known is not None
-    assert (found.report.cases, found.report.known.value, found.left_out) == (3, 1, ())
+    assert (found.report.cases, found.report.known.value, found.left_out) == (2, 1, ())
     assert before["efficacy"].value == 0 < after["efficacy"].value
-    assert before["efficacy"].n == after["efficacy"].n == 3
+    assert before["efficacy"].n == after["efficacy"].n == 2
     rows = [json.loads(line) for line in (tmp_path / ROWS).read_text().splitlines()]
     assert [(row["case"], row["method"]) for row in rows] == [
-        (case, name) for name in (UNEDITED, "rome") for case in ("100", "101", "102")
+        (case, name) for name in (UNEDITED, "rome") for case in ("100", "101")
     ]
-    assert [RECALLED in row["values"] for row in rows] == [True] * 3 + [False] * 3
+    assert [RECALLED in row["values"] for row in rows] == [True] * 2 + [False] * 2
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["settings"]["rome"]["steps"] == 30
     assert manifest["data"]["source"] == known_counterfacts.name
