@@ -28,14 +28,14 @@ from kgedit.lm.prefixes import sample_prefixes
 pytestmark = pytest.mark.timeout(600)
 
 ROME = "rome:steps=4"
-# Real files, and the suites that they are run as.
+# Real files, and the suites that they are run as; the first of each suite is always run, the others in the long run.
 REAL_FILES = {
     "counterfact/counterfact.json": "counterfact",
     "counterfact/easyedit_counterfact-edit.json": "counterfact",
     "zsre/zsre_mend_eval_portability_gpt4.json": "zsre",
     "zsre/zsre_mend_train-1k.json": "zsre",
-    "mquake/MQuAKE-hard.json": "mquake",
     "mquake/MQuAKE-CF-3k-v2.sample6.json": "mquake",
+    "mquake/MQuAKE-hard.json": "mquake",
     "mquake/MQuAKE-CF-3k.questions_and_edits.jsonl": "mquake",
     "mquake/MQuAKE-T.questions_and_edits.jsonl": "mquake",
     "knowedit/wiki_recent.json": "knowedit",
@@ -43,6 +43,7 @@ REAL_FILES = {
     "rippleedits/popular_sample3.json": "ripple",
     "known_facts/known_1000.json": "known-facts",
 }
+FIRST = {suite: name for name, suite in reversed(REAL_FILES.items())}.values()
 
 
 def settings(data: Path, **changes: Any) -> EvaluationSettings:
@@ -255,7 +256,9 @@ def test_what_does_not_fit_is_refused(
         evaluate(settings(known_counterfacts, limit=1).model_copy(update=changes))
 
 
-@pytest.mark.parametrize("name", REAL_FILES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FIRST else pytest.mark.long) for name in REAL_FILES]
+)
 def test_two_cases_of_every_real_file_run(real: Path, tmp_path: Path, name: str) -> None:
     data, limit = real / name, 2
     if "ripple" in name:  # each of its records asks up to a hundred questions: one record's first two of every kind
