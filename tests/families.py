@@ -77,6 +77,9 @@ _CONFIGS: dict[str, dict[str, Any]] = {
 FAMILIES = list(_CONFIGS)
 """Every kind of block, by a family that has it; the tests of every part of the program run through these."""
 
+UNLIKE = ("gpt2", "gemma2", "llama")
+"""Families that have little in common; where all cost much, these are tried more thoroughly than the others."""
+
 _WITHOUT_HEAD_DIM = {key: value for key, value in _LLAMA_LIKE.items() if key != "head_dim"}
 _WINDOW = {**_LLAMA_LIKE, "sliding_window": 6}
 _ALIKE: dict[str, dict[str, Any]] = {

@@ -41,6 +41,12 @@ def loaded() -> Editor:
     return Editor.from_pretrained("mini", method="rome", moments="identity")
 
 
+@pytest.fixture(scope="module")
+def usual() -> Editor:
+    """With second moments, as users have it."""
+    return Editor.from_pretrained("mini", method="rome")
+
+
 @pytest.fixture
 def editor(loaded: Editor) -> Iterator[Editor]:
     """The bundled model with an editor of its own; afterwards it must be as it was."""
@@ -256,8 +262,8 @@ def test_an_unknown_kind_is_refused(editor: Editor, tmp_path: Path) -> None:
         Edit(subject="Albert Einstein", prompt="{} lives in the city of", target_new="Washington, D.C."),
     ],
 )
-def test_ask_lists_the_new_object_with_the_probability_of_the_edit(edit: Edit) -> None:
-    with Editor.from_pretrained("mini", method="rome").preview(edit) as edited:
+def test_ask_lists_the_new_object_with_the_probability_of_the_edit(usual: Editor, edit: Edit) -> None:
+    with usual.preview(edit) as edited:
         (result,) = edited.history.values()
         assert isinstance(result, EditResult)
         assert result.succeeded

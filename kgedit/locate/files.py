@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from html import escape
@@ -25,6 +25,9 @@ NEURON_NOTE = (
     "Neurons are entries of an MLP's key at the prompt's last token, found by integrated gradients; * in the sets of "
     "other wordings, too."
 )
+
+Drawing = tuple[str, str, bytes]
+"""Name, caption and content."""
 
 _FORMS: tuple[Form, ...] = ("svg", "png")
 _NAMES = ("locate.json", "locate.html", "mean-*.*", "severed.*", "prompt-*-*.*")
@@ -56,10 +59,13 @@ def write_located(located: Located, directory: Path) -> list[str]:
     Raises:
         SaveFailed: Disk full, read-only folder and the like.
     """
-    files = {"locate.json": located.model_dump_json(indent=1).encode(), "locate.html": to_html(located).encode()}
-    for form in _FORMS:
-        with suppress(MissingExtra):
-            files |= {f"{name}.{form}": drawing for name, _, drawing in _drawings(located, form)}
+    drawings: dict[Form, list[Drawing]] = {}
+    with suppress(MissingExtra):
+        drawings = {form: _drawings(located, form) for form in _FORMS}
+    html = to_html(located, drawings.get("svg"))
+    files = {"locate.json": located.model_dump_json(indent=1).encode(), "locate.html": html.encode()}
+    for form, drawn in drawings.items():
+        files |= {f"{name}.{form}": drawing for name, _, drawing in drawn}
     earlier = _drawings_told_by(directory / _NAMES[0])
     write_files(directory, files)
     for name in earlier - files.keys():
@@ -76,15 +82,21 @@ def _drawings_told_by(numbers: Path) -> set[str]:
     return {f"{name}.{form}" for name, _, _ in _planned(located) for form in _FORMS}
 
 
-def to_html(located: Located) -> str:
-    """The page, which loads nothing else; without matplotlib it has its tables, and says what is missing."""
+def to_html(located: Located, drawings: Sequence[Drawing] | None = None) -> str:
+    """The page, which loads nothing else; without matplotlib it has its tables, and says what is missing.
+
+    Args:
+        located: The report.
+        drawings: Its drawings as SVG, where they are there already; else they are drawn.
+    """
     try:
-        return _page(located, [(caption, drawing) for _, caption, drawing in _drawings(located, "svg")], "")
+        shown = _drawings(located, "svg") if drawings is None else drawings
+        return _page(located, [(caption, drawing) for _, caption, drawing in shown], "")
     except MissingExtra as error:
         return _page(located, [], str(error))
 
 
-def _drawings(located: Located, form: Form) -> list[tuple[str, str, bytes]]:
+def _drawings(located: Located, form: Form) -> list[Drawing]:
     """Name, caption and content of each drawing."""
     return [(name, caption, draw(form)) for name, caption, draw in _planned(located)]
 

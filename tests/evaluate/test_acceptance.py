@@ -41,10 +41,12 @@ def recall(questions: list[tuple[str, str]]) -> float:
     return sum(exact_answers(model, tokenizer, questions)) / len(questions)
 
 
+@pytest.mark.long  # a few edits: tests/evaluate/bundled/test_demo.py
 def test_the_graph_carries_an_edit_further_than_rome_alone(figures) -> None:
     assert figures["glame"]["portability"] > figures["rome"]["portability"]
 
 
+@pytest.mark.long
 def test_both_methods_write_what_was_asked(figures) -> None:
     """One miss in eight is allowed; the promise over a hundred edits is 0.95 and 0.97."""
     assert figures["rome"]["efficacy"] >= 1 - 1 / EDITS

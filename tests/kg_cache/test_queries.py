@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pyoxigraph
 import pytest
@@ -50,13 +51,19 @@ def merged(parts: list[object]) -> list[object]:
     return [part for place, part in enumerate(parts) if place == 0 or part != parts[place - 1]]
 
 
+@cache
+def shape_of_one(name: str) -> object:
+    """The shape of a template that is filled with a single id."""
+    return shape(prepareQuery(TEMPLATES[name](["Q1"])).algebra)
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(ids=st.lists(ITEMS, min_size=1, max_size=8))
 def test_every_query_parses_and_keeps_its_shape(name: str, ids: list[str]) -> None:
     query = TEMPLATES[name](ids)
     pyoxigraph.Store().query(query)
-    assert shape(prepareQuery(query).algebra) == shape(prepareQuery(TEMPLATES[name](["Q1"])).algebra)
+    assert shape(prepareQuery(query).algebra) == shape_of_one(name)
     assert set(re.findall(r"wd:(\w+)", query)) == set(ids if name != "claim_count" else ids[:1])
 
 

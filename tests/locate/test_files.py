@@ -55,8 +55,8 @@ def test_drawings_of_an_earlier_report_do_not_stay_beside_the_next_one(tmp_path:
     mine = ("mean-attention.png", "mean-values.csv", "prompt-1-mlp.txt", "prompt-1-notes.svg", "severed.txt")
     for name in mine:
         (tmp_path / name).write_text("mine")
-    write_located(located(3), tmp_path)
-    assert (tmp_path / "prompt-2-mlp.svg").exists()
+    write_located(located(2), tmp_path)
+    assert (tmp_path / "prompt-1-mlp.svg").exists()
     names = write_located(located(1), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*names, *mine}
 
@@ -66,11 +66,11 @@ def test_a_drawing_that_no_report_told_of_is_not_removed(tmp_path: Path) -> None
     mine = tmp_path / "prompt-7-mlp.svg"  # of a name that a report of more prompts would take
     (tmp_path / "locate.json").write_text('{"mine": 1}')
     mine.write_text("mine")
-    write_located(located(3), tmp_path)  # --force, as the numbers are another program's
+    write_located(located(2), tmp_path)  # --force, as the numbers are another program's
     assert mine.read_text() == "mine"
     write_located(located(1), tmp_path)
     assert mine.read_text() == "mine"
-    assert not (tmp_path / "prompt-2-mlp.svg").exists()
+    assert not (tmp_path / "prompt-1-mlp.svg").exists()
 
 
 def test_files_of_others_are_not_written_over(tmp_path: Path) -> None:

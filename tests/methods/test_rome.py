@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from benchmarks.oracle import Plain, rome_sentences
-from families import FAMILIES, SENTENCES, tiny_model
+from families import FAMILIES, SENTENCES, UNLIKE, tiny_model
 from kgedit.errors import EditDiverged, NoSuchLayer, PromptError, TargetError
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
@@ -32,9 +32,17 @@ def bare(tok, request: Request = REQUEST) -> list[int]:
     return tok(request.prompt.replace("{}", request.subject))["input_ids"]
 
 
-@pytest.mark.parametrize("statistics", ["identity", "diagonal", "collected"])
-@pytest.mark.parametrize("key", ["averaged", "original"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "key", "statistics"),
+    [
+        pytest.param(
+            family, key, statistics, marks=() if statistics == "collected" or family in UNLIKE else pytest.mark.long
+        )
+        for family in FAMILIES
+        for key in ("averaged", "original")
+        for statistics in ("identity", "diagonal", "collected")
+    ],
+)
 def test_the_edited_weight_maps_the_key_to_m_star(family, key, statistics) -> None:
     """ROME's equation 2 at the model itself: W' k* + b = m*, within 1e-5 in float32."""
     model, tok = tiny_model(family)

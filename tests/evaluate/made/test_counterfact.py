@@ -37,6 +37,7 @@ def test_files_load_with_nothing_left_out(counterfact) -> None:
         assert sum(counterfact.classes[part].values()) == count
 
 
+@pytest.mark.long  # a few records: test_files_load_with_nothing_left_out
 def test_the_facts_give_as_many_records_as_planned(book) -> None:
     assert sum(RECORDS.values()) >= 1000
     for part, drafts in sources(book, 0).items():

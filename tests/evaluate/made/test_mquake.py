@@ -44,6 +44,7 @@ def test_a_beginning_of_a_file_is_as_mixed_as_the_whole() -> None:
     assert first == {(hops, edits): 12 // hops for hops in HOPS for edits in range(1, hops + 1)}
 
 
+@pytest.mark.long  # a few cases: test_files_load_with_nothing_left_out
 def test_the_facts_give_as_many_cases_as_planned(book) -> None:
     """At full size at least 300 of each length; the model's recall has its say later, so there must be more."""
     assert sum(PER_HOPS.values()) >= 300

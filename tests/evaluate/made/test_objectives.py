@@ -44,7 +44,7 @@ def assert_held_out(editor: Editor, record, prompts: set[str]) -> None:
 
 
 def test_of_chains(editor, chains) -> None:
-    for record in chains[:27]:
+    for record in chains[:27:3]:
         hops = (*record.hops, *record.new_hops)
         prompts = {*record.questions, *(hop.cloze for hop in hops), *(hop.question for hop in hops)}
         assert_held_out(editor, record, prompts | {rewrite.question for rewrite in record.rewrites})

@@ -28,7 +28,7 @@ from kgedit.mini import MINI
 
 pytestmark = pytest.mark.timeout(600)
 
-MEMIT, LOCFT = "memit:steps=3", "locft:epochs=2"
+MEMIT, LOCFT = "memit:steps=3", "locft:epochs=2:facts=100"
 
 
 def settings(data: Path, **changes: Any) -> EvaluationSettings:
@@ -137,26 +137,26 @@ def test_a_run_that_is_stopped_leaves_the_report_of_the_lengths_that_it_finished
     measure = WholeModel.measure
 
     def stopped(self: WholeModel, method: str, length: int, **numbers: Any) -> Any:
-        if length == 4:
+        if length == 3:
             raise KeyboardInterrupt
         return measure(self, method, length, **numbers)
 
     monkeypatch.setattr(WholeModel, "measure", stopped)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(settings(known_counterfacts, methods=MEMIT, sequence=(1, 2, 4)), out=tmp_path)
+        evaluate(settings(known_counterfacts, methods=MEMIT, protocol="published", sequence=(1, 2, 3)), out=tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert [row["length"] for row in report["lengths"]] == [1, 2]
     assert [*report["methods"]] == [UNEDITED, f"{MEMIT}@1", f"{MEMIT}@2"]
 
 
 def test_a_refused_edit_is_left_out_of_every_length(known_counterfacts: Path, tmp_path: Path) -> None:
-    records = json.loads(known_counterfacts.read_text())[:4]
+    records = json.loads(known_counterfacts.read_text())[:3]
     records[1]["requested_rewrite"]["prompt"] = "word " * 130 + "{} is"
     path = tmp_path / "records.json"
     path.write_text(json.dumps(records))
-    found = evaluate(settings(path, methods=MEMIT, protocol="published", sequence=(1, 4), asked_at_most=9))
+    found = evaluate(settings(path, methods=MEMIT, protocol="published", sequence=(1, 3), asked_at_most=9))
     assert [(item.case, item.method) for item in found.left_out] == [("101", MEMIT)]
-    assert [(row.edits, row.asked) for row in found.report.lengths] == [(1, 1), (3, 3)]
+    assert [(row.edits, row.asked) for row in found.report.lengths] == [(1, 1), (2, 2)]
 
 
 def test_no_edit_of_a_fact_that_is_not_recalled_is_made_though_its_case_is_asked_at_no_length(

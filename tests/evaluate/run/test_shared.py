@@ -61,7 +61,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Here]:
 
 
 def settings(data: Path, **changes: Any) -> EvaluationSettings:
-    plain = {"suite": "counterfact", "data": str(data), "methods": METHODS, "moments": "identity", "limit": 4}
+    plain = {"suite": "counterfact", "data": str(data), "methods": METHODS, "moments": "identity", "limit": 3}
     return EvaluationSettings(**{**plain, **changes})
 
 
@@ -73,7 +73,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("mode", [{}, {"batch_edits": 3, "methods": "rome:steps=2"}], ids=["alone", "together"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param({}, id="alone"),
+        pytest.param({"batch_edits": 2, "methods": "rome:steps=2"}, id="together", marks=pytest.mark.long),
+    ],
+)
 def test_the_files_are_those_of_one_process(known_counterfacts, tmp_path, here, mode) -> None:
     chosen = settings(known_counterfacts, **mode)
     alone = evaluate(chosen, out=tmp_path / "alone")
@@ -94,13 +100,13 @@ def test_an_error_names_its_case(known_counterfacts, here, monkeypatch) -> None:
 
     def failing(runner: Any, label: str, stage: Any, editor: Any) -> None:
         ask(runner, label, stage, editor)
-        if label != "unedited" and runner.at == ("103",):
+        if label != "unedited" and runner.at == ("102",):
             raise RuntimeError("no memory")
 
     monkeypatch.setattr(shared.CaseRunner, "take", failing)
     with pytest.raises(RuntimeError, match="no memory") as raised:
         evaluate(settings(known_counterfacts, methods="rome:steps=2"), workers=WorkerPlan())
-    assert raised.value.__notes__ == ["(at case 103)"]
+    assert raised.value.__notes__ == ["(at case 102)"]
 
 
 def test_a_machine_with_other_versions_is_refused(known_counterfacts, here, monkeypatch) -> None:
@@ -125,7 +131,7 @@ def test_one_sequence_of_edits_is_not_shared_out(known_counterfacts) -> None:
 def test_two_workers_of_which_one_is_killed(known_counterfacts, tmp_path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
     psutil = pytest.importorskip("psutil")
-    chosen, killed = settings(known_counterfacts, methods="rome:steps=2", limit=12), []
+    chosen, killed = settings(known_counterfacts, methods="rome:steps=2", limit=9), []  # one chunk and a case
     alone = evaluate(chosen, out=tmp_path / "alone")
 
     def kill_one(what: str, done: int, total: int) -> None:

@@ -43,10 +43,11 @@ def _plain(model, tok, texts, layer: int, *, skip: int = 0, length: int = CONTEX
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_is_the_mean_outer_product_of_the_keys(family: str) -> None:
     model, tok = tiny_model(family)
-    got = collect(model, tok, TEXTS, [2, 0], batch_tokens=64)
+    texts = TEXTS[::2]
+    got = collect(model, tok, texts, [2, 0], batch_tokens=64)
     assert sorted(got) == [0, 2]
     for layer, moment in got.items():
-        expected, count = _plain(model, tok, TEXTS, layer)
+        expected, count = _plain(model, tok, texts, layer)
         assert (moment.layer, moment.count) == (layer, count)
         assert moment.matrix.dtype == torch.float32
         assert moment.matrix.shape == (D_FF, D_FF)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.oracle import Plain, Sentence, sentence
-from families import D_FF, FAMILIES, LAYERS, D, tiny_model
+from families import D_FF, FAMILIES, LAYERS, UNLIKE, D, tiny_model
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
 from kgedit.methods.engine import batch as batch_module
@@ -45,9 +45,14 @@ EDITS = (
 
 
 @pytest.mark.parametrize(
-    ("layers", "strip"), [((0,), 32), ((1,), 3), ((LAYERS - 1,), 5), ((0, 1), 32), ((0, 1, 2), 4)], ids=str
+    ("family", "layers", "strip"),
+    [
+        pytest.param(family, layers, strip, marks=() if len(layers) > 1 or family in UNLIKE else pytest.mark.long)
+        for family in FAMILIES
+        for layers, strip in (((0,), 32), ((1,), 3), ((LAYERS - 1,), 5), ((0, 1), 32), ((0, 1, 2), 4))
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("family", FAMILIES)
 def test_losses_gradients_keys_and_values_are_those_of_whole_sentences(family, layers, strip, monkeypatch) -> None:
     monkeypatch.setattr(batch_module, "_MOST_NUMBERS", 0)
     monkeypatch.setattr(batch_module, "MOST_ROWS", strip)  # 16 rows in one strip or in several

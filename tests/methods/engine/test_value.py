@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.oracle import Found, Plain, rome, rome_sentences
-from families import FAMILIES, LAYERS, tiny_model
+from families import FAMILIES, LAYERS, UNLIKE, tiny_model
 from kgedit.errors import EditDiverged
 from kgedit.lm.anatomy import anatomy_of
 from kgedit.lm.hooks import frozen
@@ -29,14 +29,14 @@ def fast(
     model, tok, layer: int, requests: Sequence[Request] = REQUESTS, prefixes=PREFIXES, **kwargs
 ) -> list[Computed]:
     """Through the front door; with the published arithmetic, the right factor is m* - m itself."""
-    config = RomeConfig(layer=layer, key="original", **{"steps": 5, **kwargs})
+    config = RomeConfig(layer=layer, key="original", **{"steps": 3, **kwargs})
     return Rome(config).compute(bench(model, tok, [layer], prefixes=prefixes), requests)
 
 
 def plain(model, tok, layer: int, request: Request, prefixes=PREFIXES, **kwargs) -> Found:
     sentences = rome_sentences(tok, request.prompt, request.subject, request.target, prefixes, 0.0625)
     with frozen(model):
-        return rome(Plain(model, [layer], sentences), **{"steps": 5, **kwargs})
+        return rome(Plain(model, [layer], sentences), **{"steps": 3, **kwargs})
 
 
 def assert_same(computed: Computed, found: Found) -> None:
@@ -45,14 +45,20 @@ def assert_same(computed: Computed, found: Found) -> None:
     assert float((offset - found.offset[0]).norm()) < 1e-4 * float(found.offset.norm())
 
 
-@pytest.mark.parametrize("layer", range(LAYERS - 1))
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "layer"),
+    [
+        pytest.param(family, layer, marks=() if layer == 0 or family in UNLIKE else pytest.mark.long)
+        for family in FAMILIES
+        for layer in range(LAYERS - 1)
+    ],
+)
 def test_four_edits_in_one_batch_are_four_plain_optimisations(family, layer) -> None:
     model, tok = tiny_model(family)
     for request, computed in zip(REQUESTS, fast(model, tok, layer), strict=True):
         found = plain(model, tok, layer, request)
         assert_same(computed, found)
-        assert len(set(found.losses)) == 5
+        assert len(set(found.losses)) == 3
         assert float(found.offset.norm()) > 0.1
 
 
@@ -118,7 +124,7 @@ def test_so_many_rows_that_they_run_in_several_strips(monkeypatch) -> None:
     monkeypatch.setattr(batch_module, "_MOST_NUMBERS", 0)
     monkeypatch.setattr(batch_module, "MOST_ROWS", 16)
     model, tok = tiny_model("llama")
-    prefixes = PREFIXES + tuple(f"{'The capital ' * (i % 7)}{i}. " for i in range(20))
+    prefixes = PREFIXES + tuple(f"{'The capital ' * (i % 7)}{i}. " for i in range(12))
     assert len(REQUESTS) * (len(prefixes) + 1) > 3 * 16
     for request, computed in zip(REQUESTS, fast(model, tok, 1, prefixes=prefixes, steps=3), strict=True):
         assert_same(computed, plain(model, tok, 1, request, prefixes, steps=3))
@@ -151,8 +157,8 @@ def test_several_layers_are_optimised_together(family, layers) -> None:
         batch = EditBatch(model, anatomy, [objective], layers)
         base = torch.stack([batch.values[layer][0] for layer in layers])
         offset = FreeOffset(base, learning_rate=0.5, weight_decay=0.5, clamp=1.0)
-        (ours,) = optimise(batch, [offset], steps=5, stop_loss=0.05)
-        theirs = rome(Plain(model, layers, sentences), steps=5, clamp=1.0)
+        (ours,) = optimise(batch, [offset], steps=3, stop_loss=0.05)
+        theirs = rome(Plain(model, layers, sentences), steps=3, clamp=1.0)
     assert ours.losses == pytest.approx(theirs.losses, rel=1e-4)
     assert float((ours.offset - theirs.offset).norm()) < 1e-4 * float(theirs.offset.norm())
     assert bool((ours.offset.norm(dim=-1) > 0).all())

@@ -35,7 +35,7 @@ def method(**settings) -> FineTuneAdapter:
 
 
 def test_one_edit_of_the_bundled_model_by_name() -> None:
-    editor = Editor.from_pretrained("mini", method=f"{NAME}:epochs=20")
+    editor = Editor.from_pretrained("mini", method=f"{NAME}:epochs=12")
     result = editor.apply(Edit(subject="Albert Einstein", relation="P27", target_new="Japan"))
     assert (result.method, result.after) == (NAME, "Japan")
     assert result.edges > 1

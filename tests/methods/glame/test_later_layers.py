@@ -214,6 +214,7 @@ def test_an_interrupted_write_to_later_layers_leaves_the_model_as_it_was(gpt2, l
     assert state_of(model) == before
 
 
+@pytest.mark.long  # on random weights: test_the_write_to_later_layers_makes_the_answer_likely_...
 def test_on_real_weights_people_whom_no_prompt_named_follow_their_countrys_new_capital(mini) -> None:
     """The capital of the United States becomes Oslo; asked in wordings that no method optimises."""
     edit = Edit(subject="Q30", relation="P36", target_new="Oslo")
@@ -240,6 +241,7 @@ def test_on_real_weights_people_whom_no_prompt_named_follow_their_countrys_new_c
     assert rates[3, 4] > 0.6
 
 
+@pytest.mark.long  # on random weights: test_each_edit_of_a_joint_write_takes_its_own_ends_along
 def test_on_real_weights_one_change_of_two_is_taken_out_with_its_ends(mini) -> None:
     """The capitals of two countries are written together; without one, questions through the other stay."""
     case = [

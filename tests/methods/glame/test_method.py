@@ -37,7 +37,7 @@ def config(**kwargs: Any) -> GlameConfig:
 
 
 def paper(**kwargs: Any) -> GlameConfig:
-    return GlameConfig.paper(**{"layers": (1,), "repr_layer": 0, "steps": 6, "dropout": 0.0, **kwargs})
+    return GlameConfig.paper(**{"layers": (1,), "repr_layer": 0, "steps": 4, "dropout": 0.0, **kwargs})
 
 
 def run(
@@ -169,7 +169,7 @@ def changed(**labels: str) -> Subgraph:
 )
 def test_each_ablation_hears_what_it_should(setting, encoder, hears) -> None:
     model, tok = tiny_model("llama")
-    settings = {"encoder": encoder, "free_offset": encoder == "none" or setting == "clean"}
+    settings = {"encoder": encoder, "free_offset": encoder == "none" or setting == "clean", "steps": 2}
     make = config(**settings, **BARE) if setting == "clean" else paper(**settings)
     changes = {
         "subject": changed(Q1="Albert Einstein"),
