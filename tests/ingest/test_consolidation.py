@@ -314,8 +314,9 @@ def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monk
 
 
 def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_training(
-    trained, tmp_path, mini, training
+    trained, tmp_path, mini, training, monkeypatch
 ) -> None:
+    monkeypatch.setattr("kgedit.ingest.counter_patch.patching_method", lambda *_: "rome:steps=8")  # is quicker
     directory = copied(trained, tmp_path)
     with open_store(directory) as store:
         request = mini.resolver.resolve(store.journal.entry(2).edit).request
@@ -363,6 +364,7 @@ def test_a_counter_patch_that_is_not_enough_gets_another_on_top(trained, tmp_pat
         return [replace(delta, updates=updates)]
 
     monkeypatch.setattr(Writer, "propose", weak)
+    monkeypatch.setattr("kgedit.ingest.counter_patch.patching_method", lambda *_: "rome:steps=8")  # is quicker
     with open_store(directory) as store:
         request = mini.resolver.resolve(store.journal.entry(2).edit).request
     assert undo(directory, 2).answer == mini.complete(request.question)

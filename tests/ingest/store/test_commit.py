@@ -211,6 +211,7 @@ def test_numbers_that_are_not_finite_are_refused_and_listed(tmp_path, changes, m
         assert session.weights.hash() == session.weights.hash_unedited()
 
 
+@pytest.mark.long
 def test_an_adapter_holds_a_batch_and_gives_one_change_back(tmp_path, changes, monkeypatch) -> None:
     pytest.importorskip("peft")
     with small(tmp_path, "finetune-adapter") as session:
