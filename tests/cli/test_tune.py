@@ -11,7 +11,7 @@ import pytest
 from kgedit.presets import table
 
 Run = Callable[..., Any]
-FEW = ("--edits", "4", "--report", "2")
+FEW = ("--edits", "4", "--report", "4")
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def test_a_preset_is_written_and_found_by_later_commands(run: Run, tmp_path: Pat
     assert Path(found["preset"]).is_file()
     assert table("mini", "rome") == found["settings"]
     told = table("mini", "tuned")["rome"]
-    assert (told["edits"], told["reported_edits"], told["seed"]) == (4, 2, 1000)
+    assert (told["edits"], told["reported_edits"], told["seed"]) == (4, 4, 1000)
     assert found["figures"]["efficacy"] > found["unedited"]["efficacy"]
     words = ("--subject", "Albert Einstein", "--relation", "P27", "--target", "France", "--moments", "identity")
     words += ("--out", str(tmp_path / "out"))
