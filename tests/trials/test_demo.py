@@ -20,8 +20,8 @@ def editor() -> Editor:
 
 def test_recalled_facts_are_changed_and_put_back(editor: Editor) -> None:
     before = {name: weight.clone() for name, weight in editor.model.state_dict().items()}
-    report = demonstrate(editor, edits=2, seed=0)
-    assert len(report.edits) == 2
+    report = demonstrate(editor, edits=3, seed=0)
+    assert len(report.edits) == 3
     assert set(report.figures) == {"unedited", "rome", "glame"}
     for edit in report.edits:
         assert edit.said["unedited"].startswith(edit.old)
