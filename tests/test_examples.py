@@ -23,9 +23,12 @@ SHOWS = {
     "real_model_figures": "made-mquake: 100 records, written from recalled facts",
     "make_changes": "300 changes in all",
 }
+# What these two do by GLAME, with second moments as collected for a user, README's block does with fewer.
+LONG = {"01_one_edit", "02_compare_methods"}
+CASES = [pytest.param(path, marks=[pytest.mark.long] * (path.stem in LONG), id=path.stem) for path in EXAMPLES]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CASES)
 def test_the_example_runs(
     path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

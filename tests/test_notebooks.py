@@ -20,7 +20,11 @@ SHOWS = {
 }
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+LONG = {"compare"}  # each of the tests/evaluate compares methods
+CASES = [pytest.param(path, marks=[pytest.mark.long] * (path.stem in LONG), id=path.stem) for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", CASES)
 def test_the_notebook_runs(
     path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

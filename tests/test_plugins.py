@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from kgedit.cli import main
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 # A line that holds nothing but a file's name, then a block with its content.
@@ -39,16 +41,17 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kgedit(package: Path) -> Kgedit:
-    """Runs a command beside the package in a process of its own, and returns its JSON."""
-    paths = [str(package / "installed"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+def kgedit(package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kgedit:
+    """Runs a command beside the package, and returns its JSON."""
+    monkeypatch.chdir(package)
+    monkeypatch.syspath_prepend(package / "installed")
 
     def run(*words: str) -> dict:
-        command = [sys.executable, "-m", "kgedit", *words, "--json"]
-        done = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--json"])
+        written = capsys.readouterr()
+        assert ended.value.code == 0, written.err
+        return json.loads(written.out)
 
     return run
 
@@ -59,8 +62,14 @@ def shown(start: str) -> list[str]:
     return shlex.split(words)
 
 
-def test_each_addition_is_listed_with_its_distribution(kgedit: Kgedit) -> None:
-    listed = kgedit(*shown("models"))
+def test_each_addition_is_listed_with_its_distribution(package: Path) -> None:
+    """In a process of its own, as a user has it."""
+    paths = [str(package / "installed"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "kgedit", *shown("models"), "--json"]
+    done = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
     for table, name in NAMES.items():
         assert name in listed[table]
     assert listed["plugins"] == {f"kgedit.{table}": {name: "kgedit-example 1.0"} for table, name in NAMES.items()}

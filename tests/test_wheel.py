@@ -48,6 +48,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         assert wanted - set(archive.namelist()) == set(), "see package-data in pyproject.toml"
 
 
+@pytest.mark.long
 def test_the_installed_wheel_runs_without_the_repository(wheel: Path, tmp_path: Path) -> None:
     done(sys.executable, "-m", "venv", "--without-pip", "fresh", cwd=tmp_path)
     program = tmp_path / "fresh" / "bin"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -41,24 +40,25 @@ def evaluated(folder: Path, records: Path) -> str:
     return hashlib.sha256((folder / ROWS).read_bytes()).hexdigest()
 
 
-def demonstrated() -> list[str]:
-    """What the deltas do that the demonstration measures."""
+def demonstrated() -> str:
+    """Ids of the deltas that the demonstration measures."""
     editor, book = Editor.from_pretrained("mini", method=METHOD, moments="identity"), Casebook()
     cases = [book.named(*NAMED), *book.draw(1, seed=0)]
     requests, subgraphs = zip(*(editor.prepare(case.edit) for case in cases), strict=True)
-    return [found.delta.id for found in editor.compute(requests, subgraphs)]
+    return " ".join(found.delta.id for found in editor.compute(requests, subgraphs))
 
 
-def main(folder: Path, changes: Path, records: Path) -> None:
-    """Print the hashes as JSON."""
+def main(work: str, folder: Path, changes: Path, records: Path) -> None:
+    """Print what was found."""
     torch.set_num_threads(2)
-    found = {
-        "ingestion": ingested(folder / "store", changes),
-        "evaluation": evaluated(folder / "evaluation", records),
-        "demonstration": demonstrated(),
-    }
-    sys.stdout.write(json.dumps(found))
+    if work == "ingestion":
+        found = ingested(folder, changes)
+    elif work == "evaluation":
+        found = evaluated(folder, records)
+    else:
+        found = demonstrated()
+    sys.stdout.write(found)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(sys.argv[1], *map(Path, sys.argv[2:]))

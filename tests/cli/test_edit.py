@@ -18,12 +18,13 @@ from kgedit.editor import Editor
 
 Run = Callable[..., Any]
 REQUEST = Edit(subject="Albert Einstein", relation="P27", target_new="France")
-EDIT = ("edit", "--method", "rome", "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
+METHOD = "rome:steps=3"
+EDIT = ("edit", "--method", METHOD, "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
 
 
 def test_the_printed_result_is_the_one_of_the_editor(tiny: str, tmp_path: Path, run: Run) -> None:
     result = run(*EDIT, "--model", tiny, "--out", str(tmp_path / "out"), "--json")
-    expected = Editor.from_pretrained(tiny, method="rome").apply(REQUEST).model_dump(mode="json")
+    expected = Editor.from_pretrained(tiny, method=METHOD).apply(REQUEST).model_dump(mode="json")
     changing = {"seconds", "peak_memory"}
     assert {name: result[name] for name in expected.keys() - changing} == {
         name: value for name, value in expected.items() if name not in changing
@@ -55,7 +56,7 @@ def test_nothing_that_lies_in_the_folder_is_written_over_silently(
 def test_the_adapter_of_a_replaced_delta_goes_with_it_and_one_that_is_not_ours_stays(
     tiny: str, tmp_path: Path, run: Run
 ) -> None:
-    fact = ("--subject", "Zorblax", "--prompt", "{} plays for", "--method", "rome")
+    fact = ("--subject", "Zorblax", "--prompt", "{} plays for", "--method", METHOD)
     words = ("edit", *fact, "--model", tiny, "--out", str(tmp_path / "out"), "--json")
     run(*words, "--target", "Ruritania", "--adapter")
     adapter = tmp_path / "out" / "adapter"
@@ -102,7 +103,7 @@ def test_an_edit_that_did_not_take_is_called_so(after: str, told: bool) -> None:
 
 
 def test_a_code_of_the_new_object_is_no_answer(tiny: str, tmp_path: Path, run: Run) -> None:
-    words = ["--subject", "Zorblax", "--prompt", "{} speaks", "--target", "Q652", "--method", "rome"]
+    words = ["--subject", "Zorblax", "--prompt", "{} speaks", "--target", "Q652", "--method", METHOD]
     aliases = run("edit", *words, "--model", tiny, "--out", str(tmp_path / "out"), "--json")["aliases"]
     assert "Italian language" in aliases
     assert not {"it", "ita", "ISO 639:it"} & set(aliases)
@@ -116,13 +117,13 @@ def test_the_adapter_lies_beside_the_delta(delta: Path) -> None:
 
 
 def test_a_prompt_of_ones_own_needs_no_relation(tiny: str, tmp_path: Path, run: Run) -> None:
-    words = ["--subject", "Zorblax", "--prompt", "{} plays for", "--target", "Ruritania", "--method", "rome"]
+    words = ["--subject", "Zorblax", "--prompt", "{} plays for", "--target", "Ruritania", "--method", METHOD]
     result = run("edit", *words, "--model", tiny, "--out", str(tmp_path / "out"), "--json")
     assert (result["subject"], result["target_new"], result["edges"]) == ("Zorblax", "Ruritania", 0)
 
 
 def test_the_boundary_can_be_set(tiny: str, tmp_path: Path, run: Run) -> None:
-    words = ["--subject", "Zorblax", "--prompt", "{} plays for", "--target", "Ruritania", "--method", "rome"]
+    words = ["--subject", "Zorblax", "--prompt", "{} plays for", "--target", "Ruritania", "--method", METHOD]
     said = {}
     for boundary in ("none", "space"):
         out = str(tmp_path / boundary)

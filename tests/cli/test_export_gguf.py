@@ -13,7 +13,7 @@ from kgedit.lm.sources.gguf_file import field, open_gguf
 from kgedit.mini import mini_folder
 from tiny_gguf import write_tiny_llama
 
-EDIT = ("edit", "--subject", "Ulm", "--prompt", "{} lies in", "--target", "France", "--method", "rome")
+EDIT = ("edit", "--subject", "Ulm", "--prompt", "{} lies in", "--target", "France", "--method", "rome:steps=5")
 
 
 @pytest.fixture

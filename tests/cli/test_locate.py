@@ -12,8 +12,8 @@ Run = Callable[..., Any]
 
 
 def test_facts_that_the_model_recalls_are_traced(run: Run, tmp_path: Path) -> None:
-    found = run("locate", "--facts", "2", "--samples", "1", "--neurons", "--out", str(tmp_path / "out"), "--json")
-    assert len(found["traces"]) == 2
+    found = run("locate", "--facts", "1", "--samples", "1", "--neurons", "--out", str(tmp_path / "out"), "--json")
+    assert len(found["traces"]) == 1
     assert found["settings"]["window"] == 2
     assert found["clean"] > 0.5 > found["corrupted"]
     assert set(found["effects"]) == {"state", "mlp", "attention"}
@@ -60,9 +60,6 @@ def test_what_cannot_be_traced_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_recalls_nothing_is_told_so(
-    refused: Run, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kgedit.ingest.decide.recall_walk.MOST", 64)
+def test_a_model_that_recalls_nothing_is_told_so(refused: Run, tiny: str, tmp_path: Path) -> None:
     assert "recalls none of the facts" in refused("locate", "--model", tiny, "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

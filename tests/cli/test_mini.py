@@ -27,7 +27,8 @@ def test_an_edit_to_what_the_model_says_already_is_refused(refused: Run, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(900)  # it may be the first to collect second moments, which a busy machine takes minutes for
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_demonstration_reports_both_methods_as_shares(run: Run) -> None:
     report = run("demo", "--edits", "1", "--seed", "3", "--json")
     assert report["edits"] == 2, "the named edit and one more"

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
-EDIT = ("edit", "--method", "rome", "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
+EDIT = ("edit", "--method", "rome:steps=3", "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
+
+
+@pytest.fixture(autouse=True)
+def _few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read of the graph's facts for a dimension of the keys."""
+    monkeypatch.setattr("kgedit.lm.second_moment.find.TOKENS_PER_DIMENSION", 12)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -80,7 +86,19 @@ def test_an_evaluation_and_a_run_ask_before_the_first_case(
     asked: list[str] = []
     monkeypatch.setattr("typer.confirm", lambda text, **more: asked.append(text) or answer)
     data = str(real / "counterfact" / "counterfact.json")
-    words = ("eval", "counterfact", "--data", data, "--model", tiny, "--limit", "1", "--methods", "rome", "--anyway")
+    words = (
+        "eval",
+        "counterfact",
+        "--data",
+        data,
+        "--model",
+        tiny,
+        "--limit",
+        "1",
+        "--methods",
+        "rome:steps=3",
+        "--anyway",
+    )
     said = run(*words)
     assert len(asked) == 1
     assert "never collected" in asked[0]

@@ -30,12 +30,11 @@ def test_a_preset_is_written_and_found_by_later_commands(run: Run, tmp_path: Pat
     words = ("--subject", "Albert Einstein", "--relation", "P27", "--target", "France", "--moments", "identity")
     words += ("--out", str(tmp_path / "out"))
     assert run("edit", *words, "--method", "rome", "--json")["method"] == "rome"
-    assert "mini, rome: " in run("tune", "--method", "rome", *FEW, "--minutes", "0.02", "--moments", "identity")
 
 
 def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
-    words = ("--method", "rome", *FEW, "--minutes", "0.001", "--moments", "identity", "--dry-run", "--json")
-    assert run("tune", *words)["preset"] is None
+    words = ("--method", "rome", *FEW, "--minutes", "0.001", "--moments", "identity", "--dry-run")
+    assert "mini, rome: " in run("tune", *words)
     assert not (tmp_path / "config").exists()
 
 

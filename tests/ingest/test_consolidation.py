@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ingest import cheap
-from ingest.store.test_commit import SMALL, alone, same, small
+from ingest.store.test_commit import QUICK, SMALL, alone, same, small
 from kgedit.delta import Delta, DeltaStack, LowRankDelta, WeightUpdate
 from kgedit.errors import FileCorrupt, JournalError, SettingError, UnknownEdit
 from kgedit.ingest import (
@@ -211,6 +211,7 @@ def test_what_going_on_does_not_bring_about_is_trained_anew(trained, tmp_path, t
     assert "norm_cumulative" in result.failed[0].reason
 
 
+@pytest.mark.long
 def test_where_the_model_loses_too_much_what_stays_weighs_more_in_each_round(patched, tmp_path, monkeypatch) -> None:
     rounds: list[tuple[float, float, bool]] = []
     trained = Writer._trained
@@ -314,8 +315,9 @@ def test_a_run_consolidates_whenever_so_many_changes_were_decided(tmp_path, monk
 
 
 def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_training(
-    trained, tmp_path, mini, training
+    trained, tmp_path, mini, training, monkeypatch
 ) -> None:
+    monkeypatch.setattr("kgedit.ingest.counter_patch.patching_method", lambda *_: QUICK)  # is quicker
     directory = copied(trained, tmp_path)
     with open_store(directory) as store:
         request = mini.resolver.resolve(store.journal.entry(2).edit).request
@@ -337,11 +339,11 @@ def test_a_consolidated_change_is_undone_at_once_and_left_out_of_the_next_traini
             [Received(key=change_key(later), slot=slot_key(later), change=PlannedEdit(edit=later))]
         )
     by_run = Path(shutil.copytree(again, tmp_path / "by_run"))
-    (decided,) = accept(again, [5], method="rome", guard="warn", moments="identity", settings=SETTINGS)
+    (decided,) = accept(again, [5], method=QUICK, guard="warn", moments="identity", settings=SETTINGS)
     with open_store(again) as store:
         assert (store.journal.entry(2).state, decided.state) == (State.SUPERSEDED, State.CHECKED)
     with open_session(
-        by_run, model="mini", method="rome", guard="warn", moments="identity", settings=SETTINGS
+        by_run, model="mini", method=QUICK, guard="warn", moments="identity", settings=SETTINGS
     ) as session:
         apply_feed(session, "none", [], fingerprint=None)
         assert session.store.journal.entry(5).delta == decided.delta, "computed without the counter-patch"
@@ -363,6 +365,7 @@ def test_a_counter_patch_that_is_not_enough_gets_another_on_top(trained, tmp_pat
         return [replace(delta, updates=updates)]
 
     monkeypatch.setattr(Writer, "propose", weak)
+    monkeypatch.setattr("kgedit.ingest.counter_patch.patching_method", lambda *_: QUICK)  # is quicker
     with open_store(directory) as store:
         request = mini.resolver.resolve(store.journal.entry(2).edit).request
     assert undo(directory, 2).answer == mini.complete(request.question)

@@ -22,7 +22,7 @@ def test_one_patch_of_a_batch_is_undone_with_what_it_wrote_to_later_layers(tmp_p
     # Guards that let everything pass: a second attempt would go without the later layers.
     least = dict.fromkeys(("probability", "locality", "neighbours", "subject", "kept"), 0.0)
     most = dict.fromkeys(("norm", "norm_cumulative", "perplexity"), 1e9)
-    settings = {"ingest": {"facts": 64}, "guards": {**least, **most}}
+    settings = {"ingest": {"facts": 64}, "guards": {**least, **most, "facts": 4}}
     run(store_path, feed, method=method, guard="warn", moments="identity", settings=settings, check_kinds=False)
     with open_store(store_path) as store:
         first, second = map(as_low_rank, store.live_deltas())

@@ -54,11 +54,12 @@ def undisturbed(directory: Path) -> str:
         return weights.hash()
 
 
-def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Path, kills: int) -> None:
     wanted = undisturbed(tmp_path / "calm")
     rng, directory = random.Random(0), tmp_path / "killed"
     accepted: set[str] = set()
-    for kill in range(4):
+    for kill in range(kills):
         child = started(directory)
         assert child.stdout is not None
         for _ in range(1 + rng.randrange(4)):  # so many acknowledgements are waited for

@@ -19,7 +19,7 @@ FEED = """
 {"subject": "Q937", "relation": "P19", "target_new": "Q90"}
 {"subject": "nobody at all", "relation": "P27", "target_new": "Q142"}
 """
-FEW: dict[str, dict[str, Any]] = {"guards": {"facts": 4}}
+FEW: dict[str, dict[str, Any]] = {"guards": {"facts": 4}, "ingest": {"facts": 8}}
 
 
 def states(store: Path) -> list[str]:

@@ -19,13 +19,13 @@ def editor() -> Editor:
 
 @pytest.fixture(scope="module")
 def drawn(editor: Editor) -> list[TrialEdit]:
-    return draw_passed(editor, 6, seed=3)
+    return draw_passed(editor, 3, seed=3)
 
 
 def test_each_edit_has_questions_about_others_which_the_model_answers_by_the_old_fact(
     editor: Editor, drawn: list[TrialEdit]
 ) -> None:
-    assert len({edit.edit.subject for edit in drawn}) == 6
+    assert len({edit.edit.subject for edit in drawn}) == 3
     before = []
     for edit in drawn:
         assert edit.through
@@ -37,14 +37,14 @@ def test_each_edit_has_questions_about_others_which_the_model_answers_by_the_old
 
 
 def test_the_same_seed_draws_the_same(editor: Editor, drawn: list[TrialEdit]) -> None:
-    assert draw_passed(editor, 6, seed=3) == drawn
-    assert draw_passed(editor, 6, seed=4) != drawn
+    assert draw_passed(editor, 3, seed=3) == drawn
+    assert draw_passed(editor, 3, seed=4) != drawn
 
 
 def test_later_layers_answer_them(editor: Editor, drawn: list[TrialEdit]) -> None:
     figures = {}
     for layers in ((), (3, 4)):
-        editor.method = Glame(editor.method.config.model_copy(update={"later_layers": layers}))
-        figures[layers] = means(measure_edits(editor, drawn[:3]))[THROUGH]
+        editor.method = Glame(editor.method.config.model_copy(update={"later_layers": layers, "steps": 8}))
+        figures[layers] = means(measure_edits(editor, drawn[:2]))[THROUGH]
     assert means(measure_unedited(editor, drawn))[THROUGH] == 0
     assert figures[3, 4] > figures[()] + 0.3

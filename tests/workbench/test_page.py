@@ -45,6 +45,23 @@ def ask(page: Any, answer: str) -> None:
         page.locator(f"section[aria-label={model}]").filter(has_text=f"{QUESTION} {said}").wait_for()
 
 
+def test_an_edit_is_tried_kept_and_taken_back(opened: Any) -> None:
+    for name, label in (("Subject", "Albert Einstein (Q937)"), ("New object", "France (Q142)")):
+        field(opened, name).fill(label.partition(" (")[0])
+        opened.get_by_role("radio", name=re.compile(f"^{re.escape(label)}")).check()
+    opened.get_by_role("combobox", name="Relation").fill("nationality")
+    opened.get_by_role("option", name=re.compile("citizenship")).first.click()
+    opened.get_by_role("button", name="Try the edit").click()
+    opened.get_by_text("The edit took").wait_for()
+    opened.get_by_role("button", name="Keep").click()
+    opened.get_by_text("Albert Einstein, France is kept in this window").wait_for()
+    ask(opened, "France")
+    opened.get_by_role("button", name="Take back").click()
+    opened.get_by_text("Taken back: Albert Einstein, France").wait_for()
+    ask(opened, "United States of America")
+
+
+@pytest.mark.long
 def test_an_edit_is_tried_kept_exported_and_taken_back_by_the_keyboard(
     opened: Any, served: Any, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,23 +76,24 @@ def test_what_is_left_out_does_not_change_the_rest() -> None:
 @pytest.mark.parametrize("damage", [b"", b"\x00\xff\n1", b"[]\n1", b'{"sha256": "0"}\n1111'])
 def test_verdicts_are_kept_and_asked_again_when_damaged(tmp_path: Path, damage: bytes) -> None:
     told: list[str] = []
+    few = partial(scripted, recalls=30, count=2000)
     kept = KeptVerdicts(tmp_path, "hash", lambda what, done, total: told.append(what))
-    first = scripted(kept=kept)
+    first = few(kept=kept)
     recalled = first.recalled(MODEL, MODEL, 30, seed=0, part="watched")
-    again = scripted(kept=kept)
+    again = few(kept=kept)
     assert again.recalled(MODEL, MODEL, 30, seed=0, part="watched") == recalled
     assert again.asked == []
     # A larger draw goes on from there; another model, seed or graph begins anew.
-    more = scripted(kept=kept)
+    more = few(kept=kept)
     assert more.recalled(MODEL, MODEL, 40, seed=0, part="watched")[:30] == recalled
     assert first.asked + more.asked == list(dict.fromkeys(first.asked + more.asked))
-    for other in (scripted(kept=KeptVerdicts(tmp_path, "other")), scripted(count=10000, kept=kept)):
+    for other in (few(kept=KeptVerdicts(tmp_path, "other")), few(count=1800, kept=kept)):
         other.recalled(MODEL, MODEL, 30, seed=0, part="watched")
         assert other.asked
     for file in tmp_path.iterdir():
         file.write_bytes(damage)
     assert told == []
-    rebuilt = scripted(kept=kept)
+    rebuilt = few(kept=kept)
     assert rebuilt.recalled(MODEL, MODEL, 30, seed=0, part="watched") == recalled
     assert rebuilt.asked[: len(first.asked)] == first.asked
     assert "damaged" in told[0]

@@ -30,7 +30,7 @@ from kgedit.ingest.store.store import open_store
 from servers import Fault
 
 ROOT = Path(__file__).resolve().parents[3]
-EVENTS = 200
+EVENTS, BATCH = 100, 3
 
 
 def event(second: int, title: str, old: int, new: int, **fields: Any) -> str:
@@ -88,6 +88,18 @@ def wikidata(day: Any, **stream: Any) -> Iterator[tuple[EventServer, ApiServer]]
         yield events, api
 
 
+@pytest.fixture(scope="module")
+def calm(day, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FollowResult]:
+    """The store of a follower that nothing disturbs, and its result."""
+    folder = tmp_path_factory.mktemp("calm")
+    with pytest.MonkeyPatch.context() as patch, wikidata(day) as (stream, api):
+        cheap.cheap(patch.setattr)
+        result = cheap.follow(
+            folder / "store", "stream", stream.url, api.url, folder / "cache", once=True, batch=BATCH
+        )
+    return folder / "store", result
+
+
 def told(store: Path) -> list[tuple[Any, ...]]:
     """Every change with its state, and the weights."""
     with open_store(store) as opened:
@@ -123,14 +135,16 @@ def hidden(events: list[str], revisions: dict[int, Any]) -> int:
     return sum(one["revision"]["new"] not in revisions for one in wanted)
 
 
-def test_killed_again_and_again_it_ends_like_an_undisturbed_one(tmp_path: Path, followed, day) -> None:
-    rng, killed = random.Random(1), 0
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_killed_again_and_again_it_ends_like_an_undisturbed_one(
+    tmp_path: Path, followed, day, calm, kills: int
+) -> None:
+    rng, killed, (undisturbed, wanted) = random.Random(1), 0, calm
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     with wikidata(day) as (stream, api):
-        calm = followed("calm", "stream", stream.url, api.url, batch=3)
         words = [str(tmp_path / "killed"), stream.url, api.url, str(tmp_path / "cache")]
         script = ROOT / "tests" / "ingest" / "following" / "cheap_follower.py"
-        for _ in range(2):
+        for _ in range(kills):
             child = subprocess.Popen(
                 [sys.executable, script, *words], stdout=subprocess.PIPE, text=True, env=environment
             )
@@ -141,11 +155,11 @@ def test_killed_again_and_again_it_ends_like_an_undisturbed_one(tmp_path: Path, 
             child.send_signal(signal.SIGKILL)
             killed += child.wait() == -signal.SIGKILL
             child.stdout.close()
-        result = followed("killed", "stream", stream.url, api.url, batch=3)
-    assert killed == 2
-    assert (result.events, result.position, result.weights_hash) == (calm.events, calm.position, calm.weights_hash)
-    assert result.records == calm.records
-    assert told(tmp_path / "killed") == told(tmp_path / "calm")
+        result = followed("killed", "stream", stream.url, api.url, batch=BATCH)
+    assert killed == kills
+    assert (result.events, result.position) == (wanted.events, wanted.position)
+    assert (result.records, result.weights_hash) == (wanted.records, wanted.weights_hash)
+    assert told(tmp_path / "killed") == told(undisturbed)
 
 
 def lines(*changes: tuple[str, str]) -> str:
@@ -268,16 +282,15 @@ def test_a_name_that_is_no_utf_8_is_that_of_a_file_like_any_other(tmp_path: Path
     assert followed("store", folder).records == result.records
 
 
-@pytest.mark.parametrize("fault", [Fault(status=503), Fault(status=504), Fault(keep=0.5), Fault(body=b"{")], ids=str)
-def test_an_outage_of_the_api_moves_no_position_and_loses_no_event(tmp_path: Path, followed, day, fault) -> None:
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(keep=0.5), Fault(body=b"{")], ids=str)
+def test_an_outage_of_the_api_moves_no_position_and_loses_no_event(tmp_path: Path, followed, day, calm, fault) -> None:
     with EventServer(day[0]) as stream:
         with ApiServer(revisions=day[1], faults=[fault] * 50) as api, pytest.raises(EndpointDown):
-            followed("store", "stream", stream.url, api.url, batch=3, attempts=1)
+            followed("store", "stream", stream.url, api.url, batch=BATCH, attempts=1)
         with ApiServer(revisions=day[1]) as api:
-            result = followed("store", "stream", stream.url, api.url, batch=3)
-            calm = followed("calm", "stream", stream.url, api.url, batch=3)
-    assert (result.events, result.weights_hash) == (EVENTS, calm.weights_hash)
-    assert result.records == calm.records
+            result = followed("store", "stream", stream.url, api.url, batch=BATCH)
+    assert (result.events, result.weights_hash) == (EVENTS, calm[1].weights_hash)
+    assert result.records == calm[1].records
 
 
 def test_a_page_in_the_place_of_an_answer_loses_no_event_where_the_api_has_answered_before(
@@ -294,10 +307,9 @@ def test_a_page_in_the_place_of_an_answer_loses_no_event_where_the_api_has_answe
 def test_a_revision_that_is_too_large_is_a_bad_record(tmp_path: Path, followed, day) -> None:
     large = Fault(headers={"Content-Type": "application/json"}, body=b" " * 300_000)
     with wikidata(day) as (stream, api):
-        calm = followed("calm", "stream", stream.url, api.url)
         api.faults.append(large)
         result = followed("store", "stream", stream.url, api.url, max_response_bytes=200_000)
-    assert result.events == calm.events
+    assert result.events == EVENTS
     assert any("larger than 200000 bytes" in bad.why for bad in result.bad)
 
 

@@ -33,7 +33,7 @@ def test_versions_the_link_and_the_facts_in_force(tmp_path: Path, changes: list[
     store, feeds, out = tmp_path / "store", tmp_path / "feeds", tmp_path / "out"
     write(feeds, "1.jsonl", changes[:1])
     write(feeds, "2.jsonl", changes[1:2])
-    few = {"ingest": {"facts": 60}, "guards": {"facts": 40}}
+    few = {"ingest": {"facts": 20}, "guards": {"facts": 10}}
     result = follow(
         store, feeds, method="rome", out=out, once=True, keep=2, guard="warn", moments="identity", settings=few
     )

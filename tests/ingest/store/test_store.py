@@ -41,7 +41,7 @@ def test_a_model_named_by_a_relative_path_is_found_from_any_working_directory(
         if path.suffix in (".json", ".safetensors"):
             shutil.copy(path, tmp_path / "model")
     monkeypatch.chdir(tmp_path)
-    few = {"guards": {"facts": 1}}
+    few = {"guards": {"facts": 1}, "ingest": {"facts": 8}}
     with open_session("store", model="model", method="rome", moments="identity", settings=few) as session:
         # A model without a preset is consolidated with what follows from the changes and what must stay, too.
         locft = session.decider_by("locft").editor.method.config
