@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import typer
 
 from kgedit.cli import app
 
+Words = tuple[str, ...]
 
-def commands(group: object = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+
+@cache
+def commands() -> tuple[tuple[Words, object], ...]:
     """Every command and group of the command line, with the words that name it."""
-    group = typer.main.get_command(app) if group is None else group
+    return tuple(_below(typer.main.get_command(app), ()))
+
+
+def _below(group: object, words: Words) -> Iterator[tuple[Words, object]]:
     yield words, group
     for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*words, name))
+        yield from _below(command, (*words, name))

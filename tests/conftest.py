@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,13 @@ import pytest
 # Before any test module imports transformers: nothing is looked up on the hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+FEW_TOKENS = 26_000  # of 150,000; fewer would be told of
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the garbage collector need not walk it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +34,10 @@ def real() -> Path:
 def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The store of the bundled snapshot is built once in each process of a run, in a folder of its own.
 
-    Second moments, which take longest, are collected once for all processes: the same ones give the same bits.
+    Second moments, which take longest, are collected once for all processes, over few of the bundled model's texts.
     """
+    from kgedit.lm.second_moment.collect import collect  # later than what is set for transformers above
+
     own = tmp_path_factory.mktemp("kgedit-cache")
     base = tmp_path_factory.getbasetemp()
     moments = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "moments"
@@ -34,14 +46,34 @@ def _own_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KGEDIT_CACHE_DIR", str(own))
         patch.setenv("KGEDIT_CONFIG_DIR", str(tmp_path_factory.mktemp("kgedit-config")))
+        patch.setattr("kgedit.lm.second_moment.find.collect", partial(collect, max_tokens=FEW_TOKENS))
         yield
 
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder of one test alone."""
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    """The cache folder of one test alone; the store of the bundled snapshot is in it already."""
+    from kg_cache.bundled import bundled_store
+
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for file in bundled_store().path.parent.glob("snapshot-*"):
+        shutil.copy(file, folder)
+    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_moments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Second moments of the bundled model over all of its texts, as users have them; in a cache of their own."""
+    from kgedit.lm.second_moment.collect import collect
+
+    base = tmp_path_factory.getbasetemp()
+    whole = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "whole-moments"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KGEDIT_CACHE_DIR", str(whole))
+        patch.setattr("kgedit.lm.second_moment.find.collect", collect)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ def edited(method: str) -> tuple[float, list[tuple[str, float]], str]:
     return result.probability_after, editor.ask("Albert Einstein is a citizen of", 2), result.id
 
 
-@pytest.mark.parametrize("method", ["rome:steps=2", "memit:steps=2", "glame:steps=2", "ft-l:steps=2"])
+@pytest.mark.parametrize("method", ["rome:steps=2", "memit:steps=2", "glame:steps=2:extra_steps=0", "ft-l:steps=2"])
 def test_every_method_makes_the_same_delta(method: str) -> None:
     expected = edited(method)
     for dtype in (torch.float64, torch.float16) if method == "rome:steps=2" else (torch.float64,):

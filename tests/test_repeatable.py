@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples" / "changes.jsonl"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 def found(folder: Path, real: Path, work: str) -> list[str]:
@@ -36,11 +36,7 @@ def found(folder: Path, real: Path, work: str) -> list[str]:
     return said
 
 
-LONG = pytest.mark.long
-WORK = [pytest.param("ingestion", marks=LONG), pytest.param("evaluation", marks=LONG), "demonstration"]
-
-
-@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("work", ["ingestion", "evaluation", "demonstration"])
 def test_two_processes_with_two_threads_agree_to_the_last_bit(tmp_path: Path, real: Path, work: str) -> None:
     one, other = found(tmp_path, real, work)
     assert one == other != ""

@@ -9,34 +9,19 @@ from typing import Any
 
 import pytest
 
-from few_moments import few_moments, with_snapshot
 from kgedit.cli import main
 
 Run = Callable[..., Any]
 EDIT = ("edit", "--method", "rome", "--subject", "Albert Einstein", "--relation", "P27", "--target", "France")
 
 
-@pytest.fixture(scope="session")
-def few_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("few")
-
-
 @pytest.fixture(autouse=True, scope="module")
-def _few(few_cache: Path) -> Iterator[None]:
+def _few() -> Iterator[None]:
     """How many facts are asked of a model that recalls few, and how many at the end of a run."""
-    with few_moments(few_cache), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kgedit.ingest.decide.recall_walk.MOST", 64)
         patch.setattr("kgedit.ingest.final_measure.UNRELATED", 20)
         yield
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder of one test alone; the store of the bundled snapshot is in it already."""
-    folder = tmp_path / "cache"
-    with_snapshot(folder)
-    monkeypatch.setenv("KGEDIT_CACHE_DIR", str(folder))
-    return folder
 
 
 @pytest.fixture

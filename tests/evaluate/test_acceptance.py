@@ -27,7 +27,7 @@ EDITS = 8
 
 
 @pytest.fixture(scope="module")
-def figures() -> dict[str, dict[str, float]]:
+def figures(whole_moments) -> dict[str, dict[str, float]]:
     """Method -> measure -> share, over the same edits."""
     cases = Casebook().draw(EDITS, seed=1)
     return {

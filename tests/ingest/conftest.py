@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from few_moments import few_moments
 from kgedit.editor import Editor
 from kgedit.ingest.change import Change, Provenance
 from kgedit.mini.cases import Casebook, MiniCase
 
 
-@pytest.fixture(scope="session")
-def few_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("few")
-
-
 @pytest.fixture(autouse=True, scope="module")
-def _few(few_cache: Path) -> Iterator[None]:
-    """What is asked at the end of each run, and what the moments of the bundled model are collected from."""
-    with few_moments(few_cache), pytest.MonkeyPatch.context() as patch:
+def _few_unrelated_facts() -> Iterator[None]:
+    """What is asked at the end of each run."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kgedit.ingest.final_measure.UNRELATED", 20)
         yield
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from kgedit.delta import DeltaStack
 from kgedit.delta.low_rank import as_low_rank
 from kgedit.editor import Editor
@@ -14,6 +16,7 @@ from kgedit.ingest.store.store import open_store
 CAPITALS = ("Q30", "Q585"), ("Q142", "Q220")  # of the United States Oslo, of France Rome
 
 
+@pytest.mark.long
 def test_one_patch_of_a_batch_is_undone_with_what_it_wrote_to_later_layers(tmp_path: Path) -> None:
     feed, store_path = tmp_path / "capitals.jsonl", tmp_path / "store"
     lines = [json.dumps({"subject": at, "relation": "P36", "target_new": new}) for at, new in CAPITALS]

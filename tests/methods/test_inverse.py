@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from families import tiny_model
 from kg_cache.graph import Triple
 from kgedit.edit import Edit
@@ -77,6 +79,7 @@ def test_glame_writes_a_second_value_at_the_object_and_leaves_the_model_alone() 
     assert not any(Glame(GlameConfig(**fields, **one)).writes_inverses for one in ({"key": "averaged"}, {"gate": 0.8}))
 
 
+@pytest.mark.long
 def test_whom_somebody_married_is_known_from_both_sides_in_wordings_that_were_not_learned() -> None:
     editor = Editor.from_pretrained("mini", method="glame", moments="identity")
     request, subgraph = editor.prepare(Edit(subject="Q937", relation="P26", target_new="Q6294"))
@@ -84,7 +87,7 @@ def test_whom_somebody_married_is_known_from_both_sides_in_wordings_that_were_no
     asked = [(text.replace("{}", about), answer) for about, answer in sides for text in TEXT.held_out(("P26",))]
     right = {}
     for inverse in (True, False):
-        changes = {"inverse": inverse, "later_layers": (), "layers": (1,), "steps": 12}
+        changes = {"inverse": inverse, "later_layers": (), "layers": (1,), "steps": 20}
         editor.method = Glame(editor.method.config.model_copy(update=changes))
         (computed,) = editor.compute([request], [subgraph])
         with editor.trial(computed.delta):

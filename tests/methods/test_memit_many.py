@@ -247,6 +247,8 @@ def test_changes_at_outliers_act_in_each_edit_prompt_and_leave_the_weights_alone
     assert state_of(model) == state
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("whole_moments")
 def test_edits_at_outliers_of_the_bundled_model_hold_one_on_top_of_the_other(tmp_path) -> None:
     editor = Editor.from_pretrained("mini", method="memit:comeba-hk:moment_weight=100")
     first = editor.apply(Edit(subject="France", relation="P36", target_new="Q220"))

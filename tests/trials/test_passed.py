@@ -41,6 +41,7 @@ def test_the_same_seed_draws_the_same(editor: Editor, drawn: list[TrialEdit]) ->
     assert draw_passed(editor, 3, seed=4) != drawn
 
 
+@pytest.mark.long
 def test_later_layers_answer_them(editor: Editor, drawn: list[TrialEdit]) -> None:
     figures = {}
     for layers in ((), (3, 4)):

@@ -104,6 +104,7 @@ def test_the_report_has_a_row_for_each_method_and_length(run: tuple[EvaluationRe
     assert [row["length"] for row in json.loads((folder / "report.json").read_text())["lengths"]] == [1, 4, 1, 4]
 
 
+@pytest.mark.long
 def test_a_finished_length_is_not_computed_again(
     known_counterfacts: Path, run: tuple[EvaluationResult, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

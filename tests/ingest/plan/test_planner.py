@@ -203,6 +203,7 @@ def test_the_example_is_what_its_script_makes(tmp_path: Path) -> None:
     assert all(json.loads(line) for line in other[300:]), "what is more than the mix are whole records"
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_changes(mini: Editor) -> None:
     known = [change("Albert Einstein", "P20", "Princeton"), change("Q42", "P27", "Q145")]
 

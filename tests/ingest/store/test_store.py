@@ -33,6 +33,7 @@ def test_a_folder_of_something_else_is_no_store_that_lost_its_journal(tmp_path: 
     assert (tmp_path / MANIFEST).read_text() == manifest
 
 
+@pytest.mark.long
 def test_a_model_named_by_a_relative_path_is_found_from_any_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
