@@ -22,6 +22,7 @@ FEW_TOKENS = 26_000  # of 150,000; fewer would be told of
 def pytest_collection_finish() -> None:
     """What was imported and collected stays: the garbage collector need not walk it again and again."""
     gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
