@@ -97,9 +97,7 @@ def _config(model: str) -> dict[str, Any]:
         config = json.loads((Path(model) / "config.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    return (
-        {name: value for name, value in config.items() if isinstance(value, int)} if isinstance(config, dict) else {}
-    )
+    return config if isinstance(config, dict) else {}
 
 
 def _stem(model: str) -> str:
