@@ -87,7 +87,7 @@ def test_whom_somebody_married_is_known_from_both_sides_in_wordings_that_were_no
     asked = [(text.replace("{}", about), answer) for about, answer in sides for text in TEXT.held_out(("P26",))]
     right = {}
     for inverse in (True, False):
-        changes = {"inverse": inverse, "later_layers": (), "layers": (1,), "steps": 20}
+        changes = {"inverse": inverse, "later_layers": (), "layers": (1,)}
         editor.method = Glame(editor.method.config.model_copy(update=changes))
         (computed,) = editor.compute([request], [subgraph])
         with editor.trial(computed.delta):

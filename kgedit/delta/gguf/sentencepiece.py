@@ -4,9 +4,9 @@ llama.cpp joins the two neighbours whose joined piece has the highest score, wha
 lists the pairs that are joined, in order. Both do the same where the pairs of a piece stand together in the list, and
 all are in it; then the place of a piece's first pair gives its score. Runs of spaces have one score for all of them.
 
-A space is read before every stretch of text, at the start and behind each token that is matched whole, as
-SentencePiece does it. A tokenizer.json with `Metaspace` does it only where no space stands, or only at the start: its
-ids differ there alone, as with every GGUF file of such a model.
+llama.cpp puts a space before every text and after every token that is matched whole, as SentencePiece does. A
+tokenizer.json with `Metaspace` puts one only at the start of a text, or none where a space stands already. Its ids
+differ from llama.cpp's in these places, whoever has written the GGUF file.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def _scores(spec: Mapping[str, Any]) -> dict[str, float]:
     vocab, whole = spec["model"]["vocab"], {token["content"] for token in spec["added_tokens"]}
     scores: dict[str, float] = {}
     pairs: dict[str, set[int]] = {}  # piece -> lengths of its left halves that are joined to it
-    ranked: dict[str, float] = {}
+    ranked: dict[str, float] = {}  # piece, or a mark for all runs of marks -> score
     before = None
+    # 1. The place of a piece's first pair is its score; its other pairs must follow at once.
     for rank, pair in enumerate(spec["model"]["merges"]):
         left, right = pair.split(" ") if isinstance(pair, str) else pair
         piece = left + right
@@ -91,6 +92,7 @@ def _scores(spec: Mapping[str, Any]) -> dict[str, float]:
             raise refused(f"merges {piece!r} at two places in the order")
         scores[piece] = ranked.setdefault(together, -float(rank))
         before = together
+    # 2. llama.cpp joins any two neighbours that make a piece, so each such pair must be among the merges.
     for piece in vocab.keys() - whole:
         halves = {cut for cut in range(1, len(piece)) if piece[:cut] in vocab and piece[cut:] in vocab}
         if differing := halves ^ pairs.get(piece, set()):
